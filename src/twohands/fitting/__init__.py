@@ -1,0 +1,7 @@
+"""The hand model fitted to image landmarks and measured depth (NumPy and SciPy only)."""
+
+from twohands.fitting.energy import EnergyConfig
+from twohands.fitting.fit import HandFitter
+from twohands.fitting.solver import FitConfig
+
+__all__ = ["EnergyConfig", "FitConfig", "HandFitter"]

@@ -1,0 +1,182 @@
+"""A posed right hand with the analytic Jacobian of its vertices and joints (linear blend skinning, NumPy, float64).
+
+The 22 degrees of freedom of the fingers are anatomical angles: three at the base of the thumb, two at its second joint,
+two at each knuckle and one at every other joint; the angles left out stay at rest. Left hands are fitted as right hands
+in a mirrored camera, so nothing here knows about sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy import sparse
+
+from twohands.geometry.transforms import axis_angle_from_matrix, cross_matrix, matrix_from_axis_angle
+from twohands.hands.free import PosePrior
+from twohands.hands.model import HandModel
+from twohands.hands.skeleton import ARTICULATED_PARENTS, JOINTS_FROM_ARTICULATED
+
+FLEXION, ABDUCTION, TWIST = 0, 1, 2
+DOFS = np.array(
+    [(1, FLEXION), (1, ABDUCTION), (1, TWIST), (2, FLEXION), (2, ABDUCTION), (3, FLEXION)]
+    + [(3 * finger + part, axis) for finger in range(1, 5) for part, axis in ((1, 0), (1, 1), (2, 0), (3, 0))]
+)
+"""(22, 2): articulated joint and anatomical axis of each degree of freedom."""
+DOF_JOINT, DOF_AXIS = DOFS[:, 0], DOFS[:, 1]
+NUM_DOFS = len(DOFS)
+PARENT_OF = np.maximum(ARTICULATED_PARENTS, 0)
+ROTATION, TRANSLATION = slice(0, 3), slice(3, 6)
+ANGLES = slice(6, 6 + NUM_DOFS)
+SHAPE = slice(6 + NUM_DOFS, None)
+"""Places of the unknowns in a step and in the columns of a Jacobian."""
+
+
+@dataclass(frozen=True)
+class HandState:
+    """The unknowns of one right hand: T_camera_from_wrist, finger angles and shape."""
+
+    rotation: np.ndarray  # (3, 3)
+    translation: np.ndarray  # (3,) metres
+    angles: np.ndarray  # (22,) anatomical angles, radians
+    shape: np.ndarray  # (S,) standard deviations
+
+    def moved(self, step: np.ndarray) -> HandState:
+        """The state after `step` (28 + S,): rotation about the camera's axes, translation, angles, shape."""
+        return HandState(
+            matrix_from_axis_angle(step[ROTATION]) @ self.rotation,
+            self.translation + step[TRANSLATION],
+            self.angles + step[ANGLES],
+            self.shape + step[SHAPE],
+        )
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Kinematics of one state in the wrist frame: everything but the surface."""
+
+    state: HandState
+    rest: np.ndarray  # (R, 3) shaped rest points of all rows, see RightHand
+    turned: np.ndarray  # (16, 9) rotation of every joint
+    offsets: np.ndarray  # (16, 3): x = turned @ rest + offset
+    pivots: np.ndarray  # (16, 3) posed joints
+    axes: np.ndarray  # (22, 3) axis of every degree of freedom
+    offset_directions: np.ndarray  # (16, 3 S) change of the offsets with the shape
+
+
+class RightHand:
+    """Everything of a hand model that the fit needs, prepared once.
+
+    Rows are points that move with the hand: first the V vertices, then the 16 joints, then 21 landmarks.
+    """
+
+    def __init__(self, model: HandModel, prior: PosePrior, landmark_offsets: np.ndarray):
+        """landmark_offsets (21, 3) metres, rest pose: from each joint to the point that the hand network calls by its name."""
+        self.num_vertices, self.num_shape = len(model.rest_vertices), model.num_shape
+        self.num_unknowns = 6 + NUM_DOFS + self.num_shape
+        tips = list(model.tip_vertices)
+        order = list(JOINTS_FROM_ARTICULATED)
+        carried_by = np.eye(16)[[max(parent, 0) for parent in ARTICULATED_PARENTS]]  # a joint moves with its parent
+        landmark_joint = np.eye(16)[[*range(16), *range(3, 16, 3)]][order]
+        joints = np.concatenate([model.rest_joints, model.rest_vertices[tips]])[order]
+        joint_directions = np.concatenate([model.joint_directions, model.shape_directions[tips]])[order]
+        as64 = partial(np.asarray, dtype=np.float64)
+        self.weights = as64(np.concatenate([model.weights, carried_by, landmark_joint]))  # (R, 16)
+        self.rest = as64(np.concatenate([model.rest_vertices, model.rest_joints, joints + landmark_offsets]))
+        self.directions = as64(np.concatenate([model.shape_directions, model.joint_directions, joint_directions]))
+        self._flat_directions = np.ascontiguousarray(self.directions.reshape(-1, self.num_shape).T)
+        self.surface = slice(0, self.num_vertices)
+        self.joint_rows = np.concatenate([self.num_vertices + np.arange(16), tips])[order]  # (21,)
+        self.landmark_rows = self.num_vertices + 16 + np.arange(21)
+        self.faces = np.asarray(model.right_faces)
+        corners = np.repeat(np.arange(len(self.faces)), 3)
+        self._faces_of_vertex = sparse.csr_array((np.ones(len(corners)), (self.faces.ravel(), corners)))
+        self._frames, rest_angles, limits = as64(model.joint_frames), as64(model.rest_angles), as64(model.limits)
+        self._generators = cross_matrix(np.swapaxes(self._frames, 1, 2))  # (16, 3 axes, 3, 3)
+        self._squares = self._generators @ self._generators
+        self.rest_angles = rest_angles[DOF_JOINT, DOF_AXIS]
+        self.lowest, self.highest = limits[DOF_JOINT, DOF_AXIS].T
+        flat = 3 * (DOF_JOINT - 1) + DOF_AXIS
+        self.pose_mean = as64(prior.mean)[flat]
+        self.pose_components = as64(prior.components)[:, flat]  # (C, 22)
+
+    def rig(self, state: HandState) -> Rig:
+        """The kinematics of a state."""
+        rest = self.rest + (state.shape @ self._flat_directions).reshape(-1, 3)
+        joints = slice(self.num_vertices, self.num_vertices + 16)
+        rest_joints, directions = rest[joints], self.directions[joints]
+        abducted, bent, local = self._finger_rotations(state.angles)
+        turned, pivots = np.empty((16, 3, 3)), np.empty((16, 3))
+        moved = np.empty((16, 3, self.num_shape))
+        turned[0], pivots[0], moved[0] = np.eye(3), rest_joints[0], directions[0]
+        for part in (1, 2, 3):  # the five fingers at once, from palm to tip
+            own = slice(part, 16, 3)
+            parent = slice(part - 1, 15, 3) if part > 1 else slice(0, 1)
+            bones = rest_joints[own] - rest_joints[parent]
+            pivots[own] = pivots[parent] + (turned[parent] @ bones[..., None])[..., 0]
+            moved[own] = moved[parent] + turned[parent] @ (directions[own] - directions[parent])
+            turned[own] = turned[parent] @ local[own]
+        before = turned[PARENT_OF]
+        frames = self._frames
+        axes = np.empty((16, 3, 3))  # [joint, axis]: each axis is carried by the rotations applied after it
+        axes[:, FLEXION] = (before @ abducted @ frames[:, :, FLEXION, None])[..., 0]
+        axes[:, ABDUCTION] = (before @ frames[:, :, ABDUCTION, None])[..., 0]
+        axes[:, TWIST] = (before @ bent @ frames[:, :, TWIST, None])[..., 0]
+        offsets = pivots - (turned @ rest_joints[..., None])[..., 0]
+        offset_directions = (moved - turned @ directions).reshape(16, -1)
+        return Rig(state, rest, turned.reshape(16, 9), offsets, pivots, axes[DOF_JOINT, DOF_AXIS], offset_directions)
+
+    def points(self, rig: Rig, rows: np.ndarray | slice) -> np.ndarray:
+        """(n, 3) metres, camera frame."""
+        weights = self.weights[rows]
+        blended = (weights @ rig.turned).reshape(-1, 3, 3)
+        wrist = (blended @ rig.rest[rows][..., None])[..., 0] + weights @ rig.offsets
+        return wrist @ rig.state.rotation.T + rig.state.translation
+
+    def normals(self, vertices: np.ndarray) -> np.ndarray:
+        """Outward unit normals (V, 3) of posed vertices (V, 3)."""
+        corners = vertices[self.faces]
+        u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        normals = self._faces_of_vertex @ (u[:, [1, 2, 0]] * v[:, [2, 0, 1]] - u[:, [2, 0, 1]] * v[:, [1, 2, 0]])
+        return normals / np.sqrt(np.maximum((normals * normals).sum(axis=1, keepdims=True), 1e-24))
+
+    def jacobian(self, rig: Rig, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """d points / d unknowns (n, 3, 28 + S), camera frame; points (n, 3) are those of the rows."""
+        state, weights, rest = rig.state, self.weights[rows], rig.rest[rows]
+        count = len(rows)
+        carried = (rest @ rig.turned.reshape(16, 3, 3).transpose(2, 0, 1).reshape(3, 48)).reshape(-1, 16, 3)
+        carried = (carried + rig.offsets) * weights[..., None]  # (n, 16, 3): the share of every joint in the point
+        carried = carried[:, 1:].reshape(-1, 5, 3, 3)
+        share = weights[:, 1:].reshape(-1, 5, 3).copy()
+        for part in (1, 0):  # what a joint moves: its own share and everything beyond it
+            carried[:, :, part] += carried[:, :, part + 1]
+            share[:, :, part] += share[:, :, part + 1]
+        arms = carried.reshape(-1, 15, 3) - share.reshape(-1, 15, 1) * rig.pivots[1:]
+        arms = arms[:, DOF_JOINT - 1] @ state.rotation.T  # (n, 22, 3): lever about each axis, camera axes
+        axes = rig.axes @ state.rotation.T
+        result = np.zeros((count, 3, self.num_unknowns))
+        for row, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
+            result[:, row, ANGLES] = axes[:, i] * arms[..., j] - axes[:, j] * arms[..., i]
+        x, y, z = (points - state.translation).T
+        result[:, 0, 1], result[:, 0, 2], result[:, 1, 0] = z, -y, -z
+        result[:, 1, 2], result[:, 2, 0], result[:, 2, 1] = x, y, -x
+        result[:, [0, 1, 2], [3, 4, 5]] = 1
+        blended = state.rotation @ (weights @ rig.turned).reshape(-1, 3, 3)
+        shifted = (weights @ rig.offset_directions).reshape(-1, 3, self.num_shape)
+        result[:, :, SHAPE] = blended @ self.directions[rows] + state.rotation @ shifted
+        return result
+
+    def axis_angles(self, angles: np.ndarray) -> np.ndarray:
+        """Finger angles (22,) -> pose (15, 3) axis-angle relative to the rest pose, right-hand axes."""
+        return axis_angle_from_matrix(self._finger_rotations(angles)[2][1:])
+
+    def _finger_rotations(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(16, 3, 3) thrice: abduction, abduction after flexion, all three rotations of every joint."""
+        full = np.zeros((16, 3))
+        full[DOF_JOINT, DOF_AXIS] = angles - self.rest_angles
+        sine, versine = np.sin(full)[..., None, None], (1 - np.cos(full))[..., None, None]
+        about = np.eye(3) + sine * self._generators + versine * self._squares
+        abducted = about[:, ABDUCTION]
+        bent = abducted @ about[:, FLEXION]
+        return abducted, bent, bent @ about[:, TWIST]

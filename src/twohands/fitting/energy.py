@@ -1,0 +1,200 @@
+"""The energy of a fitted hand and its Gauss-Newton equations.
+
+Energy = sum of squared residuals over their standard deviations, metres and radians:
+image landmarks (distance from the joint to the landmark's ray), relative landmarks (bone directions), measured depth at
+the landmarks (only while no points are used), depth points (point to tangent plane, slip at a lower weight), outline (a
+surface that hangs in front of what the camera sees behind it is pulled to the hand's outline), pose prior, joint limits,
+shape prior. Landmarks and points are robust (Geman-McClure), so points on objects and on the other hand lose their pull.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from twohands.fitting.articulation import ANGLES, NUM_DOFS, SHAPE, Rig, RightHand
+from twohands.fitting.evidence import HandEvidence
+from twohands.hands.skeleton import BONES
+
+PARENT, CHILD = np.array(BONES).T
+
+
+@dataclass(frozen=True)
+class EnergyConfig:
+    """Standard deviations and robust scales; metres and radians."""
+
+    landmark: float = 0.006
+    landmark_outlier: float = 0.02
+    """Distance at which a landmark has lost three quarters of its pull; the same for the other `_outlier` values."""
+    bone_direction: float = 0.4
+    landmark_depth: float = 0.012
+    landmark_depth_outlier: float = 0.025
+    joint_depth: float = 0.010
+    """A joint lies about this far behind the skin that the camera sees."""
+    point: float = 0.004
+    point_outlier: float = 0.012
+    slip: float = 0.2
+    """Weight of sliding along the surface, relative to leaving it."""
+    points_count: float = 60.0
+    """All depth points together weigh as much as this many independent ones."""
+    outline: float = 0.006
+    outline_outlier: float = 0.02
+    outline_count: float = 30.0
+    free_space: float = 0.025
+    """The measured depth must lie this far behind a surface for the surface to count as hanging in free space."""
+    pose_scale: float = 1.5
+    """Standard deviations of the pose prior are multiplied by this."""
+    pose_noise: float = 0.15
+    """Radians that every angle may leave the prior's linear space."""
+    limit: float = 0.05
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Depth points that may lie on the hand, camera frame."""
+
+    points: np.ndarray  # (N, 3) metres, the ones the fit uses
+    weights: np.ndarray  # (N,) in [0, 1]
+    outline: cKDTree  # all candidates on the plane z = 1
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Normal equations matrix @ step = -vector at one state, and the state's energy."""
+
+    rig: Rig
+    matrix: np.ndarray  # (U, U)
+    vector: np.ndarray  # (U,)
+    energy: float
+
+
+class Energy:
+    """Energy of one right hand against its evidence, with or without depth points."""
+
+    def __init__(self, hand: RightHand, config: EnergyConfig, evidence: HandEvidence, cloud: Cloud | None = None):
+        self.hand, self.config, self.evidence, self.cloud = hand, config, evidence, cloud
+        covariance = hand.pose_components.T @ hand.pose_components * config.pose_scale**2
+        self._pose_precision = np.linalg.inv(covariance + config.pose_noise**2 * np.eye(NUM_DOFS))
+        bones = evidence.relative[CHILD] - evidence.relative[PARENT]
+        self._directions = bones / np.maximum(np.linalg.norm(bones, axis=1, keepdims=True), 1e-9)
+
+    def equations(self, rig: Rig, visible: np.ndarray) -> Equations:
+        """Energy and normal equations; `visible` (n,) are the vertices that the camera sees."""
+        hand, size = self.hand, self.hand.num_unknowns
+        matrix, vector = np.zeros((size, size)), np.zeros(size)
+        energy = self._priors(rig, matrix, vector)
+        rows = hand.landmark_rows
+        landmarks = hand.points(rig, rows)
+        if self.cloud is None:
+            jacobian = hand.jacobian(rig, rows, landmarks)
+            energy += self._landmarks(landmarks, jacobian, matrix, vector)
+            energy += self._landmark_depths(landmarks, jacobian, matrix, vector)
+            return Equations(rig, matrix, vector, energy)
+        vertices = hand.points(rig, hand.surface)
+        seen = vertices[visible]
+        nearest = cKDTree(seen).query(self.cloud.points)[1]
+        matched, index = np.unique(visible[nearest], return_inverse=True)
+        hanging = visible[self.evidence.depth_at(seen) > seen[:, 2] + self.config.free_space]
+        rows = np.concatenate([rows, matched, hanging])
+        points = np.concatenate([landmarks, vertices[matched], vertices[hanging]])
+        jacobian = hand.jacobian(rig, rows, points)
+        first, second = len(landmarks), len(landmarks) + len(matched)
+        energy += self._landmarks(landmarks, jacobian[:first], matrix, vector)
+        normals = hand.normals(vertices)[matched]
+        energy += self._points(points[first:second], normals, index, jacobian[first:second], matrix, vector)
+        energy += self._outline(points[second:], jacobian[second:], len(visible), matrix, vector)
+        return Equations(rig, matrix, vector, energy)
+
+    def _landmarks(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
+        config, plane = self.config, self.evidence.plane
+        residual = points[:, :2] - plane * points[:, 2:]
+        lateral = jacobian[:, :2] - plane[..., None] * jacobian[:, 2:]
+        energy, weight = geman_mcclure((residual**2).sum(axis=1), config.landmark_outlier)
+        accumulate(matrix, vector, lateral, residual, weight[:, None] / config.landmark**2)
+        bones = points[CHILD] - points[PARENT]
+        lengths = np.sqrt((bones**2).sum(axis=1, keepdims=True))
+        away = bones / lengths - self._directions
+        turning = (jacobian[CHILD] - jacobian[PARENT]) / lengths[..., None]
+        accumulate(matrix, vector, turning, away, np.full((len(away), 1), 1 / config.bone_direction**2))
+        return float(energy.sum()) / config.landmark**2 + float((away**2).sum()) / config.bone_direction**2
+
+    def _landmark_depths(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
+        config = self.config
+        behind = points[:, 2] - self.evidence.landmark_depth - config.joint_depth
+        seen = np.isfinite(behind)
+        energy, weight = geman_mcclure(behind[seen] ** 2, config.landmark_depth_outlier)
+        accumulate(matrix, vector, jacobian[seen, 2], behind[seen], weight / config.landmark_depth**2)
+        return float(energy.sum()) / config.landmark_depth**2
+
+    def _points(
+        self,
+        vertices: np.ndarray,
+        normals: np.ndarray,
+        index: np.ndarray,
+        jacobian: np.ndarray,
+        matrix: np.ndarray,
+        vector: np.ndarray,
+    ) -> float:
+        """Cloud point i against the tangent plane of vertices[index[i]]."""
+        config, cloud = self.config, self.cloud
+        assert cloud is not None
+        residual, normal = vertices[index] - cloud.points, normals[index]
+        along = (residual * normal).sum(axis=1)
+        slip = config.slip**2
+        energy, weight = geman_mcclure((1 - slip) * along**2 + slip * (residual**2).sum(axis=1), config.point_outlier)
+        share = cloud.weights * (config.points_count / len(cloud.points) / config.point**2)
+        weight = weight * share
+        # points that share a vertex share its Jacobian: their metrics and pulls are summed before multiplying
+        pull = (1 - slip) * (along * weight)[:, None] * normal + slip * weight[:, None] * residual
+        pulls = np.stack([np.bincount(index, pull[:, axis], len(vertices)) for axis in range(3)], axis=1)
+        total = np.bincount(index, weight, len(vertices))[:, None, None]
+        metric = total * ((1 - slip) * normals[:, :, None] * normals[:, None, :] + slip * np.eye(3))
+        flat = jacobian.reshape(-1, jacobian.shape[-1])
+        matrix += flat.T @ (metric @ jacobian).reshape(flat.shape)
+        vector += flat.T @ pulls.reshape(-1)
+        return float(energy @ share)
+
+    def _outline(
+        self, vertices: np.ndarray, jacobian: np.ndarray, num_visible: int, matrix: np.ndarray, vector: np.ndarray
+    ) -> float:
+        """Vertices in front of the background against the nearest candidate point in the image."""
+        config, cloud = self.config, self.cloud
+        assert cloud is not None
+        if not len(vertices):
+            return 0.0
+        target = cloud.outline.data[cloud.outline.query(vertices[:, :2] / vertices[:, 2:])[1]]
+        residual = vertices[:, :2] - target * vertices[:, 2:]
+        energy, weight = geman_mcclure((residual**2).sum(axis=1), config.outline_outlier)
+        share = config.outline_count / num_visible / config.outline**2
+        lateral = jacobian[:, :2] - target[..., None] * jacobian[:, 2:]
+        accumulate(matrix, vector, lateral, residual, weight[:, None] * share)
+        return float(energy.sum()) * share
+
+    def _priors(self, rig: Rig, matrix: np.ndarray, vector: np.ndarray) -> float:
+        config, hand, state = self.config, self.hand, rig.state
+        away = state.angles - hand.pose_mean
+        beyond = np.maximum(state.angles - hand.highest, 0) + np.minimum(state.angles - hand.lowest, 0)
+        pull, push = self._pose_precision @ away, beyond / config.limit**2
+        matrix[ANGLES, ANGLES] += self._pose_precision + np.diag((beyond != 0) / config.limit**2)
+        vector[ANGLES] += pull + push
+        matrix[SHAPE, SHAPE] += np.eye(hand.num_shape)
+        vector[SHAPE] += state.shape
+        return float(away @ pull + beyond @ push + state.shape @ state.shape)
+
+
+def geman_mcclure(squared: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Robust energy scale^2 s / (s + scale^2) of squared residuals s, and the weights of its Gauss-Newton step."""
+    ratio = scale * scale / (squared + scale * scale)
+    return squared * ratio, ratio * ratio
+
+
+def accumulate(
+    matrix: np.ndarray, vector: np.ndarray, jacobian: np.ndarray, residual: np.ndarray, weight: np.ndarray
+) -> None:
+    """Adds J^T W J to matrix (U, U) and J^T W r to vector (U,); jacobian (..., U), weights broadcast to residual (...)."""
+    rows = jacobian.reshape(-1, jacobian.shape[-1])
+    scaled = (jacobian * weight[..., None]).reshape(rows.shape)
+    matrix += scaled.T @ rows
+    vector += scaled.T @ residual.reshape(-1)

@@ -1,0 +1,92 @@
+"""What was measured of one hand, always as a right hand: a left hand's window and camera are mirrored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from twohands.geometry.camera import Camera
+from twohands.geometry.cloud import lift
+from twohands.types import LEFT, RGBDFrame
+
+WINDOW_MARGIN = 0.35
+"""The window reaches this share of the landmarks' extent beyond them."""
+CANDIDATES = 1800
+"""Depth pixels of the window that are looked at, about."""
+
+
+@dataclass(frozen=True)
+class HandEvidence:
+    """Landmarks, depth and colour around one hand. Metres and the camera frame of the (mirrored) window."""
+
+    camera: Camera  # of the window
+    depth: np.ndarray  # (h, w) metres, 0 = no reading
+    plane: np.ndarray  # (21, 2) landmarks on the plane z = 1
+    relative: np.ndarray  # (21, 3) metres, landmarks relative to the wrist, turned to the hand's viewing ray
+    landmark_depth: np.ndarray  # (21,) metres, measured around each landmark; NaN without a reading
+    points: np.ndarray  # (N, 3) metres, every depth pixel of a regular grid over the window
+    colors: np.ndarray  # (N, 3) sRGB in [0, 1] of those points
+
+    def depth_at(self, points: np.ndarray) -> np.ndarray:
+        """Measured depth (n,) at the nearest pixel of points (n, 3); 0 outside the window or without a reading."""
+        pixels = np.rint(self.camera.project(points)).astype(np.int64)
+        inside = ((pixels >= 0) & (pixels < [self.camera.width, self.camera.height])).all(axis=1)
+        values = np.zeros(len(points))
+        values[inside] = self.depth[pixels[inside, 1], pixels[inside, 0]]
+        return values
+
+
+def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray) -> HandEvidence:
+    """The evidence for one hand of a frame from its image landmarks (21, 2) and relative landmarks (21, 3) metres."""
+    height, width = frame.depth.shape
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    margin = WINDOW_MARGIN * (high - low).max()
+    left, top = np.clip(np.floor(low - margin).astype(int), 0, [width - 2, height - 2])
+    right, bottom = np.clip(np.ceil(high + margin).astype(int) + 1, [left + 2, top + 2], [width, height])
+    camera = Camera(np.asarray(frame.camera.K, dtype=np.float64), width, height)
+    camera = camera.crop(left, top, right - left, bottom - top)
+    depth, rgb = frame.depth[top:bottom, left:right], frame.rgb[:, top:bottom, left:right]
+    landmarks = pixels - [left, top]
+    if side == LEFT:
+        camera, depth, rgb = camera.mirror(), depth[:, ::-1], rgb[:, :, ::-1]
+        landmarks = np.stack([camera.width - 1 - landmarks[:, 0], landmarks[:, 1]], axis=1)
+        relative = relative * [-1, 1, 1]
+    stride = max(1, round(np.sqrt(depth.size / CANDIDATES)))
+    points, sources = lift(depth, camera, stride=stride)
+    columns, rows = sources.astype(int).T
+    plane = (landmarks - camera.center) / camera.focal
+    return HandEvidence(
+        camera=camera,
+        depth=depth,
+        plane=plane,
+        relative=relative @ _toward(plane.mean(axis=0)).T,
+        landmark_depth=_depth_around(depth, landmarks),
+        points=points.astype(np.float64),
+        colors=rgb[:, rows, columns].T,
+    )
+
+
+def _toward(plane: np.ndarray) -> np.ndarray:
+    """(3, 3): the smallest rotation that turns the optical axis to the ray through `plane` (2,).
+
+    A hand network sees every hand as if the camera looked straight at it.
+    """
+    x, y = plane
+    ray = np.array([x, y, 1.0]) / np.sqrt(x * x + y * y + 1)
+    a, b, c = ray
+    return np.array([[1 - a * a / (1 + c), -a * b / (1 + c), a], [-a * b / (1 + c), 1 - b * b / (1 + c), b], [-a, -b, c]])
+
+
+def _depth_around(depth: np.ndarray, pixels: np.ndarray, radius: int = 3) -> np.ndarray:
+    """(n,) metres: median of the readings in a small square around each pixel; NaN where there is none."""
+    offsets = np.arange(-radius, radius + 1)
+    columns = np.rint(pixels[:, 0]).astype(int)[:, None, None] + offsets[None, None, :]
+    rows = np.rint(pixels[:, 1]).astype(int)[:, None, None] + offsets[None, :, None]
+    inside = (columns >= 0) & (columns < depth.shape[1]) & (rows >= 0) & (rows < depth.shape[0])
+    values = depth[np.clip(rows, 0, depth.shape[0] - 1), np.clip(columns, 0, depth.shape[1] - 1)]
+    values = np.where(inside & (values > 0), values, np.nan).reshape(len(pixels), -1)
+    result = np.full(len(pixels), np.nan)
+    seen = ~np.isnan(values).all(axis=1)
+    result[seen] = np.nanmedian(values[seen], axis=1)
+    return result

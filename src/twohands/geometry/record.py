@@ -1,0 +1,59 @@
+"""`TensorRecord`: a frozen dataclass of arrays that moves, maps and stacks as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from array_api_compat import array_namespace, is_array_api_obj
+
+if TYPE_CHECKING:
+    Array: TypeAlias = Any  # a NumPy array in the product, a torch tensor in training
+else:
+    Array = Any
+
+
+class TensorRecord:
+    """Base of the frozen dataclasses that flow through the package; fields are arrays, records, tuples of them, or plain."""
+
+    def map(self, function: Callable[[Array], Array]) -> Self:
+        """The same record with `function` applied to every array in it."""
+        return replace(self, **{f.name: _map(getattr(self, f.name), function) for f in fields(self)})  # type: ignore[type-var]
+
+    def to(self, device: Any) -> Self:
+        """The same record on another device (torch tensors only)."""
+        return self.map(lambda tensor: tensor.to(device))
+
+    def pin_memory(self) -> Self:
+        """The same record in page-locked memory (torch tensors only)."""
+        return self.map(lambda tensor: tensor.pin_memory())
+
+    @classmethod
+    def stack(cls, records: Sequence[Self]) -> Self:
+        """One batch from single records: arrays gain a leading axis, other values must agree."""
+        return _stack(records)
+
+
+def _map(value: Any, function: Callable[[Array], Array]) -> Any:
+    if isinstance(value, TensorRecord):
+        return value.map(function)
+    if isinstance(value, tuple):
+        return tuple(_map(item, function) for item in value)
+    return function(value) if is_array_api_obj(value) and getattr(value, "ndim", 0) > 0 else value
+
+
+def _stack(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, TensorRecord):
+        merged = {f.name: _stack([getattr(value, f.name) for value in values]) for f in fields(first)}  # type: ignore[arg-type]
+        return replace(first, **merged)  # type: ignore[type-var]
+    if isinstance(first, tuple) and first and isinstance(first[0], TensorRecord):
+        return tuple(_stack(items) for items in zip(*values, strict=True))
+    if is_array_api_obj(first):
+        return array_namespace(first).stack(list(values))
+    if all(value == first for value in values):
+        return first
+    if isinstance(first, str):
+        return tuple(values)
+    raise ValueError(f"records with different values cannot be stacked: {first!r} and {values[-1]!r}")

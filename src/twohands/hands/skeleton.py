@@ -1,0 +1,36 @@
+"""The 21 joints: names, bones and colours; and the 16 articulated joints of the hand models.
+
+Order everywhere: wrist, then thumb, index, middle, ring, little, each from palm to tip.
+"""
+
+from __future__ import annotations
+
+FINGER_NAMES = ("thumb", "index", "middle", "ring", "little")
+JOINT_NAMES = (
+    "wrist",
+    *("thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip"),
+    *(f"{finger}_{part}" for finger in FINGER_NAMES[1:] for part in ("mcp", "pip", "dip", "tip")),
+)
+NUM_JOINTS = 21
+WRIST, MIDDLE_KNUCKLE = 0, 9
+ROOT = MIDDLE_KNUCKLE  # the paper's root joint
+KNUCKLES = (5, 9, 13, 17)
+FINGERTIPS = (4, 8, 12, 16, 20)
+PARENTS = (-1, *(0 if part == 0 else 4 * finger + part for finger in range(5) for part in range(4)))
+BONES = tuple((parent, joint) for joint, parent in enumerate(PARENTS) if parent >= 0)
+
+# the 16 joints that rotate: wrist and three a finger
+NUM_ARTICULATED = 16
+ARTICULATED_PARENTS = (-1, *(0 if part == 0 else 3 * finger + part for finger in range(5) for part in range(3)))
+# joint i of the 21 is entry JOINTS_FROM_ARTICULATED[i] of (16 articulated joints, 5 finger tips)
+JOINTS_FROM_ARTICULATED = (
+    0,
+    *(index for finger in range(5) for index in (3 * finger + 1, 3 * finger + 2, 3 * finger + 3, 16 + finger)),
+)
+
+FINGER_COLORS = ((230, 80, 60), (245, 190, 60), (90, 190, 90), (70, 140, 235), (180, 90, 210))
+"""sRGB of each finger's bones in pictures, thumb to little."""
+SIDE_COLORS = ((222, 92, 88), (82, 178, 110))
+"""sRGB of the left and of the right hand in pictures."""
+
+JOINT_DEFINITIONS = {"free": "joint centres and finger-tip vertices of the free hand"}

@@ -1,0 +1,109 @@
+"""What flows through the package: frames in, hands out. Metres, radians, pixels; OpenCV camera frame.
+
+An `Array` is a NumPy array in the product and a torch tensor in training. `*B` means any leading batch dimensions.
+Two hands are one axis of length 2: index LEFT = 0, RIGHT = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twohands import files
+from twohands.geometry.camera import Camera
+from twohands.geometry.record import Array, TensorRecord
+
+LEFT, RIGHT = 0, 1
+SIDE_NAMES = ("left", "right")
+
+
+@dataclass(frozen=True)
+class RGBDFrame(TensorRecord):
+    """One colour image with registered depth, or a batch of them."""
+
+    rgb: Array  # (*B, 3, H, W) in [0, 1], red first
+    depth: Array  # (*B, H, W) metres along +z, 0 = no reading
+    camera: Camera
+
+    @staticmethod
+    def from_arrays(rgb: np.ndarray, depth: np.ndarray, K: Any, depth_unit: float | None = None) -> RGBDFrame:
+        """A frame from a user's arrays.
+
+        rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or
+        fx, fy, cx, cy. `depth_unit` is the length in metres of one depth step: by default 0.001 for integers and 1
+        for floats. Raises ValueError with the remedy when shapes, types or intrinsics cannot be right.
+        """
+        rgb = np.asarray(rgb)
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise ValueError(f"colour must be (height, width, 3) uint8, red first; got {rgb.shape} {rgb.dtype}")
+        height, width = rgb.shape[:2]
+        metres = files.depth_in_metres(np.asarray(depth), depth_unit)
+        if metres.shape != (height, width):
+            raise ValueError(
+                f"depth is {metres.shape[1]}x{metres.shape[0]} but colour is {width}x{height}; "
+                "register the depth image to the colour image first"
+            )
+        matrix = files.check_intrinsics(files.intrinsics_matrix(K), width, height)
+        scaled = np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+        return RGBDFrame(scaled, metres, Camera(matrix, width, height))
+
+    @staticmethod
+    def open(
+        rgb: str | Path, depth: str | Path, intrinsics: str | Path | Any, depth_unit: float | None = None
+    ) -> RGBDFrame:
+        """A frame from files: colour PNG or JPEG; depth 16-bit PNG, TIFF or .npy; intrinsics as text, JSON or numbers.
+
+        Raises FileNotFoundError or ValueError with a sentence that names the file and the remedy.
+        """
+        return RGBDFrame.from_arrays(
+            files.read_rgb(rgb), files.read_depth(depth), files.read_intrinsics(intrinsics), depth_unit
+        )
+
+    def rgb_uint8(self) -> np.ndarray:
+        """The colour image as (H, W, 3) uint8, for pictures."""
+        return np.clip(np.asarray(self.rgb).transpose(1, 2, 0) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class HandParameters(TensorRecord):
+    """Articulated description of two hands; T_camera_from_wrist = (rotation, translation)."""
+
+    pose: Array  # (*B, 2, 15, 3) axis-angle relative to the rest pose, radians, each joint in its hand's wrist axes
+    shape: Array  # (*B, 2, S) standard deviations
+    rotation: Array  # (*B, 2, 3) axis-angle, radians
+    translation: Array  # (*B, 2, 3) metres
+
+
+@dataclass(frozen=True)
+class Quality(TensorRecord):
+    """How well each hand lies on the measured depth; see `fitting.measure_quality`."""
+
+    depth_residual: Array  # (*B, 2) metres, median |mesh - measured|; NaN when nothing could be compared
+    depth_support: Array  # (*B, 2) share of camera-facing vertices within 10 mm of the measured depth
+    fitted: Array  # (*B, 2) bool: the hand was fitted to the depth; false: landmarks only
+
+
+@dataclass(frozen=True)
+class TwoHands(TensorRecord):
+    """Two hand surfaces in the camera frame. A prediction and a target have this same type."""
+
+    vertices: Array | None  # (*B, 2, V, 3) metres; None where only joints are known
+    joints: Array  # (*B, 2, 21, 3) metres
+    present: Array  # (*B, 2) in [0, 1]: the hand exists (not: it is labelled)
+    parameters: HandParameters | None = None
+    quality: Quality | None = None
+
+
+@dataclass(frozen=True)
+class Sample(TensorRecord):
+    """One frame with its truth."""
+
+    frame: RGBDFrame
+    hands: TwoHands
+    masks: Array | None  # (*B, 2, H, W) bool, visible pixels of each hand
+    visibility: Array | None  # (*B, 2, 21) in [0, 1], share of the joint's surroundings that the camera sees
+    joint_definition: str  # which joints and finger tips the labels mean; a key of skeleton.JOINT_DEFINITIONS
+    id: str
