@@ -1,12 +1,13 @@
 """The free hand and the contract of every hand model: anatomy, closedness, mirroring, gradients."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import torch
 import trimesh
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from twohands.geometry import mesh
 from twohands.hands import HAND_MODELS, free_hand, skeleton
@@ -90,7 +91,7 @@ def test_joints_lie_inside_the_hand(model):
         inner = [joint for joint in range(21) if joint not in skeleton.FINGERTIPS]
         solid = trimesh.Trimesh(hands.vertices[RIGHT], mesh.cap(model.faces[RIGHT]), process=False)
         assert (trimesh.proximity.signed_distance(solid, hands.joints[RIGHT, inner]) > 0.002).all(), name
-        tips = cKDTree(hands.vertices[RIGHT]).query(hands.joints[RIGHT, skeleton.FINGERTIPS])[0]
+        tips = KDTree(hands.vertices[RIGHT]).query(hands.joints[RIGHT, skeleton.FINGERTIPS])[0]
         assert (tips == 0).all()
 
 
@@ -145,7 +146,7 @@ def test_mesh_levels_are_nested_and_the_maps_up_are_accurate():
     full = fine(parameters).vertices
     arrays = free_hand_arrays()
     ids = {level: arrays[f"level_{level}"] if level != 1609 else np.arange(1609) for level in MESH_LEVELS}
-    for low, high in zip(MESH_LEVELS, MESH_LEVELS[1:], strict=False):
+    for low, high in itertools.pairwise(MESH_LEVELS):
         assert set(ids[low]) <= set(ids[high])
     for (coarse, up), target, bound in zip(
         mesh_levels(), (126, 252, 778, 1609), (4e-4, 3e-4, 2.5e-4, 2.5e-4), strict=True

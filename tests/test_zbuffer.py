@@ -107,7 +107,7 @@ def test_visible_vertices_of_two_plates():
     """Two squares one behind the other: the rear one's centre is hidden, its rim is not; from behind nothing faces."""
     square = np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0], [0, 0, 0]]) * 0.1
     faces = np.array([[0, 4, 1], [1, 4, 2], [2, 4, 3], [3, 4, 0]])  # outward is -z, to the camera
-    vertices = np.concatenate([square + [0, 0, 0.6], square * 0.4 + [0, 0, 0.5]])
+    vertices = np.concatenate([square + np.array([0, 0, 0.6]), square * 0.4 + [0, 0, 0.5]])
     both = np.concatenate([faces, faces + 5])
     facing, visible = visible_vertices(vertices, both, CAMERA)
     assert facing.all()

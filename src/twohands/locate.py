@@ -9,6 +9,7 @@ by the angle, so that the hand in it points up: angle 0 is a hand that points up
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib.resources import files
 
@@ -16,44 +17,49 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from twohands.hands.skeleton import FINGERTIPS, KNUCKLES, MIDDLE_KNUCKLE, NUM_JOINTS, WRIST
+from twohands.geometry.record import TensorRecord
+from twohands.hands.skeleton import FINGERTIPS, KNUCKLES, NUM_JOINTS, WRIST
 from twohands.types import LEFT, RIGHT
 
 PALM_SIZE, CROP_SIZE = 192, 224
 """Sides in pixels of the pictures that the palm network and the landmark network take."""
 PALM_GRIDS = ((8, 2), (16, 6))
 """Strides in pixels and anchors per cell of the palm network."""
-PALM_SCORE = 0.5
-"""A palm's smallest probability."""
-SAME_PALM = 0.3
-"""Palms of one hand: the mean distance of their points is less than this share of the palm's side."""
-MAX_PALMS = 4
-"""Palms of one picture that are looked at, the best ones."""
 PALM_SCALE, PALM_SHIFT = 2.6, 0.5
-"""Side of the region over side of the palm, and its shift to the fingers in palm sides: as the network was trained."""
+"""Side of a region over side of its palm, and shift to the fingers in palm sides: how the networks were trained."""
 LANDMARK_SCALE, LANDMARK_SHIFT = 2.0, 0.1
 """The same for a region around landmarks."""
 BOUNDING_JOINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
 """The landmarks that bound such a region: the palm and the first finger bones."""
-PRESENT = 0.5
-"""The landmark network's smallest presence of a hand."""
-REFINE = 1
-FIRST = 0.1
-SURE = 0.9
+
+PALM_SCORE = 0.2
+"""A palm's smallest probability; low, since the landmark network decides (0.5 loses one hand in ten on renderings)."""
+SAME_PALM = 0.4
+"""Palms of one hand: the mean distance of their points is less than this share of the palm's side."""
+MAX_PALMS = 4
+"""The most palms of one picture that are looked at."""
+PRESENT, SURE = 0.5, 0.9
+"""Smallest presence of a hand; presence above which its first region is good enough."""
+TILED_ASPECT = 1.25
+"""Images at least this elongated are also searched in two tiles, whose pixels are larger for the palm network."""
+SAME_HAND, SAME_PLACE = 0.4, 0.2
+"""Landmark sets of one hand: mean distance over the hand's extent, for sets of the same and of different sides."""
+CURL_ODDS, POSITION_ODDS = 2.0, 1.0
+"""Log-odds of a side from fully curled fingers, and from wrists that lie a region's side apart."""
 
 
 @dataclass(frozen=True)
-class LocatedHands:
-    """Both hands in the image; axis 0 is the hand, LEFT = 0, RIGHT = 1. An absent hand has presence 0, otherwise NaN."""
+class LocatedHands(TensorRecord):
+    """Both hands in the image; axis 0 is the hand, LEFT = 0, RIGHT = 1. An absent hand has presence 0, the rest NaN."""
 
     present: np.ndarray  # (2,) in [0, 1], the landmark network's own presence
     pixels: np.ndarray  # (2, 21, 2) landmarks (u, v) in the image
-    relative: np.ndarray  # (2, 21, 3) metres about the hand's middle; x right, y down, z along the ray to the hand
+    relative: np.ndarray  # (2, 21, 3) metres about the hand's middle; x right, y down, z away along the ray to the hand
     region: np.ndarray  # (2, 4) centre u, v, side in pixels, angle in radians
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(TensorRecord):
     """N possible hands whose sides are not settled yet."""
 
     present: np.ndarray  # (N,) in [0, 1]
@@ -62,8 +68,12 @@ class Candidates:
     relative: np.ndarray  # (N, 21, 3) metres
     region: np.ndarray  # (N, 4)
 
-    def __getitem__(self, index: np.ndarray) -> Candidates:
-        return Candidates(*(getattr(self, field.name)[index] for field in fields(self)))
+    def __getitem__(self, index: np.ndarray | list[int]) -> Candidates:
+        return self.map(lambda values: values[index])
+
+    def __add__(self, other: Candidates) -> Candidates:
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return Candidates(*(np.concatenate(pair) for pair in pairs))
 
 
 class HandLocator:
@@ -76,54 +86,61 @@ class HandLocator:
 
     def __call__(self, rgb: np.ndarray) -> LocatedHands:
         height, width = rgb.shape[1:]
-        candidates = self.find_hands(rgb, self.find_palms(rgb, upright_square(0, 0, width, height)))
-        return candidates
+        hands = self.find_hands(rgb, self.find_palms(rgb, upright_square(0, 0, width, height)))
+        for tile in tiles(width, height):
+            if len(hands.present) < 2:
+                palms = self.find_palms(rgb, tile)
+                hands = distinct(hands + self.find_hands(rgb, palms[is_new(palms, hands.region)]))
+        return settle_sides(hands)
 
     def find_palms(self, rgb: np.ndarray, square: np.ndarray) -> np.ndarray:
-        """Regions (N, 4) around the hands whose palms are seen in an upright region (4,) of the image."""
-        boxes, logits = self.palm_network.run(None, {"image": sample(rgb, square, PALM_SIZE)[None]})
-        likely = logits[0, :, 0] > np.log(PALM_SCORE / (1 - PALM_SCORE))
-        scores = 1 / (1 + np.exp(-logits[0, likely, 0]))
-        points = boxes[0, likely].reshape(-1, 9, 2)  # centre, (width, height), seven key points
-        sides = points[:, 1].max(axis=1)
-        points = np.delete(points, 1, axis=1) + self.anchors[likely][:, None]
-        points, sides = merge_palms(points, sides, scores)
+        """Regions (N, 4) around the hands whose palms are seen in an upright region (4,) of the image, best first."""
+        boxes, logits = self.palm_network(sample(rgb, square, PALM_SIZE)[None])
+        scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
+        likely = scores > PALM_SCORE
+        boxes = boxes[0, likely].reshape(-1, 9, 2)  # centre, (width, height), seven key points
+        points = np.delete(boxes, 1, axis=1) + self.anchors[likely, None]
+        points, sides = merge_palms(points, boxes[:, 1].max(axis=-1), scores[likely])
         points = from_region(points, square, PALM_SIZE)
-        return around(points[:, 0], points[:, 3] - points[:, 1], sides * square[2] / PALM_SIZE, PALM_SCALE, PALM_SHIFT)
+        wrist, middle_knuckle = points[:, 1], points[:, 3]
+        sides = sides * square[2] / PALM_SIZE
+        return region_around(points[:, 0], middle_knuckle - wrist, sides * PALM_SHIFT, sides * PALM_SCALE)
 
     def find_hands(self, rgb: np.ndarray, regions: np.ndarray) -> Candidates:
-        """The hands in some regions (N, 4)"""
-        c = self.read_hands(rgb, regions)
-        c = c[c.present > (FIRST if REFINE else PRESENT)]
-        self.first = c
-        if REFINE:
-            w = c.present < SURE
-            if w.any():
-                d = self.read_hands(rgb, region_of_landmarks(c.pixels[w]))
-                c = Candidates(*(np.concatenate([getattr(a, f.name) for a in (c[~w], d)]) for f in fields(c)))
-            c = c[c.present > PRESENT]
-        return c
+        """The distinct hands in regions (N, 4); a hand that the network doubts is looked at again, better centred."""
+        first = self.read_hands(rgb, regions)
+        sure = first.present > SURE
+        hands = first[sure] + self.read_hands(rgb, region_of_landmarks(first[~sure].pixels))
+        return distinct(hands[hands.present > PRESENT])
 
     def read_hands(self, rgb: np.ndarray, regions: np.ndarray) -> Candidates:
-        """What the landmark network says of some regions (N, 4), hands or not."""
-        count = len(regions)
-        crops = np.stack([sample(rgb, region, CROP_SIZE) for region in regions]) if count else np.zeros((0, 3, CROP_SIZE, CROP_SIZE), np.float32)
-        landmarks, present, right, relative = self.landmark_network.run(None, {"crops": crops}) if count else [np.zeros((0, n), np.float32) for n in (63,1,1,63)]
-        landmarks = landmarks.reshape(count, NUM_JOINTS, 3)
-        pixels = np.stack([from_region(points[:, :2], region, CROP_SIZE) for points, region in zip(landmarks, regions, strict=True)]) if count else np.zeros((0, 21, 2))
-        relative = relative.reshape(count, NUM_JOINTS, 3)
+        """What the landmark network says of regions (N, 4), hands or not."""
+        crops = np.array([sample(rgb, region, CROP_SIZE) for region in regions], np.float32)
+        crops = crops.reshape(-1, 3, CROP_SIZE, CROP_SIZE)
+        landmarks, present, right, relative = self.landmark_network(crops)
+        landmarks = landmarks.reshape(-1, NUM_JOINTS, 3)[..., :2]
+        pairs = zip(landmarks, regions, strict=True)
+        pixels = np.array([from_region(points, region, CROP_SIZE) for points, region in pairs]).reshape(
+            -1, NUM_JOINTS, 2
+        )
+        relative = relative.reshape(-1, NUM_JOINTS, 3)
         relative = np.concatenate([turn(relative[..., :2], regions[:, None, 3]), relative[..., 2:]], axis=-1)
         return Candidates(present[:, 0], right[:, 0], pixels, relative, regions)
 
 
-def open_network(name: str) -> onnxruntime.InferenceSession:
-    """A shipped network on one thread that sleeps while it waits."""
+def open_network(name: str) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A shipped network, pictures -> its outputs, on one thread that sleeps while it waits."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     stored = (files("twohands") / "weights" / f"{name}.onnx").read_bytes()
-    return onnxruntime.InferenceSession(stored, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(stored, options, providers=["CPUExecutionProvider"])
+    input_name = session.get_inputs()[0].name
+    return lambda pictures: [np.asarray(output) for output in session.run(None, {input_name: pictures})]
+
+
+# Palms ---------------------------------------------------------------------------------------------------------------
 
 
 def palm_anchors() -> np.ndarray:
@@ -137,31 +154,50 @@ def palm_anchors() -> np.ndarray:
 
 
 def merge_palms(points: np.ndarray, sides: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The points (P, 8, 2) and sides (P,) of at most MAX_PALMS palms, best first: averages over detections (N, ...)."""
+    """Points (P, 8, 2) and sides (P,) of at most MAX_PALMS palms, best first: means over N detections of the same.
+
+    Detections are compared by their key points, not by their boxes: crossing hands share a box but not its direction.
+    """
     merged_points, merged_sides = [], []
     remaining = np.argsort(-scores)
     while len(remaining) and len(merged_sides) < MAX_PALMS:
         best = remaining[0]
         distance = np.linalg.norm(points[remaining] - points[best], axis=-1).mean(axis=-1)
         same = distance < SAME_PALM * sides[best]
-        weights = scores[remaining[same]]
-        merged_points.append(np.average(points[remaining[same]], axis=0, weights=weights))
-        merged_sides.append(np.average(sides[remaining[same]], weights=weights))
-        remaining = remaining[~same]
+        group, remaining = remaining[same], remaining[~same]
+        merged_points.append(np.average(points[group], axis=0, weights=scores[group]))
+        merged_sides.append(np.average(sides[group], weights=scores[group]))
     return np.array(merged_points).reshape(-1, *points.shape[1:]), np.array(merged_sides)
 
 
+def tiles(width: int, height: int) -> list[np.ndarray]:
+    """Upright regions (4,) of the two squares at the ends of an elongated image; none for others."""
+    side = min(width, height)
+    if max(width, height) < TILED_ASPECT * side:
+        return []
+    return [upright_square(0, 0, side, side), upright_square(width - side, height - side, side, side)]
+
+
+def is_new(regions: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(N,) bool: the region's middle (N, 4) is far from that of every known one (K, 4)."""
+    distance = np.linalg.norm(regions[:, None, :2] - known[None, :, :2], axis=-1)  # (N, K)
+    return (distance > 0.25 * known[:, 2]).all(axis=1)
+
+
+# Regions -------------------------------------------------------------------------------------------------------------
+
+
 def turn(vectors: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
-    """Vectors (..., 2) turned by angles (...), from +x to +y."""
+    """Vectors (..., 2) turned by angles (...) from +u to +v."""
     cos, sin = np.cos(angle), np.sin(angle)
-    x, y = vectors[..., 0], vectors[..., 1]
-    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+    u, v = vectors[..., 0], vectors[..., 1]
+    return np.stack([cos * u - sin * v, sin * u + cos * v], axis=-1)
 
 
 def from_region(pixels: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
     """Pixels (..., 2) of a region's picture (size x size) -> pixels (..., 2) of the image."""
     u, v, side, angle = region
-    return turn((pixels + 0.5) * (side / size) - side / 2, angle) + (u, v)
+    return turn((pixels + 0.5) * (side / size) - side / 2, angle) + np.array([u, v])
 
 
 def upright_square(left: int, top: int, width: int, height: int) -> np.ndarray:
@@ -169,49 +205,112 @@ def upright_square(left: int, top: int, width: int, height: int) -> np.ndarray:
     return np.array([left + (width - 1) / 2, top + (height - 1) / 2, max(width, height), 0.0])
 
 
-def around(center: np.ndarray, upward: np.ndarray, side: np.ndarray, scale: float, shift: float) -> np.ndarray:
-    """Regions (N, 4): a box of a side (N,) at a center (N, 2), moved by `shift` sides along `upward` (N, 2), enlarged."""
+def region_around(center: np.ndarray, upward: np.ndarray, shift: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Regions (N, 4) of a side (N,), moved from a centre (N, 2) by a shift (N,) pixels along `upward` (N, 2)."""
     angle = np.arctan2(upward[:, 0], -upward[:, 1])
-    center = center + turn(np.stack([0 * side, -shift * side], axis=-1), angle)
-    return np.column_stack([center, scale * side, angle])
+    return np.column_stack([center + turn(np.stack([0 * shift, -shift], axis=-1), angle), side, angle])
 
 
-def region_of_landmarks(pixels: np.ndarray, _=None) -> np.ndarray:
+def region_of_landmarks(pixels: np.ndarray) -> np.ndarray:
     """Regions (N, 4) around hands whose landmarks (N, 21, 2) are known."""
-    knuckles = (pixels[:, 5] + pixels[:, 13] + 2 * pixels[:, 9]) / 4
-    upward = knuckles - pixels[:, WRIST]
+    index, middle, ring, _ = KNUCKLES
+    upward = (pixels[:, index] + 2 * pixels[:, middle] + pixels[:, ring]) / 4 - pixels[:, WRIST]
     angle = np.arctan2(upward[:, 0], -upward[:, 1])
     upright = turn(pixels[:, BOUNDING_JOINTS], -angle[:, None])
-    low, high = upright.min(axis=1), upright.max(axis=1)
+    low, high = upright.min(axis=1), upright.max(axis=1)  # (N, 2)
+    extent = high - low
     center = turn((low + high) / 2, angle)
-    center = center + turn(np.stack([0 * angle, -LANDMARK_SHIFT * (high - low)[:, 1]], axis=-1), angle)
-    return np.column_stack([center, LANDMARK_SCALE * (high - low).max(axis=1), angle])
+    return region_around(center, upward, LANDMARK_SHIFT * extent[:, 1], LANDMARK_SCALE * extent.max(axis=1))
 
 
 def sample(rgb: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
     """The region's picture (3, size, size) float32, bilinear; beyond the image's border its border goes on."""
-    grid = np.arange(size, dtype=np.float64)
-    v, u = np.meshgrid(grid, grid, indexing="ij")
+    v, u = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
     pixels = from_region(np.stack([u, v], axis=-1).reshape(-1, 2), region, size)  # (size * size, 2)
     factor = int(region[2] / size)
-    if factor > 1:
-        height, width = rgb.shape[1:]
-        left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int) - factor, 0, (width - factor, height - factor))
-        right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + factor, (left + factor, top + factor), (width, height))
-        rgb = np.stack([np.asarray(Image.fromarray(plane[top:bottom, left:right]).reduce(factor)) for plane in rgb])
+    if factor > 1:  # shrink the window of the region first, lest fine patterns alias
+        limits = np.array(rgb.shape[:0:-1])  # width, height
+        left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int) - factor, 0, limits - 1)
+        right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + factor, (left + 1, top + 1), limits)
+        rgb = np.array([Image.fromarray(plane[top:bottom, left:right]).reduce(factor) for plane in rgb])
         pixels = (pixels + 0.5 - (left, top)) / factor - 0.5
     return bilinear(rgb, pixels).reshape(3, size, size)
 
 
 def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Values (C, N) of an image (C, H, W) at pixels (N, 2), clamped to the image."""
+    """Values (C, N) float32 of an image (C, H, W) float32 at pixels (N, 2), which are clamped to the image."""
     height, width = image.shape[1:]
     pixels = np.clip(pixels, 0, (width - 1, height - 1))
-    corner = np.floor(pixels).astype(np.int64)
-    fu, fv = (pixels - corner).astype(np.float32).T
-    right, below = (corner[:, 0] < width - 1).astype(np.int64), (corner[:, 1] < height - 1) * width
+    corner = pixels.astype(np.int64)
+    part_u, part_v = (pixels - corner).astype(np.float32).T
     first = corner[:, 1] * width + corner[:, 0]
+    to_right, to_below = corner[:, 0] < width - 1, np.where(corner[:, 1] < height - 1, width, 0)
     flat = image.reshape(len(image), -1)
-    upper = flat.take(first, axis=1) * (1 - fu) + flat.take(first + right, axis=1) * fu
-    lower = flat.take(first + below, axis=1) * (1 - fu) + flat.take(first + below + right, axis=1) * fu
-    return upper * (1 - fv) + lower * fv
+    rows = []
+    for start in (first, first + to_below):
+        left, right = flat.take(start, axis=1), flat.take(start + to_right, axis=1)
+        rows.append(left + (right - left) * part_u)
+    return rows[0] + (rows[1] - rows[0]) * part_v
+
+
+# Sides ---------------------------------------------------------------------------------------------------------------
+
+
+def distinct(hands: Candidates) -> Candidates:
+    """The hands without doubles, most present first. Two hands that touch, even of one side, are not doubles."""
+    kept: list[int] = []
+    extent = np.ptp(hands.pixels, axis=1).max(axis=-1)  # (N,) pixels
+    for hand in np.argsort(-hands.present):
+        distance = np.linalg.norm(hands.pixels[kept] - hands.pixels[hand], axis=-1).mean(axis=-1)
+        same_side = (hands.right[kept] > 0.5) == (hands.right[hand] > 0.5)
+        if (distance > np.where(same_side, SAME_HAND, SAME_PLACE) * extent[kept]).all():
+            kept.append(int(hand))
+    return hands[kept]
+
+
+def finger_curl(relative: np.ndarray) -> np.ndarray:
+    """(N,) in [-1, 1]: how far fingers (N, 21, 3) bend to the palm of a right hand; negative on left hands.
+
+    Index knuckle x little knuckle, seen from the wrist, is the normal that leaves a right hand's palm (and a left
+    hand's back, mirrored); fingers curl to the palm.
+    """
+    from_wrist = relative - relative[:, [WRIST]]
+    normal = np.cross(from_wrist[:, KNUCKLES[0]], from_wrist[:, KNUCKLES[-1]])
+    fingers = relative[:, FINGERTIPS[1:]] - relative[:, KNUCKLES]  # (N, 4, 3)
+    lengths = np.linalg.norm(fingers, axis=-1) * np.linalg.norm(normal, axis=-1)[:, None]
+    return ((fingers @ normal[..., None])[..., 0] / np.maximum(lengths, 1e-12)).mean(axis=-1)
+
+
+def side_odds(hands: Candidates) -> np.ndarray:
+    """(N,) log-odds of a right hand: the network's, tempered, and those of its 3D landmarks."""
+    right = np.clip(hands.right.astype(np.float64), 0.01, 0.99)
+    return np.log(right / (1 - right)) + CURL_ODDS * finger_curl(hands.relative)
+
+
+def settle_sides(hands: Candidates) -> LocatedHands:
+    """The most probable left and right hand among candidates; two hands never get the same side."""
+    odds = side_odds(hands)
+    if len(odds) < 2:
+        chosen = [(RIGHT if odd > 0 else LEFT, hand) for hand, odd in enumerate(odds)]
+    else:
+        as_left = np.log(hands.present) - np.logaddexp(0, odds)
+        as_right = np.log(hands.present) - np.logaddexp(0, -odds)
+        score = as_left[:, None] + as_right[None, :] + position_odds(hands)  # (left hand, right hand)
+        np.fill_diagonal(score, -np.inf)
+        left, right = np.unravel_index(score.argmax(), score.shape)
+        chosen = [(LEFT, int(left)), (RIGHT, int(right))]
+    present = np.zeros(2, np.float32)
+    pixels, relative, region = (np.full((2, *shape), np.nan, np.float32) for shape in ((21, 2), (21, 3), (4,)))
+    for side, hand in chosen:
+        present[side] = hands.present[hand]
+        pixels[side], relative[side], region[side] = hands.pixels[hand], hands.relative[hand], hands.region[hand]
+    return LocatedHands(present, pixels, relative, region)
+
+
+def position_odds(hands: Candidates) -> np.ndarray:
+    """(N, N) log-odds that hand i is the left and hand j the right one: whose forearms enter from below, as one's own
+    do, has the left wrist further to the left. Half of it is given, half taken away when the hands change places."""
+    wrist = hands.pixels[:, WRIST, 0]
+    apart = (wrist[None, :] - wrist[:, None]) / hands.region[:, 2].mean()
+    upward = np.cos(hands.region[:, 3]) > 0
+    return np.where(upward[None, :] & upward[:, None], POSITION_ODDS / 2 * np.clip(apart, -1, 1), 0)

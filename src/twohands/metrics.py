@@ -79,9 +79,7 @@ def wrist_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
 
 def pa_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
     """MPJPE after the least-squares similarity of each hand (Procrustes-aligned)."""
-    return where_both(
-        prediction, target, mean_distance(align(prediction.joints, target.joints), target.joints)
-    )
+    return where_both(prediction, target, mean_distance(align(prediction.joints, target.joints), target.joints))
 
 
 def pa_mpvpe(prediction: TwoHands, target: TwoHands) -> Array:

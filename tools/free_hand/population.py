@@ -30,8 +30,9 @@ WRIST_GIRTH = 0.163
 CREASE_POSITION = -0.085  # of the wrist crease along z, in lengths wrist -> middle knuckle
 FLAT_FACTOR = 1.025  # length of the flat hand / length of the slightly bent template
 
-# Length factors (proximal, middle, distal) from MakeHuman's finger bones to real ones. They lean on bone lengths of
-# Buryanov & Kotiuk (2010) and are approximate, so only part of them is applied (the exponent).
+# Length factors (proximal, middle, distal) from MakeHuman's finger bones to real ones. They lean on bone lengths quoted
+# from Buryanov & Kotiuk (2010) and finger-tip offsets quoted from Chatzioglou (2024), neither checked against the
+# publication; they are approximate, so only part of them is applied (the exponent).
 BONE_FACTORS = {
     "thumb": (1.00, 0.86, 0.96),
     "index": (1.19, 0.97, 0.79),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
+from .meshes import vertex_normals
 from .model import FreeHand
 from .numerics import Array, principal_coefficients
 from .skinning import FINGERS, NUM_JOINTS
@@ -144,12 +145,23 @@ LIBRARY: dict[str, tuple[Angles, ...]] = {
     ),
 }
 
-# Finger pads (0 thumb to 4 little) that touch in a pose, and the distance of the pads' skin vertices in metres.
+
+@dataclass(frozen=True)
+class Contact:
+    """Which finger pads meet in a pose."""
+
+    pairs: tuple[tuple[int, int], ...]  # fingers, 0 thumb to 4 little
+    distance: float  # of the pads' skin vertices, metres
+    facing: float = 0.003
+    """Metres of gap that are worth one unit between a pad's normal and the opposite of the other's."""
+
+
+# The tripod leaves room for a pen, which need not lie flat on every pad.
 CONTACTS = {
-    "pinch": (((0, 1),), 0.002),
-    "ok": (((0, 1),), 0.002),
-    "tripod": (((0, 1), (0, 2)), 0.008),
-    "pinch_middle": (((0, 2),), 0.002),
+    "pinch": Contact(((0, 1),), 0.002),
+    "ok": Contact(((0, 1),), 0.002),
+    "tripod": Contact(((0, 1), (0, 2)), 0.012, facing=0.001),
+    "pinch_middle": Contact(((0, 2),), 0.002),
 }
 
 
@@ -170,7 +182,7 @@ def build_poses(hand: FreeHand, seed: int) -> Poses:
     for name, fingers in LIBRARY.items():
         angles = hand.clipped(written_angles(fingers))
         if name in CONTACTS:
-            angles = closed_contact(hand, angles, *CONTACTS[name])
+            angles = closed_contact(hand, angles, CONTACTS[name])
         library.append(angles)
     samples = random_poses(hand, np.stack(library), NUM_PRIOR_SAMPLES, np.random.default_rng([seed, 2]))
     fingers_only = samples[:, 1:].reshape(len(samples), -1)
@@ -185,23 +197,27 @@ def written_angles(fingers: tuple[Angles, ...]) -> Array:
     return np.radians(np.concatenate([np.zeros((1, 3)), *(np.array(angles, np.float64) for angles in fingers)]))
 
 
-def closed_contact(hand: FreeHand, angles: Array, pairs: Sequence[tuple[int, int]], distance: float) -> Array:
-    """`angles` (16, 3) changed as little as needed to bring pairs of finger pads to `distance`, within the limits."""
+def closed_contact(hand: FreeHand, angles: Array, contact: Contact) -> Array:
+    """`angles` (16, 3) changed as little as needed to bring the finger pads together, within the limits."""
     free = np.zeros((NUM_JOINTS, 3), bool)
-    for touching in {number for pair in pairs for number in pair}:
+    for touching in {number for pair in contact.pairs for number in pair}:
         base = 3 * touching + 1
         free[base : base + 3, 0] = True
         free[base, 1] = True
         free[base, 2] = touching == 0
+    first, second = np.array(contact.pairs).T
     lowest, highest = hand.limits[free].T
     start = np.clip(angles[free], lowest + 1e-6, highest - 1e-6)
 
     def residuals(free_angles: Array) -> Array:
         trial = angles.copy()
         trial[free] = free_angles
-        pulps = hand.posed(trial)[0][hand.pulp_vertices]
-        gaps = [np.linalg.norm(pulps[first] - pulps[second]) - distance for first, second in pairs]
-        return np.concatenate([np.array(gaps, np.float64), RELUCTANCE * (free_angles - start)])
+        vertices = hand.posed(trial)[0]
+        normals = vertex_normals(vertices, hand.mesh.faces)[hand.pulp_vertices]
+        pulps = vertices[hand.pulp_vertices]
+        gaps = np.linalg.norm(pulps[first] - pulps[second], axis=1) - contact.distance
+        facing = contact.facing * (normals[first] + normals[second])  # zero where two pads face each other
+        return np.concatenate([gaps, facing.ravel(), RELUCTANCE * (free_angles - start)])
 
     closed = angles.copy()
     closed[free] = least_squares(residuals, start, bounds=(lowest, highest), xtol=1e-10, ftol=1e-10).x

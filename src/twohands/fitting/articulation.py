@@ -139,7 +139,7 @@ class RightHand:
         corners = vertices[self.faces]
         u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
         normals = self._faces_of_vertex @ (u[:, [1, 2, 0]] * v[:, [2, 0, 1]] - u[:, [2, 0, 1]] * v[:, [1, 2, 0]])
-        return normals / np.sqrt(np.maximum((normals * normals).sum(axis=1, keepdims=True), 1e-24))
+        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def jacobian(self, rig: Rig, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
         """d points / d unknowns (n, 3, 28 + S), camera frame; points (n, 3) are those of the rows."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from twohands.fitting.articulation import ANGLES, NUM_DOFS, SHAPE, Rig, RightHand
-from twohands.fitting.evidence import HandEvidence
+from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence
 from twohands.hands.skeleton import BONES
 
 PARENT, CHILD = np.array(BONES).T
@@ -28,9 +28,11 @@ class EnergyConfig:
     landmark: float = 0.006
     landmark_outlier: float = 0.02
     """Distance at which a landmark has lost three quarters of its pull; the same for the other `_outlier` values."""
-    bone_direction: float = 0.4
+    bone_direction: float = 0.5
     landmark_depth: float = 0.012
     landmark_depth_outlier: float = 0.025
+    landmark_depth_occluder: float = 0.018
+    """The same for readings in front of the joint: an occluder is a better excuse than a hole in the hand."""
     joint_depth: float = 0.010
     """A joint lies about this far behind the skin that the camera sees."""
     point: float = 0.004
@@ -57,7 +59,7 @@ class Cloud:
 
     points: np.ndarray  # (N, 3) metres, the ones the fit uses
     weights: np.ndarray  # (N,) in [0, 1]
-    outline: cKDTree  # all candidates on the plane z = 1
+    outline: KDTree  # all candidates on the plane z = 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Energy:
         self.hand, self.config, self.evidence, self.cloud = hand, config, evidence, cloud
         covariance = hand.pose_components.T @ hand.pose_components * config.pose_scale**2
         self._pose_precision = np.linalg.inv(covariance + config.pose_noise**2 * np.eye(NUM_DOFS))
+        self._depths = np.concatenate([evidence.landmark_depth, evidence.palm_depth[6:]])
         bones = evidence.relative[CHILD] - evidence.relative[PARENT]
         self._directions = bones / np.maximum(np.linalg.norm(bones, axis=1, keepdims=True), 1e-9)
 
@@ -94,7 +97,7 @@ class Energy:
             return Equations(rig, matrix, vector, energy)
         vertices = hand.points(rig, hand.surface)
         seen = vertices[visible]
-        nearest = cKDTree(seen).query(self.cloud.points)[1]
+        nearest = KDTree(seen).query(self.cloud.points)[1]
         matched, index = np.unique(visible[nearest], return_inverse=True)
         hanging = visible[self.evidence.depth_at(seen) > seen[:, 2] + self.config.free_space]
         rows = np.concatenate([rows, matched, hanging])
@@ -115,17 +118,24 @@ class Energy:
         accumulate(matrix, vector, lateral, residual, weight[:, None] / config.landmark**2)
         bones = points[CHILD] - points[PARENT]
         lengths = np.sqrt((bones**2).sum(axis=1, keepdims=True))
-        away = bones / lengths - self._directions
+        # the network errs in how the whole hand is turned, much less in how its fingers are bent
+        away = bones / lengths - self._directions @ turn_between(self._directions, bones / lengths).T
         turning = (jacobian[CHILD] - jacobian[PARENT]) / lengths[..., None]
         accumulate(matrix, vector, turning, away, np.full((len(away), 1), 1 / config.bone_direction**2))
         return float(energy.sum()) / config.landmark**2 + float((away**2).sum()) / config.bone_direction**2
 
-    def _landmark_depths(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
-        config = self.config
-        behind = points[:, 2] - self.evidence.landmark_depth - config.joint_depth
+    def _landmark_depths(
+        self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray
+    ) -> float:
+        config, palm = self.config, list(PALM)
+        points = np.concatenate([points, PALM_POINTS[6:] @ points[palm]])
+        between = np.tensordot(PALM_POINTS[6:], jacobian[palm, 2], axes=1)
+        behind = points[:, 2] - self._depths - config.joint_depth
         seen = np.isfinite(behind)
-        energy, weight = geman_mcclure(behind[seen] ** 2, config.landmark_depth_outlier)
-        accumulate(matrix, vector, jacobian[seen, 2], behind[seen], weight / config.landmark_depth**2)
+        scale = np.where(behind[seen] > 0, config.landmark_depth_occluder, config.landmark_depth_outlier)
+        energy, weight = geman_mcclure(behind[seen] ** 2, scale)
+        rows = np.concatenate([jacobian[:, 2], between])[seen]
+        accumulate(matrix, vector, rows, behind[seen], weight / config.landmark_depth**2)
         return float(energy.sum()) / config.landmark_depth**2
 
     def _points(
@@ -184,7 +194,14 @@ class Energy:
         return float(away @ pull + beyond @ push + state.shape @ state.shape)
 
 
-def geman_mcclure(squared: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def turn_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(3, 3): the rotation that best turns the unit vectors source (n, 3) into target (n, 3) (Wahba's problem)."""
+    u, _, vt = np.linalg.svd(target.T @ source)
+    u[:, 2] *= np.sign(np.linalg.det(u @ vt))
+    return u @ vt
+
+
+def geman_mcclure(squared: np.ndarray, scale: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Robust energy scale^2 s / (s + scale^2) of squared residuals s, and the weights of its Gauss-Newton step."""
     ratio = scale * scale / (squared + scale * scale)
     return squared * ratio, ratio * ratio

@@ -12,6 +12,9 @@ from twohands.types import LEFT, RGBDFrame
 
 WINDOW_MARGIN = 0.35
 """The window reaches this share of the landmarks' extent beyond them."""
+PALM = (0, 1, 5, 9, 13, 17)
+PALM_POINTS = np.concatenate([np.eye(6), *(a * np.eye(6)[[0, 0, 0, 0]] + (1 - a) * np.eye(6)[2:] for a in (0.25, 0.5))])
+"""(14, 6): the palm's landmarks, then points between the wrist and the knuckles, as weights of those landmarks."""
 CANDIDATES = 1800
 """Depth pixels of the window that are looked at, about."""
 
@@ -25,6 +28,7 @@ class HandEvidence:
     plane: np.ndarray  # (21, 2) landmarks on the plane z = 1
     relative: np.ndarray  # (21, 3) metres, landmarks relative to the wrist, turned to the hand's viewing ray
     landmark_depth: np.ndarray  # (21,) metres, measured around each landmark; NaN without a reading
+    palm_depth: np.ndarray  # (14,) metres, measured around each of PALM_POINTS; NaN without a reading
     points: np.ndarray  # (N, 3) metres, every depth pixel of a regular grid over the window
     colors: np.ndarray  # (N, 3) sRGB in [0, 1] of those points
 
@@ -62,6 +66,7 @@ def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray
         plane=plane,
         relative=relative @ _toward(plane.mean(axis=0)).T,
         landmark_depth=_depth_around(depth, landmarks),
+        palm_depth=_depth_around(depth, PALM_POINTS @ landmarks[list(PALM)]),
         points=points.astype(np.float64),
         colors=rgb[:, rows, columns].T,
     )
@@ -75,7 +80,9 @@ def _toward(plane: np.ndarray) -> np.ndarray:
     x, y = plane
     ray = np.array([x, y, 1.0]) / np.sqrt(x * x + y * y + 1)
     a, b, c = ray
-    return np.array([[1 - a * a / (1 + c), -a * b / (1 + c), a], [-a * b / (1 + c), 1 - b * b / (1 + c), b], [-a, -b, c]])
+    return np.array(
+        [[1 - a * a / (1 + c), -a * b / (1 + c), a], [-a * b / (1 + c), 1 - b * b / (1 + c), b], [-a, -b, c]]
+    )
 
 
 def _depth_around(depth: np.ndarray, pixels: np.ndarray, radius: int = 3) -> np.ndarray:

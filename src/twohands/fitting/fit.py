@@ -35,7 +35,7 @@ class HandFitter:
         landmarks: dict[int, SolvedHand] = {}
         for side in np.flatnonzero(present >= 0.5).tolist():
             evidence[side] = gather(frame, side, pixels[side].astype(np.float64), relative[side].astype(np.float64))
-            landmarks[side] = self.solver.solve(evidence[side], self.solver.start(evidence[side]))
+            landmarks[side] = self.solver.solve(evidence[side])
         solved = {}
         for side, start in landmarks.items():
             # a left hand lives in a mirrored camera, so the other hand always appears mirrored
@@ -55,5 +55,6 @@ class HandFitter:
             parameters.rotation[side] = axis_angle_from_matrix(state.rotation) * axes
             parameters.translation[side] = state.translation * points
         hands = self.model(parameters)
+        assert hands.vertices is not None
         residual, support = measure_quality(hands.vertices, self.model.faces, present, frame)
         return replace(hands, present=present, quality=Quality(residual, support, fitted))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from twohands.fitting.articulation import ANGLES, ROTATION, SHAPE, TRANSLATION, HandState, Rig, RightHand
 from twohands.fitting.energy import Cloud, Energy, EnergyConfig, Equations
-from twohands.fitting.evidence import HandEvidence
+from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence
 from twohands.geometry.transforms import procrustes
 from twohands.geometry.zbuffer import visible_vertices
-from twohands.hands.skeleton import KNUCKLES
-
-PALM = [0, 1, *KNUCKLES]
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,8 @@ class FitConfig:
     """Rounds of the depth stage; the visible surface and the candidate points are found anew before each."""
     point_steps: int = 5
     """Steps of one round."""
-    palm_extent: float = 0.07
-    """Readings at palm joints farther than this from the palm's depth are occluders or background."""
+    cluster_gap: float = 0.025
+    """Sorted readings at the palm that differ by more belong to different things."""
     palm_misfit: float = 0.012
     """With a larger misfit the readings at the palm joints do not show the palm."""
     candidate_radius: float = 0.03
@@ -57,43 +54,42 @@ class HandSolver:
     def __init__(self, hand: RightHand, config: FitConfig):
         self.hand, self.config = hand, config
 
-    def start(self, evidence: HandEvidence) -> HandState:
-        """Mean shape and pose, the palm laid on the measured points of its joints.
+    def solve(self, evidence: HandEvidence) -> SolvedHand:
+        """The landmark stage: the best of several starts; `fitted` is false."""
+        energy = Energy(self.hand, self.config.energy, evidence)
+        nothing = np.zeros(0, np.int64)
+        tried = [self._descend(energy, s, self.config.landmark_steps, nothing) for s in self.starts(evidence)]
+        best, start = min(tried, key=lambda result: result[0].energy)
+        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, start, False)
 
-        Where those do not have the shape of a palm (occluded, no readings) the relative landmarks say how it is turned,
-        and the readings, or at last its size in the image, how far away it is.
+    def starts(self, evidence: HandEvidence) -> list[HandState]:
+        """Mean shape and pose, one start for each depth at which several of the palm's readings agree.
+
+        The palm is laid on its measured points; where those do not have the shape of a palm (occluded, no readings) the
+        relative landmarks say how it is turned. Without readings its size in the image says how far away it is.
         """
         config, hand = self.config, self.hand
         state = HandState(np.eye(3), np.zeros(3), hand.pose_mean, np.zeros(hand.num_shape))
-        joints = hand.points(hand.rig(state), hand.landmark_rows[PALM])
-        _, rotation, _ = procrustes(joints, evidence.relative[PALM])
-        turned = joints @ rotation.T
-        depth = self._palm_depth(evidence, turned)
-        rays = np.concatenate([evidence.plane[PALM], np.ones((len(PALM), 1))], axis=1)
-        readings = evidence.landmark_depth[PALM] + config.energy.joint_depth
-        seen = np.abs(readings - depth) < config.palm_extent
-        if seen.sum() >= 4:
-            measured = rays[seen] * readings[seen, None]
-            _, flat, shift = procrustes(joints[seen], measured, scale=False)
-            misfit = joints[seen] @ flat.T + shift - measured
-            if np.sqrt((misfit**2).sum(axis=1).mean()) < config.palm_misfit:
-                return HandState(flat, shift, state.angles, state.shape)
-        return HandState(rotation, rays.mean(axis=0) * depth - turned.mean(axis=0), state.angles, state.shape)
-
-    def _palm_depth(self, evidence: HandEvidence, turned: np.ndarray) -> float:
-        """Depth of the palm joints' mean: median of the palm's readings that agree with its size in the image."""
-        spread = turned[:, :2] - turned[:, :2].mean(axis=0)
-        image = evidence.plane[PALM] - evidence.plane[PALM].mean(axis=0)
-        by_size = float(np.sqrt((spread**2).sum() / max((image**2).sum(), 1e-9)))
-        readings = evidence.landmark_depth[PALM] + self.config.energy.joint_depth
-        near = readings[np.abs(np.log(readings / by_size)) < np.log(1.6)]
-        return float(np.median(near)) if len(near) >= 3 else by_size
-
-    def solve(self, evidence: HandEvidence, state: HandState) -> SolvedHand:
-        """The landmark stage; `fitted` is false."""
-        energy = Energy(self.hand, self.config.energy, evidence)
-        best, start = self._descend(energy, state, self.config.landmark_steps, np.zeros(0, np.int64))
-        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, start, False)
+        palm = PALM_POINTS @ hand.points(hand.rig(state), hand.landmark_rows[list(PALM)])
+        _, rotation, _ = procrustes(palm, PALM_POINTS @ evidence.relative[list(PALM)])
+        turned = palm @ rotation.T
+        plane = PALM_POINTS @ evidence.plane[list(PALM)]
+        rays = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
+        readings = evidence.palm_depth + config.energy.joint_depth
+        starts = []
+        for low, high in clusters(readings[np.isfinite(readings)], config.cluster_gap):
+            seen = (readings >= low) & (readings <= high)
+            center = rays.mean(axis=0) * np.median(readings[seen])
+            starts.append(replace(state, rotation=rotation, translation=center - turned.mean(axis=0)))
+            if seen.sum() >= 6:
+                measured = rays[seen] * readings[seen, None]
+                _, flat, shift = procrustes(palm[seen], measured, scale=False)
+                misfit = palm[seen] @ flat.T + shift - measured
+                if np.sqrt((misfit**2).sum(axis=1).mean()) < config.palm_misfit:
+                    starts[-1] = replace(state, rotation=flat, translation=shift)
+        spread, extent = (np.sqrt(((p - p.mean(axis=0)) ** 2).sum()) for p in (turned[:, :2], plane))
+        center = rays.mean(axis=0) * spread / max(extent, 1e-9)
+        return starts or [replace(state, rotation=rotation, translation=center - turned.mean(axis=0))]
 
     def refine(self, evidence: HandEvidence, start: SolvedHand, others: np.ndarray) -> SolvedHand:
         """The depth stage from the landmark stage's result; `others` (n, 3) are surface points of the other hand."""
@@ -113,18 +109,20 @@ class HandSolver:
         return solved
 
     def _candidates(self, evidence: HandEvidence, vertices: np.ndarray, others: np.ndarray) -> Cloud | None:
-        """Depth points near the hand and nearer to it than to the other hand, weighted by their colour; None: too few."""
+        """Depth points nearer to the hand than to the other one, weighted by their colour; None: too few."""
         config = self.config
-        distance, _ = cKDTree(vertices).query(evidence.points, distance_upper_bound=config.candidate_radius)
+        distance, _ = KDTree(vertices).query(evidence.points, distance_upper_bound=config.candidate_radius)
         near = np.isfinite(distance)
         if len(others) and near.any():
-            near[near] = distance[near] < cKDTree(others).query(evidence.points[near])[0]
+            near[near] = distance[near] < KDTree(others).query(evidence.points[near])[0]
         points = evidence.points[near]
         if len(points) < config.min_points:
             return None
-        weights = color_weights(evidence.colors[near], distance[near] < 0.4 * config.candidate_radius, config.color_distance)
+        weights = color_weights(
+            evidence.colors[near], distance[near] < 0.4 * config.candidate_radius, config.color_distance
+        )
         keep = np.linspace(0, len(points) - 1, min(len(points), config.max_points)).astype(int)
-        return Cloud(points[keep], weights[keep], cKDTree(points[:, :2] / points[:, 2:]))
+        return Cloud(points[keep], weights[keep], KDTree(points[:, :2] / points[:, 2:]))
 
     def _descend(self, energy: Energy, state: HandState, steps: int, visible: np.ndarray) -> tuple[Equations, float]:
         """The best equations after some steps, and the energy at the start.
@@ -142,6 +140,12 @@ class HandSolver:
             else:
                 damping *= 10
         return best, start
+
+
+def clusters(values: np.ndarray, gap: float, smallest: int = 3) -> list[tuple[float, float]]:
+    """First and last value of every run of at least `smallest` sorted values without a larger gap."""
+    runs = np.split(np.sort(values), np.flatnonzero(np.diff(np.sort(values)) > gap) + 1)
+    return [(float(run[0]), float(run[-1])) for run in runs if len(run) >= smallest]
 
 
 def color_weights(colors: np.ndarray, sure: np.ndarray, distance: float) -> np.ndarray:

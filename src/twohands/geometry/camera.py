@@ -55,7 +55,9 @@ class Camera(TensorRecord):
     def crop(self, left: float, top: float, width: int, height: int) -> Camera:
         """The camera of the window whose first pixel centre is (left, top); the window may reach over the border."""
         xp = array_namespace(self.K)
-        shift = xp.asarray([[0.0, 0.0, left], [0.0, 0.0, top], [0.0, 0.0, 0.0]], dtype=self.K.dtype, device=self.K.device)
+        shift = xp.asarray(
+            [[0.0, 0.0, left], [0.0, 0.0, top], [0.0, 0.0, 0.0]], dtype=self.K.dtype, device=self.K.device
+        )
         return Camera(self.K - shift, width, height)
 
     def resize(self, width: int, height: int) -> Camera:
@@ -63,13 +65,17 @@ class Camera(TensorRecord):
         xp = array_namespace(self.K)
         sx, sy = width / self.width, height / self.height
         scale = xp.asarray(
-            [[sx, 0.0, 0.5 * sx - 0.5], [0.0, sy, 0.5 * sy - 0.5], [0.0, 0.0, 1.0]], dtype=self.K.dtype, device=self.K.device
+            [[sx, 0.0, 0.5 * sx - 0.5], [0.0, sy, 0.5 * sy - 0.5], [0.0, 0.0, 1.0]],
+            dtype=self.K.dtype,
+            device=self.K.device,
         )
         return Camera(scale @ self.K, width, height)
 
     def mirror(self) -> Camera:
         """The camera of the left-right mirrored image; it sees points with x negated."""
         xp = array_namespace(self.K)
-        flip = xp.asarray([[-1.0, 0.0, self.width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=self.K.dtype, device=self.K.device)
+        flip = xp.asarray(
+            [[-1.0, 0.0, self.width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=self.K.dtype, device=self.K.device
+        )
         negate = xp.asarray([-1.0, 1.0, 1.0], dtype=self.K.dtype, device=self.K.device)
         return Camera((flip @ self.K) * negate, self.width, self.height)

@@ -45,7 +45,9 @@ def boundary_loop(faces: np.ndarray) -> np.ndarray:
     while following[loop[-1]] != loop[0]:
         loop.append(following[loop[-1]])
     if len(loop) != len(following):
-        raise ValueError(f"the mesh has more than one border: {len(following)} border edges, the first loop has {len(loop)}")
+        raise ValueError(
+            f"the mesh has more than one border: {len(following)} border edges, the first loop has {len(loop)}"
+        )
     return np.array(loop)
 
 

@@ -15,7 +15,7 @@ else:
 
 
 class TensorRecord:
-    """Base of the frozen dataclasses that flow through the package; fields are arrays, records, tuples of them, or plain."""
+    """Base of the frozen dataclasses that flow through the package: arrays, records, tuples of them, plain values."""
 
     def map(self, function: Callable[[Array], Array]) -> Self:
         """The same record with `function` applied to every array in it."""

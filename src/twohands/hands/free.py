@@ -20,7 +20,7 @@ DEFAULT_LEVEL = 778
 
 @cache
 def free_hand_arrays() -> dict[str, np.ndarray]:
-    """Every array of the asset by name, float arrays as float32; the table of names is in `tools/build_free_hand.py`."""
+    """Every array of the asset by name, floats as float32; `tools/build_free_hand.py` says what they are."""
     with (files("twohands.hands") / "assets" / "free_hand.npz").open("rb") as stream, np.load(stream) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return {name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in arrays.items()}
@@ -74,7 +74,7 @@ def pose_prior() -> PosePrior:
 
 @cache
 def mesh_levels() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Linear maps between neighbouring levels and to the full mesh: ((coarse ids in 1609, up matrix to the next)...)."""
+    """Linear maps between neighbouring levels: (ids of the coarse level in 1609, up matrix to the finer) in order."""
     arrays = free_hand_arrays()
     pairs = ((63, 126), (126, 252), (252, 778), (252, 1609))
     return tuple((arrays[f"level_{low}"].astype(np.int64), arrays[f"up_{low}_{high}"]) for low, high in pairs)

@@ -1,0 +1,299 @@
+"""Pictures of frames and hands, drawn with NumPy and Pillow only: no OpenGL, so they work on any machine.
+
+Pictures are (H, W, 3) uint8, red first. Hands have the colours of `skeleton.SIDE_COLORS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from twohands.geometry.camera import Camera
+from twohands.geometry.cloud import lift
+from twohands.geometry.mesh import vertex_normals
+from twohands.geometry.zbuffer import barycentric, rasterize, window_of
+from twohands.hands.free import pose_prior
+from twohands.hands.model import HandModel
+from twohands.hands.skeleton import BONES, FINGER_COLORS, SIDE_COLORS
+from twohands.types import RIGHT, SIDE_NAMES, RGBDFrame, TwoHands
+
+ALPHA = 0.62
+"""Opacity of a hand over the colour image."""
+SUPERSAMPLING = 2
+"""Meshes are drawn so much larger and reduced, which smooths their outlines."""
+CREASE = 0.008
+"""Metres between the depths of neighbouring pixels that make an outline."""
+LIGHT = np.array([-0.40, -0.62, -0.68])
+"""Direction to the light, camera frame: from the upper left, behind the camera."""
+SIDE_ANGLE = math.radians(78)
+"""The side view turns the camera by this angle about the vertical axis through the hands."""
+SIDE_MARGIN = 0.05
+"""Metres around the hands that the side view shows."""
+FAR = 20.0
+"""Metres from which the side view looks: all but orthographic."""
+BACKGROUND = (24, 26, 30)
+TURBO = np.array(
+    [
+        [0.13572138, 4.61539260, -42.66032258, 132.13108234, -152.94239396, 59.28637943],
+        [0.09140261, 2.19418839, 4.84296658, -14.18503333, 4.27729857, 2.82956604],
+        [0.10667330, 12.64194608, -60.58204836, 110.36276771, -89.90310912, 27.34824973],
+    ]
+)
+"""Polynomials of the Turbo colour map (A. Mikhailov 2019, Apache-2.0), rows red, green, blue."""
+
+
+def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
+    """The colour image with both meshes over it, (H, W, 3) uint8; faces (2, F, 3). Absent hands are not drawn."""
+    picture = Image.fromarray(frame.rgb_uint8())
+    found = found_sides(hands)
+    if not found:
+        return np.asarray(picture)
+    camera = frame.camera
+    vertices = np.asarray(hands.vertices)
+    window, left, top = window_of(vertices[found].reshape(-1, 3), camera)
+    fine = window.resize(window.width * SUPERSAMPLING, window.height * SUPERSAMPLING)
+    layer, _ = render([(vertices[side], faces[side], SIDE_COLORS[side]) for side in found], fine, ALPHA)
+    if skeleton:
+        for side in found:
+            _draw_skeleton(layer, np.asarray(hands.joints)[side], fine)
+    picture = picture.convert("RGBA")
+    picture.alpha_composite(layer.reduce(SUPERSAMPLING), (left, top))
+    return np.asarray(picture.convert("RGB"))
+
+
+def draw_report(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray) -> np.ndarray:
+    """What `predict` writes, (H, 3 W / 2, 3) uint8: the overlay, and beside it the coloured depth above the side view.
+
+    The side view shows at once whether the meshes lie on the measured surface.
+    """
+    overlay = draw_overlay(frame, hands, faces)
+    height, width = overlay.shape[:2]
+    narrow, low = width - width // 2, height // 2
+    depth = Image.fromarray(color_depth(frame.depth)).resize((narrow, low), Image.Resampling.BOX)
+    side = draw_side_view(frame, hands, faces, narrow, height - low)
+    sheet = Image.new("RGB", (width + narrow, height), BACKGROUND)
+    sheet.paste(Image.fromarray(overlay), (0, 0))
+    sheet.paste(_captioned(depth, "measured depth"), (width, 0))
+    sheet.paste(_captioned(Image.fromarray(side), "from the side: measured points and meshes"), (width, low))
+    return np.asarray(sheet)
+
+
+def draw_side_view(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Measured points and meshes seen from their right, (height, width, 3) uint8; the camera is on the left.
+
+    The picture shows the box around the hands; without any hand, the middle of the scene.
+    """
+    points, pixels = lift(frame.depth, frame.camera)
+    found = found_sides(hands)
+    if found:
+        vertices = np.asarray(hands.vertices)[found].reshape(-1, 3)
+        low, high = vertices.min(axis=0) - SIDE_MARGIN, vertices.max(axis=0) + SIDE_MARGIN
+    elif len(points):
+        low, high = np.percentile(points, 5, axis=0), np.percentile(points, 80, axis=0)
+    else:
+        return np.full((height, width, 3), BACKGROUND, np.uint8)
+    inside = ((points >= low) & (points <= high)).all(axis=1)
+    camera, move = _side_camera(low, high, width, height)
+    columns, rows = pixels[inside].astype(int).T
+    colors = frame.rgb_uint8()[rows, columns]
+    spacing = float(np.median(points[inside, 2])) / float(frame.camera.focal[0]) if inside.any() else 0.0
+    splats, near = _splat(move(points[inside]), colors, camera, spacing)
+    if not found:
+        return splats
+    placed = [(move(np.asarray(hands.vertices)[side]), faces[side], SIDE_COLORS[side]) for side in found]
+    layer, depth = render(placed, camera, ALPHA)
+    # a measured point in front of a mesh stays visible through it
+    rgba = np.array(layer)
+    covered = (near > 0) & (near < depth)
+    rgba[..., 3] = np.where(covered, rgba[..., 3] // 3, rgba[..., 3])
+    base = Image.fromarray(splats).convert("RGBA")
+    base.alpha_composite(Image.fromarray(rgba))
+    return np.asarray(base.convert("RGB"))
+
+
+def color_depth(depth: np.ndarray) -> np.ndarray:
+    """Depth (H, W) metres -> (H, W, 3) uint8: near is red, far is blue, no reading is dark."""
+    valid = depth > 0
+    picture = np.full((*depth.shape, 3), BACKGROUND, dtype=np.uint8)
+    if valid.any():
+        near, far = np.percentile(depth[valid], (1, 97))
+        share = 0.95 - 0.9 * np.clip((depth[valid] - near) / max(far - near, 1e-6), 0, 1)
+        powers = share[:, None] ** np.arange(6)
+        picture[valid] = np.clip(powers @ TURBO.T * 255 + 0.5, 0, 255).astype(np.uint8)
+    return picture
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray], labels: Sequence[str], columns: int = 4, width: int = 480
+) -> np.ndarray:
+    """Pictures side by side, each `width` pixels wide with its label, as one (H, W, 3) uint8 picture."""
+    tiles = []
+    for image, label in zip(images, labels, strict=True):
+        size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+        tiles.append(_captioned(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS), label))
+    columns = max(1, min(columns, len(tiles)))
+    tall = max((tile.height for tile in tiles), default=1)
+    gap = 4
+    rows = math.ceil(len(tiles) / columns)
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (tall + gap) + gap), BACKGROUND)
+    for index, tile in enumerate(tiles):
+        sheet.paste(tile, (gap + index % columns * (width + gap), gap + index // columns * (tall + gap)))
+    return np.asarray(sheet)
+
+
+def picture_sheet(model: HandModel, columns: int = 7, width: int = 220) -> np.ndarray:
+    """Poses of the library and the first shapes of a hand model, right hands seen on the palm, as one picture."""
+    prior = pose_prior()
+    neutral = model.neutral()
+    images, labels = [], []
+    for name, angles in zip(prior.names, prior.library, strict=True):
+        pose = model.pose_from_angles(np.stack([angles, angles]))
+        images.append(_portrait(model(replace(neutral, pose=pose)), model, width))
+        labels.append(name.replace("_", " "))
+    for component in range(min(5, model.num_shape)):
+        for deviation in (-2, 2):
+            shape = np.zeros_like(neutral.shape)
+            shape[:, component] = deviation
+            images.append(_portrait(model(replace(neutral, shape=shape)), model, width))
+            labels.append(f"shape {component + 1}: {deviation:+d} sd")
+    return contact_sheet(images, labels, columns, width)
+
+
+def found_sides(hands: TwoHands) -> list[int]:
+    """The sides (LEFT, RIGHT) of the hands that are there."""
+    return [side for side in range(len(SIDE_NAMES)) if hands.present[side] >= 0.5]
+
+
+def render(
+    meshes: Sequence[tuple[np.ndarray, np.ndarray, tuple[int, int, int]]], camera: Camera, alpha: float
+) -> tuple[Image.Image, np.ndarray]:
+    """Shaded meshes with outlines as an RGBA picture of the camera's size, and their depth (H, W) metres, 0 = none.
+
+    A mesh is vertices (V, 3) metres in the camera frame, faces (F, 3) outward, and an sRGB colour.
+    """
+    starts = np.cumsum([0, *(len(vertices) for vertices, _, _ in meshes)])
+    vertices = np.concatenate([mesh[0] for mesh in meshes]).astype(np.float64)
+    faces = np.concatenate([mesh[1] + start for mesh, start in zip(meshes, starts[:-1], strict=True)])
+    owner = np.repeat(np.arange(len(meshes)), [len(mesh[1]) for mesh in meshes])  # (F,)
+    depth, index = rasterize(vertices, faces, camera)
+    rows, columns = np.nonzero(index >= 0)
+    seen = index[rows, columns]
+    pixels = np.stack([columns, rows], axis=1)
+    weights = barycentric(vertices, faces, camera, seen, pixels)
+    normals = np.einsum("nk,nkc->nc", weights, vertex_normals(vertices, faces)[faces[seen]])
+    rays = camera.unproject(pixels.astype(np.float64), np.ones(len(pixels)))
+    light = _shade(normals, rays)
+    color = np.array([mesh[2] for mesh in meshes], dtype=np.float64)[owner[seen]]
+    lit = color * light[:, :1] + 255 * light[:, 1:]
+    rgba = np.zeros((camera.height, camera.width, 4), dtype=np.uint8)
+    rgba[rows, columns, :3] = np.clip(lit + 0.5, 0, 255)
+    rgba[rows, columns, 3] = round(255 * alpha)
+    identity = np.where(index >= 0, owner[index], -1)
+    outline = _outlines(identity, depth) & (index >= 0)
+    rgba[outline, :3] = rgba[outline, :3] // 3
+    rgba[outline, 3] = round(255 * max(alpha, 0.85))
+    return Image.fromarray(rgba), depth
+
+
+def _shade(normals: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """(N, 2): how much of the own colour, and how much white, a surface with normals (N, 3) shows along rays (N, 3)."""
+    unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    view = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    inner = (unit * view).sum(axis=1) < -0.1  # the inside, seen through the open wrist
+    unit = np.where(inner[:, None], -unit, unit)
+    diffuse = np.clip(0.25 + 0.75 * (unit @ (LIGHT / np.linalg.norm(LIGHT))), 0, 1)
+    halfway = LIGHT / np.linalg.norm(LIGHT) + view
+    halfway /= np.linalg.norm(halfway, axis=1, keepdims=True)
+    shine = np.clip((unit * halfway).sum(axis=1), 0, 1) ** 24
+    own = (0.38 + 0.80 * diffuse) * np.where(inner, 0.45, 1.0)
+    return np.stack([own, 0.16 * shine * ~inner], axis=1)
+
+
+def _outlines(identity: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels at the border of a mesh, or in front of a step in depth."""
+    border = np.zeros(identity.shape, dtype=bool)
+    for axis in (0, 1):
+        near, far = (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
+        change = (identity[near] != identity[far]) | (np.abs(depth[near] - depth[far]) > CREASE)
+        border[near] |= change
+        border[far] |= change
+    return border
+
+
+def _side_camera(low: np.ndarray, high: np.ndarray, width: int, height: int):
+    """A far camera that shows the box low..high (3,) from its right, and the map of points (N, 3) into its frame."""
+    center = (low + high) / 2
+    c, s = math.cos(SIDE_ANGLE), math.sin(SIDE_ANGLE)
+    rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])  # rows: right, down, forward of the side camera
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * (high - low) + low
+    extent = np.abs((corners - center) @ rotation.T).max(axis=0)
+    focal = FAR * min(width / (2 * extent[0]), height / (2 * extent[1]))
+    matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    return Camera(matrix, width, height), lambda points: (points - center) @ rotation.T + [0, 0, FAR]
+
+
+def _splat(points: np.ndarray, colors: np.ndarray, camera: Camera, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, 3) metres as small squares, nearest on top: picture (H, W, 3) uint8 and depth (H, W), 0 = none.
+
+    `spacing` is the points' distance in metres, so that the squares close the surface.
+    """
+    size = int(np.clip(round(1.1 * spacing * float(camera.focal[0]) / FAR), 1, 4))
+    base = np.rint(camera.project(points) - (size - 1) / 2).astype(np.int64)
+    inverse = (1 / points[:, 2]).astype(np.float32)
+    nearest = np.zeros(camera.width * camera.height, dtype=np.float32)
+    picture = np.full((len(nearest), 3), BACKGROUND, dtype=np.uint8)
+    drawn = []
+    for shift in np.ndindex(size, size):
+        column, row = (base + shift).T
+        inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+        pixel = row[inside] * camera.width + column[inside]
+        np.maximum.at(nearest, pixel, inverse[inside])
+        drawn.append((inside, pixel))
+    for inside, pixel in drawn:
+        top = inverse[inside] == nearest[pixel]
+        picture[pixel[top]] = colors[inside][top]
+    depth = np.divide(1, nearest, out=np.zeros_like(nearest), where=nearest > 0)
+    shape = (camera.height, camera.width)
+    return picture.reshape(*shape, 3), depth.reshape(shape)
+
+
+def _draw_skeleton(layer: Image.Image, joints: np.ndarray, camera: Camera) -> None:
+    """Draws the bones of one hand, joints (21, 3) metres, on a picture of the camera."""
+    draw = ImageDraw.Draw(layer)
+    pixels = [tuple(pixel) for pixel in camera.project(joints).tolist()]
+    for parent, joint in BONES:
+        draw.line(
+            [pixels[parent], pixels[joint]], fill=(*FINGER_COLORS[(joint - 1) // 4], 255), width=3 * SUPERSAMPLING
+        )
+    for u, v in pixels:
+        draw.ellipse([u - 5, v - 5, u + 5, v + 5], fill=(255, 255, 255, 255), outline=(40, 40, 40, 255))
+
+
+def _portrait(hands: TwoHands, model: HandModel, width: int) -> np.ndarray:
+    """The right hand of a model in the wrist frame, palm to the viewer, fingers up: (width, width, 3) uint8."""
+    tilt = math.radians(-22)
+    c, s = math.cos(tilt), math.sin(tilt)
+    rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
+    vertices = np.asarray(hands.vertices)[RIGHT] @ rotation.T + [0, 0.085, 1.2]
+    size = width * SUPERSAMPLING
+    camera = Camera(np.array([[4.6 * size, 0, size / 2], [0, 4.6 * size, size / 2], [0, 0, 1]]), size, size)
+    layer, _ = render([(vertices, model.faces[RIGHT], (214, 170, 140))], camera, 1.0)
+    picture = Image.new("RGBA", (width, width), (244, 244, 242, 255))
+    picture.alpha_composite(layer.reduce(SUPERSAMPLING))
+    return np.asarray(picture.convert("RGB"))
+
+
+def _captioned(picture: Image.Image, text: str) -> Image.Image:
+    """The picture with a caption in its upper left corner."""
+    picture = picture.convert("RGB")
+    size = int(np.clip(picture.height / 16, 11, 20))
+    draw = ImageDraw.Draw(picture, "RGBA")
+    font = ImageFont.load_default(size)
+    box = draw.textbbox((6, 4), text, font=font)
+    draw.rectangle((0, 0, box[2] + 6, box[3] + 4), fill=(*BACKGROUND, 200))
+    draw.text((6, 4), text, font=font, fill=(240, 240, 240, 255))
+    return picture
