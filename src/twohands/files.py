@@ -123,12 +123,17 @@ def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.nd
     if depth.dtype.kind not in "uif":
         raise ValueError(f"depth must be integers or floats; got {depth.dtype}")
     _refuse_coarse_depth(depth, "depth")
+    metres = depth.astype(np.float32) * np.float32(effective_depth_unit(depth, depth_unit))
+    metres[~np.isfinite(metres) | (metres < 0)] = 0
+    return np.ascontiguousarray(metres)
+
+
+def effective_depth_unit(depth: np.ndarray, depth_unit: float | None = None) -> float:
+    """Metres per step of a depth array: `depth_unit` if given, otherwise 0.001 for integers and 1 for floats."""
     unit = depth_unit if depth_unit is not None else (1.0 if depth.dtype.kind == "f" else DEFAULT_INTEGER_UNIT)
     if not (np.isfinite(unit) and unit > 0):
         raise ValueError(f"the depth unit must be a length in metres, for example 0.001 for millimetres; got {unit:g}")
-    metres = depth.astype(np.float32) * np.float32(unit)
-    metres[~np.isfinite(metres) | (metres < 0)] = 0
-    return np.ascontiguousarray(metres)
+    return unit
 
 
 @contextmanager

@@ -230,25 +230,23 @@ def sample(rgb: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
     factor = int(region[2] / size)
     if factor > 1:  # shrink the window of the region first, lest fine patterns alias
         limits = np.array(rgb.shape[:0:-1])  # width, height
-        left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int) - factor, 0, limits - 1)
-        right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + factor, (left + 1, top + 1), limits)
+        corners = from_region(np.array([[0, 0], [0, size], [size, 0], [size, size]]) - 0.5, region, size)
+        left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - factor, 0, limits - 1)
+        right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + factor, (left + 1, top + 1), limits)
         rgb = np.array([Image.fromarray(plane[top:bottom, left:right]).reduce(factor) for plane in rgb])
-        pixels = (pixels + 0.5 - (left, top)) / factor - 0.5
+        pixels = (pixels - np.array([left, top]) + 0.5) / factor - 0.5
     return bilinear(rgb, pixels).reshape(3, size, size)
 
 
 def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Values (C, N) float32 of an image (C, H, W) float32 at pixels (N, 2), which are clamped to the image."""
     height, width = image.shape[1:]
-    pixels = np.clip(pixels, 0, (width - 1, height - 1))
-    corner = pixels.astype(np.int64)
-    part_u, part_v = (pixels - corner).astype(np.float32).T
-    first = corner[:, 1] * width + corner[:, 0]
-    to_right, to_below = corner[:, 0] < width - 1, np.where(corner[:, 1] < height - 1, width, 0)
-    flat = image.reshape(len(image), -1)
-    rows = []
-    for start in (first, first + to_below):
-        left, right = flat.take(start, axis=1), flat.take(start + to_right, axis=1)
+    u, v = np.clip(pixels[:, 0], 0, width - 1), np.clip(pixels[:, 1], 0, height - 1)
+    column, row = u.astype(np.int64), v.astype(np.int64)
+    part_u, part_v = (u - column).astype(np.float32), (v - row).astype(np.float32)
+    flat, rows = image.reshape(len(image), -1), []
+    for first in (row * width, np.minimum(row + 1, height - 1) * width):
+        left, right = flat.take(first + column, axis=1), flat.take(first + np.minimum(column + 1, width - 1), axis=1)
         rows.append(left + (right - left) * part_u)
     return rows[0] + (rows[1] - rows[0]) * part_v
 

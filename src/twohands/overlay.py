@@ -65,12 +65,12 @@ def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton:
     return np.asarray(picture.convert("RGB"))
 
 
-def draw_report(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray) -> np.ndarray:
+def draw_report(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
     """What `predict` writes, (H, 3 W / 2, 3) uint8: the overlay, and beside it the coloured depth above the side view.
 
     The side view shows at once whether the meshes lie on the measured surface.
     """
-    overlay = draw_overlay(frame, hands, faces)
+    overlay = draw_overlay(frame, hands, faces, skeleton)
     height, width = overlay.shape[:2]
     narrow, low = width - width // 2, height // 2
     depth = Image.fromarray(color_depth(frame.depth)).resize((narrow, low), Image.Resampling.BOX)

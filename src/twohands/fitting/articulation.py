@@ -72,7 +72,7 @@ class RightHand:
     """
 
     def __init__(self, model: HandModel, prior: PosePrior, landmark_offsets: np.ndarray):
-        """landmark_offsets (21, 3) metres, rest pose: from each joint to the point that the hand network calls by its name."""
+        """landmark_offsets (21, 3) metres, rest pose: from each joint to what the hand network calls by its name."""
         self.num_vertices, self.num_shape = len(model.rest_vertices), model.num_shape
         self.num_unknowns = 6 + NUM_DOFS + self.num_shape
         tips = list(model.tip_vertices)
@@ -85,6 +85,7 @@ class RightHand:
         self.weights = as64(np.concatenate([model.weights, carried_by, landmark_joint]))  # (R, 16)
         self.rest = as64(np.concatenate([model.rest_vertices, model.rest_joints, joints + landmark_offsets]))
         self.directions = as64(np.concatenate([model.shape_directions, model.joint_directions, joint_directions]))
+        self._single_weights, self._single_directions = self.weights.astype("f4"), self.directions.astype("f4")
         self._flat_directions = np.ascontiguousarray(self.directions.reshape(-1, self.num_shape).T)
         self.surface = slice(0, self.num_vertices)
         self.joint_rows = np.concatenate([self.num_vertices + np.arange(16), tips])[order]  # (21,)
@@ -142,29 +143,30 @@ class RightHand:
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def jacobian(self, rig: Rig, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """d points / d unknowns (n, 3, 28 + S), camera frame; points (n, 3) are those of the rows."""
-        state, weights, rest = rig.state, self.weights[rows], rig.rest[rows]
-        count = len(rows)
-        carried = (rest @ rig.turned.reshape(16, 3, 3).transpose(2, 0, 1).reshape(3, 48)).reshape(-1, 16, 3)
-        carried = (carried + rig.offsets) * weights[..., None]  # (n, 16, 3): the share of every joint in the point
-        carried = carried[:, 1:].reshape(-1, 5, 3, 3)
+        """d points / d unknowns (n, 3, 28 + S) float32, camera frame; points (n, 3) are those of the rows."""
+        single = np.float32  # half the memory traffic; steps need no more
+        rotation, weights = rig.state.rotation.astype(single), self._single_weights[rows]
+        turned = rig.turned.astype(single)
+        carried = rig.rest[rows].astype(single) @ turned.reshape(16, 3, 3).transpose(2, 0, 1).reshape(3, 48)
+        carried = (carried.reshape(-1, 16, 3) + rig.offsets.astype(single)) * weights[..., None]
+        carried = carried[:, 1:].reshape(-1, 5, 3, 3)  # the share of every finger joint in the point
         share = weights[:, 1:].reshape(-1, 5, 3).copy()
         for part in (1, 0):  # what a joint moves: its own share and everything beyond it
             carried[:, :, part] += carried[:, :, part + 1]
             share[:, :, part] += share[:, :, part + 1]
-        arms = carried.reshape(-1, 15, 3) - share.reshape(-1, 15, 1) * rig.pivots[1:]
-        arms = arms[:, DOF_JOINT - 1] @ state.rotation.T  # (n, 22, 3): lever about each axis, camera axes
-        axes = rig.axes @ state.rotation.T
-        result = np.zeros((count, 3, self.num_unknowns))
+        arms = carried.reshape(-1, 15, 3) - share.reshape(-1, 15, 1) * rig.pivots[1:].astype(single)
+        arms = (arms @ rotation.T)[:, DOF_JOINT - 1]  # (n, 22, 3): lever about each axis, camera axes
+        axes = rig.axes.astype(single) @ rotation.T
+        result = np.zeros((len(rows), 3, self.num_unknowns), dtype=single)
         for row, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
             result[:, row, ANGLES] = axes[:, i] * arms[..., j] - axes[:, j] * arms[..., i]
-        x, y, z = (points - state.translation).T
+        x, y, z = (points - rig.state.translation).T
         result[:, 0, 1], result[:, 0, 2], result[:, 1, 0] = z, -y, -z
         result[:, 1, 2], result[:, 2, 0], result[:, 2, 1] = x, y, -x
         result[:, [0, 1, 2], [3, 4, 5]] = 1
-        blended = state.rotation @ (weights @ rig.turned).reshape(-1, 3, 3)
-        shifted = (weights @ rig.offset_directions).reshape(-1, 3, self.num_shape)
-        result[:, :, SHAPE] = blended @ self.directions[rows] + state.rotation @ shifted
+        blended = rotation @ (weights @ turned).reshape(-1, 3, 3)
+        shifted = (weights @ rig.offset_directions.astype(single)).reshape(-1, 3, self.num_shape)
+        result[:, :, SHAPE] = blended @ self._single_directions[rows] + rotation @ shifted
         return result
 
     def axis_angles(self, angles: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
 """The energy of a fitted hand and its Gauss-Newton equations.
 
 Energy = sum of squared residuals over their standard deviations, metres and radians:
-image landmarks (distance from the joint to the landmark's ray), relative landmarks (bone directions), measured depth at
-the landmarks (only while no points are used), depth points (point to tangent plane, slip at a lower weight), outline (a
-surface that hangs in front of what the camera sees behind it is pulled to the hand's outline), pose prior, joint limits,
-shape prior. Landmarks and points are robust (Geman-McClure), so points on objects and on the other hand lose their pull.
+image landmarks (distance from the joint to the landmark's ray), relative landmarks (bone directions, up to one common
+turn), measured depth at the landmarks (only while no points are used), depth points (point to tangent plane, slip at a
+lower weight), outline (a surface that hangs in front of what the camera sees behind it is pulled to the hand's outline),
+pose prior, joint limits, shape prior. Landmarks, points and outline are robust (Geman-McClure), so points on objects and
+on the other hand lose their pull.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class EnergyConfig:
     pose_noise: float = 0.15
     """Radians that every angle may leave the prior's linear space."""
     limit: float = 0.05
+    shared_shape: float = 0.4
+    """Standard deviations by which the two hands of one person differ in shape."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,16 @@ class Equations:
 class Energy:
     """Energy of one right hand against its evidence, with or without depth points."""
 
-    def __init__(self, hand: RightHand, config: EnergyConfig, evidence: HandEvidence, cloud: Cloud | None = None):
+    def __init__(
+        self,
+        hand: RightHand,
+        config: EnergyConfig,
+        evidence: HandEvidence,
+        cloud: Cloud | None = None,
+        other_shape: np.ndarray | None = None,
+    ):
+        """Without a cloud the measured depth at the landmarks counts; other_shape (S,) is that of the person's other hand."""
+        self._other_shape = other_shape
         self.hand, self.config, self.evidence, self.cloud = hand, config, evidence, cloud
         covariance = hand.pose_components.T @ hand.pose_components * config.pose_scale**2
         self._pose_precision = np.linalg.inv(covariance + config.pose_noise**2 * np.eye(NUM_DOFS))
@@ -191,7 +203,13 @@ class Energy:
         vector[ANGLES] += pull + push
         matrix[SHAPE, SHAPE] += np.eye(hand.num_shape)
         vector[SHAPE] += state.shape
-        return float(away @ pull + beyond @ push + state.shape @ state.shape)
+        energy = float(away @ pull + beyond @ push + state.shape @ state.shape)
+        if self._other_shape is not None:
+            unlike = (state.shape - self._other_shape) / config.shared_shape
+            matrix[SHAPE, SHAPE] += np.eye(hand.num_shape) / config.shared_shape**2
+            vector[SHAPE] += unlike / config.shared_shape
+            energy += float(unlike @ unlike)
+        return energy
 
 
 def turn_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -210,7 +228,7 @@ def geman_mcclure(squared: np.ndarray, scale: float | np.ndarray) -> tuple[np.nd
 def accumulate(
     matrix: np.ndarray, vector: np.ndarray, jacobian: np.ndarray, residual: np.ndarray, weight: np.ndarray
 ) -> None:
-    """Adds J^T W J to matrix (U, U) and J^T W r to vector (U,); jacobian (..., U), weights broadcast to residual (...)."""
+    """Adds J^T W J to matrix (U, U) and J^T W r to vector (U,); jacobian (..., U), residual (...), weight alike."""
     rows = jacobian.reshape(-1, jacobian.shape[-1])
     scaled = (jacobian * weight[..., None]).reshape(rows.shape)
     matrix += scaled.T @ rows

@@ -32,15 +32,18 @@ class HandFitter:
         """
         present = np.asarray(present, dtype=np.float32)
         evidence: dict[int, HandEvidence] = {}
-        landmarks: dict[int, SolvedHand] = {}
+        solved: dict[int, SolvedHand] = {}
         for side in np.flatnonzero(present >= 0.5).tolist():
             evidence[side] = gather(frame, side, pixels[side].astype(np.float64), relative[side].astype(np.float64))
-            landmarks[side] = self.solver.solve(evidence[side])
-        solved = {}
-        for side, start in landmarks.items():
+            solved[side] = self.solver.solve(evidence[side])
+        for _ in range(self.solver.config.point_rounds):
             # a left hand lives in a mirrored camera, so the other hand always appears mirrored
-            others = [landmarks[other].vertices * [-1, 1, 1] for other in landmarks if other != side]
-            solved[side] = self.solver.refine(evidence[side], start, np.concatenate([np.zeros((0, 3)), *others]))
+            others = {side: solved[1 - side].vertices * [-1, 1, 1] for side in solved if 1 - side in solved}
+            shapes = {side: solved[1 - side].rig.state.shape for side in others if solved[1 - side].fitted}
+            solved = {
+                side: self.solver.refine(evidence[side], hand, others.get(side, np.zeros((0, 3))), shapes.get(side))
+                for side, hand in solved.items()
+            }
         return self._assemble(frame, present, solved)
 
     def _assemble(self, frame: RGBDFrame, present: np.ndarray, solved: dict[int, SolvedHand]) -> TwoHands:

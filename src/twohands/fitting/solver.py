@@ -20,6 +20,8 @@ class FitConfig:
 
     energy: EnergyConfig = field(default_factory=EnergyConfig)
     landmark_steps: int = 8
+    settled: float = 0.002
+    """A step that lowers the energy by a smaller share is the last one."""
     point_rounds: int = 2
     """Rounds of the depth stage; the visible surface and the candidate points are found anew before each."""
     point_steps: int = 5
@@ -58,8 +60,10 @@ class HandSolver:
         """The landmark stage: the best of several starts; `fitted` is false."""
         energy = Energy(self.hand, self.config.energy, evidence)
         nothing = np.zeros(0, np.int64)
-        tried = [self._descend(energy, s, self.config.landmark_steps, nothing) for s in self.starts(evidence)]
+        half = self.config.landmark_steps // 2
+        tried = [self._descend(energy, state, half, nothing) for state in self.starts(evidence)]
         best, start = min(tried, key=lambda result: result[0].energy)
+        best, _ = self._descend(energy, best.rig.state, self.config.landmark_steps - half, nothing)
         return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, start, False)
 
     def starts(self, evidence: HandEvidence) -> list[HandState]:
@@ -91,36 +95,39 @@ class HandSolver:
         center = rays.mean(axis=0) * spread / max(extent, 1e-9)
         return starts or [replace(state, rotation=rotation, translation=center - turned.mean(axis=0))]
 
-    def refine(self, evidence: HandEvidence, start: SolvedHand, others: np.ndarray) -> SolvedHand:
-        """The depth stage from the landmark stage's result; `others` (n, 3) are surface points of the other hand."""
+    def refine(
+        self, evidence: HandEvidence, start: SolvedHand, others: np.ndarray, other_shape: np.ndarray | None
+    ) -> SolvedHand:
+        """One round with depth points; the same hand again when too few points lie near it.
+
+        others (n, 3) are surface points of the other hand, other_shape (S,) is its shape.
+        """
         config, hand = self.config, self.hand
-        solved = start
         camera = evidence.camera.resize(-(-evidence.camera.width // 3), -(-evidence.camera.height // 3))
-        for _ in range(config.point_rounds):
-            cloud = self._candidates(evidence, solved.vertices, others)
-            if cloud is None:
-                return start
-            visible = np.flatnonzero(visible_vertices(solved.vertices, hand.faces, camera)[1])
-            if not len(visible):
-                return start
-            energy = Energy(hand, config.energy, evidence, cloud)
-            best, before = self._descend(energy, solved.rig.state, config.point_steps, visible)
-            solved = SolvedHand(best.rig, hand.points(best.rig, hand.surface), best.energy, before, True)
-        return solved
+        cloud = self._candidates(evidence, start.vertices, others)
+        visible = np.flatnonzero(visible_vertices(start.vertices, hand.faces, camera)[1])
+        if cloud is None or not len(visible):
+            return start
+        energy = Energy(hand, config.energy, evidence, cloud, other_shape)
+        best, before = self._descend(energy, start.rig.state, config.point_steps, visible)
+        return SolvedHand(best.rig, hand.points(best.rig, hand.surface), best.energy, before, True)
 
     def _candidates(self, evidence: HandEvidence, vertices: np.ndarray, others: np.ndarray) -> Cloud | None:
         """Depth points nearer to the hand than to the other one, weighted by their colour; None: too few."""
         config = self.config
-        distance, _ = KDTree(vertices).query(evidence.points, distance_upper_bound=config.candidate_radius)
-        near = np.isfinite(distance)
-        if len(others) and near.any():
-            near[near] = distance[near] < KDTree(others).query(evidence.points[near])[0]
-        points = evidence.points[near]
-        if len(points) < config.min_points:
+        radius = config.candidate_radius
+        box = (evidence.points > vertices.min(axis=0) - radius) & (evidence.points < vertices.max(axis=0) + radius)
+        index = np.flatnonzero(box.all(axis=1))
+        if len(index):
+            distance, _ = KDTree(vertices).query(evidence.points[index], distance_upper_bound=radius)
+            index, distance = index[distance < radius], distance[distance < radius]
+        if len(others) and len(index):
+            own = distance < KDTree(others).query(evidence.points[index])[0]
+            index, distance = index[own], distance[own]
+        if len(index) < config.min_points:
             return None
-        weights = color_weights(
-            evidence.colors[near], distance[near] < 0.4 * config.candidate_radius, config.color_distance
-        )
+        points = evidence.points[index]
+        weights = color_weights(evidence.colors[index], distance < 0.4 * radius, config.color_distance)
         keep = np.linspace(0, len(points) - 1, min(len(points), config.max_points)).astype(int)
         return Cloud(points[keep], weights[keep], KDTree(points[:, :2] / points[:, 2:]))
 
@@ -136,7 +143,10 @@ class HandSolver:
             moved = best.rig.state.moved(clamped(np.linalg.solve(matrix, -best.vector)))
             tried = energy.equations(self.hand.rig(moved), visible)
             if tried.energy < best.energy:
+                settled = best.energy - tried.energy < self.config.settled * best.energy
                 best, damping = tried, damping * 0.3
+                if settled:
+                    break
             else:
                 damping *= 10
         return best, start

@@ -1,0 +1,99 @@
+"""A run over a recording: one row per frame, kept as soon as it is done, so that any interruption costs one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from twohands import __version__
+from twohands.export import write_glb
+from twohands.files import write_atomically
+from twohands.overlay import contact_sheet, draw_overlay
+from twohands.predictor import Stopwatch, TwoHandPredictor
+from twohands.rows import Row, RowStore, failed_row, hands_of_row, make_row
+from twohands.sources.folder import FolderRecording
+from twohands.types import RGBDFrame
+
+SHEET_PICTURES = 40
+"""Overlays on a contact sheet, at most; chosen evenly."""
+
+
+class BatchRun:
+    """The frames `frame_ids` of a recording on their way into the folder `out`."""
+
+    def __init__(
+        self,
+        recording: FolderRecording,
+        frame_ids: Sequence[str],
+        predictor: TwoHandPredictor,
+        out: Path,
+        settings: dict[str, object],
+        watch: Stopwatch,
+    ):
+        self.recording, self.frame_ids, self.predictor, self.out, self.watch = (
+            recording,
+            frame_ids,
+            predictor,
+            out,
+            watch,
+        )
+        self.faces = np.asarray(predictor.model.faces)
+        own = {
+            "version": __version__,
+            "folder": str(recording.folder.resolve()),
+            "depth_unit": recording.depth_unit,
+            "intrinsics": recording.intrinsics.tolist(),
+        }
+        self.store = RowStore(out, {**own, **settings}, self.faces)
+
+    def work(self, overlays: bool, glb: bool) -> Iterator[Row]:
+        """Yields each frame's row once it is kept; frames done earlier are only drawn where pictures are missing."""
+        for frame_id in self.frame_ids:
+            row = self.store.rows.get(frame_id)
+            frame = None
+            try:
+                if row is None:
+                    frame, unit = self._open(frame_id)
+                    row = make_row(frame_id, self.predictor(frame, unit, self.watch), frame.camera.K)
+                if overlays and not self._overlay(frame_id).exists():
+                    frame = frame or self._open(frame_id)[0]
+                    self._draw(frame, row)
+                if glb and not self._glb(frame_id).exists():
+                    with self.watch("write"):
+                        write_glb(self._glb(frame_id), hands_of_row(row), self.faces)
+            except (ValueError, FileNotFoundError) as error:
+                row = failed_row(frame_id, str(error), self.recording.intrinsics, self.predictor.model)
+            if frame_id not in self.store.rows:
+                with self.watch("write"):
+                    self.store.keep(row)
+            yield row
+
+    def finish(self, overlays: bool) -> list[Row]:
+        """Merges the rows into `hands.npz` and `hands.json`, draws the contact sheet, and returns the rows."""
+        rows = self.store.merge(self.frame_ids)
+        drawn = [str(row["frame_id"]) for row in rows if self._overlay(str(row["frame_id"])).exists()]
+        if overlays and drawn:
+            chosen = sorted({drawn[index] for index in np.linspace(0, len(drawn) - 1, SHEET_PICTURES).astype(int)})
+            pictures = [np.asarray(Image.open(self._overlay(frame_id))) for frame_id in chosen]
+            with write_atomically(self.out / "overlays.jpg") as temporary:
+                Image.fromarray(contact_sheet(pictures, chosen)).save(temporary, quality=88)
+        return rows
+
+    def _open(self, frame_id: str) -> tuple[RGBDFrame, float]:
+        with self.watch("decode"):
+            return self.recording.open(frame_id)
+
+    def _overlay(self, frame_id: str) -> Path:
+        return self.out / "overlays" / f"{frame_id}.jpg"
+
+    def _glb(self, frame_id: str) -> Path:
+        return self.out / "glb" / f"{frame_id}.glb"
+
+    def _draw(self, frame: RGBDFrame, row: Row) -> None:
+        with self.watch("write"):
+            picture = draw_overlay(frame, hands_of_row(row), self.faces)
+            with write_atomically(self._overlay(str(row["frame_id"]))) as temporary:
+                Image.fromarray(picture).save(temporary, quality=90)

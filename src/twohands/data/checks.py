@@ -1,0 +1,117 @@
+"""Pure checks of frames: they return nothing when a frame can be true, and raise ValueError with the remedy otherwise.
+
+A check speaks only when it is sure: a frame that is merely unusual passes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from twohands.geometry.camera import Camera
+from twohands.types import SIDE_NAMES, RGBDFrame
+
+SCENE_DEPTH = (0.08, 10.0)
+"""Metres between which the median of a whole depth image lies, for any depth camera that sees hands."""
+DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002, 0.0005, 0.00005)
+"""Units in use, in metres: metres, millimetres, D405, 1/4000 (L515, SR300), 1/5000 (TUM), D4xx at high resolution."""
+KNUCKLES = (5, 17)
+KNUCKLE_BREADTH, PALM_LENGTH = 0.075, 0.092
+"""Metres from index to little knuckle and from wrist to middle knuckle of a middling hand."""
+PALM_JOINTS = (0, 5, 9, 13, 17)
+WRONG_SIZE = 2.5
+"""A hand so many times larger or smaller than a middling one is none: grown hands differ by 1.4."""
+ENOUGH_READINGS = 160
+"""Of the 400 places on the palm where depth is looked up; with fewer a hole may show the background."""
+RIGHT_SIZE = 1.7
+"""A depth unit is named as the remedy when it brings the hand within this factor of a middling one."""
+
+
+def check_frame(frame: RGBDFrame, depth_unit: float | None = None) -> None:
+    """Raises ValueError when colour or depth of the frame cannot be right.
+
+    `depth_unit` is the unit in metres with which the depth was read; it is only used to name the right one.
+    """
+    if not np.isfinite(frame.rgb).all():
+        raise ValueError("colour contains values that are not finite; give an 8-bit picture")
+    if not np.isfinite(frame.depth).all():
+        raise ValueError("depth contains values that are not finite; write 0 where there is no reading")
+    valid = frame.depth[frame.depth > 0]
+    if not len(valid):
+        raise ValueError("depth is zero everywhere; check that the depth camera was recording and the file is complete")
+    median = float(np.median(valid))
+    low, high = SCENE_DEPTH
+    if low <= median <= high:
+        return
+    # of the units in use the one that puts the scene best into the range of indoor depth cameras
+    far = median > high
+    factor = 0.001 if far else 1000.0
+    if depth_unit is not None:
+        candidates = [unit for unit in DEPTH_UNITS if low <= median * unit / depth_unit <= high]
+        middle = math.log(0.7)
+        best = min(candidates, key=lambda unit: abs(math.log(median * unit / depth_unit) - middle), default=None)
+        factor = best / depth_unit if best is not None else factor
+    kind = "looks like millimetres" if far and factor == 0.001 else ("is too far" if far else "is too near")
+    raise ValueError(f"depth {kind} (median {median:.3g} m); {_remedy(factor, depth_unit)}")
+
+
+def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera, depth_unit: float | None = None) -> None:
+    """Raises ValueError when the hands of a frame would be giants or dwarfs, which shows a wrong depth unit.
+
+    pixels (2, 21, 2) image landmarks, NaN for an absent hand; depth (H, W) metres. All hands of the frame must agree.
+    """
+    sizes = {side: palm_size(pixels[side], depth, camera) for side in range(2) if np.isfinite(pixels[side]).all()}
+    sizes = {side: size for side, size in sizes.items() if size is not None}
+    ratios = [ratio for ratio, _ in sizes.values()]
+    if not ratios or not (min(ratios) > WRONG_SIZE or max(ratios) < 1 / WRONG_SIZE):
+        return
+    ratio = math.exp(np.mean(np.log(ratios)))
+    side, (_, breadth) = next(iter(sizes.items()))
+    units = np.array(DEPTH_UNITS)
+    factors = units / depth_unit if depth_unit is not None else 10.0 ** np.arange(-4, 5)
+    misfit = np.abs(np.log(ratio * factors))
+    if misfit.min() < math.log(RIGHT_SIZE):
+        factor = float(factors[np.argmin(misfit)])
+        remedy = _remedy(factor, depth_unit).removeprefix("pass ")
+        remedy = f"is the unit {remedy}?" if depth_unit is None else f"is {remedy}?"
+        raise ValueError(f"the {SIDE_NAMES[side]} hand's knuckles would be {breadth:.2g} m wide; {remedy}")
+
+
+def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> tuple[float, float] | None:
+    """How many times larger than a middling palm the hand is, and the breadth of its knuckles in metres.
+
+    pixels (21, 2) landmarks of one hand; None without enough readings on the palm. Of breadth and length the one is
+    taken that is less foreshortened, and of the readings on the palm those that make the hand most ordinary, so that
+    neither background in the holes of the depth nor an occluder makes a giant or a dwarf.
+    """
+    readings = _readings_inside(pixels[list(PALM_JOINTS)], depth)
+    if len(readings) < ENOUGH_READINGS:
+        return None
+    focal = np.asarray(camera.focal, dtype=np.float64)
+    index, little, middle, wrist = (pixels[joint] / focal for joint in (*KNUCKLES, 9, 0))  # on the plane z = 1
+    breadth, length = float(np.linalg.norm(index - little)), float(np.linalg.norm(middle - wrist))
+    scale = max(breadth / KNUCKLE_BREADTH, length / PALM_LENGTH)
+    near, far = np.percentile(readings, (15, 85))
+    ratio = near * scale if near * scale > 1 else min(far * scale, 1.0)
+    distance = ratio / scale if scale > 0 else 0.0
+    return (float(ratio), breadth * float(distance)) if ratio > 0 else None
+
+
+def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """(n,) metres: readings on a grid of 20 x 20 pixels over the palm: from the first corner (wrist) to the others."""
+    shares = np.linspace(0.1, 0.9, 20)
+    origin, rest = corners[0], corners[1:]
+    across = np.stack(
+        [np.interp(np.linspace(0, len(rest) - 1, 20), np.arange(len(rest)), rest[:, k]) for k in (0, 1)], 1
+    )
+    pixels = np.rint(origin + shares[:, None, None] * (across - origin)).astype(np.int64).reshape(-1, 2)
+    inside = ((pixels >= 0) & (pixels < [depth.shape[1], depth.shape[0]])).all(axis=1)
+    values = depth[pixels[inside, 1], pixels[inside, 0]]
+    return values[values > 0]
+
+
+def _remedy(factor: float, depth_unit: float | None) -> str:
+    if depth_unit is None:
+        return f"pass depth in metres, {factor:g} times these values"
+    return f"pass --depth-unit {depth_unit * factor:.6g}"

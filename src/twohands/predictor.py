@@ -1,0 +1,68 @@
+"""`TwoHandPredictor`: a frame in, two hands out. Check, locate, fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from twohands.data.checks import check_frame, check_hand_size
+from twohands.fitting import HandFitter
+from twohands.hands import HandModel, free_hand
+from twohands.locate import HandLocator, LocatedHands
+from twohands.types import RGBDFrame, TwoHands
+
+Locate = Callable[[np.ndarray], LocatedHands]
+Fit = Callable[[RGBDFrame, np.ndarray, np.ndarray, np.ndarray], TwoHands]
+
+
+class Stopwatch:
+    """Seconds of named steps: by the clock on the wall, and of this process's CPU."""
+
+    def __init__(self):
+        self.wall: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            self.wall[step] = self.wall.get(step, 0.0) + time.perf_counter() - wall
+            self.cpu[step] = self.cpu.get(step, 0.0) + time.process_time() - cpu
+
+
+class TwoHandPredictor:
+    """Both hands of a frame: found in the colour image, fitted to landmarks and depth.
+
+    `locate` takes rgb (3, H, W) float32 and returns LocatedHands; `fit` takes the frame and the located hands'
+    present (2,), pixels (2, 21, 2) and relative (2, 21, 3), and returns TwoHands with parameters and quality.
+    """
+
+    def __init__(self, model: HandModel | None = None, locate: Locate | None = None, fit: Fit | None = None):
+        self.model = model or free_hand()
+        self.locate = locate or HandLocator()
+        self.fit = fit or HandFitter(self.model)
+        self.timings: dict[str, float] = {}
+        """CPU seconds of the steps of the last call: locate, fit."""
+
+    def __call__(self, frame: RGBDFrame, depth_unit: float | None = None, watch: Stopwatch | None = None) -> TwoHands:
+        """The two hands in the camera frame of `frame`; `present` tells which of them are there.
+
+        `depth_unit` (metres per step with which the depth was read) only helps to name the right one in an error.
+        Raises ValueError with the remedy when the frame cannot be right: no depth, or hands of impossible size.
+        """
+        watch = watch or Stopwatch()
+        check_frame(frame, depth_unit)
+        with watch("locate"):
+            located = self.locate(frame.rgb)
+        found = np.asarray(located.present) >= 0.5
+        pixels = np.where(found[:, None, None], located.pixels, np.nan)
+        check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
+        with watch("fit"):
+            hands = self.fit(frame, located.present, located.pixels, located.relative)
+        self.timings = dict(watch.cpu)
+        return hands

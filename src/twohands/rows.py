@@ -1,0 +1,183 @@
+"""`hands.npz`: one row per frame, its JSON twin, and the store that lets a long run be interrupted at any moment."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twohands.files import write_atomically
+from twohands.geometry.transforms import matrix_from_axis_angle, rigid
+from twohands.hands.model import HandModel
+from twohands.types import SIDE_NAMES, Quality, TwoHands
+
+FORMAT_VERSION = 1
+FLOAT_FIELDS = ("vertices", "joints", "present", "pose", "shape", "T_camera_from_wrist", "depth_residual")
+FLOAT_FIELDS += ("depth_support", "K")
+FIELDS = ("frame_id", *FLOAT_FIELDS, "error")
+"""The fields with one row per frame; `format_version` and `faces` stand once."""
+
+Row = dict[str, np.ndarray]
+"""One frame: the fields of FIELDS without the leading axis."""
+
+
+def make_row(frame_id: str, hands: TwoHands, K: np.ndarray) -> Row:
+    """The row of one frame; K (3, 3) pixels. Values of absent hands (present < 0.5) become NaN, their support 0."""
+    parameters, quality = hands.parameters, hands.quality
+    if parameters is None or quality is None or hands.vertices is None:
+        raise ValueError("a row needs vertices, parameters and quality")
+    transform = rigid(matrix_from_axis_angle(np.asarray(parameters.rotation)), np.asarray(parameters.translation))
+    values = {
+        "vertices": hands.vertices,
+        "joints": hands.joints,
+        "present": hands.present,
+        "pose": parameters.pose,
+        "shape": parameters.shape,
+        "T_camera_from_wrist": transform,
+        "depth_residual": quality.depth_residual,
+        "depth_support": quality.depth_support,
+        "K": K,
+    }
+    row = {name: np.array(values[name], dtype=np.float32) for name in FLOAT_FIELDS}
+    absent = row["present"] < 0.5
+    for name in set(FLOAT_FIELDS) - {"present", "K", "depth_support"}:
+        row[name][absent] = np.nan
+    row["depth_support"][absent] = 0
+    return {**row, "frame_id": np.array(frame_id), "error": np.array("")}
+
+
+def failed_row(frame_id: str, error: str, K: np.ndarray, model: HandModel) -> Row:
+    """The row of a frame that could not be used: no hands, and the reason."""
+    neutral = model(model.neutral())
+    nothing = Quality(np.full(2, np.nan), np.zeros(2), np.zeros(2, dtype=bool))
+    hands = TwoHands(neutral.vertices, neutral.joints, np.zeros(2), neutral.parameters, nothing)
+    return {**make_row(frame_id, hands, K), "error": np.array(error)}
+
+
+def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray) -> None:
+    """Writes rows as one .npz (float32, no object arrays); faces (2, F, 3) outward."""
+    arrays: dict[str, Any] = {"format_version": np.int32(FORMAT_VERSION), "faces": faces.astype(np.int32)}
+    arrays |= {name: np.stack([row[name] for row in rows]) for name in FIELDS}
+    with write_atomically(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """Every array of a `hands.npz` by name; ValueError when it is none or of another version."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path} is not a readable hands.npz ({error}); remove it and run again") from None
+    if int(arrays.get("format_version", -1)) != FORMAT_VERSION or not {*FIELDS, "faces"} <= set(arrays):
+        raise ValueError(f"{path} is not a hands.npz of format version {FORMAT_VERSION}; remove it and run again")
+    return arrays
+
+
+def split_rows(arrays: dict[str, np.ndarray]) -> list[Row]:
+    """The rows of a `hands.npz` that was read."""
+    return [{name: arrays[name][index] for name in FIELDS} for index in range(len(arrays["frame_id"]))]
+
+
+def hands_of_row(row: Row) -> TwoHands:
+    """The two hands of a row; parameters are left out."""
+    quality = Quality(row["depth_residual"], row["depth_support"], np.isfinite(row["depth_residual"]))
+    return TwoHands(row["vertices"], row["joints"], row["present"], quality=quality)
+
+
+def write_json(path: str | Path, rows: Sequence[Row]) -> None:
+    """Writes rows without their vertices as JSON: one object a frame, `null` for an absent hand or value."""
+    frames = [
+        {
+            "frame_id": str(row["frame_id"]),
+            "error": str(row["error"]),
+            "K": _plain(row["K"]),
+            "hands": {name: _json_hand(row, side) for side, name in enumerate(SIDE_NAMES)},
+        }
+        for row in rows
+    ]
+    units = "metres, radians, pixels; OpenCV camera frame (x right, y down, z forward)"
+    text = json.dumps({"format_version": FORMAT_VERSION, "units": units, "frames": frames}, allow_nan=False, indent=1)
+    with write_atomically(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+class RowStore:
+    """Rows on their way to `hands.npz`: each one a file of its own, so that a kill loses at most the frame in work.
+
+    `settings` are whatever changes the rows; they are kept in `run.json`, and a folder with other ones is refused.
+    """
+
+    def __init__(self, folder: str | Path, settings: dict[str, object], faces: np.ndarray):
+        self.folder = Path(folder)
+        self.faces = faces
+        self.settings = settings
+        stored = self._stored_settings()
+        changed = [name for name in {**settings, **stored} if stored.get(name) != settings.get(name)] if stored else []
+        if changed:
+            name = changed[0]
+            raise ValueError(
+                f"{self.folder} holds rows made with {name} = {stored.get(name)!r}, not {settings.get(name)!r}; "
+                "give another --out or remove that folder"
+            )
+        if not stored and self.final.exists():
+            raise ValueError(f"{self.folder} holds the hands.npz of something else; give another --out")
+        self.rows = {str(row["frame_id"]): row for row in self._stored_rows() if not str(row["error"])}
+
+    @property
+    def final(self) -> Path:
+        """Where the merged rows go."""
+        return self.folder / "hands.npz"
+
+    def keep(self, row: Row) -> None:
+        """Keeps a finished row; a failed one is kept in memory only, so that it is tried again after a restart."""
+        self.rows[str(row["frame_id"])] = row
+        if not str(row["error"]):
+            self._write_settings()
+            write_npz(self.folder / "rows" / f"{row['frame_id']}.npz", [row], self.faces)
+
+    def merge(self, frame_ids: Sequence[str]) -> list[Row]:
+        """Writes `hands.npz` and `hands.json` with the rows of these frames, as far as there are any; returns them."""
+        rows = [self.rows[frame_id] for frame_id in frame_ids if frame_id in self.rows]
+        if any(not str(row["error"]) for row in rows):
+            self._write_settings()
+            write_npz(self.final, rows, self.faces)
+            write_json(self.folder / "hands.json", rows)
+            shutil.rmtree(self.folder / "rows", ignore_errors=True)
+        return rows
+
+    def _stored_settings(self) -> dict[str, object]:
+        path = self.folder / "run.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def _write_settings(self) -> None:
+        if not (self.folder / "run.json").exists():
+            with write_atomically(self.folder / "run.json") as temporary:
+                temporary.write_text(json.dumps(self.settings, indent=1) + "\n", encoding="utf-8")
+
+    def _stored_rows(self) -> list[Row]:
+        single = [path for path in (self.folder / "rows").glob("*.npz") if not path.name.startswith(".")]
+        return [row for path in (self.final, *single) if path.exists() for row in split_rows(read_npz(path))]
+
+
+def _json_hand(row: Row, side: int) -> dict[str, object] | None:
+    present = round(float(row["present"][side]), 4)
+    if present < 0.5:
+        return None
+    names = ("depth_residual", "depth_support", "T_camera_from_wrist", "joints", "pose", "shape")
+    return {"present": present, **{name: _plain(row[name][side]) for name in names}}
+
+
+def _plain(values: np.ndarray) -> object:
+    """Nested lists of numbers, rounded to 1e-6, None for what is not finite."""
+    if values.ndim == 0:
+        number = float(values)
+        return round(number, 6) if math.isfinite(number) else None
+    return [_plain(value) for value in values]

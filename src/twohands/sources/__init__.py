@@ -1,0 +1,1 @@
+"""Floor 4: recordings and cameras that yield frames."""
