@@ -17,8 +17,8 @@ FLOORS = [
     {"data"},
     {"losses", "metrics", "locate", "quality"},
     {"fitting"},
-    {"predictor", "tracking", "doctor", "export", "overlay"},
-    {"evaluation"},
+    {"predictor", "tracking", "doctor", "export", "overlay", "rows"},
+    {"evaluation", "batch"},
     {"training"},
     {"viewer", "cli"},
 ]

@@ -21,6 +21,18 @@ SHEET_PICTURES = 40
 """Overlays on a contact sheet, at most; chosen evenly."""
 
 
+def summary(rows: Sequence[Row]) -> str:
+    """One line about the rows of a run: frames, found left / right, depth residual, failures."""
+    found = np.array([row["present"] for row in rows]) >= 0.5
+    residuals = np.array([row["depth_residual"] for row in rows])[found]
+    measured = residuals[np.isfinite(residuals)]
+    residual = f", median depth residual {np.median(measured) * 1e3:.1f} mm" if len(measured) else ""
+    failed = sum(bool(str(row["error"])) for row in rows)
+    failures = f", {failed} failed" if failed else ""
+    left, right = found.sum(axis=0)
+    return f"{len(rows)} frames: left found in {left}, right found in {right}{residual}{failures}"
+
+
 class BatchRun:
     """The frames `frame_ids` of a recording on their way into the folder `out`."""
 

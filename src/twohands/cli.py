@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from twohands.batch import BatchRun
     from twohands.hands import HandModel
     from twohands.predictor import Stopwatch, TwoHandPredictor
-    from twohands.rows import Row
     from twohands.types import RGBDFrame, TwoHands
 
 FINE, BAD, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
@@ -45,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"this command needs {error.name}; run pip install 'twohands[{EXTRA_OF[error.name]}]'")
     except (ValueError, OSError) as error:
         return _complain(str(error))
+
+
+def _complain(message: str) -> int:
+    print(f"twohands: error: {message}", file=sys.stderr)
+    return BAD
 
 
 def _command(arguments: list[str]) -> int:
@@ -122,8 +126,9 @@ def demo(out: Path = Path("out/demo"), timings: bool = False) -> int:
         raise FileNotFoundError("this installation has no demo frame; install twohands again")
     watch = Stopwatch()
     with ExitStack() as stack, watch("decode"):
-        parts = [stack.enter_context(as_file(item)) for item in (colour[0], folder / "depth.png", folder / "cam_K.txt")]
-        frame, unit = open_frame(*parts)
+        names = (colour[0].name, "depth.png", "cam_K.txt")
+        rgb, depth, intrinsics = (stack.enter_context(as_file(folder / name)) for name in names)
+        frame, unit = open_frame(rgb, depth, intrinsics)
     print(f"read the packaged frame: {frame.camera.width}x{frame.camera.height} colour and depth")
     predictor = _load(watch)
     hands = predictor(frame, unit, watch)
@@ -161,7 +166,7 @@ def run(
         glb: Write the meshes of every frame (glb/).
         timings: Print how long each step took, over all frames.
     """
-    from twohands.batch import BatchRun
+    from twohands.batch import BatchRun, summary
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import FolderRecording
 
@@ -185,7 +190,7 @@ def run(
         return INTERRUPTED
     if len(failed) == len(rows):
         raise ValueError(f"no frame of {folder} could be used; the first: {failed[0]['error']}")
-    print(f"{_describe_rows(rows)}; wrote {batch.store.final}")
+    print(f"{summary(rows)}; wrote {batch.store.final}")
     if timings:
         _print_timings(watch)
     return SOME_FAILED if failed else FINE
@@ -324,20 +329,6 @@ def _describe(hands: TwoHands) -> str:
         fitted = "" if hands.quality.fitted[side] else ", landmarks only"
         parts.append(f"{name} found (depth residual {residual * 1e3:.1f} mm, support {support:.0%}{fitted})")
     return ", ".join(parts)
-
-
-def _describe_rows(rows: list[Row]) -> str:
-    """One line about a run: frames, found left / right, residual, failures."""
-    import numpy as np
-
-    found = np.array([row["present"] for row in rows]) >= 0.5
-    residuals = np.array([row["depth_residual"] for row in rows])[found]
-    measured = residuals[np.isfinite(residuals)]
-    residual = f", median depth residual {np.median(measured) * 1e3:.1f} mm" if len(measured) else ""
-    failed = sum(bool(str(row["error"])) for row in rows)
-    failures = f", {failed} failed" if failed else ""
-    left, right = found.sum(axis=0)
-    return f"{len(rows)} frames: left found in {left}, right found in {right}{residual}{failures}"
 
 
 def _print_timings(watch: Stopwatch) -> None:

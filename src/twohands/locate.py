@@ -267,10 +267,10 @@ def distinct(hands: Candidates) -> Candidates:
 
 
 def finger_curl(relative: np.ndarray) -> np.ndarray:
-    """(N,) in [-1, 1]: how far fingers (N, 21, 3) bend to the palm of a right hand; negative on left hands.
+    """(N,) in [-1, 1]: how far the fingers of landmarks (N, 21, 3) bend to a right hand's palm; left hands give < 0.
 
-    Index knuckle x little knuckle, seen from the wrist, is the normal that leaves a right hand's palm (and a left
-    hand's back, mirrored); fingers curl to the palm.
+    Seen from the wrist, index knuckle x little knuckle is a normal that leaves a right hand's palm but a left hand's
+    back (right-handed axes); fingers of either hand bend to the palm.
     """
     from_wrist = relative - relative[:, [WRIST]]
     normal = np.cross(from_wrist[:, KNUCKLES[0]], from_wrist[:, KNUCKLES[-1]])

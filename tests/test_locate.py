@@ -1,0 +1,314 @@
+"""The locator: its networks, pixel conventions, sides, and its behaviour on real frames (TWOHANDS_REAL_FRAMES)."""
+
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from twohands.hands.free import free_hand, pose_prior
+from twohands.locate import (
+    CROP_SIZE,
+    MAX_PALMS,
+    Candidates,
+    HandLocator,
+    distinct,
+    finger_curl,
+    from_region,
+    is_new,
+    merge_palms,
+    palm_anchors,
+    region_around,
+    region_of_landmarks,
+    sample,
+    settle_sides,
+    tiles,
+    turn,
+    upright_square,
+)
+from twohands.types import LEFT, RIGHT
+
+WEIGHTS = files("twohands") / "weights"
+REAL = Path(os.environ.get("TWOHANDS_REAL_FRAMES", "not-given"))
+needs_real_frames = pytest.mark.skipif(not REAL.is_dir(), reason="TWOHANDS_REAL_FRAMES names no folder of real frames")
+
+
+@pytest.fixture(scope="module")
+def locator() -> HandLocator:
+    return HandLocator()
+
+
+def read_rgb(name: str) -> np.ndarray:
+    """A real frame (3, H, W) in [0, 1]."""
+    pixels = np.asarray(Image.open(REAL / name).convert("RGB"))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / 255
+
+
+def ramp(width: int, height: int) -> np.ndarray:
+    """The image (3, H, W) whose first two channels are u and v."""
+    v, u = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    return np.stack([u, v, 0 * u]).astype(np.float32)
+
+
+def picture_pixels(size: int) -> np.ndarray:
+    """(size, size, 2) pixels of a region's picture."""
+    return ramp(size, size)[:2].transpose(1, 2, 0).astype(np.float64)
+
+
+def free_joints(pose_name: str) -> np.ndarray:
+    """(2, 21, 3) joints of both free hands in a named pose, metres, wrist frame."""
+    model, prior = free_hand(), pose_prior()
+    angles = np.broadcast_to(prior.library[prior.names.index(pose_name)], (2, 16, 3))
+    parameters = model.neutral()
+    return model(type(parameters)(model.pose_from_angles(angles), *list(vars(parameters).values())[1:])).joints
+
+
+def flat_hand(u: float, v: float, size: float = 100, angle: float = 0.0) -> np.ndarray:
+    """(21, 2) pixels of a straight open hand whose middle knuckle is at (u, v) and whose length is 2 `size`."""
+    spread = np.repeat([-0.4, -0.2, 0.0, 0.2, 0.4], 4)
+    reach = np.tile([0.0, -0.35, -0.7, -1.0], 5)
+    points = np.concatenate([[[0.0, 1.0]], np.stack([spread, reach], axis=-1)])
+    return turn(points * size, angle) + np.array([u, v])
+
+
+def candidates(right: list[float], pixels: list[np.ndarray], present: list[float] | None = None) -> Candidates:
+    """Candidates with flat 3D landmarks, which tell no side."""
+    points = np.array(pixels)
+    relative = np.concatenate([points - points[:, [9]], 0 * points[..., :1]], axis=-1) * 1e-3
+    certain = np.ones(len(right)) if present is None else np.array(present)
+    return Candidates(certain, np.array(right), points, relative, region_of_landmarks(points))
+
+
+# Networks ------------------------------------------------------------------------------------------------------------
+
+
+def test_shipped_networks_have_the_declared_inputs_and_outputs():
+    shapes = {}
+    for path in WEIGHTS.iterdir():
+        if path.name.startswith(("palm", "landmark")):
+            session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+            shapes[path.name.split("_")[0]] = {x.name: x.shape for x in session.get_inputs() + session.get_outputs()}
+    assert shapes["palm"] == {"image": [1, 3, 192, 192], "boxes": [1, 2016, 18], "scores": [1, 2016, 1]}
+    numbers = {"landmarks": ["N", 63], "present": ["N", 1], "right": ["N", 1], "relative": ["N", 63]}
+    assert shapes["landmark"] == {"crops": ["N", 3, 224, 224], **numbers}
+
+
+def test_shipped_networks_are_small():
+    assert sum(len(path.read_bytes()) for path in WEIGHTS.iterdir() if path.name.endswith(".onnx")) < 25e6
+
+
+def test_an_image_without_hands_gives_none(locator: HandLocator):
+    hands = locator(np.full((3, 480, 640), 0.5, np.float32))
+    assert (hands.present == 0).all()
+    assert np.isnan(hands.pixels).all()
+    assert hands.relative.shape == (2, 21, 3)
+    assert hands.region.shape == (2, 4)
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_landmarks_follow_the_image_exactly(locator: HandLocator, quarter_turns: int):
+    """The same picture cut from a moved and turned image gives the moved and turned landmarks."""
+    height, width = 300, 400
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.random((3, 15, 20)), np.ones((1, 20, 20))).astype(np.float32)
+    region = np.array([200.0, 140.0, 180.0, 0.3])
+    turned = np.rot90(image, -quarter_turns, axes=(1, 2))  # clockwise, from +u to +v
+    moved = np.pad(turned, ((0, 0), (5, 0), (7, 0)))
+    angle = quarter_turns * np.pi / 2
+    center = np.array([(width - 1) / 2, (height - 1) / 2])
+    new_center = center if quarter_turns % 2 == 0 else center[::-1]
+
+    def move(pixels: np.ndarray) -> np.ndarray:
+        return turn(pixels - center, angle) + new_center + np.array([7, 5])
+
+    expected = locator.read_hands(image, region[None])
+    found = locator.read_hands(moved, np.array([[*move(region[:2]), region[2], region[3] + angle]]))
+    np.testing.assert_allclose(found.pixels, move(expected.pixels), atol=0.02)
+    np.testing.assert_allclose(found.relative[..., :2], turn(expected.relative[..., :2], angle), atol=1e-4)
+    np.testing.assert_allclose(found.relative[..., 2], expected.relative[..., 2], atol=1e-4)
+
+
+# Pixels --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [60.0, 224.0, 333.3, 448.0, 700.0])
+@pytest.mark.parametrize("angle", [0.0, 0.4, -2.5])
+def test_a_picture_samples_exactly_the_pixels_it_claims(side: float, angle: float):
+    region = np.array([600.25, 580.5, side, angle])
+    picture = sample(ramp(1200, 1160), region, CROP_SIZE)
+    expected = from_region(picture_pixels(CROP_SIZE), region, CROP_SIZE)
+    np.testing.assert_allclose(picture[:2].transpose(1, 2, 0), expected, atol=2e-3)
+
+
+def test_the_picture_of_a_window_is_the_window():
+    image = np.random.default_rng(1).random((3, 240, 320), dtype=np.float32)
+    picture = sample(image, upright_square(40, 10, 224, 224), 224)
+    np.testing.assert_allclose(picture, image[:, 10:234, 40:264], atol=1e-6)
+
+
+def test_beyond_the_border_the_border_goes_on():
+    image = ramp(300, 200)
+    picture = sample(image, upright_square(-100, -50, 224, 224), 224)
+    assert picture[0, 100, 0] == 0
+    np.testing.assert_allclose(picture[:2, 0, 200], [100, 0], atol=1e-4)
+
+
+def test_shrinking_averages_fine_patterns_away():
+    stripes = np.zeros((3, 900, 900), np.float32)
+    stripes[:, :, ::2] = 1
+    picture = sample(stripes, upright_square(0, 0, 900, 900), 224)
+    assert picture.std() < 0.01
+
+
+@pytest.mark.parametrize("angle", [0.0, 1.0, -3.0])
+def test_the_region_of_landmarks_follows_them(angle: float):
+    still, moved = region_of_landmarks(np.stack([flat_hand(0, 0), flat_hand(320, 240, 150, angle)]))
+    assert still[3] == pytest.approx(0)
+    assert moved[3] == pytest.approx(angle)
+    assert moved[2] == pytest.approx(1.5 * still[2])
+    np.testing.assert_allclose(moved[:2], turn(1.5 * still[:2], angle) + np.array([320, 240]))
+    in_picture = from_region(np.array([111.5, 111.5]), moved, 224)
+    np.testing.assert_allclose(in_picture, moved[:2])
+
+
+def test_a_hand_to_the_right_has_angle_half_pi_and_points_up_in_its_picture():
+    region = region_around(np.array([[50.0, 60.0]]), np.array([[3.0, 0.0]]), np.array([10.0]), np.array([80.0]))[0]
+    np.testing.assert_allclose(region, [60, 60, 80, np.pi / 2])
+    above = from_region(np.array([111.5, 0.0]), region, 224)
+    assert above[0] > region[0]
+    assert above[1] == pytest.approx(region[1])
+
+
+# Palms ---------------------------------------------------------------------------------------------------------------
+
+
+def test_anchors_are_cell_centres():
+    anchors = palm_anchors()
+    assert anchors.shape == (2016, 2)
+    np.testing.assert_allclose(anchors[[0, 1, 2, 1152]], [[3.5, 3.5], [3.5, 3.5], [11.5, 3.5], [7.5, 7.5]])
+    np.testing.assert_allclose(anchors.mean(axis=0), 95.5)
+
+
+def test_palms_of_one_hand_are_averaged_and_opposite_palms_are_kept():
+    up = np.linspace([0, -20], [0, 20], 8) + 90
+    points = np.stack([up, up + 2, up[::-1]])
+    merged, sides = merge_palms(points, np.full(3, 40.0), np.array([0.6, 0.6, 0.5]))
+    assert len(merged) == 2
+    np.testing.assert_allclose(merged, [up + 1, up[::-1]])
+    np.testing.assert_allclose(sides, 40)
+
+
+def test_the_number_of_palms_is_limited_and_none_is_possible():
+    far = np.arange(9)[:, None, None] * 100.0 + np.zeros((9, 8, 2))
+    assert len(merge_palms(far, np.full(9, 40.0), np.linspace(0.9, 0.5, 9))[0]) == MAX_PALMS
+    assert merge_palms(far[:0], np.zeros(0), np.zeros(0))[0].shape == (0, 8, 2)
+
+
+def test_tiles_are_the_two_end_squares_of_an_elongated_image():
+    np.testing.assert_allclose(tiles(1280, 720), [[359.5, 359.5, 720, 0], [919.5, 359.5, 720, 0]])
+    np.testing.assert_allclose(tiles(480, 640), [[239.5, 239.5, 480, 0], [239.5, 399.5, 480, 0]])
+    assert tiles(500, 480) == []
+
+
+def test_a_palm_on_a_known_hand_is_not_new():
+    known = np.array([[100.0, 100, 80, 0]])
+    assert is_new(np.array([[110.0, 100, 60, 1], [150, 100, 80, 0]]), known).tolist() == [False, True]
+    assert is_new(known, np.zeros((0, 4))).tolist() == [True]
+
+
+# Sides ---------------------------------------------------------------------------------------------------------------
+
+
+def test_doubles_go_and_touching_hands_stay():
+    hand = flat_hand(300, 300)
+    doubles = distinct(candidates([0.9, 0.9], [hand, hand + 20], [0.8, 0.9]))
+    np.testing.assert_allclose(doubles.present, [0.9])
+    crossing = distinct(candidates([0.9, 0.9], [hand, flat_hand(300, 300, angle=1.6)]))
+    assert len(crossing.present) == 2
+    overlapping = distinct(candidates([0.9, 0.1], [hand, hand + np.array([50, 20])]))
+    assert len(overlapping.present) == 2
+
+
+def test_two_hands_never_get_the_same_side():
+    first, second = flat_hand(500, 300), flat_hand(800, 300)
+    hands = settle_sides(candidates([0.9, 0.6], [first, second]))
+    np.testing.assert_allclose(hands.pixels[RIGHT], first)
+    np.testing.assert_allclose(hands.pixels[LEFT], second)
+
+
+def test_one_hand_keeps_its_own_side():
+    for right, side in ((0.8, RIGHT), (0.2, LEFT)):
+        hands = settle_sides(candidates([right], [flat_hand(500, 300)], [0.7]))
+        assert hands.present[side] == pytest.approx(0.7)
+        assert hands.present[1 - side] == 0
+        assert np.isnan(hands.region[1 - side]).all()
+
+
+def test_the_best_pair_of_three_is_taken():
+    places = [flat_hand(200, 300), flat_hand(500, 300), flat_hand(800, 300)]
+    hands = settle_sides(candidates([0.05, 0.8, 0.95], places, [0.99, 0.55, 0.99]))
+    np.testing.assert_allclose(hands.pixels[LEFT], places[0])
+    np.testing.assert_allclose(hands.pixels[RIGHT], places[2])
+
+
+def test_undecided_hands_from_below_are_left_and_right_as_they_lie():
+    places = [flat_hand(800, 300), flat_hand(400, 300)]
+    hands = settle_sides(candidates([0.55, 0.5], places))
+    np.testing.assert_allclose(hands.pixels[LEFT], places[1])
+
+
+@pytest.mark.parametrize("pose", ["relaxed", "fist", "grasp_medium", "hook"])
+def test_curled_fingers_tell_the_side(pose: str):
+    curl = finger_curl(free_joints(pose))
+    assert curl[RIGHT] > 0.1
+    assert curl[LEFT] == pytest.approx(-curl[RIGHT], abs=1e-5)
+
+
+# Real frames ---------------------------------------------------------------------------------------------------------
+
+
+@needs_real_frames
+@pytest.mark.parametrize("name", ["000074", "000094", "000346", "000489"])
+def test_both_hands_are_found_on_real_frames(locator: HandLocator, name: str):
+    hands = locator(read_rgb(f"two_hands/rgb/{name}.png"))
+    expected = json.loads((REAL / "two_hands" / "joints2d.json").read_text())[name]
+    assert (hands.present > 0.5).all()
+    for side, key in ((LEFT, "left"), (RIGHT, "right")):
+        distance = np.linalg.norm(hands.pixels[side] - np.array(expected[key]), axis=-1)
+        assert distance.mean() < 15  # the reference is good to about 8 pixels, worse where fingers are hidden
+
+
+@needs_real_frames
+def test_landmarks_in_space_agree_with_those_in_the_image(locator: HandLocator):
+    hands = locator(read_rgb("two_hands/rgb/000346.png"))
+    for side in (LEFT, RIGHT):
+        in_image = hands.pixels[side] - hands.pixels[side].mean(axis=0)
+        in_space = hands.relative[side, :, :2] - hands.relative[side, :, :2].mean(axis=0)
+        in_image, in_space = in_image / np.linalg.norm(in_image), in_space / np.linalg.norm(in_space)
+        assert (in_image * in_space).sum() > 0.97
+    assert finger_curl(hands.relative)[LEFT] < 0 < finger_curl(hands.relative)[RIGHT]
+
+
+@needs_real_frames
+def test_a_mirrored_frame_has_mirrored_hands(locator: HandLocator):
+    rgb = read_rgb("two_hands/rgb/000346.png")
+    hands, mirrored = locator(rgb), locator(np.ascontiguousarray(rgb[..., ::-1]))
+    back = mirrored.pixels[::-1].copy()
+    back[..., 0] = rgb.shape[2] - 1 - back[..., 0]
+    assert np.linalg.norm(back - hands.pixels, axis=-1).mean() < 6
+
+
+@needs_real_frames
+def test_one_hand_has_no_phantom_partner(locator: HandLocator):
+    hands = locator(read_rgb("one_hand/rgb/000000.png"))
+    assert hands.present[RIGHT] > 0.5
+    assert hands.present[LEFT] == 0
+
+
+@needs_real_frames
+def test_an_empty_table_has_no_hands(locator: HandLocator):
+    assert (locator(read_rgb("no_hands/rgb/000000.png")).present == 0).all()
