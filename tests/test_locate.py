@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -63,8 +64,7 @@ def free_joints(pose_name: str) -> np.ndarray:
     """(2, 21, 3) joints of both free hands in a named pose, metres, wrist frame."""
     model, prior = free_hand(), pose_prior()
     angles = np.broadcast_to(prior.library[prior.names.index(pose_name)], (2, 16, 3))
-    parameters = model.neutral()
-    return model(type(parameters)(model.pose_from_angles(angles), *list(vars(parameters).values())[1:])).joints
+    return model(replace(model.neutral(), pose=model.pose_from_angles(angles))).joints
 
 
 def flat_hand(u: float, v: float, size: float = 100, angle: float = 0.0) -> np.ndarray:

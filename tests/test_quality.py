@@ -71,6 +71,13 @@ def test_one_hand_hides_the_other():
     np.testing.assert_array_equal(support, 0)
 
 
+def test_hidden_vertices_count_in_neither():
+    """The left plate ends at x = 0.05 m and so hides six of the right one's eleven columns."""
+    residual, support = measure(0.6, 0.63, np.full((80, 100), 0.632), shift=0.05)
+    np.testing.assert_allclose(residual, [0.032, 0.002], atol=1e-6)
+    np.testing.assert_allclose(support, [0, 1])
+
+
 def test_rear_side_and_out_of_view_compare_nothing():
     residual, support = measure(0.8, 0.8, np.full((80, 100), 0.8), flip=True)
     assert np.isnan(residual).all()

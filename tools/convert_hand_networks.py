@@ -10,7 +10,7 @@ palm_*: `image` (1, 3, 192, 192), RGB in [0, 1] -> `boxes` (1, 2016, 18), pixels
 landmark_*: `crops` (N, 3, 224, 224), RGB in [0, 1] -> `landmarks` (N, 63), x, y, z in pixels of the crop;
     `present` (N, 1) and `right` (N, 1), probabilities; `relative` (N, 63), metres.
 
-Needs the packages `onnx`, `tflite` and, for the proof, `ai-edge-litert` (extra `tools`).
+Needs the packages `onnx`, `tflite` (extra `tools`) and, for the proof, `ai-edge-litert`.
 """
 
 import argparse

@@ -5,15 +5,29 @@ model = twohands.load()
 hands = model(twohands.RGBDFrame.open("color.png", "depth.png", "cam_K.txt"))
 """
 
-from twohands.geometry.camera import Camera
-from twohands.types import LEFT, RIGHT, RGBDFrame, TwoHands
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
-__all__ = ["LEFT", "RIGHT", "Camera", "RGBDFrame", "TwoHands", "__version__", "load"]
+__all__ = ["Camera", "RGBDFrame", "TwoHands", "__version__", "load"]
+
+if TYPE_CHECKING:
+    from twohands.geometry.camera import Camera
+    from twohands.predictor import TwoHandPredictor
+    from twohands.types import RGBDFrame, TwoHands
 
 
-def load():
+def load() -> "TwoHandPredictor":
     """The predictor with the shipped networks and the free hand: RGBDFrame -> TwoHands."""
     from twohands.predictor import TwoHandPredictor  # imports ONNX Runtime and SciPy, which take their time
 
     return TwoHandPredictor()
+
+
+def __getattr__(name: str):
+    """The public types, imported when they are first asked for, so that `twohands --version` answers at once."""
+    from importlib import import_module
+
+    homes = {"Camera": "geometry.camera", "RGBDFrame": "types", "TwoHands": "types"}
+    if name not in homes:
+        raise AttributeError(f"module 'twohands' has no attribute {name!r}")
+    return getattr(import_module(f"twohands.{homes[name]}"), name)

@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.name not in EXTRA_OF:
             raise
         return _complain(f"this command needs {error.name}; run pip install 'twohands[{EXTRA_OF[error.name]}]'")
+    except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
+        sys.stdout = None
+        return FINE
     except (ValueError, OSError) as error:
         return _complain(str(error))
 
@@ -97,13 +100,12 @@ def predict(
     watch = Stopwatch()
     with watch("decode"):
         frame, unit = open_frame(rgb, depth, intrinsics, depth_unit)
-    predictor = _load(watch)
-    hands = predictor(frame, unit, watch)
+    hands = (predictor := _load(watch))(frame, unit, watch)
     with watch("write"):
         _write_frame(out, rgb.stem, frame, hands, predictor, view, skeleton)
     print(f"{rgb.stem}: {_describe(hands)}; wrote {out}/")
     if timings:
-        _print_timings(watch)
+        print(watch.table())
     return FINE
 
 
@@ -138,7 +140,7 @@ def demo(out: Path = Path("out/demo"), timings: bool = False) -> int:
     for path in written:
         print(f"wrote {path}")
     if timings:
-        _print_timings(watch)
+        print(watch.table())
     return FINE
 
 
@@ -182,17 +184,17 @@ def run(
     except KeyboardInterrupt:
         interrupted = True
     rows = batch.finish(overlays)
-    failed = [row for row in rows if str(row["error"])]
-    for row in failed[:10]:
-        print(f"twohands: {row['frame_id']}: {row['error']}", file=sys.stderr)
     if interrupted:
         print(f"interrupted: {len(rows)} of {len(batch.frame_ids)} frames done; the same command goes on from here")
         return INTERRUPTED
+    failed = [row for row in rows if str(row["error"])]
     if len(failed) == len(rows):
         raise ValueError(f"no frame of {folder} could be used; the first: {failed[0]['error']}")
+    for row in failed[:10]:
+        print(f"twohands: {row['frame_id']}: {row['error']}", file=sys.stderr)
     print(f"{summary(rows)}; wrote {batch.store.final}")
     if timings:
-        _print_timings(watch)
+        print(watch.table())
     return SOME_FAILED if failed else FINE
 
 
@@ -243,17 +245,22 @@ def synth(
     Args:
         out: Folder for the shards.
         count: Number of frames.
-        seed: Seed of the frames; a frame is a function of seed and index alone.
+        seed: Seed of the frames; a frame is a function of split, seed and index alone.
         workers: Processes that render.
-        split: Which frames: train, or test.
-        preview: Write a contact sheet of some frames as well.
+        split: train, validation or test: disjoint hand shapes.
+        preview: Write a contact sheet of the first frames as well.
     """
-    from twohands.synth import shards
+    from twohands.synth.engine import SyntheticHands
+    from twohands.synth.preview import mix_report, write_preview
+    from twohands.synth.shards import SyntheticShards, write_shards
 
     _check_folder(out)
-    shards.write_shards(out, count=count, seed=seed, workers=workers, split=split)
+    dataset = SyntheticHands(seed, split, count=count)
+    write_shards(dataset, count, out, workers)
+    print(mix_report(dataset, min(count, 500)))
+    print(f"wrote {count} frames to {out}/")
     if preview:
-        print(f"wrote {shards.write_preview(out)}")
+        print(f"wrote {write_preview(SyntheticShards(out), out / 'preview.png', min(count, 12))}")
     return FINE
 
 
@@ -331,19 +338,12 @@ def _describe(hands: TwoHands) -> str:
     return ", ".join(parts)
 
 
-def _print_timings(watch: Stopwatch) -> None:
-    print(f"{'step':<8}{'wall ms':>10}{'CPU ms':>10}")
-    for step, wall in watch.wall.items():
-        print(f"{step:<8}{wall * 1e3:>10.0f}{watch.cpu[step] * 1e3:>10.0f}")
-
-
 def _hand_size(model: HandModel) -> tuple[float, float]:
     """Metres from wrist along the middle finger to its tip, and over the knuckles, of the mean right hand."""
-    from itertools import pairwise
     from math import dist
 
     joints = model(model.neutral()).joints[1].tolist()
-    return sum(dist(joints[a], joints[b]) for a, b in pairwise((0, 9, 10, 11, 12))), dist(joints[5], joints[17])
+    return sum(dist(joints[a], joints[a + 1]) for a in (9, 10, 11)) + dist(*joints[:10:9]), dist(*joints[5:18:12])
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def clouds(frame: RGBDFrame, hands: TwoHands) -> list[tuple[str, np.ndarray, np.
         chosen = points[:, 2] < high[2] + BEHIND_HANDS
     parts = []
     for name, part in (("cloud_hands", near), ("cloud_scene", chosen & ~near)):
-        limit = MAX_POINTS // 2
+        limit = MAX_POINTS // 2 if found else MAX_POINTS
         stride = max(1, math.isqrt(int(part.sum()) // limit))
         while (part & (pixels % stride == 0).all(axis=1)).sum() > limit:
             stride += 1

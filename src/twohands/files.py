@@ -53,7 +53,7 @@ def read_depth(path: str | Path) -> np.ndarray:
 def read_intrinsics(source: Any) -> Any:
     """Intrinsics from a file, from "fx,fy,cx,cy" or from an array: whatever `intrinsics_matrix` understands.
 
-    Files: text with 3x3 numbers, or fx fy cx cy, or width height fx fy cx cy; Open3D's JSON; a .npy matrix.
+    Files: text with 3x3 numbers, or fx fy cx cy, the image size before or after it; Open3D's JSON; a .npy matrix.
     """
     if not isinstance(source, str | Path):
         return source
@@ -72,15 +72,17 @@ def read_intrinsics(source: Any) -> Any:
 
 
 def intrinsics_matrix(values: Any) -> np.ndarray:
-    """(3, 3) float32 pixels from a matrix, from fx, fy, cx, cy, or from width, height, fx, fy, cx, cy."""
+    """(3, 3) float32 pixels from a matrix, or from fx, fy, cx, cy, with or without width, height before or after."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"intrinsics are not numbers: {values!r}; {INTRINSICS_HELP}") from None
-    if array.size == 9 and array.shape in ((9,), (3, 3), (1, 9)):
+    if array.shape in ((9,), (3, 3), (1, 9)):
         return array.reshape(3, 3).astype(np.float32)
-    if array.size in (4, 6) and array.ndim == 1:
-        fx, fy, cx, cy = array[-4:]
+    if array.shape == (6,):
+        array = _without_image_size(array)
+    if array.shape == (4,):
+        fx, fy, cx, cy = array
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=np.float32)
     raise ValueError(f"intrinsics have shape {array.shape}; {INTRINSICS_HELP}")
 
@@ -162,7 +164,12 @@ def _opened_image(path: str | Path, what: str) -> Iterator[Image.Image]:
             yield image
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image that can be read; give the {what} as PNG, JPEG or TIFF") from None
-    except (OSError, SyntaxError, EOFError) as error:  # Pillow raises SyntaxError on broken PNG chunks
+    except (
+        OSError,
+        SyntaxError,
+        EOFError,
+        Image.DecompressionBombError,
+    ) as error:  # Pillow raises SyntaxError on broken PNG chunks
         raise ValueError(f"{path} is truncated or damaged ({error}); copy or record it again") from None
 
 
@@ -196,11 +203,22 @@ def _refuse_coarse_depth(depth: np.ndarray, name: str | Path) -> None:
 
 
 def _numbers(text: str, name: str) -> np.ndarray:
-    words = text.replace(",", " ").replace(";", " ").replace("[", " ").replace("]", " ").split()
+    for sign in ",;[]":
+        text = text.replace(sign, " ")
+    lines = [line.split() for line in text.splitlines() if line.strip()]
     try:
-        return np.array([float(word) for word in words])
+        rows = [[float(word) for word in line] for line in lines]
     except ValueError:
         raise ValueError(f"{name} does not hold numbers only; {INTRINSICS_HELP}") from None
+    if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and len(rows) > 1:
+        return np.array(rows)  # a matrix keeps its shape
+    return np.array([value for row in rows for value in row])
+
+
+def _without_image_size(numbers: np.ndarray) -> np.ndarray:
+    """fx, fy, cx, cy (4,) of six numbers: the image size stands where it has the principal point near its middle."""
+    candidates = [(numbers[:2], numbers[2:]), (numbers[4:], numbers[:4])]  # COLMAP and others; H2O
+    return min(candidates, key=lambda pair: np.abs(pair[1][2:] / np.maximum(pair[0], 1e-9) - 0.5).max())[1]
 
 
 def _read_json_intrinsics(path: Path) -> np.ndarray:

@@ -6,7 +6,7 @@ Pictures are (H, W, 3) uint8, red first. Hands have the colours of `skeleton.SID
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +29,7 @@ CREASE = 0.008
 """Metres between the depths of neighbouring pixels that make an outline."""
 LIGHT = np.array([-0.40, -0.62, -0.68])
 """Direction to the light, camera frame: from the upper left, behind the camera."""
-SIDE_ANGLE = math.radians(78)
+SIDE_ANGLE = math.radians(70)
 """The side view turns the camera by this angle about the vertical axis through the hands."""
 SIDE_MARGIN = 0.05
 """Metres around the hands that the side view shows."""
@@ -89,15 +89,15 @@ def draw_side_view(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, width: 
     """
     points, pixels = lift(frame.depth, frame.camera)
     found = found_sides(hands)
-    if found:
-        vertices = np.asarray(hands.vertices)[found].reshape(-1, 3)
-        low, high = vertices.min(axis=0) - SIDE_MARGIN, vertices.max(axis=0) + SIDE_MARGIN
-    elif len(points):
-        low, high = np.percentile(points, 5, axis=0), np.percentile(points, 80, axis=0)
-    else:
+    shown = np.asarray(hands.vertices)[found].reshape(-1, 3) if found else points
+    if not len(shown):
         return np.full((height, width, 3), BACKGROUND, np.uint8)
-    inside = ((points >= low) & (points <= high)).all(axis=1)
-    camera, move = _side_camera(low, high, width, height)
+    low, high = shown.min(axis=0), shown.max(axis=0)
+    if not found:  # the middle of the scene
+        low, high = np.percentile(points[::7], 5, axis=0), np.percentile(points[::7], 80, axis=0)
+        shown = np.stack([low, high])
+    inside = ((points >= low - SIDE_MARGIN) & (points <= high + SIDE_MARGIN)).all(axis=1)
+    camera, move = _side_camera(shown, width, height)
     columns, rows = pixels[inside].astype(int).T
     colors = frame.rgb_uint8()[rows, columns]
     spacing = float(np.median(points[inside, 2])) / float(frame.camera.focal[0]) if inside.any() else 0.0
@@ -120,10 +120,10 @@ def color_depth(depth: np.ndarray) -> np.ndarray:
     valid = depth > 0
     picture = np.full((*depth.shape, 3), BACKGROUND, dtype=np.uint8)
     if valid.any():
-        near, far = np.percentile(depth[valid], (1, 97))
-        share = 0.95 - 0.9 * np.clip((depth[valid] - near) / max(far - near, 1e-6), 0, 1)
-        powers = share[:, None] ** np.arange(6)
-        picture[valid] = np.clip(powers @ TURBO.T * 255 + 0.5, 0, 255).astype(np.uint8)
+        near, far = np.percentile(depth[valid][::7], (1, 97))
+        table = np.clip(np.linspace(0.95, 0.05, 256)[:, None] ** np.arange(6) @ TURBO.T * 255 + 0.5, 0, 255)
+        step = np.clip((depth[valid] - near) * (255 / max(far - near, 1e-6)), 0, 255).astype(np.uint8)
+        picture[valid] = table.astype(np.uint8)[step]
     return picture
 
 
@@ -224,13 +224,12 @@ def _outlines(identity: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return border
 
 
-def _side_camera(low: np.ndarray, high: np.ndarray, width: int, height: int):
-    """A far camera that shows the box low..high (3,) from its right, and the map of points (N, 3) into its frame."""
-    center = (low + high) / 2
+def _side_camera(shown: np.ndarray, width: int, height: int) -> tuple[Camera, Callable[[np.ndarray], np.ndarray]]:
+    """A far camera that shows the points (N, 3) from their right, and the map of points (N, 3) into its frame."""
+    center = (shown.min(axis=0) + shown.max(axis=0)) / 2
     c, s = math.cos(SIDE_ANGLE), math.sin(SIDE_ANGLE)
     rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])  # rows: right, down, forward of the side camera
-    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * (high - low) + low
-    extent = np.abs((corners - center) @ rotation.T).max(axis=0)
+    extent = np.abs((shown - center) @ rotation.T).max(axis=0) + SIDE_MARGIN / 2
     focal = FAR * min(width / (2 * extent[0]), height / (2 * extent[1]))
     matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     return Camera(matrix, width, height), lambda points: (points - center) @ rotation.T + [0, 0, FAR]

@@ -34,6 +34,11 @@ class Stopwatch:
             self.wall[step] = self.wall.get(step, 0.0) + time.perf_counter() - wall
             self.cpu[step] = self.cpu.get(step, 0.0) + time.process_time() - cpu
 
+    def table(self) -> str:
+        """A line for every step, in milliseconds."""
+        lines = [f"{step:<8}{wall * 1e3:>10.0f}{self.cpu[step] * 1e3:>10.0f}" for step, wall in self.wall.items()]
+        return "\n".join([f"{'step':<8}{'wall ms':>10}{'CPU ms':>10}", *lines])
+
 
 class TwoHandPredictor:
     """Both hands of a frame: found in the colour image, fitted to landmarks and depth.

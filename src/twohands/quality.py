@@ -20,10 +20,10 @@ def measure_quality(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Depth residual (2,) in metres and depth support (2,) in [0, 1] of two hands in one frame, float32.
 
-    vertices (2, V, 3) metres, camera frame; faces (2, F, 3) outward; present (2,). A vertex is compared when its normal
-    faces the camera, neither hand's mesh hides it, and the pixel it falls on (rounded) has a reading:
-    r = z of the mesh - measured z. r > 0.06 m is an occluder and left out. The residual is the median of |r|, NaN when
-    nothing is left; the support is the share of all camera-facing vertices, compared or not, with |r| < 0.01 m.
+    vertices (2, V, 3) metres, camera frame; faces (2, F, 3) outward; present (2,). Both are over the vertices whose
+    normal faces the camera and that neither hand's mesh hides. Of these, the ones are compared whose pixel (rounded)
+    has a reading: r = z of the mesh - measured z; r > 0.06 m is an occluder and left out. The residual is the median of
+    |r|, NaN when nothing is left; the support is the share of all of them, compared or not, with |r| < 0.01 m.
     An absent hand (present < 0.5) has residual NaN, support 0, and hides nothing.
     """
     residual = np.full(2, np.nan, dtype=np.float32)
@@ -34,7 +34,7 @@ def measure_quality(
     count = vertices.shape[1]
     points = np.concatenate([vertices[side] for side in sides]).astype(np.float64)
     joined = np.concatenate([faces[side] + position * count for position, side in enumerate(sides)])
-    facing, visible = visible_vertices(points, joined, frame.camera)
+    _, visible = visible_vertices(points, joined, frame.camera)
     measured, _ = sample_nearest(frame.depth, points, frame.camera)
     difference = points[:, 2] - measured
     compared = visible & (measured > 0) & (difference <= OCCLUDER)
@@ -44,5 +44,5 @@ def measure_quality(
         distances = np.abs(difference[own & compared])
         if len(distances):
             residual[side] = np.median(distances)
-            support[side] = (distances < SUPPORTED).sum() / (own & facing).sum()
+            support[side] = (distances < SUPPORTED).sum() / (own & visible).sum()
     return residual, support

@@ -79,10 +79,10 @@ class HandParameters(TensorRecord):
 
 @dataclass(frozen=True)
 class Quality(TensorRecord):
-    """How well each hand lies on the measured depth; see `fitting.measure_quality`."""
+    """How well each hand lies on the measured depth; see `quality.measure_quality`."""
 
     depth_residual: Array  # (*B, 2) metres, median |mesh - measured|; NaN when nothing could be compared
-    depth_support: Array  # (*B, 2) share of camera-facing vertices within 10 mm of the measured depth
+    depth_support: Array  # (*B, 2) share of visible vertices within 10 mm of the measured depth
     fitted: Array  # (*B, 2) bool: the hand was fitted to the depth; false: landmarks only
 
 
@@ -95,6 +95,17 @@ class TwoHands(TensorRecord):
     present: Array  # (*B, 2) in [0, 1]: the hand exists (not: it is labelled)
     parameters: HandParameters | None = None
     quality: Quality | None = None
+
+
+@dataclass(frozen=True)
+class NetworkOutput(TensorRecord):
+    """What a network says about a batch of frames; everything that a loss compares."""
+
+    hands: TwoHands
+    stages: tuple[TwoHands, ...]  # coarse -> fine, the decoder's mesh levels below the full mesh
+    center_logits: Array  # (B, 2, h, w) heat map of each hand's centre
+    mask_logits: Array  # (B, 2, h, w) visible pixels of each hand
+    root: Array  # (B, 2, 3) metres, camera frame: joint 9 (middle knuckle); vertices - root are root-relative
 
 
 @dataclass(frozen=True)

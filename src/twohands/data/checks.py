@@ -14,11 +14,11 @@ from twohands.types import SIDE_NAMES, RGBDFrame
 
 SCENE_DEPTH = (0.08, 10.0)
 """Metres between which the median of a whole depth image lies, for any depth camera that sees hands."""
-DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002, 0.0005, 0.00005)
-"""Units in use, in metres: metres, millimetres, D405, 1/4000 (L515, SR300), 1/5000 (TUM), D4xx at high resolution."""
+DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002)
+"""Units in use, in metres: metres, millimetres, 0.1 mm (D405), 1/4000 m (L515 and some data sets), 1/5000 m (TUM)."""
 KNUCKLES = (5, 17)
-KNUCKLE_BREADTH, PALM_LENGTH = 0.075, 0.092
-"""Metres from index to little knuckle and from wrist to middle knuckle of a middling hand."""
+KNUCKLE_BREADTH, PALM_LENGTH = 0.068, 0.088
+"""Metres between the joints of index and little knuckle, and of wrist and middle knuckle, of a middling hand."""
 PALM_JOINTS = (0, 5, 9, 13, 17)
 WRONG_SIZE = 2.5
 """A hand so many times larger or smaller than a middling one is none: grown hands differ by 1.4."""
@@ -53,7 +53,7 @@ def check_frame(frame: RGBDFrame, depth_unit: float | None = None) -> None:
         best = min(candidates, key=lambda unit: abs(math.log(median * unit / depth_unit) - middle), default=None)
         factor = best / depth_unit if best is not None else factor
     kind = "looks like millimetres" if far and factor == 0.001 else ("is too far" if far else "is too near")
-    raise ValueError(f"depth {kind} (median {median:.3g} m); {_remedy(factor, depth_unit)}")
+    raise ValueError(f"depth {kind} (median {median:.3g} m); pass {_remedy(factor, depth_unit)}")
 
 
 def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera, depth_unit: float | None = None) -> None:
@@ -63,23 +63,21 @@ def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera, depth
     """
     sizes = {side: palm_size(pixels[side], depth, camera) for side in range(2) if np.isfinite(pixels[side]).all()}
     sizes = {side: size for side, size in sizes.items() if size is not None}
-    ratios = [ratio for ratio, _ in sizes.values()]
+    ratios = [size for size in sizes.values() if size > 0]
     if not ratios or not (min(ratios) > WRONG_SIZE or max(ratios) < 1 / WRONG_SIZE):
         return
     ratio = math.exp(np.mean(np.log(ratios)))
-    side, (_, breadth) = next(iter(sizes.items()))
+    side, breadth = next(iter(sizes)), KNUCKLE_BREADTH * ratio
     units = np.array(DEPTH_UNITS)
     factors = units / depth_unit if depth_unit is not None else 10.0 ** np.arange(-4, 5)
     misfit = np.abs(np.log(ratio * factors))
     if misfit.min() < math.log(RIGHT_SIZE):
-        factor = float(factors[np.argmin(misfit)])
-        remedy = _remedy(factor, depth_unit).removeprefix("pass ")
-        remedy = f"is the unit {remedy}?" if depth_unit is None else f"is {remedy}?"
-        raise ValueError(f"the {SIDE_NAMES[side]} hand's knuckles would be {breadth:.2g} m wide; {remedy}")
+        remedy = _remedy(float(factors[np.argmin(misfit)]), depth_unit)
+        raise ValueError(f"the {SIDE_NAMES[side]} hand's knuckles would be {breadth:.2g} m wide; is {remedy}?")
 
 
-def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> tuple[float, float] | None:
-    """How many times larger than a middling palm the hand is, and the breadth of its knuckles in metres.
+def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | None:
+    """How many times larger than a middling palm the hand is.
 
     pixels (21, 2) landmarks of one hand; None without enough readings on the palm. Of breadth and length the one is
     taken that is less foreshortened, and of the readings on the palm those that make the hand most ordinary, so that
@@ -93,9 +91,7 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> tuple[fl
     breadth, length = float(np.linalg.norm(index - little)), float(np.linalg.norm(middle - wrist))
     scale = max(breadth / KNUCKLE_BREADTH, length / PALM_LENGTH)
     near, far = np.percentile(readings, (15, 85))
-    ratio = near * scale if near * scale > 1 else min(far * scale, 1.0)
-    distance = ratio / scale if scale > 0 else 0.0
-    return (float(ratio), breadth * float(distance)) if ratio > 0 else None
+    return float(near * scale if near * scale > 1 else min(far * scale, 1.0))
 
 
 def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -112,6 +108,7 @@ def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _remedy(factor: float, depth_unit: float | None) -> str:
+    """What to pass instead, when depth must be multiplied by `factor`."""
     if depth_unit is None:
-        return f"pass depth in metres, {factor:g} times these values"
-    return f"pass --depth-unit {depth_unit * factor:.6g}"
+        return f"depth {factor:g} times as large"
+    return "--depth-unit " + f"{depth_unit * factor:.8f}".rstrip("0").rstrip(".")

@@ -26,13 +26,13 @@ PARENT, CHILD = np.array(BONES).T
 class EnergyConfig:
     """Standard deviations and robust scales; metres and radians."""
 
-    landmark: float = 0.006
+    landmark: float = 0.007
     landmark_outlier: float = 0.02
     """Distance at which a landmark has lost three quarters of its pull; the same for the other `_outlier` values."""
-    bone_direction: float = 0.5
-    landmark_depth: float = 0.012
+    bone_direction: float = 0.65
+    landmark_depth: float = 0.008
     landmark_depth_outlier: float = 0.025
-    landmark_depth_occluder: float = 0.018
+    landmark_depth_occluder: float = 0.012
     """The same for readings in front of the joint: an occluder is a better excuse than a hole in the hand."""
     joint_depth: float = 0.010
     """A joint lies about this far behind the skin that the camera sees."""
@@ -40,16 +40,16 @@ class EnergyConfig:
     point_outlier: float = 0.012
     slip: float = 0.2
     """Weight of sliding along the surface, relative to leaving it."""
-    points_count: float = 60.0
+    points_count: float = 160.0
     """All depth points together weigh as much as this many independent ones."""
     outline: float = 0.006
     outline_outlier: float = 0.02
     outline_count: float = 30.0
     free_space: float = 0.025
     """The measured depth must lie this far behind a surface for the surface to count as hanging in free space."""
-    pose_scale: float = 1.5
+    pose_scale: float = 1.2
     """Standard deviations of the pose prior are multiplied by this."""
-    pose_noise: float = 0.15
+    pose_noise: float = 0.1
     """Radians that every angle may leave the prior's linear space."""
     limit: float = 0.05
     shared_shape: float = 0.4
@@ -93,6 +93,7 @@ class Energy:
         self._pose_precision = np.linalg.inv(covariance + config.pose_noise**2 * np.eye(NUM_DOFS))
         self._depths = np.concatenate([evidence.landmark_depth, evidence.palm_depth[6:]])
         bones = evidence.relative[CHILD] - evidence.relative[PARENT]
+        self._normals: np.ndarray | None = None
         self._directions = bones / np.maximum(np.linalg.norm(bones, axis=1, keepdims=True), 1e-9)
 
     def equations(self, rig: Rig, visible: np.ndarray) -> Equations:
@@ -117,7 +118,9 @@ class Energy:
         jacobian = hand.jacobian(rig, rows, points)
         first, second = len(landmarks), len(landmarks) + len(matched)
         energy += self._landmarks(landmarks, jacobian[:first], matrix, vector)
-        normals = hand.normals(vertices)[matched]
+        if self._normals is None:
+            self._normals = hand.normals(vertices)
+        normals = self._normals[matched]
         energy += self._points(points[first:second], normals, index, jacobian[first:second], matrix, vector)
         energy += self._outline(points[second:], jacobian[second:], len(visible), matrix, vector)
         return Equations(rig, matrix, vector, energy)
@@ -130,7 +133,7 @@ class Energy:
         accumulate(matrix, vector, lateral, residual, weight[:, None] / config.landmark**2)
         bones = points[CHILD] - points[PARENT]
         lengths = np.sqrt((bones**2).sum(axis=1, keepdims=True))
-        # the network errs in how the whole hand is turned, much less in how its fingers are bent
+        # the network errs in how the whole hand is turned, less in how its fingers are bent
         away = bones / lengths - self._directions @ turn_between(self._directions, bones / lengths).T
         turning = (jacobian[CHILD] - jacobian[PARENT]) / lengths[..., None]
         accumulate(matrix, vector, turning, away, np.full((len(away), 1), 1 / config.bone_direction**2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 
@@ -21,7 +22,8 @@ class HandFitter:
 
     def __init__(self, model: HandModel, config: FitConfig | None = None):
         self.model = model
-        hand = RightHand(model, pose_prior(), np.zeros((21, 3)))
+        offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
+        hand = RightHand(model, pose_prior(), offsets)
         self.solver = HandSolver(hand, config or FitConfig())
 
     def __call__(self, frame: RGBDFrame, present: np.ndarray, pixels: np.ndarray, relative: np.ndarray) -> TwoHands:

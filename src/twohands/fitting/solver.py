@@ -20,7 +20,7 @@ class FitConfig:
 
     energy: EnergyConfig = field(default_factory=EnergyConfig)
     landmark_steps: int = 8
-    settled: float = 0.002
+    settled: float = 0.005
     """A step that lowers the energy by a smaller share is the last one."""
     point_rounds: int = 2
     """Rounds of the depth stage; the visible surface and the candidate points are found anew before each."""
@@ -30,9 +30,9 @@ class FitConfig:
     """Sorted readings at the palm that differ by more belong to different things."""
     palm_misfit: float = 0.012
     """With a larger misfit the readings at the palm joints do not show the palm."""
-    candidate_radius: float = 0.03
+    candidate_radius: float = 0.025
     """Points this near to the hand fitted so far are candidates for lying on it."""
-    max_points: int = 260
+    max_points: int = 180
     color_distance: float = 3.0
     """Distance in colour, in spreads of the hand's own colour, at which a point has lost half of its weight."""
     min_points: int = 60
@@ -118,9 +118,10 @@ class HandSolver:
         radius = config.candidate_radius
         box = (evidence.points > vertices.min(axis=0) - radius) & (evidence.points < vertices.max(axis=0) + radius)
         index = np.flatnonzero(box.all(axis=1))
-        if len(index):
-            distance, _ = KDTree(vertices).query(evidence.points[index], distance_upper_bound=radius)
-            index, distance = index[distance < radius], distance[distance < radius]
+        if len(index) < config.min_points:
+            return None
+        distance, _ = KDTree(vertices).query(evidence.points[index], distance_upper_bound=radius)
+        index, distance = index[distance < radius], distance[distance < radius]
         if len(others) and len(index):
             own = distance < KDTree(others).query(evidence.points[index])[0]
             index, distance = index[own], distance[own]

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from array_api_compat import array_namespace
 
 from twohands.geometry.camera import Camera
+from twohands.geometry.record import Array, TensorRecord
+
+HAND_RADIUS = 0.08
+"""Metres in depth around the mean of a hand's pixels; what the paper prints as 0.08 mm."""
+FEWEST_POINTS = 100
+"""Pixels below which a hand counts as absent."""
 
 
 def lift(
@@ -22,3 +31,62 @@ def lift(
     chosen = values > 0 if mask is None else (values > 0) & mask[rows, columns]
     pixels = np.stack([columns[chosen], rows[chosen]], axis=1).astype(camera.K.dtype)
     return camera.unproject(pixels, values[chosen]), pixels
+
+
+@dataclass(frozen=True)
+class HandClouds(TensorRecord):
+    """N measured points of each hand, in random order."""
+
+    points: Array  # (B, 2, N, 3) metres, camera frame; 0 where the hand is absent
+    pixels: Array  # (B, 2, N, 2) (u, v), the pixel of every point
+    valid: Array  # (B, 2) bool: enough pixels show the hand
+
+
+def hand_clouds(
+    depth: Array,
+    masks: Array,
+    camera: Camera,
+    num_points: int,
+    rng: np.random.Generator | None = None,
+    depth_range: tuple[float, float] = (0.2, 2.5),
+) -> HandClouds:
+    """The clouds of both hands (method, section 3), from depth (B, H, W) metres and masks (B, 2, H, W) bool.
+
+    Pixels of the mask within `depth_range` and HAND_RADIUS of their mean depth are kept: a random subset of
+    `num_points`, or all of them and repetitions. Without `rng` the choice is the same for every cloud and every call,
+    so a frame gives the same cloud alone and in a batch. NumPy arrays and torch tensors alike.
+    """
+    xp = array_namespace(depth)
+    batch, _, width = depth.shape
+    near, far = depth_range
+    flat = xp.reshape(depth, (batch, -1))
+    usable = xp.reshape(masks, (batch, 2, -1)) & ((flat > near) & (flat < far))[:, None, :]
+    chosen, valid = [], []
+    for image in range(batch):
+        for hand in range(2):
+            index = xp.nonzero(usable[image, hand, :])[0]
+            values = flat[image, :][index]
+            if index.shape[0] > 0:
+                index = index[xp.abs(values - xp.mean(values)) < HAND_RADIUS]
+            valid.append(index.shape[0] >= FEWEST_POINTS)
+            order = _draw(index.shape[0], num_points, rng or np.random.default_rng(0)) if valid[-1] else None
+            device = {"device": index.device}
+            chosen.append(
+                xp.zeros(num_points, dtype=index.dtype, **device)
+                if order is None
+                else index[xp.asarray(order, dtype=index.dtype, **device)]
+            )
+    index = xp.reshape(xp.stack(chosen), (batch, 2 * num_points))
+    valid = xp.reshape(xp.asarray(valid, device=depth.device), (batch, 2))
+    pixels = xp.astype(xp.stack([index % width, index // width], axis=-1), depth.dtype)
+    points = camera.unproject(pixels, xp.take_along_axis(flat, index, axis=1))
+    points, pixels = (xp.reshape(values, (batch, 2, num_points, -1)) for values in (points, pixels))
+    seen = valid[..., None, None]
+    zero = xp.zeros_like(depth[0, 0, 0])
+    return HandClouds(xp.where(seen, points, zero), xp.where(seen, pixels, zero), valid)
+
+
+def _draw(available: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count,) of the first `available` indices, each once before any twice, in random order."""
+    rounds = -(-count // available)
+    return np.concatenate([rng.permutation(available) for _ in range(rounds)])[:count]

@@ -25,18 +25,20 @@ class SynthConfig:
     """Metres."""
     crossed: float = 0.07
     """Two-hand frames with the left hand on the person's right."""
-    egocentric: float = 0.85
+    egocentric: float = 0.88
     """Frames seen from the person's own head; the others are seen from the other side or from beside."""
     distance: tuple[float, float] = (0.30, 0.90)
     """Range of the roots' depth in metres."""
-    smallest_hand: float = 0.11
-    """Smallest distance from the wrist to the knuckle row and back out to the tips, in image widths."""
-    truncated: float = 0.08
+    smallest_hand: float = 0.125
+    """Smallest length of a stretched hand at its distance, in image widths."""
+    truncated: float = 0.06
     """Frames in which up to half of a hand may lie outside the image."""
-    held: float = 0.55
+    held: float = 0.50
     """Frames in which one hand holds something."""
-    occluder: float = 0.40
+    occluder: float = 0.30
     """Frames in which something stands between the camera and a hand, where there is room for it."""
+    largest_cover: float = 0.6
+    """An occluder that would hide more than this share of a hand's outline is not put there."""
     table: float = 0.90
     sleeves: float = 0.50
 
@@ -44,7 +46,7 @@ class SynthConfig:
         if self.width < 32 or self.height < 32:
             raise ValueError(f"synthetic frames must be at least 32x32 pixels; got {self.width}x{self.height}")
         shares = ("two_hands", "one_hand", "close_roots", "crossed", "egocentric", "truncated", "held", "occluder")
-        for name in (*shares, "table", "sleeves"):
+        for name in (*shares, "table", "sleeves", "largest_cover"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability between 0 and 1; got {getattr(self, name)}")
         if self.two_hands + self.one_hand > 1:

@@ -6,7 +6,7 @@ kinematics), the turn of the forearm and a moderate bend of the wrist. Everythin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,7 +29,13 @@ from twohands.types import LEFT, RIGHT, HandParameters
 UPPER_ARM, FOREARM = 0.29, 0.255
 """Metres from shoulder to elbow and from elbow to wrist of an adult with the mean hand."""
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
-_TRIES = 60
+_TRIES = 80
+_SHORTEST_PALM = 0.22
+"""Least length of the palm in the image over the hand's stretched length; 0.48 where the palm is seen square on."""
+_MOST_HIDDEN = 0.45
+"""Largest share of a hand's joints that the person's other arm may hide."""
+_LEAST_OFFSET = 0.45
+"""Least distance in the image of two roots over a hand's length: one hand may hide much of the other, not all."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,11 @@ def _draw_staging(
 ) -> Staging:
     egocentric = bool(rng.random() < config.egocentric)
     view = sample_view(rng, config, egocentric)
-    yaw = rng.normal(0.0, 12.0) if egocentric else rng.choice([180.0, 90.0, -90.0], p=[0.5, 0.25, 0.25]) + rng.normal(0, 22)
+    yaw = (
+        rng.normal(0.0, 12.0)
+        if egocentric
+        else rng.choice([180.0, 90.0, -90.0], p=[0.5, 0.25, 0.25]) + rng.normal(0, 22)
+    )
     body_forward = matrix_from_axis_angle(np.radians(yaw) * view.up) @ view.forward
     body_right = np.cross(body_forward, view.up)
     depth = config.distance[0] + (config.distance[1] - config.distance[0]) * rng.beta(1.6, 2.0)
@@ -144,8 +154,12 @@ def _draw_staging(
             if egocentric:  # shoulders below the camera, which is on the head
                 shoulder = 0.17 * lateral - rng.uniform(0.20, 0.30) * view.up + rng.uniform(-0.08, 0.02) * body_forward
             else:
-                shoulder = center + 0.17 * lateral + rng.uniform(0.0, 0.30) * view.up - rng.uniform(0.25, 0.45) * body_forward
-            arms[side] = _reach(rng, side, roots[side], local[side, ROOT], shoulder, (body_forward, lateral, view.up), scale)
+                shoulder = (
+                    center + 0.17 * lateral + rng.uniform(0.0, 0.30) * view.up - rng.uniform(0.25, 0.45) * body_forward
+                )
+            arms[side] = _reach(
+                rng, side, roots[side], local[side, ROOT], shoulder, (body_forward, lateral, view.up), scale
+            )
             joints[side] = local[side] @ arms[side].hand.T + arms[side].wrist
     return Staging(view, egocentric, body_forward, center, shape, scale, angles, (arms[0], arms[1]), joints, holder)
 
@@ -237,9 +251,29 @@ def _acceptable(staging: Staging, config: SynthConfig, most_outside: float, clos
     if len(arms) < 2:
         return True
     apart = float(np.linalg.norm(staging.joints[0, ROOT] - staging.joints[1, ROOT]))
+    pixels = staging.view.camera.project(staging.joints[:, ROOT])
+    length = 0.185 * staging.scale * float(staging.view.camera.focal[0]) / float(staging.joints[:, ROOT, 2].mean())
+    if np.linalg.norm(pixels[0] - pixels[1]) < _LEAST_OFFSET * length:
+        return False
     if close != (apart < config.close_distance) or penetration(staging.joints[0], staging.joints[1]) > 0.001:
         return False
-    return not _arms_collide(staging)
+    return not _arms_collide(staging) and _most_hidden(staging) <= _MOST_HIDDEN
+
+
+def _most_hidden(staging: Staging) -> float:
+    """Largest share of one hand's joints whose line of sight passes through the other forearm or the other palm."""
+    shares = [0.0]
+    for side in (LEFT, RIGHT):
+        arm = staging.arms[1 - side]
+        assert arm is not None
+        joints, other = staging.joints[side], staging.joints[1 - side]
+        start, end = np.zeros_like(joints), 0.96 * joints  # from the camera to just before the joint
+        distances = [
+            segment_distance(start, end, np.tile(a, (21, 1)), np.tile(b, (21, 1))) - radius * staging.scale
+            for a, b, radius in ((arm.wrist, arm.elbow, 0.036), (other[0], other[5], 0.02), (other[0], other[17], 0.02))
+        ]
+        shares.append(float((np.min(distances, axis=0) < 0).mean()))
+    return max(shares)
 
 
 def _in_view(staging: Staging, config: SynthConfig, side: int, arm: Arm, most_outside: float) -> bool:
@@ -250,9 +284,9 @@ def _in_view(staging: Staging, config: SynthConfig, side: int, arm: Arm, most_ou
     outside = (pixels < -0.5) | (pixels > np.array([camera.width, camera.height]) - 0.5)
     if outside.any(axis=1).mean() > most_outside or outside[ROOT].any():
         return False
-    length = np.linalg.norm(pixels[9] - pixels[0]) + np.linalg.norm(joints[12] - joints[9]) * config.width / joints[9, 2] * 0
     hand_length = 0.185 * staging.scale * float(camera.focal[0]) / joints[ROOT, 2]
-    if hand_length < config.smallest_hand * config.width or length < 0.12 * hand_length:
+    palm_length = np.linalg.norm(pixels[ROOT] - pixels[0])  # small when the hand points along the view
+    if hand_length < config.smallest_hand * config.width or palm_length < _SHORTEST_PALM * hand_length:
         return False
     if not staging.egocentric:
         return True
@@ -273,12 +307,9 @@ def _arms_collide(staging: Staging) -> bool:
     for side in (LEFT, RIGHT):
         a, b = ends[1 - side]
         hand = staging.joints[side]
-        distance = segment_distance(hand[[0, 5, 9, 17, 8, 12]], hand[[9, 8, 12, 20, 7, 11]], *(np.tile(p, (6, 1)) for p in (a, b)))
+        distance = segment_distance(
+            hand[[0, 5, 9, 17, 8, 12]], hand[[9, 8, 12, 20, 7, 11]], *(np.tile(p, (6, 1)) for p in (a, b))
+        )
         if distance.min() < radius + 0.012:
             return True
     return False
-
-
-def without_hands(staging: Staging) -> Staging:
-    """The same view with nobody in it."""
-    return replace(staging, arms=(None, None), holder=None)

@@ -22,7 +22,17 @@ SPLITS = ("train", "validation", "test")
 GRASPS = ("grasp_large", "grasp_medium", "sphere", "precision_disk", "relaxed", "grasp_small")
 """Poses in which something can be held, and how often: see `held_pose`."""
 _GRASP_SHARES = (0.32, 0.24, 0.16, 0.12, 0.10, 0.06)
-_COMMON_POSES = ("open", "flat", "relaxed", "grasp_large", "grasp_medium", "sphere", "pinch", "tripod", "precision_disk")
+_COMMON_POSES = (
+    "open",
+    "flat",
+    "relaxed",
+    "grasp_large",
+    "grasp_medium",
+    "sphere",
+    "pinch",
+    "tripod",
+    "precision_disk",
+)
 _SHAPE_CELL = 0.75  # standard deviations, edge of a cell of the first three components
 _SHAPE_REACH = 2.2  # standard deviations, largest component drawn
 _SEGMENTS = (*BONES, *zip(KNUCKLES[:-1], KNUCKLES[1:], strict=True))  # capsules: the bones and the row of knuckles
@@ -160,7 +170,9 @@ def capsules() -> Capsules:
     starts, ends = np.array(_SEGMENTS).T
     distances = point_segment_distance(vertices[:, None], joints[starts], joints[ends])  # (V, C)
     nearest = distances.argmin(axis=1)
-    radii = np.array([np.median(distances[nearest == c, c]) if (nearest == c).any() else 0.01 for c in range(len(starts))])
+    radii = np.array(
+        [np.median(distances[nearest == c, c]) if (nearest == c).any() else 0.01 for c in range(len(starts))]
+    )
     return Capsules(starts, ends, 0.95 * radii)
 
 
@@ -193,7 +205,9 @@ def penetration(joints: np.ndarray, other: np.ndarray) -> float:
     c = capsules()
     scale = [np.linalg.norm(j[9] - j[0]) / np.linalg.norm(local_rest_bone()) for j in (joints, other)]
     first, second = (grid.reshape(-1) for grid in np.meshgrid(range(len(c.starts)), range(len(c.starts))))
-    distance = segment_distance(joints[c.starts[first]], joints[c.ends[first]], other[c.starts[second]], other[c.ends[second]])
+    distance = segment_distance(
+        joints[c.starts[first]], joints[c.ends[first]], other[c.starts[second]], other[c.ends[second]]
+    )
     return float((scale[0] * c.radii[first] + scale[1] * c.radii[second] - distance).max())
 
 
@@ -205,7 +219,9 @@ def local_rest_bone() -> np.ndarray:
 
 def _overlaps(joints: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     c = capsules()
-    distance = segment_distance(joints[c.starts[first]], joints[c.ends[first]], joints[c.starts[second]], joints[c.ends[second]])
+    distance = segment_distance(
+        joints[c.starts[first]], joints[c.ends[first]], joints[c.starts[second]], joints[c.ends[second]]
+    )
     return c.radii[first] + c.radii[second] - distance
 
 

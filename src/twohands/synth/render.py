@@ -81,8 +81,7 @@ def shade(surfaces: Surfaces, materials: Materials, light: Light, camera: Camera
     fine = camera.resize(2 * camera.width, 2 * camera.height)
     buffers = _rasterize(surfaces.vertices, surfaces.faces, fine)
     shadow = _shadow_map(surfaces, light)
-    samples = _shade_samples(*buffers, _focal_and_center(fine), surfaces, materials, _SRGB_TO_LINEAR, light, shadow)
-    return samples.reshape(camera.height, 2, camera.width, 2, 3).mean(axis=(1, 3), dtype=np.float32)
+    return _shade_samples(*buffers, _focal_and_center(fine), surfaces, materials, _SRGB_TO_LINEAR, light, shadow)
 
 
 def _focal_and_center(camera: Camera) -> np.ndarray:
@@ -190,18 +189,25 @@ def _bounds(vertices, face, fx, fy, cx, cy, width, height, near):
     return int(left), int(right), int(top), int(bottom)
 
 
-@njit(cache=True, inline="always")
-def _texture(texels, offset, height, width, u, v, channel, to_linear):
-    """Bilinear, repeating look-up of one channel, linear light."""
+@njit(cache=True, inline="always", fastmath=True)
+def _texture(texels, offset, height, width, u, v, to_linear):
+    """Bilinear, repeating look-up: red, green, blue in linear light."""
     x, y = (u - math.floor(u)) * width - 0.5, (1 - (v - math.floor(v))) * height - 0.5
     column, row = int(math.floor(x)), int(math.floor(y))
-    fx, fy = x - column, y - row
-    c0, c1, r0, r1 = column % width, (column + 1) % width, row % height, (row + 1) % height
-    top = offset + 3 * r0 * width + channel
-    bottom = offset + 3 * r1 * width + channel
-    above = (1 - fx) * to_linear[texels[top + 3 * c0]] + fx * to_linear[texels[top + 3 * c1]]
-    below = (1 - fx) * to_linear[texels[bottom + 3 * c0]] + fx * to_linear[texels[bottom + 3 * c1]]
-    return (1 - fy) * above + fy * below
+    fx, fy = np.float32(x - column), np.float32(y - row)
+    c0, c1 = (column + width) % width, (column + 1) % width
+    top, bottom = offset + 3 * width * ((row + height) % height), offset + 3 * width * ((row + 1) % height)
+    a, b, c, d = top + 3 * c0, top + 3 * c1, bottom + 3 * c0, bottom + 3 * c1
+    one = np.float32(1)
+    wa, wb, wc, wd = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
+    red = wa * to_linear[texels[a]] + wb * to_linear[texels[b]] + wc * to_linear[texels[c]] + wd * to_linear[texels[d]]
+    a, b, c, d = a + 1, b + 1, c + 1, d + 1
+    green = (
+        wa * to_linear[texels[a]] + wb * to_linear[texels[b]] + wc * to_linear[texels[c]] + wd * to_linear[texels[d]]
+    )
+    a, b, c, d = a + 1, b + 1, c + 1, d + 1
+    blue = wa * to_linear[texels[a]] + wb * to_linear[texels[b]] + wc * to_linear[texels[c]] + wd * to_linear[texels[d]]
+    return red, green, blue
 
 
 @njit(cache=True)
@@ -238,10 +244,10 @@ def _lamp_visibility(x, y, z, shadow, size):
 
 @njit(cache=True, fastmath=True)
 def _shade_samples(inverse, triangle, setup, intrinsics, surfaces, materials, to_linear, light, shadow):
-    """Linear colour (H, W, 3) of every sample: texture x (surroundings + lamp) + highlight; black where nothing is."""
+    """Linear colour (H / 2, W / 2, 3), the mean of 2x2 samples: texture x (surroundings + lamp) + highlight."""
     height, width = triangle.shape
     fx, fy, cx, cy = intrinsics
-    image = np.zeros((height, width, 3), np.float32)
+    image = np.zeros((height // 2, width // 2, 3), np.float32)
     for row in range(height):
         for column in range(width):
             i = triangle[row, column]
@@ -264,14 +270,17 @@ def _shade_samples(inverse, triangle, setup, intrinsics, surfaces, materials, to
                 view = 1 / math.sqrt(x * x + y * y + 1)
                 hx, hy, hz = lx * length - x * view, ly * length - y * view, lz * length - view
                 half = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
-                highlight = materials.specular[m] * max(half, 0.0) ** materials.gloss[m] * lamp
+                if half > 0.6 and lamp > 0 and materials.specular[m] > 0:
+                    highlight = materials.specular[m] * half ** materials.gloss[m] * lamp
                 lamp *= facing
             above = 0.5 + 0.5 * (nx * light.up[0] + ny * light.up[1] + nz * light.up[2])
             offset, rows, columns = materials.layout[m]
+            albedo = _texture(materials.texels, offset, rows, columns, u, v, to_linear)
+            pixel = image[row // 2, column // 2]
             for k in range(3):
-                albedo = _texture(materials.texels, offset, rows, columns, u, v, k, to_linear)
                 surroundings = light.sky[k] * above + light.ground[k] * (1 - above)
-                image[row, column, k] = albedo * (surroundings + lamp * light.color[k]) + highlight * light.color[k]
+                light_k = albedo[k] * (surroundings + lamp * light.color[k]) + highlight * light.color[k]
+                pixel[k] += np.float32(0.25) * np.float32(light_k)
     return image
 
 

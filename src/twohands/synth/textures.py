@@ -7,20 +7,55 @@ from importlib.resources import files
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import map_coordinates, zoom
+from scipy.ndimage import map_coordinates, minimum_filter
+
+from twohands.hands.free import free_hand_arrays
+from twohands.synth.render import rasterize
 
 # sRGB of untanned to very dark skin; a tone in [0, 1] runs along them
 _SKIN_STOPS = np.array(
-    [[0.93, 0.78, 0.69], [0.86, 0.67, 0.55], [0.74, 0.54, 0.41], [0.55, 0.37, 0.26], [0.36, 0.23, 0.16], [0.22, 0.14, 0.10]]
+    [
+        [0.93, 0.78, 0.69],
+        [0.86, 0.67, 0.55],
+        [0.74, 0.54, 0.41],
+        [0.55, 0.37, 0.26],
+        [0.36, 0.23, 0.16],
+        [0.22, 0.14, 0.10],
+    ]
 )
+_FADE = (-0.012, 0.030)
+"""Metres along the hand between which the palm's colour sets in."""
 _NAIL_COLOR = np.array([0.93, 0.74, 0.70])
 
 
 @cache
 def skin_maps() -> np.ndarray:
-    """(512, 512, 4) float32 in [0, 1]: palmar mask, redness, nail, detail (0.5 = neutral) over the hand's atlas."""
+    """(512, 512, 4) float32 in [0, 1]: palmar mask, redness, nail, detail (0.5 = neutral) over the hand's atlas.
+
+    The palm's colour fades towards the wrist, where the forearm with its one colour goes on.
+    """
     with (files("twohands.hands") / "assets" / "skin_maps.png").open("rb") as stream, Image.open(stream) as image:
-        return np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
+        maps = np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
+    fade = np.clip((_atlas_heights(len(maps)) - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
+    maps[..., 0] *= fade * fade * (3 - 2 * fade)
+    return maps
+
+
+def _atlas_heights(size: int) -> np.ndarray:
+    """(size, size) metres along the hand from the wrist of every texel of the atlas; 1 outside the hand."""
+    arrays = free_hand_arrays()
+    faces, faces_uv = arrays["faces"].astype(np.int64), arrays["faces_uv"].astype(np.int32)
+    flat = np.concatenate([arrays["uv"].astype(np.float64) * [1, -1] + [0, 1], np.ones((len(arrays["uv"]), 1))], axis=1)
+    _, triangle, setup = rasterize(flat, faces_uv, np.array([size, size, -0.5, -0.5]), size, size, 0.1)
+    row, column = np.mgrid[0:size, 0:size]
+    rays = np.stack([(column + 0.5) / size, (row + 0.5) / size, np.ones((size, size))], axis=-1)
+    weights = np.einsum("hwij,hwj->hwi", setup[triangle], rays)
+    heights = (weights * arrays["vertices"][faces[triangle], 2]).sum(axis=-1)
+    # two rings of texels around the charts take their neighbour's value, for the bilinear look-up at seams
+    heights = np.where(triangle >= 0, heights, np.inf)
+    for _ in range(2):
+        heights = np.where(np.isinf(heights), minimum_filter(heights, 3), heights)
+    return np.where(np.isinf(heights), 1.0, heights).astype(np.float32)
 
 
 def skin_base(tone: float) -> np.ndarray:
@@ -32,7 +67,7 @@ def skin_base(tone: float) -> np.ndarray:
 def hand_skin(tone: float, tint: np.ndarray, redness: float, detail: float) -> np.ndarray:
     """Skin of the hand's atlas, (512, 512, 3); `tint` (3,) multiplies the base colour, redness and detail are about 1."""
     base = (skin_base(tone) * tint).astype(np.float32)
-    palm = _SKIN_STOPS[0].astype(np.float32) * 0.35 + base * 0.65 if tone > 0.3 else base * np.float32(1.03)
+    palm = _SKIN_STOPS[0].astype(np.float32) * 0.27 + base * 0.73 if tone > 0.3 else base * np.float32(1.03)
     palmar, red, nail, relief = (skin_maps()[..., k : k + 1] for k in range(4))
     color = base + palmar * (palm - base)
     color = color * (1 - red * (0.22 * redness * np.array([0.15, 0.75, 0.8], dtype=np.float32)))
@@ -48,20 +83,34 @@ def arm_skin(rng: np.random.Generator, tone: float, tint: np.ndarray, detail: fl
 
 
 def fractal_noise(rng: np.random.Generator, size: int, octaves: int = 6, roughness: float = 0.6) -> np.ndarray:
-    """(size, size) repeating noise of mean 0 and deviation 1: octaves of 2, 4, 8, ... cells, each `roughness` as strong."""
-    total = np.zeros((size, size))
-    for octave in range(1, octaves + 1):
-        cells = rng.standard_normal((2**octave, 2**octave))
-        if 2**octave >= size:
-            break
-        total += roughness**octave * zoom(cells, size / 2**octave, order=1, mode="grid-wrap", grid_mode=True)
+    """(size, size) repeating noise of mean 0 and deviation 1, size a power of two.
+
+    Octaves of 4, 8, 16, ... cells, each `roughness` times as strong as the one before.
+    """
+    total = rng.standard_normal((4, 4))
+    strength = 1.0
+    while len(total) < size:
+        total = _doubled(total)
+        octaves, strength = octaves - 1, strength * roughness
+        if octaves > 0:
+            total += strength * rng.standard_normal(total.shape)
     return (total - total.mean()) / (total.std() + 1e-9)
 
 
+def _doubled(image: np.ndarray) -> np.ndarray:
+    """Twice as many samples each way, linear in between, repeating."""
+    for axis in (0, 1):
+        image = np.stack([image, 0.5 * (image + np.roll(image, -1, axis))], axis=axis + 1)
+        shape = list(image.shape)
+        shape[axis : axis + 2] = [shape[axis] * 2]
+        image = image.reshape(shape)
+    return image
+
+
 def random_color(rng: np.random.Generator, lightness: tuple[float, float] = (0.1, 0.95)) -> np.ndarray:
-    """(3,) sRGB in [0, 1]; half of the colours are nearly grey, as things in rooms are."""
+    """(3,) sRGB in [0, 1]; half of the colours are nearly grey and few are loud, as in rooms."""
     value = rng.uniform(*lightness)
-    saturation = rng.uniform(0.0, 0.15) if rng.random() < 0.45 else rng.uniform(0.2, 0.95)
+    saturation = rng.uniform(0.0, 0.15) if rng.random() < 0.5 else 0.1 + 0.85 * rng.beta(1.3, 2.2)
     hue = 6 * rng.random() - np.array([0.0, 2.0, 4.0])
     wheel = np.clip(np.abs((hue + 3) % 6 - 3) - 1, 0, 1)
     return value * (1 - saturation * (1 - wheel))
@@ -106,7 +155,7 @@ def wood(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     grain = fractal_noise(rng, size, octaves=7, roughness=0.85)
     coordinates = [(v + rng.uniform(2, 8) * warp) % size, (u / 8) % size]
     level = map_coordinates(grain, coordinates, order=1, mode="grid-wrap")[..., None]
-    light = np.array([0.80, 0.62, 0.43]) * rng.uniform(0.45, 1.15) * (1 + rng.uniform(-0.08, 0.08, 3))
+    light = np.array([0.74, 0.61, 0.45]) * rng.uniform(0.4, 1.2) * (1 + rng.uniform(-0.06, 0.06, 3))
     return _to_bytes(light * (1 + rng.uniform(0.05, 0.14) * level))
 
 

@@ -1,0 +1,82 @@
+"""The only place where a network configuration is read, and the cost of what was built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from twohands.config import NetworkConfig
+from twohands.geometry.camera import Camera
+from twohands.hands.model import HandModel
+from twohands.networks.decoder import DECODERS
+from twohands.networks.fusion import FUSIONS
+from twohands.networks.image_branch import RGB_ENCODERS, CenterFeature, FusedMap, ImageBranch
+from twohands.networks.two_hand_net import TwoHandNet
+from twohands.types import RGBDFrame
+
+
+def build_network(config: NetworkConfig, hand_model: HandModel, pretrained: bool = False) -> TwoHandNet:
+    """The network of a configuration for a hand model of NumPy arrays.
+
+    `pretrained` starts the image encoder from ImageNet weights, which timm fetches over the network.
+    """
+    encoder = _entry(RGB_ENCODERS, "rgb_encoder", config.rgb_encoder)(
+        in_channels=4 if config.rgbd_input else 3, pretrained=pretrained
+    )
+    image = ImageBranch(encoder, FusedMap(encoder.channels[1:], config.fused_channels), config.rgbd_input)
+    fusion = _entry(FUSIONS, "fusion", config.fusion)(
+        image.channels,
+        config.center_channels if config.center_feature else 0,
+        config.point_widths,
+        config.num_centroids,
+        config.num_neighbours,
+        config.ball_radii,
+        config.centroid_sampling == "farthest",
+    )
+    decoder = _entry(DECODERS, "decoder", config.decoder)(
+        fusion.channels, hand_model, config.decoder_widths, config.decoder_blocks, config.attention_heads
+    )
+    center = CenterFeature(config.fused_channels, config.center_channels) if fusion.reads_center else None
+    return TwoHandNet(image, center, fusion, decoder, config.num_points, config.depth_range)
+
+
+def _entry(registry: Mapping[str, Any], field: str, name: str) -> Any:
+    if name not in registry:
+        raise ValueError(f"{field} {name!r} is unknown; known are {', '.join(registry)}")
+    return registry[name]
+
+
+@torch.no_grad()
+def count(network: TwoHandNet, image_size: int, depth: int = 2) -> dict[str, tuple[int, int]]:
+    """Parameters and multiply-adds of one frame, by module name down to `depth` dots; 'total' is the whole network.
+
+    Convolutions, matrix products and attention are counted; additions, look-ups and maxima are not.
+    """
+    example = next(network.parameters())
+    plane = torch.full((1, image_size, image_size), 0.5, device=example.device)
+    focal = float(image_size)
+    K = torch.tensor([[[focal, 0, focal / 2], [0, focal, focal / 2], [0, 0, 1]]], device=example.device)
+    frame = RGBDFrame(plane.expand(3, -1, -1)[None], plane, Camera(K, image_size, image_size))
+    training = network.training
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(frame, masks=torch.ones_like(plane, dtype=torch.bool)[:, None].expand(-1, 2, -1, -1))
+    network.train(training)
+    flops = counter.get_flop_counts()
+    result = {}
+    for name, module in network.named_modules():
+        if name.count(".") < depth:
+            parameters = sum(parameter.numel() for parameter in module.parameters())
+            result[name or "total"] = (parameters, _operations(flops, type(network).__name__, name, module) // 2)
+    return result
+
+
+def _operations(flops: Mapping[str, Any], whole: str, name: str, module: nn.Module) -> int:
+    """Operations counted for a module; a container that is not called has those of its children."""
+    own = flops.get(f"{whole}.{name}" if name else whole)
+    if own is not None:
+        return sum(own.values())
+    return sum(_operations(flops, whole, f"{name}.{child}", part) for child, part in module.named_children())

@@ -1,0 +1,50 @@
+"""PointNet++ (method, section 4): per-point networks and set abstraction in true coordinates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from twohands.ops.points import gather, nearest
+
+
+class PointLayer(nn.Module):
+    """Linear, batch normalisation, ReLU on the last axis of (*B, C)."""
+
+    def __init__(self, before: int, after: int):
+        super().__init__()
+        self.linear = nn.Linear(before, after, bias=False)
+        self.norm = nn.BatchNorm1d(after)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(*B, before) -> (*B, after)."""
+        rows = self.linear(features.flatten(0, -2))
+        return torch.relu(self.norm(rows)).reshape(*features.shape[:-1], -1)
+
+
+def point_network(channels: int, widths: tuple[int, ...]) -> nn.Sequential:
+    """The layers channels -> widths[0] -> ..., shared by all points."""
+    sizes = zip((channels, *widths), widths, strict=False)
+    return nn.Sequential(*(PointLayer(before, after) for before, after in sizes))
+
+
+class SetAbstraction(nn.Module):
+    """Features of centroids from their nearest neighbours: relative coordinates and features, shared network, maximum.
+
+    The first three feature channels are coordinates (modulated ones, after a feature transform): the centroid's true
+    coordinates are subtracted from them, and from nothing else.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, ...], num_neighbours: int, radius: float | None = None):
+        super().__init__()
+        self.network = point_network(channels, widths)
+        self.num_neighbours, self.radius = num_neighbours, radius
+        self.channels = 3 + widths[-1]
+
+    def forward(self, points: Tensor, features: Tensor, centroids: Tensor) -> Tensor:
+        """(*B, N, 3) metres, (*B, N, C), centroids (*B, M, 3) -> (*B, M, 3 + D): true coordinates, then features."""
+        neighbours = nearest(centroids, points, self.num_neighbours, self.radius)  # (*B, M, K)
+        groups = gather(features, neighbours)  # (*B, M, K, C)
+        beyond = groups.shape[-1] - 3
+        groups = groups - torch.nn.functional.pad(centroids, (0, beyond))[..., None, :]
+        return torch.cat([centroids, self.network(groups).amax(dim=-2)], dim=-1)

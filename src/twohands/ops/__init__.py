@@ -1,0 +1,1 @@
+"""Floor 3: differentiable functions of torch tensors, without parameters."""

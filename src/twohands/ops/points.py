@@ -1,0 +1,46 @@
+"""Neighbours, centroids and rows of point clouds (method, section 4). Coordinates are float32 metres throughout."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gather(values: Tensor, index: Tensor) -> Tensor:
+    """Rows `index` (*B, *M) of `values` (*B, N, C) -> (*B, *M, C)."""
+    *batch, length, channels = values.shape
+    rows = index.reshape(*batch, -1)
+    count = values[..., 0, 0].numel()
+    first = torch.arange(count, device=index.device).reshape(*batch, 1) * length  # of every cloud in the long list
+    return torch.nn.functional.embedding((rows + first).reshape(index.shape), values.reshape(-1, channels))
+
+
+def squared_distances(queries: Tensor, points: Tensor) -> Tensor:
+    """(*B, M, 3), (*B, N, 3) -> (*B, M, N) square metres, summed by coordinate: exact also far from the origin."""
+    differences = (queries[..., :, None, k] - points[..., None, :, k] for k in range(3))
+    x, y, z = (difference * difference for difference in differences)
+    return x + y + z
+
+
+@torch.no_grad()
+def nearest(queries: Tensor, points: Tensor, count: int, radius: float | None = None) -> Tensor:
+    """Indices (*B, M, count) of the points (*B, N, 3) nearest to each query (*B, M, 3), nearest first; count <= N.
+
+    With `radius` (metres), a point farther away is replaced by the nearest one.
+    """
+    squared, index = squared_distances(queries, points).topk(count, dim=-1, largest=False)
+    if radius is None:
+        return index
+    return torch.where(squared <= radius * radius, index, index[..., :1])
+
+
+@torch.no_grad()
+def farthest_first(points: Tensor, count: int) -> Tensor:
+    """Indices (*B, count) by farthest-point sampling of (*B, N, 3): point 0, then always the one farthest from all."""
+    chosen = [torch.zeros(points.shape[:-2], dtype=torch.long, device=points.device)]
+    gap = points.new_full(points.shape[:-1], float("inf"))  # squared distance to the nearest chosen point
+    for _ in range(count - 1):
+        last = gather(points, chosen[-1][..., None])
+        gap = torch.minimum(gap, squared_distances(last, points)[..., 0, :])
+        chosen.append(gap.argmax(dim=-1))
+    return torch.stack(chosen, dim=-1)

@@ -1,0 +1,140 @@
+"""Meshes of the person: hands, forearms that grow out of the wrists, upper arms, sleeves, torso."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from twohands.geometry.mesh import boundary_loop
+from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
+from twohands.hands.free import free_hand, free_hand_arrays
+from twohands.synth.placement import Arm, Staging
+from twohands.synth.shapes import Shape, ball, smooth_normals, tube
+from twohands.types import LEFT, RIGHT
+
+_BEND = 0.035  # metres over which the wrist bends into the forearm
+# metres from the wrist and how much wider the forearm is there than the wrist, across and through
+_PROFILE = np.array(
+    [[0.0, 1.0, 1.0], [0.03, 0.97, 1.0], [0.08, 1.10, 1.22], [0.16, 1.40, 1.62], [0.21, 1.50, 1.78], [0.26, 1.40, 1.70]]
+)
+_UPPER_WIDTH = 0.043  # metres, radius of the upper arm
+
+
+@cache
+def wrist_ring() -> np.ndarray:
+    """Vertices of the open border of the finest right hand, in order around the wrist."""
+    return boundary_loop(free_hand(1609).right_faces)
+
+
+def hand_shape(vertices: np.ndarray, side: int) -> Shape:
+    """One hand of 1609 vertices in the camera frame, with the atlas of the skin maps."""
+    arrays = free_hand_arrays()
+    count = int(arrays["num_hand_faces"])
+    faces, uv = arrays["faces"][:count].astype(np.int64), arrays["uv"][arrays["faces_uv"][:count].astype(np.int64)]
+    if side == LEFT:
+        faces, uv = faces[:, ::-1], uv[:, ::-1]
+    points = vertices.astype(np.float64)
+    return Shape(points, faces, uv, label=side, normals=smooth_normals(points, faces))
+
+
+def with_arm(hand: Shape, arm: Arm, scale: float) -> tuple[Shape, Shape]:
+    """The hand and the forearm that continues it to the elbow, without a seam in the shading."""
+    forearm = tube(_outward(forearm_rings(hand.vertices, arm, scale), arm), v_scale=6.0)
+    ring = wrist_ring()
+    assert hand.normals is not None
+    assert forearm.normals is not None
+    order = _nearest(forearm.vertices[: len(ring) + 1], hand.vertices[ring])
+    mean = hand.normals[ring][order] + forearm.normals[: len(ring) + 1]
+    mean = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    normals, arm_normals = hand.normals.copy(), forearm.normals.copy()
+    normals[ring[order]] = mean
+    arm_normals[: len(ring) + 1] = mean
+    return replace(hand, normals=normals), replace(forearm, normals=arm_normals)
+
+
+def forearm_rings(vertices: np.ndarray, arm: Arm, scale: float, start: float = 0.0, extra: float = 0.0) -> np.ndarray:
+    """(R, 20, 3) cross-sections from the wrist's border to the elbow.
+
+    `start` > 0 begins so many metres up the arm, `extra` metres are added to the radius: a sleeve.
+    """
+    local = (vertices[wrist_ring()] - arm.wrist) @ arm.hand  # (20, 3) hand frame
+    middle = local.mean(axis=0)
+    length = float(np.linalg.norm(arm.elbow - arm.wrist))
+    first = -middle[2]
+    bend = np.arange(0.0, _BEND, 0.005) if start == 0 else np.array([start])
+    distances = np.concatenate([first + bend, np.linspace(first + max(start, _BEND) + 1e-3, length, 12)])
+    step = np.clip((distances - first) / _BEND, 0, 1)
+    weight = (step * step * (3 - 2 * step))[:, None, None]  # (R, 1, 1)
+    relative = axis_angle_from_matrix(arm.hand.T @ arm.forearm)
+    turned = arm.hand @ matrix_from_axis_angle(weight[:, 0] * relative)  # (R, 3, 3)
+    along = np.stack([np.full_like(distances, middle[0]), np.full_like(distances, middle[1]), -distances], axis=-1)
+    centers = along[:, None] @ ((1 - weight) * arm.hand.T + weight * arm.forearm.T)  # (R, 1, 3)
+    width, depth = (np.interp(distances / scale, _PROFILE[:, 0] + first, _PROFILE[:, k]) for k in (1, 2))
+    offset = (local - middle) * np.stack([width, depth, 1 - weight[:, 0, 0]], axis=-1)[:, None]
+    flat = np.hypot(offset[..., 0], offset[..., 1])[..., None]
+    offset = offset * (1 + extra / np.maximum(flat, 1e-6))
+    return arm.wrist + centers + offset @ turned.transpose(0, 2, 1)
+
+
+def upper_arm(arm: Arm, scale: float, extra: float = 0.0, start: float = 0.0) -> list[Shape]:
+    """The elbow and the upper arm; `extra` metres thicker, from `start` (share of its length) to the shoulder."""
+    axis = arm.shoulder - arm.elbow
+    side = np.cross(axis, arm.forearm[:, 1])
+    frame = np.stack([side, np.cross(axis, side), axis], axis=-1) / np.linalg.norm(
+        [side, np.cross(axis, side), axis], axis=1
+    )
+    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    radius = _UPPER_WIDTH * scale + extra
+    circle = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1) @ frame.T
+    share = np.linspace(start, 1.0, 6)
+    rings = (arm.elbow + share[:, None] * axis)[:, None] + (radius * (0.92 + 0.13 * share))[:, None, None] * circle
+    parts = [tube(rings), ball(1.05 * radius).moved(np.eye(3), arm.shoulder - [0, 0, 1.05 * radius])]
+    if start == 0:
+        parts.append(ball(0.97 * radius).moved(np.eye(3), arm.elbow - [0, 0, 0.97 * radius]))
+    return parts
+
+
+def sleeve(rng: np.random.Generator, vertices: np.ndarray, arm: Arm, scale: float, cuff: float) -> list[Shape]:
+    """Cloth from `cuff` metres above the wrist to the shoulder, with a hem and folds."""
+    rings = forearm_rings(vertices, arm, scale, start=cuff, extra=rng.uniform(0.006, 0.014))
+    middle = rings.mean(axis=1, keepdims=True)
+    around = np.linspace(0, 2 * np.pi, rings.shape[1], endpoint=False)
+    phase = rng.uniform(0, 2 * np.pi, (len(rings), 1))
+    folds = 1 + rng.uniform(0.02, 0.07) * np.sin(2 * around + phase) * np.linspace(0.3, 1, len(rings))[:, None]
+    rings = middle + (rings - middle) * folds[..., None]
+    hem = middle[:1] + 0.85 * (rings[:1] - middle[:1]) - 0.002 * (middle[1:2] - middle[:1])
+    return [tube(np.concatenate([hem, rings]), u_repeat=2.0), *upper_arm(arm, scale, extra=0.016)]
+
+
+def torso(staging: Staging) -> list[Shape]:
+    """Chest and belly between the shoulders; drawn only when the camera is not on the person's head."""
+    shoulders = [arm.shoulder for arm in staging.arms if arm is not None]
+    up, forward = staging.view.up, staging.body_forward
+    right = np.cross(forward, up)
+    middle = np.mean(shoulders, axis=0)
+    if len(shoulders) == 1:
+        middle = middle + (0.17 if staging.arms[LEFT] is not None else -0.17) * right
+    middle = middle - 0.05 * forward
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    circle = np.cos(angle)[:, None] * right + 0.6 * np.sin(angle)[:, None] * forward
+    heights = np.array([0.10, 0.09, 0.05, -0.02, -0.15, -0.35, -0.60])
+    widths = np.array([0.01, 0.06, 0.14, 0.18, 0.17, 0.15, 0.16])
+    return [tube((middle + heights[:, None] * up)[:, None] + widths[:, None, None] * circle)]
+
+
+def _outward(rings: np.ndarray, arm: Arm) -> np.ndarray:
+    """The same rings, ordered so that the tube's faces look outwards."""
+    middle = rings[0].mean(axis=0)
+    turn = np.cross(rings[0, 0] - middle, rings[0, 5] - middle)
+    return rings if turn @ arm.forearm[:, 2] < 0 else np.concatenate([rings[:, :1], rings[:, :0:-1]], axis=1)
+
+
+def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(points[:, None] - others[None], axis=-1).argmin(axis=1)
+
+
+def present_sides(staging: Staging) -> list[int]:
+    """LEFT and RIGHT, as far as they are in the frame."""
+    return [side for side in (LEFT, RIGHT) if staging.arms[side] is not None]

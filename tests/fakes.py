@@ -1,0 +1,75 @@
+"""Small frames, and a predictor without networks, for tests of what surrounds it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from twohands.geometry.camera import Camera
+from twohands.hands import free_hand
+from twohands.locate import LocatedHands
+from twohands.predictor import TwoHandPredictor
+from twohands.quality import measure_quality
+from twohands.types import Quality, RGBDFrame, TwoHands
+
+WIDTH, HEIGHT = 160, 120
+K = np.array([[150.0, 0, 79.5], [0, 150, 59.5], [0, 0, 1]], np.float32)
+CAMERA = Camera(K, WIDTH, HEIGHT)
+
+
+def make_hands(present: tuple[float, float] = (1.0, 1.0)) -> TwoHands:
+    """Two open hands beside each other, 0.5 m in front of the camera, fingers up, palms to the camera."""
+    model = free_hand()
+    parameters = model.neutral()
+    parameters.rotation[:] = [np.pi / 2, 0, 0]
+    parameters.translation[:] = [[-0.11, 0.08, 0.5], [0.11, 0.08, 0.5]]
+    hands = model(parameters)
+    quality = Quality(np.array([0.001, 0.002]), np.array([0.9, 0.8]), np.array([True, False]))
+    return replace(hands, present=np.array(present, np.float32), quality=quality)
+
+
+def make_frame(depth: float = 0.5) -> RGBDFrame:
+    """A grey gradient at constant depth."""
+    rgb = np.broadcast_to(np.linspace(0.2, 0.6, WIDTH, dtype=np.float32), (3, HEIGHT, WIDTH)).copy()
+    return RGBDFrame(rgb, np.full((HEIGHT, WIDTH), depth, np.float32), CAMERA)
+
+
+class FakeLocator:
+    """Always sees the two hands of `make_hands` at the same pixels."""
+
+    def __init__(self, present: tuple[float, float] = (1.0, 1.0)):
+        self.present = np.array(present, np.float32)
+        self.calls = 0
+
+    def __call__(self, rgb: np.ndarray) -> LocatedHands:
+        self.calls += 1
+        hands = make_hands()
+        pixels = np.where(self.present[:, None, None] >= 0.5, CAMERA.project(hands.joints), np.nan)
+        return LocatedHands(self.present, pixels, hands.joints, np.zeros((2, 4)))
+
+
+def fake_fit(frame: RGBDFrame, present: np.ndarray, pixels: np.ndarray, relative: np.ndarray) -> TwoHands:
+    """The hands of `make_hands`, with their true quality."""
+    hands = make_hands()
+    residual, support = measure_quality(hands.vertices, free_hand().faces, present, frame)
+    return replace(hands, present=present, quality=Quality(residual, support, np.asarray(present) >= 0.5))
+
+
+def fake_predictor(present: tuple[float, float] = (1.0, 1.0)) -> TwoHandPredictor:
+    return TwoHandPredictor(free_hand(), FakeLocator(present), fake_fit)
+
+
+def write_frame(folder: Path, stem: str = "000000", depth: np.ndarray | None = None) -> tuple[Path, Path, Path]:
+    """A readable frame as rgb/, depth/ and cam_K.txt; depth is 500 mm unless given."""
+    rgb = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    depth = np.full((HEIGHT, WIDTH), 500, np.uint16) if depth is None else depth
+    paths = folder / "rgb" / f"{stem}.png", folder / "depth" / f"{stem}.png", folder / "cam_K.txt"
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rgb).save(paths[0])
+    Image.fromarray(depth).save(paths[1])
+    np.savetxt(paths[2], K)
+    return paths

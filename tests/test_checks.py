@@ -1,0 +1,109 @@
+"""Checks of frames name the remedy when something is certainly wrong, and are silent when it is merely unusual."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fakes import CAMERA, HEIGHT, WIDTH, make_frame, make_hands
+from twohands.data.checks import check_frame, check_hand_size, palm_size
+
+HANDS = make_hands()
+PIXELS = CAMERA.project(HANDS.joints)
+
+
+def flat(depth: float) -> np.ndarray:
+    return np.full((HEIGHT, WIDTH), depth, np.float32)
+
+
+@pytest.mark.parametrize("depth", [0.1, 0.3, 1.0, 4.0, 9.0])
+def test_plausible_scenes_pass(depth):
+    check_frame(make_frame(depth), 0.001)
+    check_frame(make_frame(depth))
+
+
+@pytest.mark.parametrize(
+    ("depth", "unit", "match"),
+    [
+        (612.0, 1.0, "looks like millimetres .median 612 m.; pass --depth-unit 0.001"),
+        (612.0, None, "looks like millimetres .median 612 m.; pass depth 0.001 times as large"),
+        (0.0006, 0.001, "too near .median 0.0006 m.; pass --depth-unit 1"),
+        (0.0006, None, "too near.*pass depth 1000 times as large"),
+        (0.0006, 0.000001, "too near.*pass --depth-unit 0.001"),
+        (60.0, 0.001, "too far.*pass --depth-unit 0.0001"),
+    ],
+)
+def test_wrong_units(depth, unit, match):
+    with pytest.raises(ValueError, match=match):
+        check_frame(make_frame(depth), unit)
+
+
+def test_holes_do_not_count():
+    depth = flat(0)
+    depth[:10, :10] = 0.6
+    check_frame(replace(make_frame(), depth=depth), 0.001)
+
+
+def test_values_that_cannot_be():
+    with pytest.raises(ValueError, match="zero everywhere"):
+        check_frame(make_frame(0.0))
+    broken = flat(0.5)
+    broken[3, 4] = np.nan
+    with pytest.raises(ValueError, match="depth contains values that are not finite"):
+        check_frame(replace(make_frame(), depth=broken))
+    frame = make_frame()
+    frame.rgb[1, 2, 3] = np.inf
+    with pytest.raises(ValueError, match="colour contains"):
+        check_frame(frame)
+
+
+def test_palm_of_true_size():
+    """The size of the model's own hand from its own pixels and depth."""
+    size = palm_size(PIXELS[1], flat(0.5), CAMERA)
+    assert size == pytest.approx(1, abs=0.15)
+    assert palm_size(PIXELS[1], flat(5.0), CAMERA) == pytest.approx(10 * size)
+
+
+@pytest.mark.parametrize(
+    ("depth", "unit", "remedy"),
+    [
+        (5.0, 0.001, "--depth-unit 0.0001"),  # D405, 0.1 mm
+        (2.0, 0.001, "--depth-unit 0.00025"),  # 1/4000 m
+        (2.5, 0.001, "--depth-unit 0.0002"),  # TUM, 1/5000 m
+        (0.05, 0.0001, "--depth-unit 0.001"),
+    ],
+)
+def test_giants_and_dwarfs(depth, unit, remedy):
+    with pytest.raises(ValueError, match=rf"knuckles would be .* m wide; is {remedy}\?"):
+        check_hand_size(PIXELS, flat(depth), CAMERA, unit)
+
+
+def test_giant_says_how_wide():
+    with pytest.raises(
+        ValueError, match=r"the left hand's knuckles would be 0\.[67]\d m wide; is --depth-unit 0\.0001\?"
+    ):
+        check_hand_size(PIXELS, flat(5.0), CAMERA, 0.001)
+    with pytest.raises(ValueError, match=r"is depth 0\.1 times as large\?"):
+        check_hand_size(PIXELS, flat(5.0), CAMERA)
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.8, 1.0, 1.3, 2.0])
+def test_silent_about_odd_hands(factor):
+    check_hand_size(PIXELS, flat(0.5 * factor), CAMERA, 0.001)
+
+
+def test_silent_without_certainty():
+    giant = flat(5.0)
+    check_hand_size(np.full((2, 21, 2), np.nan), giant, CAMERA, 0.001)  # no hand
+    check_hand_size(PIXELS, np.where(np.random.default_rng(0).random(giant.shape) < 0.1, giant, 0), CAMERA, 0.001)
+    mixed = flat(0.5)
+    mixed[:, : WIDTH // 2] = 5.0  # only one of two hands
+    check_hand_size(PIXELS, mixed, CAMERA, 0.001)
+    background = flat(0.5)
+    background[::4] = 5.0  # a quarter of the palm shows something far behind
+    check_hand_size(PIXELS, background, CAMERA, 0.001)
+    check_hand_size(PIXELS + 1e4, giant, CAMERA, 0.001)  # outside the image
+    edge_on = PIXELS * [0.1, 1.0]  # a hand seen from its side has narrow knuckles, but not a short palm
+    check_hand_size(edge_on, flat(0.5), CAMERA, 0.0001)

@@ -1,0 +1,406 @@
+"""Commands: what they write, what they say, and one sentence with exit code 2 for everything that cannot work."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakes import HEIGHT, WIDTH, FakeLocator, K, fake_predictor, write_frame
+from twohands import __version__, cli
+from twohands.rows import read_npz
+
+FLAT = np.full((HEIGHT, WIDTH), 500, np.uint16)
+
+
+@pytest.fixture(autouse=True)
+def predictor(monkeypatch):
+    """Commands get a predictor without networks; the fixture is its locator."""
+    fake = fake_predictor()
+    monkeypatch.setattr(cli, "_load", lambda watch: fake)
+    assert isinstance(fake.locate, FakeLocator)
+    return fake.locate
+
+
+def predict(paths: tuple[Path, Path, Path], out: Path, *more: str) -> int:
+    rgb, depth, intrinsics = map(str, paths)
+    return cli.main(["predict", "--rgb", rgb, "--depth", depth, "--intrinsics", intrinsics, "--out", str(out), *more])
+
+
+def refused(capsys, code: int, out: Path, match: str) -> None:
+    """Exit code 2, one line that matches, and nothing written."""
+    captured = capsys.readouterr()
+    assert code == 2, captured.err
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("twohands: error: ")
+    assert re.search(match, lines[0]), lines[0]
+    assert not out.exists()
+    assert captured.out == ""
+
+
+def test_predict(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert predict(write_frame(tmp_path, "000074"), out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["hands.glb", "hands.json", "hands.npz", "overlay.png"]
+    said = capsys.readouterr().out
+    assert re.search(r"000074: left found \(depth residual \d+\.\d mm, support \d+%\), right found", said)
+    assert len(said.splitlines()) == 1
+    arrays = read_npz(out / "hands.npz")
+    assert arrays["frame_id"].tolist() == ["000074"]
+    np.testing.assert_array_equal(arrays["present"], [[1, 1]])
+    np.testing.assert_array_equal(arrays["K"], [K])
+    assert Image.open(out / "overlay.png").size == (WIDTH + WIDTH // 2, HEIGHT)
+
+
+def test_predict_options(tmp_path, capsys, predictor):
+    paths = write_frame(tmp_path)
+    out = tmp_path / "out"
+    assert predict(paths, out, "--view", "--timings", "--skeleton") == 0
+    assert (out / "view.html").exists()
+    said = capsys.readouterr().out
+    assert all(re.search(rf"^{step} +\d+ +\d+$", said, re.M) for step in ("decode", "locate", "fit", "write"))
+    predictor.present = np.zeros(2, np.float32)  # a frame without hands is a result
+    assert predict((*paths[:2], Path("150,150,79.5,59.5")), out, "--depth-unit", "0.001") == 0
+    assert "left not found, right not found" in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == ["hands.json", "hands.npz", "overlay.png"]  # no stale mesh
+    np.testing.assert_array_equal(read_npz(out / "hands.npz")["depth_support"], 0)
+
+
+@pytest.mark.parametrize(
+    ("depth", "more", "match"),
+    [
+        (FLAT[:60], [], r"160x60 but colour is 160x120; register"),
+        (FLAT, ["--depth-unit", "1"], r"looks like millimetres .*pass --depth-unit 0\.001"),
+        (FLAT, ["--depth-unit", "0.000001"], r"too near .*pass --depth-unit 0\.001"),
+        (FLAT.astype(np.uint8), [], "8 bits.*16-bit"),
+        (FLAT * 0, [], "zero everywhere"),
+        (FLAT * 10, [], r"knuckles would be .* m wide; is --depth-unit 0\.0001\?"),
+        (FLAT, ["--depth-unit", "0"], "length in metres"),
+        (np.zeros((HEIGHT, WIDTH, 3), np.uint8), [], "not depth; give the 16-bit"),
+    ],
+)
+def test_bad_depth(tmp_path, capsys, depth, more, match):
+    refused(capsys, predict(write_frame(tmp_path, depth=depth), tmp_path / "out", *more), tmp_path / "out", match)
+
+
+def test_metres_passed_as_millimetres(tmp_path, capsys):
+    rgb, _, intrinsics = write_frame(tmp_path)
+    depth = tmp_path / "depth.npy"
+    np.save(depth, FLAT.astype(np.float32))  # millimetres in a file of metres
+    refused(capsys, predict((rgb, depth, intrinsics), tmp_path / "out"), tmp_path / "out", r"pass --depth-unit 0\.001")
+    np.save(depth, FLAT / 1000)
+    code = predict((rgb, depth, intrinsics), tmp_path / "out", "--depth-unit", "0.001")
+    refused(capsys, code, tmp_path / "out", "pass --depth-unit 1$")
+    assert predict((rgb, depth, intrinsics), tmp_path / "out") == 0
+
+
+@pytest.mark.parametrize(
+    ("intrinsics", "match"),
+    [
+        ("150 0 79.5\n0 150 59.5\n", "shape.*give a 3x3"),
+        ("nan 0 79.5\n0 150 59.5\n0 0 1\n", "not finite.*give a 3x3"),
+        ("15 0 79.5\n0 150 59.5\n0 0 1\n", "focal length fx = 15 px is not possible.*give"),
+        ("150 0 79.5\n0 1601 59.5\n0 0 1\n", "focal length fy = 1601 px is not possible"),
+        ("150 0 160\n0 150 59.5\n0 0 1\n", "outside the 160x120 image; give"),
+        ("focal length 150", "numbers only; give a 3x3"),
+    ],
+)
+def test_bad_intrinsics(tmp_path, capsys, intrinsics, match):
+    paths = write_frame(tmp_path)
+    paths[2].write_text(intrinsics)
+    refused(capsys, predict(paths, tmp_path / "out"), tmp_path / "out", match)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_missing_and_damaged_files(tmp_path, capsys, which):
+    paths = write_frame(tmp_path)
+    out = tmp_path / "out"
+    if which < 2:
+        data = paths[which].read_bytes()
+        paths[which].write_bytes(data[: len(data) * 2 // 3])
+        refused(capsys, predict(paths, out), out, rf"{paths[which].name} is truncated or damaged.*again")
+    paths[which].unlink()
+    refused(capsys, predict(paths, out), out, "does not exist; check the path")
+
+
+def test_out_that_is_a_file(tmp_path, capsys):
+    paths = write_frame(tmp_path)
+    (tmp_path / "file").write_text("precious")
+    for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        assert predict(paths, out) == 2
+        assert "is a file; give a folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def recording(folder: Path, count: int = 4) -> Path:
+    for index in range(count):
+        write_frame(folder, f"{index:06d}")
+    return folder
+
+
+def run(folder: Path, out: Path, *more: str) -> int:
+    return cli.main(["run", str(folder), "--out", str(out), *more])
+
+
+def test_run(tmp_path, capsys, predictor):
+    folder, out = recording(tmp_path / "in"), tmp_path / "out"
+    assert run(folder, out, "--overlays", "--glb", "--timings") == 0
+    assert "4 frames: left found in 4, right found in 4, median depth residual" in capsys.readouterr().out
+    arrays = read_npz(out / "hands.npz")
+    assert arrays["frame_id"].tolist() == [f"{index:06d}" for index in range(4)]
+    assert len(json.loads((out / "hands.json").read_text())["frames"]) == 4
+    top = ["glb", "hands.json", "hands.npz", "overlays", "overlays.jpg", "run.json"]
+    assert sorted(path.name for path in out.iterdir()) == top
+    assert sorted(path.name for path in (out / "overlays").iterdir()) == [f"{index:06d}.jpg" for index in range(4)]
+    assert len(list((out / "glb").glob("*.glb"))) == 4
+    assert predictor.calls == 4
+    (out / "overlays" / "000002.jpg").unlink()
+    assert run(folder, out, "--overlays") == 0  # all rows are there; only the picture is drawn again
+    assert predictor.calls == 4
+    assert (out / "overlays" / "000002.jpg").exists()
+
+
+def test_run_every(tmp_path):
+    folder, out = recording(tmp_path / "in", 5), tmp_path / "out"
+    assert run(folder, out, "--every", "2") == 0
+    assert read_npz(out / "hands.npz")["frame_id"].tolist() == ["000000", "000002", "000004"]
+
+
+def test_run_keeps_the_row_of_unreadable_frames(tmp_path, capsys, predictor):
+    folder, out = recording(tmp_path / "in"), tmp_path / "out"
+    (folder / "rgb" / "000001.png").write_bytes(b"no image")
+    (folder / "depth" / "000003.png").unlink()
+    assert run(folder, out, "--overlays") == 3
+    captured = capsys.readouterr()
+    assert "4 frames: left found in 2, right found in 2" in captured.out
+    assert "2 failed" in captured.out
+    assert "000001" in captured.err
+    arrays = read_npz(out / "hands.npz")
+    assert arrays["frame_id"].tolist() == [f"{index:06d}" for index in range(4)]
+    errors = arrays["error"].tolist()
+    assert errors[0] == errors[2] == ""
+    assert "not an image" in errors[1]
+    assert "no depth image" in errors[3]
+    np.testing.assert_array_equal(arrays["present"], [[1, 1], [0, 0], [1, 1], [0, 0]])
+    assert np.isnan(arrays["vertices"][[1, 3]]).all()
+    np.testing.assert_array_equal(arrays["K"], [K] * 4)
+    write_frame(folder, "000001")  # repaired: only what failed is done again
+    calls = predictor.calls
+    assert run(folder, out) == 3
+    assert predictor.calls == calls + 1
+    assert read_npz(out / "hands.npz")["error"].tolist()[:3] == ["", "", ""]
+
+
+def test_interrupted_run_goes_on(tmp_path, capsys, predictor, monkeypatch):
+    folder, out = recording(tmp_path / "in"), tmp_path / "out"
+    original = FakeLocator.__call__
+
+    def interrupted(self, rgb):
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return original(self, rgb)
+
+    monkeypatch.setattr(FakeLocator, "__call__", interrupted)
+    assert run(folder, out) == 130
+    assert "2 of 4 frames" in capsys.readouterr().out
+    assert read_npz(out / "hands.npz")["frame_id"].tolist() == ["000000", "000001"]
+    monkeypatch.setattr(FakeLocator, "__call__", original)
+    assert run(folder, out, "--every", "2") == 2
+    assert "holds rows made with every = 1, not 2; give another --out" in capsys.readouterr().err
+    assert run(folder, out, "--depth-unit", "0.0011") == 2
+    assert "depth_unit" in capsys.readouterr().err
+    assert run(folder, out) == 0
+    assert predictor.calls == 4
+    whole = read_npz(out / "hands.npz")
+    assert run(folder, tmp_path / "fresh") == 0
+    fresh = read_npz(tmp_path / "fresh" / "hands.npz")
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, fresh[name], err_msg=name)
+
+
+def test_killed_run_goes_on(tmp_path):
+    """A process that is killed in the middle loses at most the frame in work."""
+    folder, out = recording(tmp_path / "in"), tmp_path / "out"
+    code = f"""
+import os, signal
+from fakes import FakeLocator, fake_predictor
+from twohands import cli
+original = FakeLocator.__call__
+def deadly(self, rgb):
+    if self.calls == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, rgb)
+FakeLocator.__call__ = deadly
+fake = fake_predictor()
+cli._load = lambda watch: fake
+cli.main(["run", {str(folder)!r}, "--out", {str(out)!r}])
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, check=False)
+    assert result.returncode == -9, result.stderr
+    assert sorted(path.name for path in (out / "rows").glob("*.npz")) == ["000000.npz", "000001.npz"]
+    assert not (out / "hands.npz").exists()
+    assert run(folder, out) == 0
+    assert read_npz(out / "hands.npz")["frame_id"].tolist() == [f"{index:06d}" for index in range(4)]
+    assert not (out / "rows").exists()
+
+
+def nothing(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def no_colour(folder: Path) -> None:
+    for path in (folder / "rgb").iterdir():
+        path.unlink()
+
+
+def other_stems(folder: Path) -> None:
+    for path in (folder / "depth").iterdir():
+        path.rename(path.with_name("x" + path.name))
+
+
+def two_of_one_stem(folder: Path) -> None:
+    (folder / "rgb" / "000000.jpg").write_bytes(b"")
+
+
+def no_intrinsics(folder: Path) -> None:
+    (folder / "cam_K.txt").unlink()
+
+
+def all_damaged(folder: Path) -> None:
+    for path in (folder / "rgb").iterdir():
+        path.write_bytes(b"")
+
+
+def all_in_other_unit(folder: Path) -> None:
+    for path in (folder / "depth").iterdir():
+        Image.fromarray(FLAT * 10).save(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (nothing, "does not exist; give a folder"),
+        (empty, "no folder rgb/ or color/; put the images there"),
+        (no_colour, "no colour image in rgb/; put PNG or JPEG"),
+        (other_stems, "no depth image with the stem of a colour image; name the pairs alike"),
+        (two_of_one_stem, "two images with the stem 000000; remove one"),
+        (no_intrinsics, "no cam_K.txt; write"),
+    ],
+)
+def test_bad_folders(tmp_path, capsys, spoil, match):
+    folder = recording(tmp_path / "in", 2)
+    spoil(folder)
+    refused(capsys, run(folder, tmp_path / "out"), tmp_path / "out", match)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [(all_damaged, "no frame of .* could be used.*not an image"), (all_in_other_unit, r"is --depth-unit 0\.0001\?")],
+)
+def test_nothing_usable(tmp_path, capsys, spoil, match):
+    folder = recording(tmp_path / "in", 2)
+    spoil(folder)
+    assert run(folder, tmp_path / "out", "--overlays") == 2
+    assert re.search(match, capsys.readouterr().err.splitlines()[-1])
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_every(tmp_path, capsys):
+    code = run(recording(tmp_path / "in", 2), tmp_path / "out", "--every", "0")
+    refused(capsys, code, tmp_path / "out", "at least 1")
+
+
+def test_demo(tmp_path, capsys, monkeypatch):
+    """The command finds the packaged frame, says what it did and where everything is."""
+    write_frame(tmp_path / "frame")
+    demo = tmp_path / "package" / "demo"
+    demo.mkdir(parents=True)
+    for source, name in (
+        ("rgb/000000.png", "color.png"),
+        ("depth/000000.png", "depth.png"),
+        ("cam_K.txt", "cam_K.txt"),
+    ):
+        shutil.copy(tmp_path / "frame" / source, demo / name)
+    monkeypatch.setattr("importlib.resources.files", lambda package: demo.parent)
+    out = tmp_path / "out" / "demo"
+    assert cli.main(["demo", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    names = ["hands.glb", "hands.json", "hands.npz", "overlay.png", "view.html"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert all(f"wrote {out / name}" in said for name in names)
+    assert "160x120" in said
+    assert re.search(r"left found \(depth residual .* mm, support .*\), right found", said)
+    shutil.rmtree(demo)
+    refused(capsys, cli.main(["demo", "--out", str(tmp_path / "new")]), tmp_path / "new", "install twohands again")
+
+
+def test_synth(tmp_path, capsys):
+    pytest.importorskip("numba")
+    out = tmp_path / "out"
+    refused(capsys, cli.main(["synth", "--out", str(out), "--count", "0"]), out, "at least 1")
+    refused(capsys, cli.main(["synth", "--out", str(out), "--split", "all"]), out, "unknown split")
+
+
+def test_info_hand(tmp_path, capsys):
+    assert cli.main(["info", "hand", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "778 vertices, 1534 faces" in said
+    assert "CC0" in said
+    assert Image.open(tmp_path / "hand.png").width > 1000
+
+
+@pytest.mark.parametrize("arguments", [["predict"], ["nonsense"], ["run", "x"], ["predict", "--depth-unit", "mm"]])
+def test_bad_arguments(arguments, capsys):
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err
+
+
+def test_missing_extra(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    for name in [name for name in sys.modules if name.startswith("twohands.synth")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert cli.main(["synth", "--out", str(tmp_path / "out")]) == 2
+    assert "pip install 'twohands[synth]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_version_and_exit_code_of_the_process(tmp_path):
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "twohands.cli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert call("--version").stdout == f"twohands {__version__}\n"
+    assert call("--help").returncode == 0
+    result = call("run", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert result.stderr.startswith("twohands: error: ")
+
+
+@pytest.mark.skipif("TWOHANDS_REAL_FRAMES" not in os.environ, reason="needs the real frames")
+def test_real_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.undo()  # the true predictor
+    real = Path(os.environ["TWOHANDS_REAL_FRAMES"])
+    assert run(real / "two_hands", tmp_path / "two", "--overlays") == 0
+    assert "4 frames: left found in 4, right found in 4" in capsys.readouterr().out
+    arrays = read_npz(tmp_path / "two" / "hands.npz")
+    assert np.nanmedian(arrays["depth_residual"]) < 0.012
+    assert (np.abs(arrays["joints"][..., 2] - 0.5) < 0.25).all()  # README: hands at 0.3 to 0.6 m
+    assert run(real / "no_hands", tmp_path / "none") == 0
+    assert "left found in 0, right found in 0" in capsys.readouterr().out
+    assert run(real / "two_hands", tmp_path / "wrong", "--depth-unit", "0.01") == 2
+    assert re.search(r"is --depth-unit 0\.001\?", capsys.readouterr().err.splitlines()[-1])
+    assert not (tmp_path / "wrong").exists()

@@ -1,0 +1,129 @@
+"""Pictures show the hands where they are, and leave the rest alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fakes import CAMERA, HEIGHT, WIDTH, make_frame, make_hands
+from twohands.geometry.zbuffer import rasterize
+from twohands.hands import free_hand
+from twohands.overlay import (
+    color_depth,
+    contact_sheet,
+    draw_overlay,
+    draw_report,
+    draw_side_view,
+    picture_sheet,
+)
+
+MODEL = free_hand()
+FACES = np.asarray(MODEL.faces)
+
+
+def redness(pixels: np.ndarray) -> float:
+    """How much redder than green, on average."""
+    return float((pixels[..., 0].astype(float) - pixels[..., 1]).mean())
+
+
+def test_overlay_colours_the_hands_and_nothing_else():
+    frame, hands = make_frame(), make_hands()
+    picture = draw_overlay(frame, hands, FACES)
+    plain = frame.rgb_uint8()
+    assert picture.shape == (HEIGHT, WIDTH, 3)
+    assert picture.dtype == np.uint8
+    away = np.ones((HEIGHT, WIDTH), dtype=bool)
+    for side, sign in enumerate((1, -1)):  # the left hand is red, the right one green
+        inside = rasterize(hands.vertices[side], FACES[side], CAMERA)[0] > 0
+        assert inside.sum() > 200
+        assert sign * redness(picture[inside]) > 20
+        rows, columns = np.nonzero(inside)
+        away[rows.min() - 2 : rows.max() + 3, columns.min() - 2 : columns.max() + 3] = False
+    np.testing.assert_array_equal(picture[away], plain[away])
+    assert away.mean() > 0.3
+
+
+def test_absent_hands_are_not_drawn():
+    frame = make_frame()
+    np.testing.assert_array_equal(draw_overlay(frame, make_hands((0.2, 0.4)), FACES), frame.rgb_uint8())
+    picture = draw_overlay(frame, make_hands((0.2, 0.9)), FACES)
+    np.testing.assert_array_equal(picture[:, : WIDTH // 3], frame.rgb_uint8()[:, : WIDTH // 3])
+    assert (picture != frame.rgb_uint8()).any()
+    missing = make_hands((0.2, 0.9))
+    missing.vertices[0] = np.nan
+    np.testing.assert_array_equal(draw_overlay(frame, missing, FACES), picture)
+
+
+def test_the_nearer_hand_is_in_front():
+    hands = make_hands()
+    for nearer, sign in ((0, 1), (1, -1)):
+        vertices = hands.vertices.copy()
+        vertices[:, :, 0] += np.array([[0.11], [-0.11]])  # both in the middle
+        vertices[nearer, :, 2] -= 0.1
+        picture = draw_overlay(make_frame(), replace(hands, vertices=vertices), FACES)
+        both = (rasterize(vertices[0], FACES[0], CAMERA)[0] > 0) & (rasterize(vertices[1], FACES[1], CAMERA)[0] > 0)
+        assert sign * redness(picture[both]) > 20
+
+
+def test_skeleton_and_hands_out_of_view():
+    frame, hands = make_frame(), make_hands()
+    assert (draw_overlay(frame, hands, FACES, skeleton=True) != draw_overlay(frame, hands, FACES)).any()
+    for shift in ([5, 0, 0], [0, 0, -2]):
+        gone = replace(hands, vertices=hands.vertices + np.array(shift, np.float32))
+        np.testing.assert_array_equal(draw_overlay(frame, gone, FACES), frame.rgb_uint8())
+
+
+@pytest.mark.parametrize("present", [(1, 1), (0, 0)])
+@pytest.mark.parametrize("depth", [0.5, 0.0])
+def test_report(present, depth):
+    picture = draw_report(make_frame(depth), make_hands(present), FACES)
+    assert picture.shape == (HEIGHT, WIDTH + WIDTH // 2, 3)
+
+
+def test_side_view_shows_depth_from_left_to_right():
+    """The camera is on the left: a surface behind the hands lies right of them, one before them left."""
+    hands = make_hands()
+
+    def center(picture: np.ndarray, chosen: np.ndarray) -> float:
+        return float(np.nonzero(chosen & (picture.max(axis=2) > 60))[1].mean())
+
+    for depth, sign in ((0.53, 1), (0.45, -1)):
+        frame = make_frame(depth)
+        frame.rgb[:] = np.array([0.2, 0.3, 1.0], np.float32)[:, None, None]  # a blue surface
+        picture = draw_side_view(frame, hands, FACES, 300, 300).astype(int)
+        blue = picture[..., 2] - picture[..., :2].max(axis=2) > 60
+        red_or_green = picture[..., :2].max(axis=2) - picture[..., 2] > 40
+        assert blue.any()
+        assert red_or_green.any()
+        assert sign * (center(picture, blue) - center(picture, red_or_green)) > 0
+
+
+def test_color_depth():
+    depth = np.tile(np.linspace(0.4, 1.2, 200, dtype=np.float32), (10, 1))
+    depth[0] = 0
+    picture = color_depth(depth).astype(int)
+    assert (picture[0] < 40).all()
+    assert picture[5, 5, 0] > picture[5, 5, 2] + 80  # near: red
+    assert picture[5, -5, 2] > picture[5, -5, 0] + 20  # far: blue
+    assert (color_depth(np.zeros((4, 5), np.float32)) < 40).all()
+    assert color_depth(np.ones((4, 5), np.float32)).shape == (4, 5, 3)
+
+
+def test_contact_sheet():
+    images = [np.full((20, 40, 3), value, np.uint8) for value in (50, 100, 150, 200, 250)]
+    sheet = contact_sheet(images, list("abcde"), columns=2, width=80)
+    assert sheet.shape == (3 * 44 + 4, 2 * 84 + 4, 3)
+    for index, value in enumerate((50, 100, 150, 200, 250)):
+        row, column = divmod(index, 2)
+        assert abs(int(sheet[4 + row * 44 + 36, 4 + column * 84 + 70, 0]) - value) <= 1
+    assert contact_sheet([], []).ndim == 3
+
+
+def test_picture_sheet():
+    sheet = picture_sheet(MODEL, columns=7, width=60)
+    assert sheet.shape == (5 * 64 + 4, 7 * 64 + 4, 3)
+    tiles = [sheet[4 + r * 64 + 14 : 4 + r * 64 + 60, 4 + c * 64 : 4 + c * 64 + 60] for r in range(5) for c in range(7)]
+    assert all(tile.std() > 10 for tile in tiles)  # a hand in each
+    assert len({tile.tobytes() for tile in tiles}) == 35  # and each another one

@@ -1,0 +1,52 @@
+"""The predictor checks at the door, then locates, then fits; importing the package costs little."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import twohands
+from fakes import FakeLocator, fake_fit, fake_predictor, make_frame, make_hands
+from twohands.hands import free_hand
+from twohands.predictor import Stopwatch, TwoHandPredictor
+
+
+def test_hands_and_timings():
+    predictor = fake_predictor((0.2, 0.9))
+    watch = Stopwatch()
+    hands = predictor(make_frame(), 0.001, watch)
+    np.testing.assert_allclose(hands.present, [0.2, 0.9])
+    np.testing.assert_allclose(hands.vertices, make_hands().vertices)
+    assert set(predictor.timings) == set(watch.wall) == set(watch.cpu) >= {"locate", "fit"}
+    assert all(seconds >= 0 for seconds in predictor.timings.values())
+    before = dict(watch.wall)
+    predictor(make_frame(), 0.001, watch)
+    assert watch.wall["locate"] > before["locate"]  # a stopwatch adds up
+
+
+def test_doors_stand_before_the_work():
+    locate = FakeLocator()
+    predictor = TwoHandPredictor(free_hand(), locate, fake_fit)
+    for depth, match in ((0.0, "zero everywhere"), (600.0, "looks like millimetres")):
+        with pytest.raises(ValueError, match=match):
+            predictor(make_frame(depth), 1.0)
+    assert locate.calls == 0
+    with pytest.raises(ValueError, match=r"is --depth-unit 0\.0001\?"):
+        predictor(make_frame(5.0), 0.001)
+    fake_predictor((0, 0))(make_frame(5.0), 0.001)  # no hand, no claim
+
+
+def test_public_names():
+    assert set(twohands.__all__) == {"Camera", "RGBDFrame", "TwoHands", "__version__", "load"}
+    assert all(hasattr(twohands, name) for name in twohands.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        twohands.nothing  # noqa: B018
+
+
+def test_import_is_light():
+    code = "import sys, twohands, twohands.cli; print({'onnxruntime', 'trimesh', 'scipy'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "set()"

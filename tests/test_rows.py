@@ -1,0 +1,126 @@
+"""`hands.npz` has exactly the promised fields, reads back, and a run survives interruption."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fakes import K, make_hands
+from twohands.geometry.transforms import matrix_from_axis_angle
+from twohands.hands import free_hand
+from twohands.rows import RowStore, failed_row, hands_of_row, make_row, read_npz, split_rows, write_json, write_npz
+
+FACES = np.asarray(free_hand().faces)
+SHAPES = {
+    "format_version": (),
+    "frame_id": (3,),
+    "vertices": (3, 2, 778, 3),
+    "joints": (3, 2, 21, 3),
+    "present": (3, 2),
+    "faces": (2, 1534, 3),
+    "pose": (3, 2, 15, 3),
+    "shape": (3, 2, 10),
+    "T_camera_from_wrist": (3, 2, 4, 4),
+    "K": (3, 3, 3),
+    "error": (3,),
+    "depth_residual": (3, 2),
+    "depth_support": (3, 2),
+}
+
+
+def three_rows():
+    """Both hands; a right hand only; an unreadable frame."""
+    return [
+        make_row("000074", make_hands(), K),
+        make_row("000075", make_hands((0.3, 0.9)), K),
+        failed_row("000076", "rgb/000076.png is damaged", K, free_hand()),
+    ]
+
+
+def test_schema(tmp_path):
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES)
+    with np.load(tmp_path / "hands.npz", allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    assert {name: array.shape for name, array in arrays.items()} == SHAPES
+    text, whole = ("frame_id", "error"), ("format_version", "faces")
+    assert all(arrays[name].dtype.kind == "U" for name in text)
+    assert all(arrays[name].dtype.kind == "i" for name in whole)
+    assert all(arrays[name].dtype == np.float32 for name in set(SHAPES) - {*text, *whole})
+    assert arrays["frame_id"].tolist() == ["000074", "000075", "000076"]
+    assert arrays["error"].tolist() == ["", "", "rgb/000076.png is damaged"]
+    np.testing.assert_array_equal(arrays["faces"][0], arrays["faces"][1][:, ::-1])
+
+
+def test_values(tmp_path):
+    hands = make_hands()
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES)
+    arrays = read_npz(tmp_path / "hands.npz")
+    np.testing.assert_array_equal(arrays["vertices"][0], hands.vertices)
+    np.testing.assert_allclose(arrays["present"], [[1, 1], [0.3, 0.9], [0, 0]], rtol=1e-6)
+    transform = arrays["T_camera_from_wrist"][0, 1]
+    np.testing.assert_allclose(transform[:3, :3], matrix_from_axis_angle(hands.parameters.rotation[1]), atol=1e-6)
+    np.testing.assert_allclose(transform[:, 3], [0.11, 0.08, 0.5, 1], atol=1e-6)
+    np.testing.assert_allclose(transform[:3, 3], arrays["joints"][0, 1, 0], atol=2e-3)  # the wrist joint
+    absent = np.array([[False, False], [True, False], [True, True]])
+    for name in ("vertices", "joints", "pose", "shape", "T_camera_from_wrist", "depth_residual"):
+        missing = np.isnan(arrays[name])
+        assert missing[absent].all(), name
+        assert not missing[~absent].any(), name
+    np.testing.assert_allclose(arrays["depth_support"], [[0.9, 0.8], [0, 0.8], [0, 0]], rtol=1e-6)
+    np.testing.assert_array_equal(arrays["K"], np.stack([K] * 3))
+    again = hands_of_row(split_rows(arrays)[1])
+    np.testing.assert_array_equal(again.vertices[1], hands.vertices[1])
+
+
+def test_json(tmp_path):
+    write_json(tmp_path / "hands.json", three_rows())
+    text = (tmp_path / "hands.json").read_text()
+    assert "NaN" not in text
+    frames = json.loads(text)["frames"]
+    assert [frame["frame_id"] for frame in frames] == ["000074", "000075", "000076"]
+    assert frames[1]["hands"]["left"] is None
+    np.testing.assert_allclose(frames[1]["hands"]["right"]["joints"], make_hands().joints[1], atol=1e-5)
+    assert frames[2]["error"] == "rgb/000076.png is damaged"
+    assert frames[2]["hands"] == {"left": None, "right": None}
+
+
+def test_refuses_foreign_files(tmp_path):
+    np.savez(tmp_path / "other.npz", vertices=np.zeros(3))
+    (tmp_path / "text.npz").write_text("hello")
+    for name in ("other.npz", "text.npz"):
+        with pytest.raises(ValueError, match=r"not a .*hands\.npz"):
+            read_npz(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        read_npz(tmp_path / "nothing.npz")
+
+
+def test_store_survives_a_kill(tmp_path):
+    settings = {"depth_unit": 0.001, "every": 1}
+    rows = three_rows()
+    store = RowStore(tmp_path, settings, FACES)
+    assert not list(tmp_path.iterdir())  # nothing is written before the first good row
+    store.keep(rows[0])
+    store.keep(rows[2])  # failed: tried again after a restart
+    (tmp_path / "rows" / ".000075.1-abc.npz").write_text("half a row of a killed process")
+    store = RowStore(tmp_path, settings, FACES)
+    assert list(store.rows) == ["000074"]
+    store.keep(rows[1])
+    merged = store.merge(["000074", "000075", "000076"])
+    assert [str(row["frame_id"]) for row in merged] == ["000074", "000075"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hands.json", "hands.npz", "run.json"]
+    store = RowStore(tmp_path, settings, FACES)
+    store.keep(rows[2])
+    store.merge(["000074", "000075", "000076"])
+    assert read_npz(store.final)["frame_id"].tolist() == ["000074", "000075", "000076"]
+    assert set(RowStore(tmp_path, settings, FACES).rows) == {"000074", "000075"}
+    for changed in ({**settings, "every": 2}, {"every": 1}, {**settings, "more": 1}):
+        with pytest.raises(ValueError, match="give another --out or remove"):
+            RowStore(tmp_path, changed, FACES)
+
+
+def test_store_refuses_results_of_something_else(tmp_path):
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES)
+    with pytest.raises(ValueError, match="give another --out"):
+        RowStore(tmp_path, {}, FACES)

@@ -1,0 +1,55 @@
+"""The door of a frame: shapes, types and units, with the remedy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fakes import CAMERA, HEIGHT, WIDTH, K, make_frame, make_hands, write_frame
+from twohands.types import RGBDFrame, TwoHands
+
+RGB = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+DEPTH = np.full((HEIGHT, WIDTH), 612, np.uint16)
+
+
+def test_from_arrays():
+    frame = RGBDFrame.from_arrays(RGB, DEPTH, K)
+    assert frame.rgb.shape == (3, HEIGHT, WIDTH)
+    assert frame.rgb.dtype == frame.depth.dtype == np.float32
+    np.testing.assert_allclose(frame.depth, 0.612, rtol=1e-6)
+    np.testing.assert_array_equal(frame.rgb_uint8(), RGB)
+    np.testing.assert_array_equal(frame.camera.K, CAMERA.K)
+    np.testing.assert_allclose(RGBDFrame.from_arrays(RGB, DEPTH / 1000, K).depth, 0.612, rtol=1e-6)
+    np.testing.assert_allclose(RGBDFrame.from_arrays(RGB, DEPTH, K, depth_unit=0.0001).depth, 0.0612, rtol=1e-6)
+
+
+def test_open(tmp_path):
+    frame = RGBDFrame.open(*write_frame(tmp_path))
+    assert (frame.camera.width, frame.camera.height) == (WIDTH, HEIGHT)
+    np.testing.assert_allclose(frame.depth, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "depth", "match"),
+    [
+        (RGB[..., 0], DEPTH, "colour must be"),
+        (RGB / 255, DEPTH, "colour must be"),
+        (RGB, DEPTH[:60, :80], "depth is 80x60 but colour is 160x120; register"),
+        (RGB, RGB, "depth must be"),
+        (RGB, DEPTH.astype(np.uint8), "8 bits"),
+    ],
+)
+def test_doors(rgb, depth, match):
+    with pytest.raises(ValueError, match=match):
+        RGBDFrame.from_arrays(rgb, depth, K)
+
+
+def test_records_stack_and_map():
+    batch = RGBDFrame.stack([make_frame(0.5), make_frame(0.7)])
+    assert batch.depth.shape == (2, HEIGHT, WIDTH)
+    assert batch.camera.K.shape == (2, 3, 3)
+    assert batch.camera.width == WIDTH
+    hands = TwoHands.stack([make_hands(), make_hands((0, 1))]).map(lambda array: array[1])
+    np.testing.assert_array_equal(hands.present, [0, 1])
+    assert hands.parameters is not None
+    assert hands.parameters.pose.shape == (2, 15, 3)
