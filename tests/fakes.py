@@ -10,10 +10,9 @@ from PIL import Image
 
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
-from twohands.locate import LocatedHands
 from twohands.predictor import TwoHandPredictor
 from twohands.quality import measure_quality
-from twohands.types import Quality, RGBDFrame, TwoHands
+from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 
 WIDTH, HEIGHT = 160, 120
 K = np.array([[150.0, 0, 79.5], [0, 150, 59.5], [0, 0, 1]], np.float32)
@@ -48,12 +47,12 @@ class FakeLocator:
         self.calls += 1
         hands = make_hands()
         pixels = np.where(self.present[:, None, None] >= 0.5, CAMERA.project(hands.joints), np.nan)
-        return LocatedHands(self.present, pixels, hands.joints, np.zeros((2, 4)))
+        return LocatedHands(self.present, pixels, hands.joints, np.zeros((2, 4)), np.full(2, 9.0))
 
 
-def fake_fit(frame: RGBDFrame, present: np.ndarray, pixels: np.ndarray, relative: np.ndarray) -> TwoHands:
+def fake_fit(frame: RGBDFrame, located: LocatedHands) -> TwoHands:
     """The hands of `make_hands`, with their true quality."""
-    hands = make_hands()
+    hands, present = make_hands(), located.present
     residual, support = measure_quality(hands.vertices, free_hand().faces, present, frame)
     return replace(hands, present=present, quality=Quality(residual, support, np.asarray(present) >= 0.5))
 

@@ -1,6 +1,6 @@
 """The fit: exact Jacobians, and known hands recovered from rendered depth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands.free import free_hand, pose_prior
-from twohands.types import LEFT, RIGHT, HandParameters, RGBDFrame, TwoHands
+from twohands.types import LEFT, RIGHT, HandParameters, LocatedHands, RGBDFrame, TwoHands
 
 
 def random_state(hand: RightHand, seed: int) -> HandState:
@@ -61,11 +61,10 @@ class Trial:
 
     frame: RGBDFrame
     target: TwoHands
-    pixels: np.ndarray
-    relative: np.ndarray
+    located: LocatedHands
 
 
-def render_trial(seed: int, noise: float = 1.0, occluder: bool = False) -> Trial:
+def render_trial(seed: int, noise: float = 1.0, occluder: bool = False, sure: float = 9.0) -> Trial:
     """Two hands 0.3-0.6 m away before a wall; `noise` scales the errors of depth and of both kinds of landmarks."""
     rng, model, prior = np.random.default_rng(seed), free_hand(), pose_prior()
     angles = np.zeros((2, 16, 3))
@@ -97,7 +96,8 @@ def render_trial(seed: int, noise: float = 1.0, occluder: bool = False) -> Trial
     wrong = matrix_from_axis_angle(noise * 0.25 * rng.normal(size=(2, 3)))
     relative = (target.joints - target.joints[:, :1]) @ np.swapaxes(wrong, 1, 2)
     relative = relative + noise * 0.008 * rng.normal(size=relative.shape)
-    return Trial(RGBDFrame(rgb, depth, camera), target, pixels, relative)
+    located = LocatedHands(np.ones(2), pixels, relative, np.zeros((2, 4)), np.full(2, sure))
+    return Trial(RGBDFrame(rgb, depth, camera), target, located)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def errors(fitter: HandFitter, noise: float, occluder: bool, trials: int = 6) ->
     result = []
     for seed in range(trials):
         trial = render_trial(seed, noise, occluder)
-        hands = fitter(trial.frame, np.ones(2), trial.pixels, trial.relative)
+        hands = fitter(trial.frame, trial.located)
         assert hands.quality is not None
         assert hands.quality.fitted.all()
         result.append(metrics.mpjpe(hands, trial.target))
@@ -139,20 +139,33 @@ def test_wrong_landmarks_are_survived(fitter):
 
 def test_left_and_right_are_mirror_images(fitter):
     trial = render_trial(3)
-    hands = fitter(trial.frame, np.ones(2), trial.pixels, trial.relative)
+    hands = fitter(trial.frame, trial.located)
     camera = trial.frame.camera.mirror()
     frame = RGBDFrame(trial.frame.rgb[:, :, ::-1], trial.frame.depth[:, ::-1], camera)
-    pixels = np.stack([camera.width - 1 - trial.pixels[..., 0], trial.pixels[..., 1]], axis=-1)[::-1]
-    swapped = fitter(frame, np.ones(2), pixels, trial.relative[::-1] * [-1, 1, 1])
+    pixels = trial.located.pixels
+    pixels = np.stack([camera.width - 1 - pixels[..., 0], pixels[..., 1]], axis=-1)[::-1]
+    located = replace(trial.located, pixels=pixels, relative=trial.located.relative[::-1] * [-1, 1, 1])
+    swapped = fitter(frame, located)
     np.testing.assert_allclose(swapped.vertices[::-1] * [-1, 1, 1], hands.vertices, atol=3e-3)
 
 
 def test_without_depth_the_landmark_solution_is_kept_and_marked(fitter):
     trial = render_trial(0)
     frame = RGBDFrame(trial.frame.rgb, np.zeros_like(trial.frame.depth), trial.frame.camera)
-    hands = fitter(frame, np.array([0.9, 0.1]), trial.pixels, trial.relative)
+    hands = fitter(frame, replace(trial.located, present=np.array([0.9, 0.1])))
     assert not hands.quality.fitted.any()
     np.testing.assert_allclose(hands.present, [0.9, 0.1], rtol=1e-6)
-    image = np.linalg.norm(frame.camera.project(hands.joints[LEFT]) - trial.pixels[LEFT], axis=1)
+    image = np.linalg.norm(frame.camera.project(hands.joints[LEFT]) - trial.located.pixels[LEFT], axis=1)
     assert image.mean() < 12
     assert hands.quality.depth_support[LEFT] == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_depth_settles_the_sides_that_the_image_confused(fitter, seed):
+    trial = render_trial(seed, sure=1.0)
+    swapped = trial.located.map(lambda values: values[::-1])
+    hands = fitter(trial.frame, swapped)
+    assert metrics.mpjpe(hands, trial.target).max() < 0.02
+    alone = fitter(trial.frame, replace(swapped, present=np.array([0.0, 0.8])))  # the left hand, taken for a right one
+    np.testing.assert_allclose(alone.present, [0.8, 0])
+    assert metrics.mpjpe(alone, trial.target)[LEFT] < 0.02

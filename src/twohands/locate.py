@@ -19,7 +19,7 @@ from PIL import Image
 
 from twohands.geometry.record import TensorRecord
 from twohands.hands.skeleton import FINGERTIPS, KNUCKLES, NUM_JOINTS, WRIST
-from twohands.types import LEFT, RIGHT
+from twohands.types import LEFT, RIGHT, LocatedHands
 
 PALM_SIZE, CROP_SIZE = 192, 224
 """Sides in pixels of the pictures that the palm network and the landmark network take."""
@@ -46,16 +46,6 @@ SAME_HAND, SAME_PLACE = 0.4, 0.2
 """Landmark sets of one hand: mean distance over the hand's extent, for sets of the same and of different sides."""
 CURL_ODDS, POSITION_ODDS = 2.0, 1.0
 """Log-odds of a side from fully curled fingers, and from wrists that lie a region's side apart."""
-
-
-@dataclass(frozen=True)
-class LocatedHands(TensorRecord):
-    """Both hands in the image; axis 0 is the hand, LEFT = 0, RIGHT = 1. An absent hand has presence 0, the rest NaN."""
-
-    present: np.ndarray  # (2,) in [0, 1], the landmark network's own presence
-    pixels: np.ndarray  # (2, 21, 2) landmarks (u, v) in the image
-    relative: np.ndarray  # (2, 21, 3) metres about the hand's middle; x right, y down, z away along the ray to the hand
-    region: np.ndarray  # (2, 4) centre u, v, side in pixels, angle in radians
 
 
 @dataclass(frozen=True)
@@ -290,19 +280,24 @@ def settle_sides(hands: Candidates) -> LocatedHands:
     odds = side_odds(hands)
     if len(odds) < 2:
         chosen = [(RIGHT if odd > 0 else LEFT, hand) for hand, odd in enumerate(odds)]
+        told = np.abs(odds)
     else:
+        position = position_odds(hands)
         as_left = np.log(hands.present) - np.logaddexp(0, odds)
         as_right = np.log(hands.present) - np.logaddexp(0, -odds)
-        score = as_left[:, None] + as_right[None, :] + position_odds(hands)  # (left hand, right hand)
+        score = as_left[:, None] + as_right[None, :] + position  # (left hand, right hand)
         np.fill_diagonal(score, -np.inf)
-        left, right = np.unravel_index(score.argmax(), score.shape)
-        chosen = [(LEFT, int(left)), (RIGHT, int(right))]
-    present = np.zeros(2, np.float32)
+        left, right = (int(hand) for hand in np.unravel_index(score.argmax(), score.shape))
+        chosen = [(LEFT, left), (RIGHT, right)]
+        told = odds.copy()
+        told[left] = -odds[left]
+        told += position[left, right]  # half of what the two places tell, for each of the two
+    present, side = np.zeros(2, np.float32), np.full(2, np.nan, np.float32)
     pixels, relative, region = (np.full((2, *shape), np.nan, np.float32) for shape in ((21, 2), (21, 3), (4,)))
-    for side, hand in chosen:
-        present[side] = hands.present[hand]
-        pixels[side], relative[side], region[side] = hands.pixels[hand], hands.relative[hand], hands.region[hand]
-    return LocatedHands(present, pixels, relative, region)
+    for index, hand in chosen:
+        present[index], side[index] = hands.present[hand], told[hand]
+        pixels[index], relative[index], region[index] = hands.pixels[hand], hands.relative[hand], hands.region[hand]
+    return LocatedHands(present, pixels, relative, region, side)
 
 
 def position_odds(hands: Candidates) -> np.ndarray:

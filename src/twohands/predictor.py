@@ -11,11 +11,11 @@ import numpy as np
 from twohands.data.checks import check_frame, check_hand_size
 from twohands.fitting import HandFitter
 from twohands.hands import HandModel, free_hand
-from twohands.locate import HandLocator, LocatedHands
-from twohands.types import RGBDFrame, TwoHands
+from twohands.locate import HandLocator
+from twohands.types import LocatedHands, RGBDFrame, TwoHands
 
 Locate = Callable[[np.ndarray], LocatedHands]
-Fit = Callable[[RGBDFrame, np.ndarray, np.ndarray, np.ndarray], TwoHands]
+Fit = Callable[[RGBDFrame, LocatedHands], TwoHands]
 
 
 class Stopwatch:
@@ -43,8 +43,8 @@ class Stopwatch:
 class TwoHandPredictor:
     """Both hands of a frame: found in the colour image, fitted to landmarks and depth.
 
-    `locate` takes rgb (3, H, W) float32 and returns LocatedHands; `fit` takes the frame and the located hands'
-    present (2,), pixels (2, 21, 2) and relative (2, 21, 3), and returns TwoHands with parameters and quality.
+    `locate` takes rgb (3, H, W) float32 and returns LocatedHands; `fit` takes the frame and those and
+    returns TwoHands with parameters and quality.
     """
 
     def __init__(self, model: HandModel | None = None, locate: Locate | None = None, fit: Fit | None = None):
@@ -68,6 +68,6 @@ class TwoHandPredictor:
         pixels = np.where(found[:, None, None], located.pixels, np.nan)
         check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
         with watch("fit"):
-            hands = self.fit(frame, located.present, located.pixels, located.relative)
+            hands = self.fit(frame, located)
         self.timings = dict(watch.cpu)
         return hands

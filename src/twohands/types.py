@@ -68,6 +68,17 @@ class RGBDFrame(TensorRecord):
 
 
 @dataclass(frozen=True)
+class LocatedHands(TensorRecord):
+    """Where both hands are in the image. An absent hand has presence 0, its other values are not used."""
+
+    present: Array  # (2,) in [0, 1]
+    pixels: Array  # (2, 21, 2) landmarks (u, v) in the image
+    relative: Array  # (2, 21, 3) metres about any common point; x right, y down, z away along the ray to the hand
+    region: Array  # (2, 4) square around the hand: centre u, v, side in pixels, angle in radians (0 = points up)
+    side_odds: Array  # (2,) log-odds that the hand has the side it was given, as far as the colour image tells
+
+
+@dataclass(frozen=True)
 class HandParameters(TensorRecord):
     """Articulated description of two hands; T_camera_from_wrist = (rotation, translation)."""
 

@@ -26,8 +26,8 @@ PARENT, CHILD = np.array(BONES).T
 class EnergyConfig:
     """Standard deviations and robust scales; metres and radians."""
 
-    landmark: float = 0.007
-    landmark_outlier: float = 0.02
+    landmark: float = 0.0055
+    landmark_outlier: float = 0.03
     """Distance at which a landmark has lost three quarters of its pull; the same for the other `_outlier` values."""
     bone_direction: float = 0.65
     landmark_depth: float = 0.008
@@ -40,7 +40,7 @@ class EnergyConfig:
     point_outlier: float = 0.012
     slip: float = 0.2
     """Weight of sliding along the surface, relative to leaving it."""
-    points_count: float = 160.0
+    points_count: float = 110.0
     """All depth points together weigh as much as this many independent ones."""
     outline: float = 0.006
     outline_outlier: float = 0.02

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 import numpy as np
@@ -14,7 +14,22 @@ from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
 from twohands.quality import measure_quality
-from twohands.types import LEFT, Quality, RGBDFrame, TwoHands
+from twohands.types import LEFT, LocatedHands, Quality, RGBDFrame, TwoHands
+
+SURE_SIDE = 6.0
+"""Log-odds of the sides from the colour image above which the depth is not asked."""
+IMAGE_WEIGHT, ENERGY_WEIGHT = 0.2, 0.03
+"""Weights of the image's log-odds and of the energy gained; by logistic regression on 313 rendered hands."""
+LARGEST_GAIN = 150.0
+"""Gains in energy beyond this say nothing more."""
+
+
+@dataclass(frozen=True)
+class FoundHand:
+    """A hand in the image, fitted as a hand of one side."""
+
+    evidence: HandEvidence
+    solved: SolvedHand
 
 
 class HandFitter:
@@ -23,30 +38,44 @@ class HandFitter:
     def __init__(self, model: HandModel, config: FitConfig | None = None):
         self.model = model
         offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
-        hand = RightHand(model, pose_prior(), offsets)
-        self.solver = HandSolver(hand, config or FitConfig())
+        self.solver = HandSolver(RightHand(model, pose_prior(), offsets), config or FitConfig())
 
-    def __call__(self, frame: RGBDFrame, present: np.ndarray, pixels: np.ndarray, relative: np.ndarray) -> TwoHands:
+    def __call__(self, frame: RGBDFrame, located: LocatedHands) -> TwoHands:
         """Two hands in the camera frame, with parameters and quality.
 
-        present (2,) in [0, 1]; pixels (2, 21, 2) image landmarks; relative (2, 21, 3) metres, landmarks relative to any
-        common point, in camera axes. A hand with present < 0.5 is not looked at and comes back as the rest pose.
+        A hand with present < 0.5 is not looked at and comes back as the rest pose. Where the side odds leave a doubt the
+        hands are fitted on the other sides as well, and the better fit decides.
         """
-        present = np.asarray(present, dtype=np.float32)
-        evidence: dict[int, HandEvidence] = {}
-        solved: dict[int, SolvedHand] = {}
-        for side in np.flatnonzero(present >= 0.5).tolist():
-            evidence[side] = gather(frame, side, pixels[side].astype(np.float64), relative[side].astype(np.float64))
-            solved[side] = self.solver.solve(evidence[side])
-        for _ in range(self.solver.config.point_rounds):
+        present, pixels, relative = (np.asarray(v) for v in (located.present, located.pixels, located.relative))
+        sides = np.flatnonzero(present >= 0.5).tolist()
+        hands = self._refine({side: self._find(frame, side, pixels[side], relative[side]) for side in sides})
+        told = float(np.sum(located.side_odds[sides]))
+        if sides and told < SURE_SIDE:
+            others = {1 - side: self._find(frame, 1 - side, pixels[side], relative[side]) for side in sides}
+            others = self._refine(others)
+            gains = [others[1 - side].solved.energy - hands[side].solved.energy for side in sides]
+            gain = float(np.clip(gains, -LARGEST_GAIN, LARGEST_GAIN).sum())
+            if IMAGE_WEIGHT * told + ENERGY_WEIGHT * gain < 0:
+                hands, present = others, present[::-1]
+        for _ in range(self.solver.config.point_rounds - 1):
+            hands = self._refine(hands)
+        return self._assemble(frame, present, {side: hand.solved for side, hand in hands.items()})
+
+    def _find(self, frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray) -> FoundHand:
+        """The landmark stage for one hand read as a hand of `side`."""
+        evidence = gather(frame, side, pixels.astype(np.float64), relative.astype(np.float64))
+        return FoundHand(evidence, self.solver.solve(evidence))
+
+    def _refine(self, hands: dict[int, FoundHand]) -> dict[int, FoundHand]:
+        """One round of the depth stage for every hand, knowing where the other one is and what shape it has."""
+        refined = {}
+        for side, hand in hands.items():
+            other = hands[1 - side].solved if 1 - side in hands else None
             # a left hand lives in a mirrored camera, so the other hand always appears mirrored
-            others = {side: solved[1 - side].vertices * [-1, 1, 1] for side in solved if 1 - side in solved}
-            shapes = {side: solved[1 - side].rig.state.shape for side in others if solved[1 - side].fitted}
-            solved = {
-                side: self.solver.refine(evidence[side], hand, others.get(side, np.zeros((0, 3))), shapes.get(side))
-                for side, hand in solved.items()
-            }
-        return self._assemble(frame, present, solved)
+            surface = np.zeros((0, 3)) if other is None else other.vertices * [-1, 1, 1]
+            shape = other.rig.state.shape if other is not None and other.fitted else None
+            refined[side] = replace(hand, solved=self.solver.refine(hand.evidence, hand.solved, surface, shape))
+        return refined
 
     def _assemble(self, frame: RGBDFrame, present: np.ndarray, solved: dict[int, SolvedHand]) -> TwoHands:
         parameters = self.model.neutral()

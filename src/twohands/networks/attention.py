@@ -18,11 +18,11 @@ class Attention(nn.Module):
         self.last = nn.Linear(channels, channels)
 
     def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
-        """(*B, V, C) and (*B, W, C) -> (*B, V, C)."""
+        """(B, 2, V, C) and (B, 2, W, C) -> (B, 2, V, C)."""
         parts = (self.query(tokens), *self.key_value(context).chunk(2, dim=-1))
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in parts)
-        mixed = functional.scaled_dot_product_attention(query, key, value)  # (*B, heads, V, C / heads)
-        return self.last(mixed.transpose(-3, -2).flatten(-2))
+        query, key, value = (part.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        mixed = functional.scaled_dot_product_attention(query, key, value)  # (2 B, heads, V, C / heads)
+        return self.last(mixed.transpose(1, 2).flatten(2).reshape(tokens.shape))
 
 
 class HandAttention(nn.Module):

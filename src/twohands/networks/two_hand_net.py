@@ -83,7 +83,7 @@ class TwoHandNet(nn.Module):
         )
 
     def start(self, scene: Scene, clouds: HandClouds) -> tuple[Tensor, Tensor]:
-        """Depth (B, 2) metres where the root starts and presence (B, 2): measured, unless the network is colour only."""
+        """Depth (B, 2) metres where the root starts, and presence (B, 2); measured, if the network reads depth."""
         constant = torch.full_like(scene.present, START_DEPTH)
         if not self.reads_depth:
             return constant, scene.present

@@ -10,7 +10,8 @@ import numpy as np
 from twohands.geometry.mesh import boundary_loop
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.free import free_hand, free_hand_arrays
-from twohands.synth.placement import Arm, Staging
+from twohands.synth.arms import Arm
+from twohands.synth.placement import Staging
 from twohands.synth.shapes import Shape, ball, smooth_normals, tube
 from twohands.types import LEFT, RIGHT
 

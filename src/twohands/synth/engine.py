@@ -18,7 +18,7 @@ from twohands.synth.placement import Staging, sample_staging
 from twohands.synth.poses import SPLITS, sample_shape
 from twohands.synth.render import draw, labels, shade
 from twohands.synth.scene import Scene, build_scene, hand_alone
-from twohands.synth.sensor import develop, measure_depth, sample_depth_camera
+from twohands.synth.sensor import STEP, develop, measure_depth, sample_depth_camera
 from twohands.types import RGBDFrame, Sample, TwoHands
 
 _STREAMS = {"person": 0, "staging": 1, "scene": 2, "photo": 3, "sensor": 4}
@@ -70,7 +70,7 @@ class SyntheticHands:
         hands = target(staging, scene)
         matrix = np.asarray(camera.K, dtype=np.float64)
         return Sample(
-            frame=RGBDFrame.from_arrays(photo, depth, matrix, depth_unit=1.0),
+            frame=RGBDFrame.from_arrays(photo, depth, matrix, depth_unit=STEP),
             hands=hands,
             masks=masks,
             visibility=_visibility(hands, camera, true_depth, label),
@@ -115,7 +115,8 @@ def target(staging: Staging, scene: Scene) -> TwoHands:
     """The truth: the drawn hands at the default mesh level; an absent hand is at rest with present = 0."""
     ids = free_hand_arrays()[f"level_{DEFAULT_LEVEL}"].astype(np.int64)
     present = np.array([arm is not None for arm in staging.arms], dtype=np.float32)
-    return TwoHands(scene.hands.vertices[:, ids], scene.hands.joints, present, scene.hands.parameters)
+    vertices = np.asarray(scene.hands.vertices)[:, ids]
+    return TwoHands(vertices, scene.hands.joints, present, scene.hands.parameters)
 
 
 def describe(hands: TwoHands, shares: np.ndarray, masks: np.ndarray, camera: Camera) -> Description:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -35,7 +35,7 @@ _COMMON_POSES = (
 )
 _SHAPE_CELL = 0.75  # standard deviations, edge of a cell of the first three components
 _SHAPE_REACH = 2.2  # standard deviations, largest component drawn
-_SEGMENTS = (*BONES, *zip(KNUCKLES[:-1], KNUCKLES[1:], strict=True))  # capsules: the bones and the row of knuckles
+_SEGMENTS = (*BONES, *pairwise(KNUCKLES))  # capsules: the bones and the row of knuckles
 _TRIES = 12
 
 
@@ -84,13 +84,14 @@ def local_hand(angles: np.ndarray, shape: np.ndarray | None = None, level: int =
     model = free_hand(level)
     parameters = hand_parameters(np.stack([angles, angles]), np.zeros(model.num_shape) if shape is None else shape)
     hands = model(parameters)
+    assert hands.vertices is not None
     return np.asarray(hands.vertices[1], dtype=np.float64), np.asarray(hands.joints[1], dtype=np.float64)
 
 
 def hand_parameters(
     angles: np.ndarray, shape: np.ndarray, rotation: np.ndarray | None = None, translation: np.ndarray | None = None
 ) -> HandParameters:
-    """Float32 parameters of two hands of one person: angles (2, 16, 3), shape (S,), axis-angle (2, 3), metres (2, 3)."""
+    """Float32 parameters of one person's hands: angles (2, 16, 3), shape (S,), axis-angle (2, 3), metres (2, 3)."""
     zero = np.zeros((2, 3))
     return HandParameters(
         pose=free_hand().pose_from_angles(angles.astype(np.float32)).astype(np.float32),

@@ -63,8 +63,9 @@ def draw_truth(sample: Sample) -> np.ndarray:
     picture = sample.frame.rgb_uint8()
     thickness = max(1, picture.shape[1] // 320)
     for side in range(2):
-        mask = np.asarray(sample.masks)[side]
-        picture[mask & ~binary_erosion(mask, iterations=thickness)] = SIDE_COLORS[side]
+        mask = np.asarray(sample.masks)[side].astype(bool)
+        inside = np.asarray(binary_erosion(mask, iterations=thickness), dtype=bool)
+        picture[mask & ~inside] = SIDE_COLORS[side]
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
     for side in range(2):

@@ -139,7 +139,7 @@ def rasterize(vertices, faces, intrinsics, width, height, near):
                     last = -1.0
             if last < first:
                 continue
-            for column in range(int(math.ceil(first)), int(math.floor(last)) + 1):
+            for column in range(math.ceil(first), math.floor(last) + 1):
                 x = (column - cx) / fx
                 a = s[0, 0] * x + s[0, 1] * y + s[0, 2]
                 b = s[1, 0] * x + s[1, 1] * y + s[1, 2]
@@ -193,7 +193,7 @@ def _bounds(vertices, face, fx, fy, cx, cy, width, height, near):
 def _texture(texels, offset, height, width, u, v, to_linear):
     """Bilinear, repeating look-up: red, green, blue in linear light."""
     x, y = (u - math.floor(u)) * width - 0.5, (1 - (v - math.floor(v))) * height - 0.5
-    column, row = int(math.floor(x)), int(math.floor(y))
+    column, row = math.floor(x), math.floor(y)
     fx, fy = np.float32(x - column), np.float32(y - row)
     c0, c1 = (column + width) % width, (column + 1) % width
     top, bottom = offset + 3 * width * ((row + height) % height), offset + 3 * width * ((row + 1) % height)

@@ -48,7 +48,7 @@ def sample_depth_camera(rng: np.random.Generator, color: Camera) -> DepthCamera:
     """A depth camera that sees about what `color` sees, with 1.3 to 2.4 colour pixels to one of its own."""
     coarseness = rng.uniform(1.3, 2.4)
     margin = rng.uniform(1.05, 1.25)
-    width, height = (int(math.ceil(margin * size / coarseness)) for size in (color.width, color.height))
+    width, height = (math.ceil(margin * size / coarseness) for size in (color.width, color.height))
     focal = float(color.focal[0]) / coarseness
     center = np.array([(width - 1) / 2, (height - 1) / 2]) + rng.normal(0.0, 0.01, 2) * width
     K = np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1.0]])
@@ -72,7 +72,7 @@ def sample_depth_camera(rng: np.random.Generator, color: Camera) -> DepthCamera:
 def measure_depth(
     rng: np.random.Generator, surfaces: Surfaces, infrared: np.ndarray, color: Camera, sensor: DepthCamera
 ) -> np.ndarray:
-    """Registered depth (H, W) float32 metres in steps of `STEP`, 0 where there is no reading.
+    """Registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading.
 
     `infrared` (M,) is the reflectance of every material.
     """
@@ -93,13 +93,6 @@ def measure_depth(
     depth = np.where(valid, mean + noise, 0.0)
     depth[(depth < sensor.range[0]) | (depth > sensor.range[1])] = 0
     return _register(depth, color, sensor)
-
-
-def registered(
-    rng: np.random.Generator, surfaces: Surfaces, color: Camera, materials_infrared: np.ndarray
-) -> np.ndarray:
-    """Depth of a freshly drawn depth camera, see `sample_depth_camera` and `measure_depth`."""
-    return measure_depth(rng, surfaces, materials_infrared, color, sample_depth_camera(rng, color))
 
 
 def develop(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
@@ -192,7 +185,7 @@ def _register(depth: np.ndarray, color: Camera, sensor: DepthCamera) -> np.ndarr
     z = np.where(depth > 0, points[..., 2], 1.0)
     pixels = color.project(np.concatenate([points[..., :2], z[..., None]], axis=-1).reshape(-1, 3)).reshape(*z.shape, 2)
     image = _warp(depth, pixels, z, color.width, color.height, sensor.largest_step)
-    return (np.round(image / STEP) * STEP).astype(np.float32)
+    return np.round(image / STEP).astype(np.uint16)
 
 
 @njit(cache=True)

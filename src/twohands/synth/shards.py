@@ -1,7 +1,7 @@
 """Frames on disk: `write_shards` stores a data set, `SyntheticShards` reads it back.
 
 A folder holds `index.json` and `shard-00000.tar`, ... of 50 frames each. A shard appears under its name only when it is
-complete, and its bytes depend on the data set alone: writing again resumes, and any number of workers writes the same.
+complete, and its bytes depend on the data set alone: writing again resumes, any number of workers writes the same.
 Of each frame: `NNNNNN.jpg` colour, `.depth.png` 16-bit millimetres, `.masks.png` 0 none, 1 left, 2 right, `.npz` truth.
 """
 
@@ -28,21 +28,33 @@ import numpy as np
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from twohands.files import write_atomically
 from twohands.synth.config import GENERATOR_VERSION
 from twohands.synth.engine import Description, SyntheticHands, describe
+from twohands.synth.sensor import STEP
 from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
 
 FRAMES_PER_SHARD = 50
 INDEX_NAME = "index.json"
 _FORMAT = 1
 _JPEG_QUALITY = 95
-_DEPTH_STEP = 0.001  # metres per stored integer
 _WATCH = 0.3  # seconds between looks at the parent process
 
 
-def write_shards(dataset: SyntheticHands, count: int, out: str | Path, workers: int = 1, progress: bool = True) -> Path:
-    """Write frames 0 .. count - 1 into the folder `out`, skipping the shards that are already there; returns the folder.
+def write_shards(
+    dataset: SyntheticHands,
+    count: int,
+    out: str | Path,
+    workers: int = 1,
+    progress: bool = True,
+    per_shard: int = FRAMES_PER_SHARD,
+) -> Path:
+    """Write frames 0 .. count - 1 into the folder `out`, skipping the shards that are there; returns the folder.
 
     Raises ValueError when the request cannot be right: a count below 1, a folder that cannot be written or that holds
     something else than an unfinished run of the same request.
@@ -52,15 +64,18 @@ def write_shards(dataset: SyntheticHands, count: int, out: str | Path, workers: 
     if workers < 1:
         raise ValueError(f"the number of workers must be at least 1; got {workers}")
     folder = Path(out)
-    _claim(folder, _description(dataset, count))
-    missing = [number for number in range(_shard_count(count)) if not _shard_path(folder, number).exists()]
-    frames = {number: _frames(count, number) for number in missing}
-    with _bar(progress, count, count - sum(map(len, frames.values()))) as advance:
-        if workers == 1 or len(missing) <= 1:
-            for number in missing:
-                _write_shard(dataset, _shard_path(folder, number), frames[number], advance)
+    _claim(folder, _description(dataset, count, per_shard))
+    frames = {
+        number: range(first, min(count, first + per_shard))
+        for number, first in enumerate(range(0, count, per_shard))
+        if not _shard_path(folder, number).exists()
+    }
+    with _alone(folder), _bar(progress, count, count - sum(map(len, frames.values()))) as advance:
+        if workers == 1 or len(frames) <= 1:
+            for number, span in frames.items():
+                _write_shard(dataset, _shard_path(folder, number), span, advance)
         else:
-            _write_in_parallel(dataset, folder, frames, min(workers, len(missing)), advance)
+            _write_in_parallel(dataset, folder, frames, min(workers, len(frames)), advance)
     return folder
 
 
@@ -77,10 +92,11 @@ class SyntheticShards:
             raise ValueError(f"{path} has format {self.description.get('format')}, this version reads {_FORMAT}")
         self.count = int(self.description["count"])
         self.per_shard = int(self.description["frames_per_shard"])
-        absent = [n for n in range(_shard_count(self.count)) if not _shard_path(self.folder, n).exists()]
+        shards = -(-self.count // self.per_shard)
+        absent = sum(not _shard_path(self.folder, number).exists() for number in range(shards))
         if absent:
             raise ValueError(
-                f"{self.folder} lacks {len(absent)} of {_shard_count(self.count)} shards; "
+                f"{self.folder} lacks {absent} of {shards} shards; "
                 "run the same `twohands synth` command again to finish it"
             )
         self._members: dict[int, dict[str, tuple[int, int]]] = {}
@@ -120,12 +136,14 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
     assert sample.masks is not None
     assert sample.hands.parameters is not None
     masks = (sample.masks[0] + 2 * sample.masks[1]).astype(np.uint8)
-    depth = np.round(sample.frame.depth / _DEPTH_STEP).astype(np.uint16)
+    depth = np.round(sample.frame.depth / STEP).astype(np.uint16)
     parameters = sample.hands.parameters
     targets = {
         **{name: getattr(sample.hands, name) for name in ("vertices", "joints", "present")},
         **{name: getattr(parameters, name) for name in ("pose", "shape", "rotation", "translation")},
-        **{"visibility": sample.visibility, "shares": sample.shares, "K": sample.frame.camera.K},
+        "visibility": sample.visibility,
+        "shares": sample.shares,
+        "K": sample.frame.camera.K,
     }
     stream = io.BytesIO()
     np.savez(stream, **targets)
@@ -144,7 +162,7 @@ def decode_sample(parts: dict[str, bytes], identity: str) -> Sample:
         truth = {name: archive[name] for name in archive.files}
     parameters = HandParameters(*(truth[name] for name in ("pose", "shape", "rotation", "translation")))
     return Sample(
-        frame=RGBDFrame.from_arrays(images[0], images[1].astype(np.uint16), truth["K"], depth_unit=_DEPTH_STEP),
+        frame=RGBDFrame.from_arrays(images[0], images[1].astype(np.uint16), truth["K"], depth_unit=STEP),
         hands=TwoHands(truth["vertices"], truth["joints"], truth["present"], parameters),
         masks=np.stack([images[2] == 1, images[2] == 2]),
         visibility=truth["visibility"],
@@ -228,14 +246,6 @@ def _bar(show: bool, total: int, done: int) -> Iterator[Callable[[int], None]]:
         yield lambda steps: bar.advance(task, steps)
 
 
-def _shard_count(count: int) -> int:
-    return -(-count // FRAMES_PER_SHARD)
-
-
-def _frames(count: int, number: int) -> range:
-    return range(number * FRAMES_PER_SHARD, min(count, (number + 1) * FRAMES_PER_SHARD))
-
-
 def _shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.tar"
 
@@ -247,17 +257,22 @@ def _hand_digest() -> str:
     return hashlib.sha256(b"".join((assets / name).read_bytes() for name in names)).hexdigest()[:16]
 
 
-def _description(dataset: SyntheticHands, count: int) -> dict[str, Any]:
+def _description(dataset: SyntheticHands, count: int, per_shard: int) -> dict[str, Any]:
     described = {
-        **{"format": _FORMAT, "generator": GENERATOR_VERSION, "hand": _hand_digest()},
-        **{"split": dataset.split, "seed": dataset.seed, "count": count, "frames_per_shard": FRAMES_PER_SHARD},
+        "format": _FORMAT,
+        "generator": GENERATOR_VERSION,
+        "hand": _hand_digest(),
+        "split": dataset.split,
+        "seed": dataset.seed,
+        "count": count,
+        "frames_per_shard": per_shard,
         "config": asdict(dataset.config),
     }
     return json.loads(json.dumps(described))  # tuples become lists, as they will when read
 
 
 def _claim(folder: Path, description: dict[str, Any]) -> None:
-    """Make the folder ours: new, empty, or begun with the same description; unfinished files of a dead run go."""
+    """Make the folder ours: new, empty, or begun with the same description."""
     path = folder / INDEX_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -268,11 +283,22 @@ def _claim(folder: Path, description: dict[str, Any]) -> None:
         else:
             with write_atomically(path) as temporary:
                 temporary.write_text(json.dumps(description, indent=1) + "\n")
-        for stale in folder.glob(".shard-*.tar"):
-            if not _is_running(int(stale.name.split(".")[2].split("-")[0])):
-                stale.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(f"cannot write into {folder} ({error.strerror}); give a folder you may write to") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else writes into the folder meanwhile; the half-written files of a run that died are removed."""
+    with (folder / INDEX_NAME).open("rb") as stream:
+        if fcntl is not None:  # the lock ends with the process, however that ends
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ValueError(f"another run is writing into {folder}; wait for it or give another folder") from error
+        for stale in folder.glob(".shard-*.tar"):
+            stale.unlink(missing_ok=True)
+        yield
 
 
 def _refuse_other_request(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -283,13 +309,3 @@ def _refuse_other_request(folder: Path, found: dict[str, Any], wanted: dict[str,
             f"{folder} was begun with {name} = {found.get(name)}, not {wanted[name]}; "
             "give another folder, or the same request to resume"
         )
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -65,7 +65,7 @@ def skin_base(tone: float) -> np.ndarray:
 
 
 def hand_skin(tone: float, tint: np.ndarray, redness: float, detail: float) -> np.ndarray:
-    """Skin of the hand's atlas, (512, 512, 3); `tint` (3,) multiplies the base colour, redness and detail are about 1."""
+    """Skin of the hand's atlas, (512, 512, 3); `tint` (3,) multiplies the base; redness and detail are about 1."""
     base = (skin_base(tone) * tint).astype(np.float32)
     palm = _SKIN_STOPS[0].astype(np.float32) * 0.27 + base * 0.73 if tone > 0.3 else base * np.float32(1.03)
     palmar, red, nail, relief = (skin_maps()[..., k : k + 1] for k in range(4))
@@ -153,7 +153,8 @@ def wood(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     warp = fractal_noise(rng, size, octaves=5, roughness=0.6)
     v, u = np.mgrid[0:size, 0:size].astype(float)
     grain = fractal_noise(rng, size, octaves=7, roughness=0.85)
-    coordinates = [(v + rng.uniform(2, 8) * warp) % size, (u / 8) % size]
+    along = np.abs(2 * u / size - 1) * size / 12  # there and back, so that the boards join
+    coordinates = [(v + rng.uniform(2, 8) * warp) % size, along]
     level = map_coordinates(grain, coordinates, order=1, mode="grid-wrap")[..., None]
     light = np.array([0.74, 0.61, 0.45]) * rng.uniform(0.4, 1.2) * (1 + rng.uniform(-0.06, 0.06, 3))
     return _to_bytes(light * (1 + rng.uniform(0.05, 0.14) * level))

@@ -1,0 +1,244 @@
+"""Synthetic frames: pure functions of (seed, index), true to their meshes, mixed as promised."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.ndimage import binary_erosion
+
+from twohands.geometry.mesh import cap, volume
+from twohands.hands.free import free_hand
+from twohands.synth import splits
+from twohands.synth.config import SynthConfig
+from twohands.synth.engine import SyntheticHands
+from twohands.synth.poses import (
+    SPLITS,
+    capsules,
+    local_joints,
+    penetration,
+    sample_angles,
+    sample_shape,
+    self_penetration,
+    shape_split,
+)
+from twohands.synth.preview import mix, mix_report
+from twohands.synth.render import draw, labels
+from twohands.synth.shards import encode_sample
+from twohands.types import LEFT, RIGHT
+
+SMALL = SynthConfig(width=160, height=120)
+BOTH = SynthConfig(width=160, height=120, two_hands=1.0, one_hand=0.0)
+
+
+def digest(sample):
+    return hashlib.sha256(b"".join(encode_sample(sample).values())).hexdigest()
+
+
+def test_a_frame_is_a_pure_function_of_seed_and_index():
+    dataset = SyntheticHands(11, config=SMALL)
+    first = digest(dataset[3])
+    assert digest(dataset[4]) != first
+    assert digest(SyntheticHands(12, config=SMALL)[3]) != first
+    assert digest(SyntheticHands(11, "validation", SMALL)[3]) != first
+    code = (
+        "from tests.test_synth_engine import *\n"
+        if False
+        else "import hashlib\n"
+        "from twohands.synth.config import SynthConfig\nfrom twohands.synth.engine import SyntheticHands\n"
+        "from twohands.synth.shards import encode_sample\n"
+        "sample = SyntheticHands(11, config=SynthConfig(width=160, height=120))[3]\n"
+        "print(hashlib.sha256(b''.join(encode_sample(sample).values())).hexdigest())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert other.stdout.strip() == digest(dataset[3]) == first
+
+
+def test_samples_have_the_declared_shapes():
+    sample = SyntheticHands(1, config=SMALL)[0]
+    assert sample.frame.rgb.shape == (3, 120, 160)
+    assert sample.frame.rgb.dtype == np.float32
+    np.testing.assert_array_equal(
+        sample.frame.rgb, np.round(sample.frame.rgb * 255).astype(np.float32) / np.float32(255)
+    )
+    assert sample.frame.depth.shape == (120, 160)
+    np.testing.assert_allclose(sample.frame.depth * 1000, np.round(sample.frame.depth * 1000), atol=1e-3)
+    assert sample.hands.vertices.shape == (2, 778, 3)
+    assert sample.masks.shape == (2, 120, 160)
+    assert sample.visibility.shape == (2, 21)
+    assert sample.id == "train-1-000000"
+    assert not (sample.masks[0] & sample.masks[1]).any()
+
+
+def test_truth_agrees_with_model_and_parameters():
+    sample = SyntheticHands(2, config=BOTH)[1]
+    again = free_hand()(sample.hands.parameters)
+    np.testing.assert_allclose(again.vertices, sample.hands.vertices, atol=1e-6)
+    np.testing.assert_allclose(again.joints, sample.hands.joints, atol=1e-6)
+    np.testing.assert_array_equal(*sample.hands.parameters.shape)  # one person, one shape
+
+
+def test_depth_buffer_lies_on_the_hand_meshes():
+    dataset = SyntheticHands(5, config=BOTH)
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        staging, scene = dataset.scene(index)
+        camera = staging.view.camera
+        depth, triangle = draw(scene.surfaces, camera)
+        label = labels(scene.surfaces, triangle)
+        for side in (LEFT, RIGHT):
+            rows, columns = np.nonzero(label == side)
+            pick = rng.permutation(len(rows))[:40]
+            pixels = np.stack([columns[pick], rows[pick]], axis=-1).astype(float)
+            points = camera.unproject(pixels, depth[rows[pick], columns[pick]].astype(float))
+            triangles = np.asarray(scene.hands.vertices[side], dtype=float)[free_hand(1609).faces[side]]
+            pairs = np.repeat(points, len(triangles), axis=0)
+            nearest = trimesh.triangles.closest_point(np.tile(triangles, (len(points), 1, 1)), pairs)
+            distance = np.linalg.norm(nearest - pairs, axis=1).reshape(len(points), -1).min(axis=1)
+            assert distance.max() < 1e-4
+
+
+def test_sensor_depth_is_true_within_its_noise():
+    dataset = SyntheticHands(5, config=SynthConfig(two_hands=1.0, one_hand=0.0))
+    sample = dataset[0]
+    staging, scene = dataset.scene(0)
+    depth, _ = draw(scene.surfaces, staging.view.camera)
+    for side in (LEFT, RIGHT):
+        inside = binary_erosion(sample.masks[side], iterations=6) & (sample.frame.depth > 0)
+        assert inside.sum() > 300
+        error = sample.frame.depth[inside] - depth[inside]
+        assert np.abs(np.median(error)) < 1e-3
+        assert np.percentile(np.abs(error), 75) < 3e-3
+    holes = (sample.frame.depth == 0).mean()
+    assert 0.01 < holes < 0.6
+
+
+def test_masks_cover_the_visible_vertices():
+    dataset = SyntheticHands(6, config=BOTH)
+    for index in range(3):
+        sample, (staging, scene) = dataset[index], dataset.scene(index)
+        depth, _ = draw(scene.surfaces, staging.view.camera)
+        for side in (LEFT, RIGHT):
+            vertices = np.asarray(sample.hands.vertices[side], dtype=float)
+            pixels = np.round(sample.frame.camera.project(vertices)).astype(int)
+            inside = ((pixels >= 0) & (pixels < [160, 120])).all(axis=1)
+            column, row = pixels[inside].T
+            seen = np.abs(depth[row, column] - vertices[inside, 2]) < 0.002
+            assert sample.masks[side][row, column][seen].mean() > 0.85  # outlines fall into the neighbouring pixel
+            rows, columns = np.nonzero(sample.masks[side])
+            low, high = pixels.min(axis=0) - 2, pixels.max(axis=0) + 2
+            assert (columns >= low[0]).all()
+            assert (columns <= high[0]).all()
+            assert (rows >= low[1]).all()
+            assert (rows <= high[1]).all()
+
+
+def test_visibility_and_shares_tell_what_is_hidden():
+    dataset = SyntheticHands(8, config=SMALL)
+    for index in range(8):
+        sample = dataset[index]
+        for side in (LEFT, RIGHT):
+            if sample.hands.present[side] == 0:
+                assert sample.shares[side] == 0
+                assert not sample.visibility[side].any()
+                assert not sample.masks[side].any()
+                assert np.isfinite(sample.hands.joints[side]).all()
+            elif sample.shares[side] > 0.99:
+                assert sample.visibility[side].mean() > 0.5
+            assert 0 <= sample.shares[side] <= 1
+
+
+def test_left_hands_are_left():
+    dataset = SyntheticHands(9, config=BOTH)
+    faces = free_hand().faces
+    left_of = []
+    for index in range(40):
+        staging = dataset.staging(index)
+        hands = free_hand()(staging.parameters())
+        for side in (LEFT, RIGHT):
+            assert volume(hands.vertices[side].astype(float), cap(faces[side])) > 1e-4
+        if staging.egocentric:
+            pixels = staging.view.camera.project(staging.joints[:, 9])
+            left_of.append(pixels[LEFT, 0] < pixels[RIGHT, 0])
+    assert np.mean(left_of) > 0.7
+
+
+def test_mix_of_two_hundred_frames():
+    dataset = SyntheticHands(10, config=SMALL)
+    counts, close, egocentric, overlaps = [], [], [], []
+    for index in range(200):
+        staging = dataset.staging(index)
+        sides = [side for side in (LEFT, RIGHT) if staging.arms[side] is not None]
+        counts.append(len(sides))
+        egocentric.append(staging.egocentric)
+        for side in sides:
+            assert 0.2 < staging.joints[side, 9, 2] < 1.0
+        if len(sides) == 2:
+            close.append(np.linalg.norm(staging.joints[0, 9] - staging.joints[1, 9]) < 0.12)
+            overlaps.append(penetration(*staging.joints))
+    assert 0.70 < np.mean(np.array(counts) == 2) < 0.90
+    assert 0 in counts
+    assert 1 in counts
+    assert np.mean(close) >= 0.25
+    assert np.mean(egocentric) > 0.75
+    assert np.mean(np.array(overlaps) > 0.001) < 0.02
+
+
+def test_share_of_occluded_hands():
+    dataset = SyntheticHands(13, config=SMALL)
+    figures = mix(dataset, 40)
+    assert figures["hands_with_occluder"] >= 0.30
+    assert figures["hands_mostly_hidden"] < 0.15
+    assert "close roots" in mix_report(dataset, 2)
+
+
+def test_splits_have_disjoint_shapes():
+    rng = np.random.default_rng(3)
+    for split in SPLITS:
+        shapes = [sample_shape(rng, split) for _ in range(20)]
+        assert {shape_split(shape) for shape in shapes} == {split}
+    assert len(splits.test_frames()) == splits.TEST_FRAMES == 500
+    assert splits.test_frames().split == "test"
+
+
+def test_fingers_do_not_run_through_each_other():
+    rng = np.random.default_rng(4)
+    limits = free_hand().limits
+    for _ in range(30):
+        angles = sample_angles(rng)
+        assert self_penetration(local_joints(angles)) <= 0.0021
+        assert (angles >= limits[..., 0] - 1e-6).all()
+        assert (angles <= limits[..., 1] + 1e-6).all()
+    fist_through_palm = np.zeros((16, 3))
+    fist_through_palm[4:, 0] = np.radians(130)
+    assert self_penetration(local_joints(fist_through_palm)) > 0.004
+    assert (capsules().radii > 0.003).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"width": 8}, "at least 32x32"),
+        ({"two_hands": 1.4}, "probability"),
+        ({"two_hands": 0.9, "one_hand": 0.2}, "at most 1"),
+        ({"distance": (0.9, 0.3)}, "rising pair"),
+    ],
+)
+def test_configuration_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SynthConfig(**arguments)
+
+
+def test_data_set_refuses():
+    with pytest.raises(ValueError, match="choose one of train"):
+        SyntheticHands(0, "tset")
+    with pytest.raises(ValueError, match="negative"):
+        SyntheticHands(-1)
+    with pytest.raises(IndexError):
+        SyntheticHands(0, config=SMALL, count=3)[3]
+    with pytest.raises(TypeError, match="endless"):
+        len(SyntheticHands(0))
