@@ -26,10 +26,10 @@ PARENT, CHILD = np.array(BONES).T
 class EnergyConfig:
     """Standard deviations and robust scales; metres and radians."""
 
-    landmark: float = 0.0055
+    landmark: float = 0.005
     landmark_outlier: float = 0.03
     """Distance at which a landmark has lost three quarters of its pull; the same for the other `_outlier` values."""
-    bone_direction: float = 0.65
+    bone_direction: float = 0.5
     landmark_depth: float = 0.008
     landmark_depth_outlier: float = 0.025
     landmark_depth_occluder: float = 0.012
@@ -38,7 +38,7 @@ class EnergyConfig:
     """A joint lies about this far behind the skin that the camera sees."""
     point: float = 0.004
     point_outlier: float = 0.012
-    slip: float = 0.2
+    slip: float = 0.1
     """Weight of sliding along the surface, relative to leaving it."""
     points_count: float = 110.0
     """All depth points together weigh as much as this many independent ones."""

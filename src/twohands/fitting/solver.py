@@ -13,6 +13,9 @@ from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence
 from twohands.geometry.transforms import procrustes
 from twohands.geometry.zbuffer import visible_vertices
 
+COARSE = 5
+"""What hides what is looked up in an image smaller than the window by this factor."""
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -22,9 +25,9 @@ class FitConfig:
     landmark_steps: int = 8
     settled: float = 0.005
     """A step that lowers the energy by a smaller share is the last one."""
-    point_rounds: int = 2
+    point_rounds: int = 3
     """Rounds of the depth stage; the visible surface and the candidate points are found anew before each."""
-    point_steps: int = 5
+    point_steps: int = 3
     """Steps of one round."""
     cluster_gap: float = 0.025
     """Sorted readings at the palm that differ by more belong to different things."""
@@ -103,7 +106,7 @@ class HandSolver:
         others (n, 3) are surface points of the other hand, other_shape (S,) is its shape.
         """
         config, hand = self.config, self.hand
-        camera = evidence.camera.resize(-(-evidence.camera.width // 3), -(-evidence.camera.height // 3))
+        camera = evidence.camera.resize(*(max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height)))
         cloud = self._candidates(evidence, start.vertices, others)
         visible = np.flatnonzero(visible_vertices(start.vertices, hand.faces, camera)[1])
         if cloud is None or not len(visible):

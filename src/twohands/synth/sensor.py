@@ -3,7 +3,7 @@
 The depth camera stands beside the colour camera, its illuminator beside it. A pixel mixes the returns of everything in
 it, weighted by amplitude; where the mixture is too wide or too weak there is no reading. Its depth is then warped into
 the colour image triangle by triangle, blocks of 2x2 readings that span too large a step being left out: the holes along
-contours of registered depth images. Model and figures: `NOTICE`, measured on Azure Kinect frames.
+contours of registered depth images. The ranges enclose what frames of a head-mounted Azure Kinect show.
 """
 
 from __future__ import annotations
