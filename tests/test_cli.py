@@ -16,6 +16,7 @@ from PIL import Image
 
 from fakes import HEIGHT, WIDTH, FakeLocator, K, fake_predictor, write_frame
 from twohands import __version__, cli
+from twohands.cli import reconstruct
 from twohands.rows import read_npz
 
 FLAT = np.full((HEIGHT, WIDTH), 500, np.uint16)
@@ -25,7 +26,7 @@ FLAT = np.full((HEIGHT, WIDTH), 500, np.uint16)
 def predictor(monkeypatch):
     """Commands get a predictor without networks; the fixture is its locator."""
     fake = fake_predictor()
-    monkeypatch.setattr(cli, "_load", lambda watch: fake)
+    monkeypatch.setattr(reconstruct, "_load", lambda watch: fake)
     assert isinstance(fake.locate, FakeLocator)
     return fake.locate
 
@@ -234,6 +235,7 @@ def test_killed_run_goes_on(tmp_path):
 import os, signal
 from fakes import FakeLocator, fake_predictor
 from twohands import cli
+from twohands.cli import reconstruct
 original = FakeLocator.__call__
 def deadly(self, rgb):
     if self.calls == 2:
@@ -241,7 +243,7 @@ def deadly(self, rgb):
     return original(self, rgb)
 FakeLocator.__call__ = deadly
 fake = fake_predictor()
-cli._load = lambda watch: fake
+reconstruct._load = lambda watch: fake
 cli.main(["run", {str(folder)!r}, "--out", {str(out)!r}])
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, check=False)

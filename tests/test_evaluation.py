@@ -64,12 +64,11 @@ def test_missing_hands_and_phantoms_are_counted():
     assert one.rows[LEFT].close is False
 
 
-def test_report_files(tmp_path):
+def test_report_texts():
     truth = sample(gap=0.1)
     report = evaluate(lambda frame: truth.hands, [truth])
     assert "| close | 2 | 100.0% | 0.0% | 0.0 (0.0-0.0)" in report.markdown()
-    report.write_json(tmp_path / "r.json")
-    assert json.loads((tmp_path / "r.json").read_text())["summary"]["left"]["count"] == 1
+    assert json.loads(report.json())["summary"]["left"]["count"] == 1
 
 
 def test_bootstrap_interval_holds_the_mean():

@@ -8,7 +8,9 @@ hands = model(twohands.RGBDFrame.open("color.png", "depth.png", "cam_K.txt"))
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Camera", "RGBDFrame", "TwoHands", "__version__", "load"]
+LEFT, RIGHT = 0, 1
+"""Index of each hand along every axis of two hands."""
+__all__ = ["LEFT", "RIGHT", "Camera", "RGBDFrame", "TwoHands", "__version__", "load"]
 
 if TYPE_CHECKING:
     from twohands.geometry.camera import Camera

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -76,11 +75,11 @@ class Report:
         lines.append(f"{self.frames} frames; {self.phantoms} predictions on no hand.")
         return "\n".join(lines)
 
-    def write_json(self, path: Path) -> None:
+    def json(self) -> str:
         """The summary and every row; metres."""
         rows = [vars(row) for row in self.rows]
         document = {"frames": self.frames, "phantoms": self.phantoms, "summary": self.summary(), "hands": rows}
-        path.write_text(json.dumps(document, indent=1))
+        return json.dumps(document, indent=1)
 
 
 def evaluate(predictor: Callable[[RGBDFrame], TwoHands], samples: Iterable[Sample]) -> Report:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from twohands.files import write_atomically
-from twohands.geometry.transforms import matrix_from_axis_angle, rigid
 from twohands.hands.model import HandModel
 from twohands.types import SIDE_NAMES, Quality, TwoHands
 
@@ -31,7 +30,7 @@ def make_row(frame_id: str, hands: TwoHands, K: np.ndarray) -> Row:
     parameters, quality = hands.parameters, hands.quality
     if parameters is None or quality is None or hands.vertices is None:
         raise ValueError("a row needs vertices, parameters and quality")
-    transform = rigid(matrix_from_axis_angle(np.asarray(parameters.rotation)), np.asarray(parameters.translation))
+    transform = np.asarray(parameters.T_camera_from_wrist)
     values = {
         "vertices": hands.vertices,
         "joints": hands.joints,

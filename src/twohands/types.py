@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from twohands import LEFT as LEFT
+from twohands import RIGHT as RIGHT
 from twohands import files
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array, TensorRecord
+from twohands.geometry.transforms import matrix_from_axis_angle, rigid
 
-LEFT, RIGHT = 0, 1
 SIDE_NAMES = ("left", "right")
 
 
@@ -86,6 +88,11 @@ class HandParameters(TensorRecord):
     shape: Array  # (*B, 2, S) standard deviations
     rotation: Array  # (*B, 2, 3) axis-angle, radians
     translation: Array  # (*B, 2, 3) metres
+
+    @property
+    def T_camera_from_wrist(self) -> Array:
+        """(*B, 2, 4, 4): p_camera = T_camera_from_wrist @ p_wrist, homogeneous, metres."""
+        return rigid(matrix_from_axis_angle(self.rotation), self.translation)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 Energy = sum of squared residuals over their standard deviations, metres and radians:
 image landmarks (distance from the joint to the landmark's ray), relative landmarks (bone directions, up to one common
 turn), measured depth at the landmarks (only while no points are used), depth points (point to tangent plane, slip at a
-lower weight), outline (a surface that hangs in front of what the camera sees behind it is pulled to the hand's outline),
-pose prior, joint limits, shape prior. Landmarks, points and outline are robust (Geman-McClure), so points on objects and
-on the other hand lose their pull.
+lower weight), outline (a surface that hangs in front of what the camera sees behind it is pulled to the outline of the
+hand), pose prior, joint limits, shape prior. Landmarks, points and outline are robust (Geman-McClure), so points on
+objects and on the other hand lose their pull.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Energy:
         cloud: Cloud | None = None,
         other_shape: np.ndarray | None = None,
     ):
-        """Without a cloud the measured depth at the landmarks counts; other_shape (S,) is that of the person's other hand."""
+        """Without a cloud the measured depth at the landmarks counts; other_shape (S,) is that of the other hand."""
         self._other_shape = other_shape
         self.hand, self.config, self.evidence, self.cloud = hand, config, evidence, cloud
         covariance = hand.pose_components.T @ hand.pose_components * config.pose_scale**2

@@ -106,7 +106,9 @@ class HandSolver:
         others (n, 3) are surface points of the other hand, other_shape (S,) is its shape.
         """
         config, hand = self.config, self.hand
-        camera = evidence.camera.resize(*(max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height)))
+        camera = evidence.camera.resize(
+            *(max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height))
+        )
         cloud = self._candidates(evidence, start.vertices, others)
         visible = np.flatnonzero(visible_vertices(start.vertices, hand.faces, camera)[1])
         if cloud is None or not len(visible):

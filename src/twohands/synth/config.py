@@ -32,7 +32,7 @@ class SynthConfig:
     smallest_hand: float = 0.125
     """Smallest length of a stretched hand at its distance, in image widths."""
     truncated: float = 0.06
-    """Frames in which up to half of a hand may lie outside the image."""
+    """Frames in which up to a third of a hand's joints may lie outside the image, and not a tenth."""
     held: float = 0.50
     """Frames in which one hand holds something."""
     occluder: float = 0.30

@@ -20,7 +20,7 @@ from twohands.synth.poses import hand_parameters, held_pose, local_joints, local
 from twohands.types import LEFT, RIGHT, HandParameters
 
 _TRIES = 80
-_SHORTEST_PALM = 0.22
+_SHORTEST_PALM = 0.26
 """Least length of the palm in the image over the hand's stretched length; 0.48 where the palm is seen square on."""
 _LEAST_OFFSET = 0.45
 """Least distance in the image of two roots over a hand's length: one hand may hide much of the other, not all."""
@@ -77,7 +77,7 @@ def sample_staging(rng: np.random.Generator, config: SynthConfig, shape: np.ndar
     close = both and rng.random() < config.close_roots
     held = any(present) and rng.random() < config.held
     holder = int(rng.choice([side for side in (LEFT, RIGHT) if present[side]])) if held else None
-    most_outside = 0.5 if rng.random() < config.truncated else 0.1
+    most_outside = 0.35 if rng.random() < config.truncated else 0.1
     cast = _Cast(shape, _sample_fingers(rng, holder), present, holder)
     staging = _draw_staging(rng, config, cast, close)
     for attempt in range(_TRIES):

@@ -211,8 +211,11 @@ def _texture(texels, offset, height, width, u, v, to_linear):
 
 
 @njit(cache=True)
-def _lamp_visibility(x, y, z, shadow, size):
-    """Share of the lamp that reaches a point given relative to the lamp: percentage-closer soft shadows."""
+def _lamp_visibility(x, y, z, shadow, size, seed):
+    """Share of the lamp that reaches a point given relative to the lamp: percentage-closer soft shadows.
+
+    `seed` moves the grid of looks by a part of its step, so that soft borders are grained and not stepped.
+    """
     rotation, depth = shadow.lamp_from_camera, shadow.inverse_depth
     a = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
     b = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
@@ -233,6 +236,10 @@ def _lamp_visibility(x, y, z, shadow, size):
         return 1.0
     penumbra = shadow.focal * size * (nearness / blocked - 1 / c)
     step = max(0.7, min(12.0, 0.5 * penumbra / _PENUMBRA_STEPS))
+    mixed = (seed * 2654435761) & 0xFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 15)) * 2246822519) & 0xFFFFFFFF
+    u += step * ((mixed & 0xFFFF) / 65536.0 - 0.5)
+    v += step * ((mixed >> 16) / 65536.0 - 0.5)
     lit = 0
     for m in range(-_PENUMBRA_STEPS, _PENUMBRA_STEPS + 1):
         for n in range(-_PENUMBRA_STEPS, _PENUMBRA_STEPS + 1):
@@ -266,7 +273,9 @@ def _shade_samples(inverse, triangle, setup, intrinsics, surfaces, materials, to
             lamp, highlight, m = 0.0, 0.0, surfaces.material[i]
             if facing > 0:
                 lift = _SHADOW_BIAS
-                lamp = _lamp_visibility(lift * nx - lx, lift * ny - ly, lift * nz - lz, shadow, light.size)
+                lamp = _lamp_visibility(
+                    lift * nx - lx, lift * ny - ly, lift * nz - lz, shadow, light.size, row * width + column
+                )
                 view = 1 / math.sqrt(x * x + y * y + 1)
                 hx, hy, hz = lx * length - x * view, ly * length - y * view, lz * length - view
                 half = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)

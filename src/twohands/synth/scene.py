@@ -66,7 +66,7 @@ def _person(
     rng: np.random.Generator, staging: Staging, skins: np.ndarray, config: SynthConfig, palette: Palette
 ) -> list[Shape]:
     """Hands, arms and clothes; one skin and one cloth a person."""
-    tone, tint = rng.random(), 1 + rng.uniform(-0.06, 0.06, 3)
+    tone, tint = rng.random(), 1 + rng.uniform(-0.04, 0.04, 3)
     detail, redness = rng.uniform(0.6, 1.5), rng.uniform(0.5, 1.6)
     shine, gloss = rng.uniform(0.01, 0.07), rng.uniform(8.0, 30.0)
     infrared = _SKIN_INFRARED * rng.uniform(0.85, 1.15)

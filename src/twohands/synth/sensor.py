@@ -45,26 +45,26 @@ class DepthCamera:
 
 
 def sample_depth_camera(rng: np.random.Generator, color: Camera) -> DepthCamera:
-    """A depth camera that sees about what `color` sees, with 1.3 to 2.4 colour pixels to one of its own."""
-    coarseness = rng.uniform(1.3, 2.4)
+    """A depth camera that sees about what `color` sees, with 1.2 to 2.1 colour pixels to one of its own."""
+    coarseness = rng.uniform(1.2, 2.1)
     margin = rng.uniform(1.05, 1.25)
     width, height = (math.ceil(margin * size / coarseness) for size in (color.width, color.height))
     focal = float(color.focal[0]) / coarseness
     center = np.array([(width - 1) / 2, (height - 1) / 2]) + rng.normal(0.0, 0.01, 2) * width
     K = np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1.0]])
     side = rng.choice([-1.0, 1.0], p=[0.8, 0.2])
-    baseline = side * rng.uniform(0.018, 0.055)
+    baseline = side * rng.uniform(0.015, 0.045)
     return DepthCamera(
         camera=Camera(K, width, height),
         rotation=matrix_from_axis_angle(
             np.array([rng.normal(0.0, 0.03), rng.normal(0.0, 0.01), rng.normal(0.0, 0.01)])
         ),
         translation=np.array([baseline, rng.normal(0.0, 0.003), rng.normal(0.0, 0.003)]),
-        illuminator=np.array([side * rng.uniform(0.008, 0.025), rng.normal(0.0, 0.004), 0.0]),
+        illuminator=np.array([side * rng.uniform(0.006, 0.020), rng.normal(0.0, 0.004), 0.0]),
         noise=float(rng.uniform(0.0003, 0.0012)),
-        spread=float(rng.uniform(0.03, 0.08)),
+        spread=float(rng.uniform(0.04, 0.09)),
         weakest=float(rng.uniform(0.008, 0.03)),
-        largest_step=float(rng.uniform(0.03, 0.08)),
+        largest_step=float(rng.uniform(0.04, 0.10)),
         range=(float(rng.uniform(0.20, 0.27)), float(rng.uniform(2.0, 4.0))),
     )
 

@@ -1,74 +1,20 @@
-"""The command line: `twohands demo | predict | run | info | synth`.
-
-Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 2 bad
-arguments or nothing usable, 3 some frames failed, 130 interrupted.
-"""
+"""The commands that reconstruct hands: `predict`, `demo`, `run`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from twohands import __version__
+from twohands.cli.common import FINE, INTERRUPTED, SOME_FAILED, check_folder
 
 if TYPE_CHECKING:
     from twohands.batch import BatchRun
-    from twohands.hands import HandModel
     from twohands.predictor import Stopwatch, TwoHandPredictor
     from twohands.types import RGBDFrame, TwoHands
-
-FINE, BAD, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
-EXTRA_OF = {"numba": "synth", "torch": "train"}
-"""The extra that installs an optional dependency."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments == ["--version"]:
-        print(f"twohands {__version__}")
-        return FINE
-    try:
-        return _command(arguments)
-    except KeyboardInterrupt:
-        print("twohands: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA_OF:
-            raise
-        return _complain(f"this command needs {error.name}; run pip install 'twohands[{EXTRA_OF[error.name]}]'")
-    except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
-        sys.stdout = None
-        return FINE
-    except (ValueError, OSError) as error:
-        return _complain(str(error))
-
-
-def _complain(message: str) -> int:
-    print(f"twohands: error: {message}", file=sys.stderr)
-    return BAD
-
-
-def _command(arguments: list[str]) -> int:
-    import tyro
-
-    app = tyro.extras.SubcommandApp()
-    for command in (demo, predict, run, info, synth):
-        app.command(command)
-    try:
-        return app.cli(
-            prog="twohands",
-            description="Both hands as metric meshes from RGB-D frames.",
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-    except SystemExit as leaving:  # tyro has printed its help or its complaint
-        return leaving.code if isinstance(leaving.code, int) else FINE
 
 
 def predict(
@@ -96,7 +42,7 @@ def predict(
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import open_frame
 
-    _check_folder(out)
+    check_folder(out)
     watch = Stopwatch()
     with watch("decode"):
         frame, unit = open_frame(rgb, depth, intrinsics, depth_unit)
@@ -121,7 +67,7 @@ def demo(out: Path = Path("out/demo"), timings: bool = False) -> int:
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import open_frame
 
-    _check_folder(out)
+    check_folder(out)
     folder = files("twohands") / "demo"
     colour = [item for item in folder.iterdir() if item.name.startswith("color.")] if folder.is_dir() else []
     if not colour:
@@ -172,7 +118,7 @@ def run(
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import FolderRecording
 
-    _check_folder(out)
+    check_folder(out)
     if every < 1:
         raise ValueError(f"--every must be at least 1; got {every}")
     recording = FolderRecording(folder, depth_unit, intrinsics)
@@ -198,85 +144,12 @@ def run(
     return SOME_FAILED if failed else FINE
 
 
-def info(topic: Positional[Literal["hand"]], out: Path = Path("out/info")) -> int:
-    """Print what the hand model is, and write a picture sheet of its poses and shapes.
-
-    Args:
-        topic: What to tell about.
-        out: Folder for the picture.
-    """
-    from PIL import Image
-
-    from twohands.files import write_atomically
-    from twohands.hands import free_hand
-    from twohands.hands.free import MESH_LEVELS, free_hand_arrays, pose_prior
-    from twohands.overlay import picture_sheet
-
-    _check_folder(out)
-    model, arrays, prior = free_hand(), free_hand_arrays(), pose_prior()
-    length, breadth = _hand_size(model)
-    print(f"the {model.name} hand: {len(model.rest_vertices)} vertices, {len(model.right_faces)} faces, 21 joints")
-    print(
-        f"  size      {length * 1e3:.0f} mm from wrist to middle finger tip, {breadth * 1e3:.0f} mm over the knuckles"
-    )
-    print(f"  levels    {', '.join(map(str, MESH_LEVELS))} vertices")
-    print(
-        f"  pose      15 joints, anatomical limits, {len(prior.names)} named poses, {len(prior.components)} components"
-    )
-    print(f"  shape     {model.num_shape} components, in standard deviations")
-    print(f"  source    {arrays['source']}")
-    print(f"  licence   {arrays['license']}")
-    with write_atomically(out / f"{topic}.png") as temporary:
-        Image.fromarray(picture_sheet(model)).save(temporary)
-    print(f"wrote {out / f'{topic}.png'}")
-    return FINE
-
-
-def synth(
-    out: Path,
-    count: int = 100,
-    seed: int = 0,
-    workers: int = 1,
-    split: str = "train",
-    preview: bool = False,
-) -> int:
-    """Render synthetic frames of two hands with their truth into shards; an interrupted run can be continued.
-
-    Args:
-        out: Folder for the shards.
-        count: Number of frames.
-        seed: Seed of the frames; a frame is a function of split, seed and index alone.
-        workers: Processes that render.
-        split: train, validation or test: disjoint hand shapes.
-        preview: Write a contact sheet of the first frames as well.
-    """
-    from twohands.synth.engine import SyntheticHands
-    from twohands.synth.preview import mix_report, write_preview
-    from twohands.synth.shards import SyntheticShards, write_shards
-
-    _check_folder(out)
-    dataset = SyntheticHands(seed, split, count=count)
-    write_shards(dataset, count, out, workers)
-    print(mix_report(dataset, min(count, 500)))
-    print(f"wrote {count} frames to {out}/")
-    if preview:
-        print(f"wrote {write_preview(SyntheticShards(out), out / 'preview.png', min(count, 12))}")
-    return FINE
-
-
 def _load(watch: Stopwatch) -> TwoHandPredictor:
     """The predictor; loading the networks is timed on its own."""
     with watch("load"):
         from twohands.predictor import TwoHandPredictor
 
         return TwoHandPredictor()
-
-
-def _check_folder(out: Path) -> None:
-    """Raises ValueError when results cannot go to a folder."""
-    for path in (out, *out.parents):
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"--out {out} is not possible: {path} is a file; give a folder")
 
 
 def _write_frame(
@@ -336,15 +209,3 @@ def _describe(hands: TwoHands) -> str:
         fitted = "" if hands.quality.fitted[side] else ", landmarks only"
         parts.append(f"{name} found (depth residual {residual * 1e3:.1f} mm, support {support:.0%}{fitted})")
     return ", ".join(parts)
-
-
-def _hand_size(model: HandModel) -> tuple[float, float]:
-    """Metres from wrist along the middle finger to its tip, and over the knuckles, of the mean right hand."""
-    from math import dist
-
-    joints = model(model.neutral()).joints[1].tolist()
-    return sum(dist(joints[a], joints[a + 1]) for a in (9, 10, 11)) + dist(*joints[:10:9]), dist(*joints[5:18:12])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

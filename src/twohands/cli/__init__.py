@@ -1,0 +1,63 @@
+"""The command line: `twohands demo | predict | run | info | synth | evaluate`.
+
+Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 2 bad
+arguments or nothing usable, 3 some frames failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from twohands import __version__
+from twohands.cli.common import BAD, FINE, INTERRUPTED
+
+EXTRA_OF = {"numba": "synth", "torch": "train"}
+"""The extra that installs an optional dependency."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        print(f"twohands {__version__}")
+        return FINE
+    try:
+        return _command(arguments)
+    except KeyboardInterrupt:
+        print("twohands: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA_OF:
+            raise
+        return _complain(f"this command needs {error.name}; run pip install 'twohands[{EXTRA_OF[error.name]}]'")
+    except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
+        sys.stdout = None
+        return FINE
+    except (ValueError, OSError) as error:
+        return _complain(str(error))
+
+
+def _complain(message: str) -> int:
+    print(f"twohands: error: {message}", file=sys.stderr)
+    return BAD
+
+
+def _command(arguments: list[str]) -> int:
+    import tyro
+
+    from twohands.cli.laboratory import evaluate, info, synth
+    from twohands.cli.reconstruct import demo, predict, run
+
+    app = tyro.extras.SubcommandApp()
+    for command in (demo, predict, run, info, synth, evaluate):
+        app.command(command)
+    try:
+        return app.cli(
+            prog="twohands",
+            description="Both hands as metric meshes from RGB-D frames.",
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except SystemExit as leaving:  # tyro has printed its help or its complaint
+        return leaving.code if isinstance(leaving.code, int) else FINE

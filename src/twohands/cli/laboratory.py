@@ -1,0 +1,128 @@
+"""The commands around the product: `info`, `synth`, `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from twohands.cli.common import FINE, check_folder
+
+if TYPE_CHECKING:
+    from twohands.hands import HandModel
+
+
+def info(topic: Positional[Literal["hand"]], out: Path = Path("out/info")) -> int:
+    """Print what the hand model is, and write a picture sheet of its poses and shapes.
+
+    Args:
+        topic: What to tell about.
+        out: Folder for the picture.
+    """
+    from PIL import Image
+
+    from twohands.files import write_atomically
+    from twohands.hands import free_hand
+    from twohands.hands.free import MESH_LEVELS, free_hand_arrays, pose_prior
+    from twohands.overlay import picture_sheet
+
+    check_folder(out)
+    model, arrays, prior = free_hand(), free_hand_arrays(), pose_prior()
+    length, breadth = _hand_size(model)
+    print(f"the {model.name} hand: {len(model.rest_vertices)} vertices, {len(model.right_faces)} faces, 21 joints")
+    print(
+        f"  size      {length * 1e3:.0f} mm from wrist to middle finger tip, {breadth * 1e3:.0f} mm over the knuckles"
+    )
+    print(f"  levels    {', '.join(map(str, MESH_LEVELS))} vertices")
+    print(
+        f"  pose      15 joints, anatomical limits, {len(prior.names)} named poses, {len(prior.components)} components"
+    )
+    print(f"  shape     {model.num_shape} components, in standard deviations")
+    print(f"  source    {arrays['source']}")
+    print(f"  licence   {arrays['license']}")
+    with write_atomically(out / f"{topic}.png") as temporary:
+        Image.fromarray(picture_sheet(model)).save(temporary)
+    print(f"wrote {out / f'{topic}.png'}")
+    return FINE
+
+
+def synth(
+    out: Path,
+    count: int = 100,
+    seed: int = 0,
+    workers: int = 1,
+    split: str = "train",
+    preview: bool = False,
+) -> int:
+    """Render synthetic frames of two hands with their truth into shards; an interrupted run can be continued.
+
+    Args:
+        out: Folder for the shards.
+        count: Number of frames.
+        seed: Seed of the frames; a frame is a function of split, seed and index alone.
+        workers: Processes that render.
+        split: train, validation or test: disjoint hand shapes.
+        preview: Write a contact sheet of the first frames as well.
+    """
+    from twohands.synth.engine import SyntheticHands
+    from twohands.synth.preview import mix_report, write_preview
+    from twohands.synth.shards import SyntheticShards, write_shards
+
+    check_folder(out)
+    dataset = SyntheticHands(seed, split, count=count)
+    write_shards(dataset, count, out, workers)
+    print(mix_report(dataset, min(count, 500)))
+    print(f"wrote {count} frames to {out}/")
+    if preview:
+        print(f"wrote {write_preview(SyntheticShards(out), out / 'preview.png', min(count, 12))}")
+    return FINE
+
+
+def evaluate(
+    data: str = "synthetic",
+    split: Literal["validation", "test"] = "test",
+    count: int | None = None,
+    out: Path = Path("out/evaluate"),
+) -> int:
+    """Measure what a user gets: metrics per hand, by visibility and distance; report.md and report.json.
+
+    Args:
+        data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written.
+        split: The synthetic frames that are kept apart: 500 of the test, 200 of the validation split.
+        count: Only the first so many frames.
+        out: Folder for the report.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    import twohands
+    from twohands.evaluation import evaluate as measure
+    from twohands.files import write_atomically
+    from twohands.synth.shards import SyntheticShards
+    from twohands.synth.splits import test_frames, validation_frames
+
+    check_folder(out)
+    if data == "synthetic":
+        frames = test_frames() if split == "test" else validation_frames()
+    else:
+        frames = SyntheticShards(Path(data))
+    total = len(frames) if count is None else min(count, len(frames))
+    if total < 1:
+        raise ValueError(f"there is nothing to evaluate: --count {count}, {len(frames)} frames")
+    samples = (frames[index] for index in range(total))
+    report = measure(twohands.load(), track(samples, "frames", total, console=Console(stderr=True)))
+    for name, text in (("report.md", report.markdown() + "\n"), ("report.json", report.json())):
+        with write_atomically(out / name) as temporary:
+            temporary.write_text(text)
+    print(report.markdown())
+    print(f"wrote {out}/report.md and {out}/report.json")
+    return FINE
+
+
+def _hand_size(model: HandModel) -> tuple[float, float]:
+    """Metres from wrist along the middle finger to its tip, and over the knuckles, of the mean right hand."""
+    from math import dist
+
+    joints = model(model.neutral()).joints[1].tolist()
+    return sum(dist(joints[a], joints[a + 1]) for a in (9, 10, 11)) + dist(*joints[:10:9]), dist(*joints[5:18:12])
