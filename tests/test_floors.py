@@ -44,7 +44,7 @@ def imported(path: Path) -> set[str]:
             names.update(full)
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-    return {name.split(".")[1] for name in names if name.startswith("twohands.")} - {"__version__"}
+    return {name.split(".")[1] for name in names if name.startswith("twohands.")} - {"__version__", "LEFT", "RIGHT"}
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def main(count: int = 300, seed: int = 7, ridge: float = 3.0, trust: float = 0.6
 
 
 def observe(sample: Sample, locate: HandLocator):
-    """Per hand that was found on its side: rows (21, 2, 3), residuals (21, 2) in metres, and which are inliers (21,)."""
+    """Per hand found on its side: rows (21, 2, 3), residuals (21, 2) metres, and which are inliers (21,)."""
     located = locate(sample.frame.rgb)
     camera, hands = sample.frame.camera, sample.hands
     assert hands.parameters is not None
@@ -73,7 +73,7 @@ def observe(sample: Sample, locate: HandLocator):
 
 
 def bone_rotations(pose: np.ndarray) -> np.ndarray:
-    """(21, 3, 3), wrist frame: how the bone that carries each landmark is turned; pose (15, 3, 3) of the finger joints."""
+    """(21, 3, 3), wrist frame: how the bone that carries each landmark is turned; pose (15, 3, 3)."""
     turned = [np.eye(3)]
     for joint, parent in enumerate(ARTICULATED_PARENTS[1:]):
         turned.append(turned[parent] @ pose[joint])

@@ -43,8 +43,8 @@ class HandFitter:
     def __call__(self, frame: RGBDFrame, located: LocatedHands) -> TwoHands:
         """Two hands in the camera frame, with parameters and quality.
 
-        A hand with present < 0.5 is not looked at and comes back as the rest pose. Where the side odds leave a doubt the
-        hands are fitted on the other sides as well, and the better fit decides.
+        A hand with present < 0.5 is not looked at and comes back as the rest pose. Where the side odds leave a doubt,
+        the hands are fitted on the other sides as well, and the better fit decides.
         """
         present, pixels, relative = (np.asarray(v) for v in (located.present, located.pixels, located.relative))
         sides = np.flatnonzero(present >= 0.5).tolist()
