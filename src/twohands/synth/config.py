@@ -23,21 +23,21 @@ class SynthConfig:
     """Two-hand frames whose roots (joint 9) are asked to be closer than `close_distance`; a few cannot be placed."""
     close_distance: float = 0.12
     """Metres."""
-    crossed: float = 0.07
+    crossed: float = 0.05
     """Two-hand frames with the left hand on the person's right."""
-    egocentric: float = 0.88
+    egocentric: float = 0.90
     """Frames seen from the person's own head; the others are seen from the other side or from beside."""
     distance: tuple[float, float] = (0.30, 0.90)
     """Range of the roots' depth in metres."""
     smallest_hand: float = 0.125
     """Smallest length of a stretched hand at its distance, in image widths."""
-    truncated: float = 0.06
+    truncated: float = 0.05
     """Frames in which up to a third of a hand's joints may lie outside the image, and not a tenth."""
-    held: float = 0.50
+    held: float = 0.45
     """Frames in which one hand holds something."""
-    occluder: float = 0.30
+    occluder: float = 0.25
     """Frames in which something stands between the camera and a hand, where there is room for it."""
-    largest_cover: float = 0.6
+    largest_cover: float = 0.5
     """An occluder that would hide more than this share of a hand's outline is not put there."""
     table: float = 0.90
     sleeves: float = 0.50

@@ -22,6 +22,8 @@ from twohands.types import LEFT, RIGHT, HandParameters
 _TRIES = 80
 _SHORTEST_PALM = 0.26
 """Least length of the palm in the image over the hand's stretched length; 0.48 where the palm is seen square on."""
+_BORDER = 0.07
+"""Least distance of a root from the image's border in image widths."""
 _LEAST_OFFSET = 0.45
 """Least distance in the image of two roots over a hand's length: one hand may hide much of the other, not all."""
 _MOST_HIDDEN = 0.45
@@ -219,7 +221,8 @@ def _in_view(staging: Staging, config: SynthConfig, side: int, arm: Arm, most_ou
         return False
     pixels = camera.project(joints)
     outside = (pixels < -0.5) | (pixels > np.array([camera.width, camera.height]) - 0.5)
-    if outside.any(axis=1).mean() > most_outside or outside[ROOT].any():
+    inside = np.minimum(pixels[ROOT] + 0.5, np.array([camera.width, camera.height]) - 0.5 - pixels[ROOT])
+    if outside.any(axis=1).mean() > most_outside or inside.min() < _BORDER * camera.width:
         return False
     hand_length = 0.185 * staging.scale * float(camera.focal[0]) / joints[ROOT, 2]
     palm_length = np.linalg.norm(pixels[ROOT] - pixels[0])  # small when the hand points along the view
