@@ -234,7 +234,7 @@ def test_doubles_go_and_touching_hands_stay():
 
 
 def test_two_hands_never_get_the_same_side():
-    first, second = flat_hand(500, 300), flat_hand(800, 300)
+    first, second = flat_hand(500, 300), flat_hand(500, 700)
     hands = settle_sides(candidates([0.9, 0.6], [first, second]))
     np.testing.assert_allclose(hands.pixels[RIGHT], first)
     np.testing.assert_allclose(hands.pixels[LEFT], second)

@@ -44,7 +44,7 @@ TILED_ASPECT = 1.25
 """Images at least this elongated are also searched in two tiles, whose pixels are larger for the palm network."""
 SAME_HAND, SAME_PLACE = 0.4, 0.2
 """Landmark sets of one hand: mean distance over the hand's extent, for sets of the same and of different sides."""
-CURL_ODDS, POSITION_ODDS = 2.0, 1.0
+CURL_ODDS, POSITION_ODDS = 2.0, 3.0
 """Log-odds of a side from fully curled fingers, and from wrists that lie a region's side apart."""
 
 

@@ -72,10 +72,11 @@ def synth(
     check_folder(out)
     dataset = SyntheticHands(seed, split, count=count)
     write_shards(dataset, count, out, workers)
-    print(mix_report(dataset, min(count, 500)))
+    shards = SyntheticShards(out)
+    print(mix_report(shards, count))
     print(f"wrote {count} frames to {out}/")
     if preview:
-        print(f"wrote {write_preview(SyntheticShards(out), out / 'preview.png', min(count, 12))}")
+        print(f"wrote {write_preview(shards, out / 'preview.png', min(count, 12))}")
     return FINE
 
 

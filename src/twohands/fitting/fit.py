@@ -18,10 +18,10 @@ from twohands.types import LEFT, LocatedHands, Quality, RGBDFrame, TwoHands
 
 SURE_SIDE = 6.0
 """Log-odds of the sides from the colour image above which the depth is not asked."""
-IMAGE_WEIGHT, ENERGY_WEIGHT = 0.2, 0.03
-"""Weights of the image's log-odds and of the energy gained; by logistic regression on 313 rendered hands."""
-LARGEST_GAIN = 150.0
-"""Gains in energy beyond this say nothing more."""
+SIDE_ROUNDS = 2
+"""Rounds of the depth stage after which the two ways of giving the sides are compared."""
+IMAGE_WEIGHT, DEPTH_WEIGHT, LARGEST_GAIN = 0.9, 0.024, 400.0
+"""Log-odds per log-odds of the image and per unit of energy; by logistic regression on the validation frames."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class FoundHand:
 
     evidence: HandEvidence
     solved: SolvedHand
+    landmark_energy: float
+
+    @property
+    def depth_energy(self) -> float:
+        """What the depth points added: the landmarks' own energy repeats what the colour image told of the side."""
+        return self.solved.energy - self.landmark_energy
 
 
 class HandFitter:
@@ -48,23 +54,24 @@ class HandFitter:
         """
         present, pixels, relative = (np.asarray(v) for v in (located.present, located.pixels, located.relative))
         sides = np.flatnonzero(present >= 0.5).tolist()
-        hands = self._refine({side: self._find(frame, side, pixels[side], relative[side]) for side in sides})
+        hands = {side: self._find(frame, side, pixels[side], relative[side]) for side in sides}
         told = float(np.sum(located.side_odds[sides]))
-        if sides and told < SURE_SIDE:
-            others = {1 - side: self._find(frame, 1 - side, pixels[side], relative[side]) for side in sides}
-            others = self._refine(others)
-            gains = [others[1 - side].solved.energy - hands[side].solved.energy for side in sides]
-            gain = float(np.clip(gains, -LARGEST_GAIN, LARGEST_GAIN).sum())
-            if IMAGE_WEIGHT * told + ENERGY_WEIGHT * gain < 0:
-                hands, present = others, present[::-1]
-        for _ in range(self.solver.config.point_rounds - 1):
-            hands = self._refine(hands)
+        doubt = bool(sides) and told < SURE_SIDE
+        others = {1 - side: self._find(frame, 1 - side, pixels[side], relative[side]) for side in sides if doubt}
+        for finished in range(self.solver.config.point_rounds):
+            if others and finished == SIDE_ROUNDS:
+                gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
+                if IMAGE_WEIGHT * told + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
+                    hands, present = others, present[::-1]
+                others = {}
+            hands, others = self._refine(hands), self._refine(others)
         return self._assemble(frame, present, {side: hand.solved for side, hand in hands.items()})
 
     def _find(self, frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray) -> FoundHand:
         """The landmark stage for one hand read as a hand of `side`."""
         evidence = gather(frame, side, pixels.astype(np.float64), relative.astype(np.float64))
-        return FoundHand(evidence, self.solver.solve(evidence))
+        solved = self.solver.solve(evidence)
+        return FoundHand(evidence, solved, solved.energy)
 
     def _refine(self, hands: dict[int, FoundHand]) -> dict[int, FoundHand]:
         """One round of the depth stage for every hand, knowing where the other one is and what shape it has."""
