@@ -12,7 +12,7 @@ FLOORS = [
     {"geometry", "files"},
     {"types", "config"},
     {"hands"},
-    {"ops"},
+    {"ops", "pictures"},
     {"networks", "synth", "sources"},
     {"data"},
     {"losses", "metrics", "locate", "quality"},

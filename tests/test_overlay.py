@@ -11,13 +11,12 @@ from fakes import CAMERA, HEIGHT, WIDTH, make_frame, make_hands
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand
 from twohands.overlay import (
-    color_depth,
-    contact_sheet,
     draw_overlay,
     draw_report,
     draw_side_view,
     picture_sheet,
 )
+from twohands.pictures import color_depth, contact_sheet
 
 MODEL = free_hand()
 FACES = np.asarray(MODEL.faces)

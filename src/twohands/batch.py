@@ -11,7 +11,8 @@ from PIL import Image
 from twohands import __version__
 from twohands.export import write_glb
 from twohands.files import write_atomically
-from twohands.overlay import contact_sheet, draw_overlay
+from twohands.overlay import draw_overlay
+from twohands.pictures import contact_sheet
 from twohands.predictor import Stopwatch, TwoHandPredictor
 from twohands.rows import Row, RowStore, failed_row, hands_of_row, make_row
 from twohands.sources.folder import FolderRecording

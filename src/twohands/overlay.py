@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import lift
@@ -18,7 +18,8 @@ from twohands.geometry.mesh import vertex_normals
 from twohands.geometry.zbuffer import barycentric, rasterize, window_of
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
-from twohands.hands.skeleton import BONES, FINGER_COLORS, SIDE_COLORS
+from twohands.hands.skeleton import SIDE_COLORS
+from twohands.pictures import BACKGROUND, captioned, color_depth, contact_sheet, draw_skeleton
 from twohands.types import RIGHT, SIDE_NAMES, RGBDFrame, TwoHands
 
 ALPHA = 0.62
@@ -35,15 +36,6 @@ SIDE_MARGIN = 0.05
 """Metres around the hands that the side view shows."""
 FAR = 20.0
 """Metres from which the side view looks: all but orthographic."""
-BACKGROUND = (24, 26, 30)
-TURBO = np.array(
-    [
-        [0.13572138, 4.61539260, -42.66032258, 132.13108234, -152.94239396, 59.28637943],
-        [0.09140261, 2.19418839, 4.84296658, -14.18503333, 4.27729857, 2.82956604],
-        [0.10667330, 12.64194608, -60.58204836, 110.36276771, -89.90310912, 27.34824973],
-    ]
-)
-"""Polynomials of the Turbo colour map (A. Mikhailov 2019, Apache-2.0), rows red, green, blue."""
 
 
 def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
@@ -59,7 +51,7 @@ def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton:
     layer, _ = render([(vertices[side], faces[side], SIDE_COLORS[side]) for side in found], fine, ALPHA)
     if skeleton:
         for side in found:
-            _draw_skeleton(layer, np.asarray(hands.joints)[side], fine)
+            draw_skeleton(layer, np.asarray(hands.joints)[side], fine)
     picture = picture.convert("RGBA")
     picture.alpha_composite(layer.reduce(SUPERSAMPLING), (left, top))
     return np.asarray(picture.convert("RGB"))
@@ -77,8 +69,8 @@ def draw_report(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: 
     side = draw_side_view(frame, hands, faces, narrow, height - low)
     sheet = Image.new("RGB", (width + narrow, height), BACKGROUND)
     sheet.paste(Image.fromarray(overlay), (0, 0))
-    sheet.paste(_captioned(depth, "measured depth"), (width, 0))
-    sheet.paste(_captioned(Image.fromarray(side), "from the side: measured points and meshes"), (width, low))
+    sheet.paste(captioned(depth, "measured depth"), (width, 0))
+    sheet.paste(captioned(Image.fromarray(side), "from the side: measured points and meshes"), (width, low))
     return np.asarray(sheet)
 
 
@@ -113,36 +105,6 @@ def draw_side_view(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, width: 
     base = Image.fromarray(splats).convert("RGBA")
     base.alpha_composite(Image.fromarray(rgba))
     return np.asarray(base.convert("RGB"))
-
-
-def color_depth(depth: np.ndarray) -> np.ndarray:
-    """Depth (H, W) metres -> (H, W, 3) uint8: near is red, far is blue, no reading is dark."""
-    valid = depth > 0
-    picture = np.full((*depth.shape, 3), BACKGROUND, dtype=np.uint8)
-    if valid.any():
-        near, far = np.percentile(depth[valid][::7], (1, 97))
-        table = np.clip(np.linspace(0.95, 0.05, 256)[:, None] ** np.arange(6) @ TURBO.T * 255 + 0.5, 0, 255)
-        step = np.clip((depth[valid] - near) * (255 / max(far - near, 1e-6)), 0, 255).astype(np.uint8)
-        picture[valid] = table.astype(np.uint8)[step]
-    return picture
-
-
-def contact_sheet(
-    images: Sequence[np.ndarray], labels: Sequence[str], columns: int = 4, width: int = 480
-) -> np.ndarray:
-    """Pictures side by side, each `width` pixels wide with its label, as one (H, W, 3) uint8 picture."""
-    tiles = []
-    for image, label in zip(images, labels, strict=True):
-        size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
-        tiles.append(_captioned(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS), label))
-    columns = max(1, min(columns, len(tiles)))
-    tall = max((tile.height for tile in tiles), default=1)
-    gap = 4
-    rows = math.ceil(len(tiles) / columns)
-    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (tall + gap) + gap), BACKGROUND)
-    for index, tile in enumerate(tiles):
-        sheet.paste(tile, (gap + index % columns * (width + gap), gap + index // columns * (tall + gap)))
-    return np.asarray(sheet)
 
 
 def picture_sheet(model: HandModel, columns: int = 7, width: int = 220) -> np.ndarray:
@@ -260,18 +222,6 @@ def _splat(points: np.ndarray, colors: np.ndarray, camera: Camera, spacing: floa
     return picture.reshape(*shape, 3), depth.reshape(shape)
 
 
-def _draw_skeleton(layer: Image.Image, joints: np.ndarray, camera: Camera) -> None:
-    """Draws the bones of one hand, joints (21, 3) metres, on a picture of the camera."""
-    draw = ImageDraw.Draw(layer)
-    pixels = [tuple(pixel) for pixel in camera.project(joints).tolist()]
-    for parent, joint in BONES:
-        draw.line(
-            [pixels[parent], pixels[joint]], fill=(*FINGER_COLORS[(joint - 1) // 4], 255), width=3 * SUPERSAMPLING
-        )
-    for u, v in pixels:
-        draw.ellipse([u - 5, v - 5, u + 5, v + 5], fill=(255, 255, 255, 255), outline=(40, 40, 40, 255))
-
-
 def _portrait(hands: TwoHands, model: HandModel, width: int) -> np.ndarray:
     """The right hand of a model in the wrist frame, palm to the viewer, fingers up: (width, width, 3) uint8."""
     tilt = math.radians(-22)
@@ -284,15 +234,3 @@ def _portrait(hands: TwoHands, model: HandModel, width: int) -> np.ndarray:
     picture = Image.new("RGBA", (width, width), (244, 244, 242, 255))
     picture.alpha_composite(layer.reduce(SUPERSAMPLING))
     return np.asarray(picture.convert("RGB"))
-
-
-def _captioned(picture: Image.Image, text: str) -> Image.Image:
-    """The picture with a caption in its upper left corner."""
-    picture = picture.convert("RGB")
-    size = int(np.clip(picture.height / 16, 11, 20))
-    draw = ImageDraw.Draw(picture, "RGBA")
-    font = ImageFont.load_default(size)
-    box = draw.textbbox((6, 4), text, font=font)
-    draw.rectangle((0, 0, box[2] + 6, box[3] + 4), fill=(*BACKGROUND, 200))
-    draw.text((6, 4), text, font=font, fill=(240, 240, 240, 255))
-    return picture

@@ -7,22 +7,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from twohands.files import write_atomically
-from twohands.hands.skeleton import BONES, FINGER_COLORS, SIDE_COLORS
+from twohands.hands.skeleton import SIDE_COLORS
+from twohands.pictures import color_depth, contact_sheet, draw_skeleton
 from twohands.synth.engine import Description
 from twohands.types import Sample
 
-# polynomial fit of the colour map "turbo" (Mikhailov 2019, Apache-2.0), red, green, blue by rising power
-_TURBO = np.array(
-    [
-        [0.13572138, 4.61539260, -42.66032258, 132.13108234, -152.94239396, 59.28637943],
-        [0.09140261, 2.19418839, 4.84296658, -14.18503333, 4.27729857, 2.82956604],
-        [0.10667330, 12.64194608, -60.58204836, 110.36276771, -89.90310912, 27.34824973],
-    ]
-)
 CLOSE = 0.12
 """Metres between the roots of hands that count as close."""
 _OCCLUDED = 0.98  # a hand with a smaller share of its pixels visible has an occluder
@@ -37,25 +30,13 @@ class Frames(Protocol):
 
 
 def write_preview(frames: Frames, path: str | Path, count: int = 12, columns: int = 3, width: int = 480) -> Path:
-    """A contact sheet of the first `count` frames: colour, the truth drawn into it, and depth; returns the path."""
-    tiles = [_tile(frames[index], width) for index in range(count)]
-    tall = max(tile.shape[0] for tile in tiles)
-    rows = -(-len(tiles) // columns)
-    sheet = np.zeros((rows * tall, columns * tiles[0].shape[1], 3), dtype=np.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = index // columns * tall, index % columns * tile.shape[1]
-        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    """A contact sheet of the first `count` frames: colour with the truth drawn into it, and depth; returns the path."""
+    samples = [frames[index] for index in range(count)]
+    pictures = [np.concatenate([draw_truth(s), color_depth(np.asarray(s.frame.depth))], axis=1) for s in samples]
+    sheet = contact_sheet(pictures, [sample.id for sample in samples], columns, width)
     with write_atomically(path) as temporary:
         Image.fromarray(sheet).save(temporary)
     return Path(path)
-
-
-def _tile(sample: Sample, width: int) -> np.ndarray:
-    """Truth over colour, and depth beside it, (H, width, 3) uint8."""
-    pictures = [draw_truth(sample), color_depth(np.asarray(sample.frame.depth))]
-    height = round(pictures[0].shape[0] * (width // 2) / pictures[0].shape[1])
-    halves = [Image.fromarray(picture).resize((width // 2, height), Image.Resampling.LANCZOS) for picture in pictures]
-    return np.concatenate([np.asarray(half) for half in halves], axis=1)
 
 
 def draw_truth(sample: Sample) -> np.ndarray:
@@ -67,23 +48,9 @@ def draw_truth(sample: Sample) -> np.ndarray:
         inside = np.asarray(binary_erosion(mask, iterations=thickness), dtype=bool)
         picture[mask & ~inside] = SIDE_COLORS[side]
     image = Image.fromarray(picture)
-    pen = ImageDraw.Draw(image)
-    for side in range(2):
-        if sample.hands.present[side] > 0.5:
-            pixels = sample.frame.camera.project(np.asarray(sample.hands.joints[side], dtype=np.float64))
-            for parent, joint in BONES:
-                ends = [tuple(pixels[parent]), tuple(pixels[joint])]
-                pen.line(ends, fill=FINGER_COLORS[(joint - 1) // 4], width=thickness)
+    for side in np.flatnonzero(sample.hands.present > 0.5):
+        draw_skeleton(image, np.asarray(sample.hands.joints)[side], sample.frame.camera)
     return np.asarray(image)
-
-
-def color_depth(depth: np.ndarray) -> np.ndarray:
-    """Depth (H, W) metres -> (H, W, 3) uint8: near is red, far is blue, no reading is black."""
-    valid = depth > 0
-    near, far = np.percentile(depth[valid], (1, 95)) if valid.any() else (0.0, 1.0)
-    level = 0.95 - 0.9 * np.clip((depth - near) / max(far - near, 1e-6), 0, 1)
-    color = np.clip(level[..., None] ** np.arange(6) @ _TURBO.T, 0, 1)
-    return np.where(valid[..., None], color * 255, 0).astype(np.uint8)
 
 
 def mix(frames: Frames, count: int) -> dict[str, Any]:
