@@ -12,8 +12,9 @@ from functools import partial
 
 import numpy as np
 from scipy import sparse
+from scipy.spatial.transform import Rotation
 
-from twohands.geometry.transforms import axis_angle_from_matrix, cross_matrix, matrix_from_axis_angle
+from twohands.geometry.transforms import axis_angle_from_matrix, cross_matrix
 from twohands.hands.free import PosePrior
 from twohands.hands.model import HandModel
 from twohands.hands.skeleton import ARTICULATED_PARENTS, JOINTS_FROM_ARTICULATED
@@ -45,7 +46,7 @@ class HandState:
     def moved(self, step: np.ndarray) -> HandState:
         """The state after `step` (28 + S,): rotation about the camera's axes, translation, angles, shape."""
         return HandState(
-            matrix_from_axis_angle(step[ROTATION]) @ self.rotation,
+            Rotation.from_rotvec(step[ROTATION]).as_matrix() @ self.rotation,
             self.translation + step[TRANSLATION],
             self.angles + step[ANGLES],
             self.shape + step[SHAPE],

@@ -3,8 +3,7 @@
 Energy = sum of squared residuals over their standard deviations, metres and radians:
 image landmarks (distance from the joint to the landmark's ray), relative landmarks (bone directions, up to one common
 turn), measured depth at the landmarks (only while no points are used), depth points (point to tangent plane, slip at a
-lower weight), outline (a surface that hangs in front of what the camera sees behind it is pulled to the outline of the
-hand), pose prior, joint limits, shape prior. Landmarks, points and outline are robust (Geman-McClure), so points on
+lower weight), pose prior, joint limits, shape prior. Landmarks and points are robust (Geman-McClure), so points on
 objects and on the other hand lose their pull.
 """
 
@@ -42,11 +41,6 @@ class EnergyConfig:
     """Weight of sliding along the surface, relative to leaving it."""
     points_count: float = 110.0
     """All depth points together weigh as much as this many independent ones."""
-    outline: float = 0.006
-    outline_outlier: float = 0.02
-    outline_count: float = 30.0
-    free_space: float = 0.025
-    """The measured depth must lie this far behind a surface for the surface to count as hanging in free space."""
     pose_scale: float = 1.2
     """Standard deviations of the pose prior are multiplied by this."""
     pose_noise: float = 0.1
@@ -62,7 +56,6 @@ class Cloud:
 
     points: np.ndarray  # (N, 3) metres, the ones the fit uses
     weights: np.ndarray  # (N,) in [0, 1]
-    outline: KDTree  # all candidates on the plane z = 1
 
 
 @dataclass(frozen=True)
@@ -108,21 +101,16 @@ class Energy:
             energy += self._landmarks(landmarks, jacobian, matrix, vector)
             energy += self._landmark_depths(landmarks, jacobian, matrix, vector)
             return Equations(rig, matrix, vector, energy)
-        vertices = hand.points(rig, hand.surface)
-        seen = vertices[visible]
+        seen = hand.points(rig, visible)
         nearest = KDTree(seen).query(self.cloud.points)[1]
-        matched, index = np.unique(visible[nearest], return_inverse=True)
-        hanging = visible[self.evidence.depth_at(seen) > seen[:, 2] + self.config.free_space]
-        rows = np.concatenate([rows, matched, hanging])
-        points = np.concatenate([landmarks, vertices[matched], vertices[hanging]])
-        jacobian = hand.jacobian(rig, rows, points)
-        first, second = len(landmarks), len(landmarks) + len(matched)
-        energy += self._landmarks(landmarks, jacobian[:first], matrix, vector)
-        if self._normals is None:
-            self._normals = hand.normals(vertices)
-        normals = self._normals[matched]
-        energy += self._points(points[first:second], normals, index, jacobian[first:second], matrix, vector)
-        energy += self._outline(points[second:], jacobian[second:], len(visible), matrix, vector)
+        matched, index = np.unique(nearest, return_inverse=True)
+        points = np.concatenate([landmarks, seen[matched]])
+        jacobian = hand.jacobian(rig, np.concatenate([rows, visible[matched]]), points)
+        if self._normals is None:  # they hardly turn within the few steps that one cloud is used
+            self._normals = hand.normals(hand.points(rig, hand.surface))
+        count, normals = len(rows), self._normals[visible[matched]]
+        energy += self._landmarks(landmarks, jacobian[:count], matrix, vector)
+        energy += self._points(points[count:], normals, index, jacobian[count:], matrix, vector)
         return Equations(rig, matrix, vector, energy)
 
     def _landmarks(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
@@ -180,22 +168,6 @@ class Energy:
         matrix += flat.T @ (metric @ jacobian).reshape(flat.shape)
         vector += flat.T @ pulls.reshape(-1)
         return float(energy @ share)
-
-    def _outline(
-        self, vertices: np.ndarray, jacobian: np.ndarray, num_visible: int, matrix: np.ndarray, vector: np.ndarray
-    ) -> float:
-        """Vertices in front of the background against the nearest candidate point in the image."""
-        config, cloud = self.config, self.cloud
-        assert cloud is not None
-        if not len(vertices):
-            return 0.0
-        target = cloud.outline.data[cloud.outline.query(vertices[:, :2] / vertices[:, 2:])[1]]
-        residual = vertices[:, :2] - target * vertices[:, 2:]
-        energy, weight = geman_mcclure((residual**2).sum(axis=1), config.outline_outlier)
-        share = config.outline_count / num_visible / config.outline**2
-        lateral = jacobian[:, :2] - target[..., None] * jacobian[:, 2:]
-        accumulate(matrix, vector, lateral, residual, weight[:, None] * share)
-        return float(energy.sum()) * share
 
     def _priors(self, rig: Rig, matrix: np.ndarray, vector: np.ndarray) -> float:
         config, hand, state = self.config, self.hand, rig.state

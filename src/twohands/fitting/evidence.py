@@ -32,14 +32,6 @@ class HandEvidence:
     points: np.ndarray  # (N, 3) metres, every depth pixel of a regular grid over the window
     colors: np.ndarray  # (N, 3) sRGB in [0, 1] of those points
 
-    def depth_at(self, points: np.ndarray) -> np.ndarray:
-        """Measured depth (n,) at the nearest pixel of points (n, 3); 0 outside the window or without a reading."""
-        pixels = np.rint(self.camera.project(points)).astype(np.int64)
-        inside = ((pixels >= 0) & (pixels < [self.camera.width, self.camera.height])).all(axis=1)
-        values = np.zeros(len(points))
-        values[inside] = self.depth[pixels[inside, 1], pixels[inside, 0]]
-        return values
-
 
 def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray) -> HandEvidence:
     """The evidence for one hand of a frame from its image landmarks (21, 2) and relative landmarks (21, 3) metres."""

@@ -18,8 +18,6 @@ from twohands.types import LEFT, LocatedHands, Quality, RGBDFrame, TwoHands
 
 SURE_SIDE = 6.0
 """Log-odds of the sides from the colour image above which the depth is not asked."""
-SIDE_ROUNDS = 2
-"""Rounds of the depth stage after which the two ways of giving the sides are compared."""
 IMAGE_WEIGHT, DEPTH_WEIGHT, LARGEST_GAIN = 0.9, 0.024, 400.0
 """Log-odds per log-odds of the image and per unit of energy; by logistic regression on the validation frames."""
 
@@ -54,17 +52,14 @@ class HandFitter:
         """
         present, pixels, relative = (np.asarray(v) for v in (located.present, located.pixels, located.relative))
         sides = np.flatnonzero(present >= 0.5).tolist()
-        hands = {side: self._find(frame, side, pixels[side], relative[side]) for side in sides}
+        hands = self._fit({side: self._find(frame, side, pixels[side], relative[side]) for side in sides})
         told = float(np.sum(located.side_odds[sides]))
-        doubt = bool(sides) and told < SURE_SIDE
-        others = {1 - side: self._find(frame, 1 - side, pixels[side], relative[side]) for side in sides if doubt}
-        for finished in range(self.solver.config.point_rounds):
-            if others and finished == SIDE_ROUNDS:
-                gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
-                if IMAGE_WEIGHT * told + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
-                    hands, present = others, present[::-1]
-                others = {}
-            hands, others = self._refine(hands), self._refine(others)
+        if sides and told < SURE_SIDE:
+            others = {1 - side: self._find(frame, 1 - side, pixels[side], relative[side]) for side in sides}
+            others = self._fit(others)
+            gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
+            if IMAGE_WEIGHT * told + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
+                hands, present = others, present[::-1]
         return self._assemble(frame, present, {side: hand.solved for side, hand in hands.items()})
 
     def _find(self, frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray) -> FoundHand:
@@ -73,22 +68,24 @@ class HandFitter:
         solved = self.solver.solve(evidence)
         return FoundHand(evidence, solved, solved.energy)
 
-    def _refine(self, hands: dict[int, FoundHand]) -> dict[int, FoundHand]:
-        """One round of the depth stage for every hand, knowing where the other one is and what shape it has."""
-        refined = {}
-        for side, hand in hands.items():
-            other = hands[1 - side].solved if 1 - side in hands else None
-            # a left hand lives in a mirrored camera, so the other hand always appears mirrored
-            surface = np.zeros((0, 3)) if other is None else other.vertices * [-1, 1, 1]
-            shape = other.rig.state.shape if other is not None and other.fitted else None
-            refined[side] = replace(hand, solved=self.solver.refine(hand.evidence, hand.solved, surface, shape))
-        return refined
+    def _fit(self, hands: dict[int, FoundHand]) -> dict[int, FoundHand]:
+        """The depth stage; in every round each hand knows where the other one is and what shape it has."""
+        for _ in range(self.solver.config.point_rounds):
+            refined = {}
+            for side, hand in hands.items():
+                other = hands[1 - side].solved if 1 - side in hands else None
+                # a left hand lives in a mirrored camera, so the other hand always appears mirrored
+                surface = np.zeros((0, 3)) if other is None else other.vertices * [-1, 1, 1]
+                shape = other.rig.state.shape if other is not None and other.cloud else None
+                refined[side] = replace(hand, solved=self.solver.refine(hand.evidence, hand.solved, surface, shape))
+            hands = refined
+        return hands
 
     def _assemble(self, frame: RGBDFrame, present: np.ndarray, solved: dict[int, SolvedHand]) -> TwoHands:
         parameters = self.model.neutral()
         fitted = np.zeros(2, dtype=bool)
         for side, hand in solved.items():
-            state, fitted[side] = hand.rig.state, hand.fitted
+            state, fitted[side] = hand.rig.state, hand.cloud is not None
             points = np.array([-1.0, 1.0, 1.0]) if side == LEFT else np.ones(3)
             axes = points * points[0]  # the mirror image of a rotation keeps x of its axis and negates y and z
             parameters.pose[side] = self.solver.hand.axis_angles(state.angles) * axes

@@ -26,8 +26,8 @@ class FitConfig:
     settled: float = 0.005
     """A step that lowers the energy by a smaller share is the last one."""
     point_rounds: int = 3
-    """Rounds of the depth stage; the visible surface and the candidate points are found anew before each."""
-    point_steps: int = 3
+    """Rounds of the depth stage; the visible surface is found anew before each."""
+    point_steps: int = 2
     """Steps of one round."""
     cluster_gap: float = 0.025
     """Sorted readings at the palm that differ by more belong to different things."""
@@ -44,13 +44,12 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class SolvedHand:
-    """Result of one fit; `fitted` is false when only landmarks were used."""
+    """Result of one stage of the fit."""
 
     rig: Rig
     vertices: np.ndarray  # (V, 3) metres, camera frame
     energy: float
-    start_energy: float
-    fitted: bool
+    cloud: Cloud | None = None  # the depth points it lies on; None: fitted to landmarks only
 
 
 class HandSolver:
@@ -60,14 +59,14 @@ class HandSolver:
         self.hand, self.config = hand, config
 
     def solve(self, evidence: HandEvidence) -> SolvedHand:
-        """The landmark stage: the best of several starts; `fitted` is false."""
+        """The landmark stage: the best of several starts."""
         energy = Energy(self.hand, self.config.energy, evidence)
         nothing = np.zeros(0, np.int64)
         half = self.config.landmark_steps // 2
         tried = [self._descend(energy, state, half, nothing) for state in self.starts(evidence)]
-        best, start = min(tried, key=lambda result: result[0].energy)
-        best, _ = self._descend(energy, best.rig.state, self.config.landmark_steps - half, nothing)
-        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, start, False)
+        best = min(tried, key=lambda result: result.energy)
+        best = self._descend(energy, best.rig.state, self.config.landmark_steps - half, nothing)
+        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy)
 
     def starts(self, evidence: HandEvidence) -> list[HandState]:
         """Mean shape and pose, one start for each depth at which several of the palm's readings agree.
@@ -109,13 +108,13 @@ class HandSolver:
         camera = evidence.camera.resize(
             *(max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height))
         )
-        cloud = self._candidates(evidence, start.vertices, others)
+        cloud = start.cloud or self._candidates(evidence, start.vertices, others)
         visible = np.flatnonzero(visible_vertices(start.vertices, hand.faces, camera)[1])
         if cloud is None or not len(visible):
             return start
         energy = Energy(hand, config.energy, evidence, cloud, other_shape)
-        best, before = self._descend(energy, start.rig.state, config.point_steps, visible)
-        return SolvedHand(best.rig, hand.points(best.rig, hand.surface), best.energy, before, True)
+        best = self._descend(energy, start.rig.state, config.point_steps, visible)
+        return SolvedHand(best.rig, hand.points(best.rig, hand.surface), best.energy, cloud)
 
     def _candidates(self, evidence: HandEvidence, vertices: np.ndarray, others: np.ndarray) -> Cloud | None:
         """Depth points nearer to the hand than to the other one, weighted by their colour; None: too few."""
@@ -135,27 +134,24 @@ class HandSolver:
         points = evidence.points[index]
         weights = color_weights(evidence.colors[index], distance < 0.4 * radius, config.color_distance)
         keep = np.linspace(0, len(points) - 1, min(len(points), config.max_points)).astype(int)
-        return Cloud(points[keep], weights[keep], KDTree(points[:, :2] / points[:, 2:]))
+        return Cloud(points[keep], weights[keep])
 
-    def _descend(self, energy: Energy, state: HandState, steps: int, visible: np.ndarray) -> tuple[Equations, float]:
-        """The best equations after some steps, and the energy at the start.
-
-        A step that raises the energy is taken back and the damping grows.
-        """
+    def _descend(self, energy: Energy, state: HandState, steps: int, visible: np.ndarray) -> Equations:
+        """The best equations after some steps. A step that raises the energy is taken back and the damping grows."""
         best = energy.equations(self.hand.rig(state), visible)
-        start, damping = best.energy, 1e-2
+        damping = 1e-2
         for _ in range(steps):
             matrix = best.matrix + np.diag(np.diag(best.matrix) * damping + 1e-9)
             moved = best.rig.state.moved(clamped(np.linalg.solve(matrix, -best.vector)))
             tried = energy.equations(self.hand.rig(moved), visible)
-            if tried.energy < best.energy:
-                settled = best.energy - tried.energy < self.config.settled * best.energy
-                best, damping = tried, damping * 0.3
-                if settled:
-                    break
-            else:
+            if tried.energy >= best.energy:
                 damping *= 10
-        return best, start
+                continue
+            settled = best.energy - tried.energy < self.config.settled * best.energy
+            best, damping = tried, damping * 0.3
+            if settled:
+                break
+        return best
 
 
 def clusters(values: np.ndarray, gap: float, smallest: int = 3) -> list[tuple[float, float]]:

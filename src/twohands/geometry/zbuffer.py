@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from twohands.geometry.camera import Camera
-from twohands.geometry.mesh import vertex_normals
+from twohands.geometry.mesh import face_normals, vertex_normals
 
 SMALLEST_AREA = 1e-9
 """Twice the area in square pixels below which a triangle is seen edge-on and not drawn."""
@@ -78,7 +78,8 @@ def visible_vertices(vertices: np.ndarray, faces: np.ndarray, camera: Camera) ->
     facing = (normals * vertices).sum(axis=1) < 0
     facing &= vertices[:, 2] > 0
     window = window_of(vertices[facing], camera)[0]
-    depth, _ = rasterize(vertices, faces, window)
+    turned = (face_normals(vertices, faces) * vertices[faces[:, 0]]).sum(axis=1) < 0
+    depth, _ = rasterize(vertices, faces[turned], window)
     surface, inside = sample_nearest(depth, vertices, window)
     hidden = inside & (surface > 0) & (vertices[:, 2] > surface + HIDDEN_BY)
     return facing, facing & ~hidden
