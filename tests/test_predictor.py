@@ -40,7 +40,7 @@ def test_doors_stand_before_the_work():
 
 
 def test_public_names():
-    assert set(twohands.__all__) == {"Camera", "RGBDFrame", "TwoHands", "__version__", "load"}
+    assert set(twohands.__all__) == {"LEFT", "RIGHT", "Camera", "RGBDFrame", "TwoHands", "__version__", "load"}
     assert all(hasattr(twohands, name) for name in twohands.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         twohands.nothing  # noqa: B018
