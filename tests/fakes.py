@@ -50,15 +50,20 @@ class FakeLocator:
         return LocatedHands(self.present, pixels, hands.joints, np.zeros((2, 4)), np.full(2, 9.0))
 
 
-def fake_fit(frame: RGBDFrame, located: LocatedHands) -> TwoHands:
+class FakeFitter:
     """The hands of `make_hands`, with their true quality."""
-    hands, present = make_hands(), located.present
-    residual, support = measure_quality(hands.vertices, free_hand().faces, present, frame)
-    return replace(hands, present=present, quality=Quality(residual, support, np.asarray(present) >= 0.5))
+
+    def lift(self, frame: RGBDFrame, located: LocatedHands) -> None:
+        """Nothing is measured."""
+
+    def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: None) -> TwoHands:
+        hands, present = make_hands(), located.present
+        residual, support = measure_quality(hands.vertices, free_hand().faces, present, frame)
+        return replace(hands, present=present, quality=Quality(residual, support, np.asarray(present) >= 0.5))
 
 
 def fake_predictor(present: tuple[float, float] = (1.0, 1.0)) -> TwoHandPredictor:
-    return TwoHandPredictor(free_hand(), FakeLocator(present), fake_fit)
+    return TwoHandPredictor(free_hand(), FakeLocator(present), FakeFitter())
 
 
 def write_frame(folder: Path, stem: str = "000000", depth: np.ndarray | None = None) -> tuple[Path, Path, Path]:

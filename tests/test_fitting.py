@@ -105,12 +105,16 @@ def fitter() -> HandFitter:
     return HandFitter(free_hand())
 
 
+def fit(fitter: HandFitter, frame: RGBDFrame, located: LocatedHands) -> TwoHands:
+    return fitter(frame, located, fitter.lift(frame, located))
+
+
 def errors(fitter: HandFitter, noise: float, occluder: bool, trials: int = 6) -> np.ndarray:
     """(trials, 2) camera-space MPJPE in metres."""
     result = []
     for seed in range(trials):
         trial = render_trial(seed, noise, occluder)
-        hands = fitter(trial.frame, trial.located)
+        hands = fit(fitter, trial.frame, trial.located)
         assert hands.quality is not None
         assert hands.quality.fitted.all()
         result.append(metrics.mpjpe(hands, trial.target))
@@ -139,20 +143,20 @@ def test_wrong_landmarks_are_survived(fitter):
 
 def test_left_and_right_are_mirror_images(fitter):
     trial = render_trial(3)
-    hands = fitter(trial.frame, trial.located)
+    hands = fit(fitter, trial.frame, trial.located)
     camera = trial.frame.camera.mirror()
     frame = RGBDFrame(trial.frame.rgb[:, :, ::-1], trial.frame.depth[:, ::-1], camera)
     pixels = trial.located.pixels
     pixels = np.stack([camera.width - 1 - pixels[..., 0], pixels[..., 1]], axis=-1)[::-1]
     located = replace(trial.located, pixels=pixels, relative=trial.located.relative[::-1] * [-1, 1, 1])
-    swapped = fitter(frame, located)
+    swapped = fit(fitter, frame, located)
     np.testing.assert_allclose(swapped.vertices[::-1] * [-1, 1, 1], hands.vertices, atol=3e-3)
 
 
 def test_without_depth_the_landmark_solution_is_kept_and_marked(fitter):
     trial = render_trial(0)
     frame = RGBDFrame(trial.frame.rgb, np.zeros_like(trial.frame.depth), trial.frame.camera)
-    hands = fitter(frame, replace(trial.located, present=np.array([0.9, 0.1])))
+    hands = fit(fitter, frame, replace(trial.located, present=np.array([0.9, 0.1])))
     assert not hands.quality.fitted.any()
     np.testing.assert_allclose(hands.present, [0.9, 0.1], rtol=1e-6)
     image = np.linalg.norm(frame.camera.project(hands.joints[LEFT]) - trial.located.pixels[LEFT], axis=1)
@@ -164,8 +168,10 @@ def test_without_depth_the_landmark_solution_is_kept_and_marked(fitter):
 def test_depth_settles_the_sides_that_the_image_confused(fitter, seed):
     trial = render_trial(seed, sure=1.0)
     swapped = trial.located.map(lambda values: values[::-1])
-    hands = fitter(trial.frame, swapped)
+    hands = fit(fitter, trial.frame, swapped)
     assert metrics.mpjpe(hands, trial.target).max() < 0.02
-    alone = fitter(trial.frame, replace(swapped, present=np.array([0.0, 0.8])))  # the left hand, taken for a right one
+    alone = fit(
+        fitter, trial.frame, replace(swapped, present=np.array([0.0, 0.8]))
+    )  # the left hand, taken for a right one
     np.testing.assert_allclose(alone.present, [0.8, 0])
     assert metrics.mpjpe(alone, trial.target)[LEFT] < 0.02

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import twohands
-from fakes import FakeLocator, fake_fit, fake_predictor, make_frame, make_hands
+from fakes import FakeFitter, FakeLocator, fake_predictor, make_frame, make_hands
 from twohands.hands import free_hand
 from twohands.predictor import Stopwatch, TwoHandPredictor
 
@@ -20,7 +20,7 @@ def test_hands_and_timings():
     hands = predictor(make_frame(), 0.001, watch)
     np.testing.assert_allclose(hands.present, [0.2, 0.9])
     np.testing.assert_allclose(hands.vertices, make_hands().vertices)
-    assert set(predictor.timings) == set(watch.wall) == set(watch.cpu) >= {"locate", "fit"}
+    assert set(predictor.timings) == set(watch.wall) == set(watch.cpu) >= {"locate", "lift", "fit"}
     assert all(seconds >= 0 for seconds in predictor.timings.values())
     before = dict(watch.wall)
     predictor(make_frame(), 0.001, watch)
@@ -29,7 +29,7 @@ def test_hands_and_timings():
 
 def test_doors_stand_before_the_work():
     locate = FakeLocator()
-    predictor = TwoHandPredictor(free_hand(), locate, fake_fit)
+    predictor = TwoHandPredictor(free_hand(), locate, FakeFitter())
     for depth, match in ((0.0, "zero everywhere"), (600.0, "looks like millimetres")):
         with pytest.raises(ValueError, match=match):
             predictor(make_frame(depth), 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +16,14 @@ from twohands.locate import HandLocator
 from twohands.types import LocatedHands, RGBDFrame, TwoHands
 
 Locate = Callable[[np.ndarray], LocatedHands]
-Fit = Callable[[RGBDFrame, LocatedHands], TwoHands]
+
+
+class Fit(Protocol):
+    """What `HandFitter` does: `lift` prepares what is measured of the hands, the call fits them to it."""
+
+    def lift(self, frame: RGBDFrame, located: LocatedHands, /) -> Any: ...
+
+    def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: Any, /) -> TwoHands: ...
 
 
 class Stopwatch:
@@ -43,8 +51,8 @@ class Stopwatch:
 class TwoHandPredictor:
     """Both hands of a frame: found in the colour image, fitted to landmarks and depth.
 
-    `locate` takes rgb (3, H, W) float32 and returns LocatedHands; `fit` takes the frame and those and
-    returns TwoHands with parameters and quality.
+    `locate` takes rgb (3, H, W) float32 and returns LocatedHands; `fit` lifts and fits
+    them and returns TwoHands with parameters and quality.
     """
 
     def __init__(self, model: HandModel | None = None, locate: Locate | None = None, fit: Fit | None = None):
@@ -52,7 +60,7 @@ class TwoHandPredictor:
         self.locate = locate or HandLocator()
         self.fit = fit or HandFitter(self.model)
         self.timings: dict[str, float] = {}
-        """CPU seconds of the steps of the last call: locate, fit."""
+        """CPU seconds of the steps of the last call: locate, lift, fit."""
 
     def __call__(self, frame: RGBDFrame, depth_unit: float | None = None, watch: Stopwatch | None = None) -> TwoHands:
         """The two hands in the camera frame of `frame`; `present` tells which of them are there.
@@ -67,7 +75,9 @@ class TwoHandPredictor:
         found = np.asarray(located.present) >= 0.5
         pixels = np.where(found[:, None, None], located.pixels, np.nan)
         check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
+        with watch("lift"):
+            evidence = self.fit.lift(frame, located)
         with watch("fit"):
-            hands = self.fit(frame, located)
+            hands = self.fit(frame, located, evidence)
         self.timings = dict(watch.cpu)
         return hands

@@ -44,32 +44,32 @@ class HandFitter:
         offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
         self.solver = HandSolver(RightHand(model, pose_prior(), offsets), config or FitConfig())
 
-    def __call__(self, frame: RGBDFrame, located: LocatedHands) -> TwoHands:
-        """Two hands in the camera frame, with parameters and quality.
+    def lift(self, frame: RGBDFrame, located: LocatedHands) -> dict[int, HandEvidence]:
+        """The evidence for every hand that is present, by side: its landmarks, and the measured points around them."""
+        return {side: _evidence(frame, located, side, side) for side in np.flatnonzero(located.present >= 0.5).tolist()}
+
+    def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: dict[int, HandEvidence]) -> TwoHands:
+        """Two hands in the camera frame, with parameters and quality; `evidence` is what `lift` returned.
 
         A hand with present < 0.5 is not looked at and comes back as the rest pose. Where the side odds leave a doubt,
         the hands are fitted on the other sides as well, and the better fit decides.
         """
-        present, pixels, relative = (np.asarray(v) for v in (located.present, located.pixels, located.relative))
-        sides = np.flatnonzero(present >= 0.5).tolist()
-        hands = self._fit({side: self._find(frame, side, pixels[side], relative[side]) for side in sides})
-        told = float(np.sum(located.side_odds[sides]))
-        if sides and told < SURE_SIDE:
-            others = {1 - side: self._find(frame, 1 - side, pixels[side], relative[side]) for side in sides}
-            others = self._fit(others)
+        present = np.asarray(located.present)
+        hands = self._fit(evidence)
+        told = float(np.sum(located.side_odds[list(hands)]))
+        if hands and told < SURE_SIDE:
+            others = self._fit({1 - side: _evidence(frame, located, side, 1 - side) for side in hands})
             gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
             if IMAGE_WEIGHT * told + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
                 hands, present = others, present[::-1]
         return self._assemble(frame, present, {side: hand.solved for side, hand in hands.items()})
 
-    def _find(self, frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray) -> FoundHand:
-        """The landmark stage for one hand read as a hand of `side`."""
-        evidence = gather(frame, side, pixels.astype(np.float64), relative.astype(np.float64))
-        solved = self.solver.solve(evidence)
-        return FoundHand(evidence, solved, solved.energy)
-
-    def _fit(self, hands: dict[int, FoundHand]) -> dict[int, FoundHand]:
-        """The depth stage; in every round each hand knows where the other one is and what shape it has."""
+    def _fit(self, evidence: dict[int, HandEvidence]) -> dict[int, FoundHand]:
+        """Both stages; in every round of the second each hand knows where the other one is and what shape it has."""
+        hands = {}
+        for side, measured in evidence.items():
+            solved = self.solver.solve(measured)
+            hands[side] = FoundHand(measured, solved, solved.energy)
         for _ in range(self.solver.config.point_rounds):
             refined = {}
             for side, hand in hands.items():
@@ -96,3 +96,9 @@ class HandFitter:
         assert hands.vertices is not None
         residual, support = measure_quality(hands.vertices, self.model.faces, present, frame)
         return replace(hands, present=present, quality=Quality(residual, support, fitted))
+
+
+def _evidence(frame: RGBDFrame, located: LocatedHands, index: int, side: int) -> HandEvidence:
+    """The evidence for located hand `index`, read as a hand of `side`."""
+    pixels, relative = np.asarray(located.pixels[index], float), np.asarray(located.relative[index], float)
+    return gather(frame, side, pixels, relative)
