@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from twohands.fitting.articulation import ANGLES, NUM_DOFS, SHAPE, Rig, RightHand
 from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence
@@ -54,8 +53,16 @@ class EnergyConfig:
 class Cloud:
     """Depth points that may lie on the hand, camera frame."""
 
-    points: np.ndarray  # (N, 3) metres, the ones the fit uses
+    points: np.ndarray  # (N, 3) metres
     weights: np.ndarray  # (N,) in [0, 1]
+
+
+@dataclass(frozen=True)
+class VisibleSurface:
+    """The vertices that the camera sees, and where they look; kept for the few steps of one round."""
+
+    rows: np.ndarray  # (n,) vertex ids
+    normals: np.ndarray  # (n, 3) unit length, camera frame
 
 
 @dataclass(frozen=True)
@@ -77,38 +84,38 @@ class Energy:
         config: EnergyConfig,
         evidence: HandEvidence,
         cloud: Cloud | None = None,
+        surface: VisibleSurface | None = None,
         other_shape: np.ndarray | None = None,
     ):
-        """Without a cloud the measured depth at the landmarks counts; other_shape (S,) is that of the other hand."""
+        """With a cloud its points count against the visible surface, without one the measured depth at the landmarks.
+
+        other_shape (S,) is the shape of the person's other hand.
+        """
         self._other_shape = other_shape
-        self.hand, self.config, self.evidence, self.cloud = hand, config, evidence, cloud
+        self.hand, self.config, self.evidence, self.cloud, self.surface = hand, config, evidence, cloud, surface
         covariance = hand.pose_components.T @ hand.pose_components * config.pose_scale**2
         self._pose_precision = np.linalg.inv(covariance + config.pose_noise**2 * np.eye(NUM_DOFS))
         self._depths = np.concatenate([evidence.landmark_depth, evidence.palm_depth[6:]])
         bones = evidence.relative[CHILD] - evidence.relative[PARENT]
-        self._normals: np.ndarray | None = None
         self._directions = bones / np.maximum(np.linalg.norm(bones, axis=1, keepdims=True), 1e-9)
 
-    def equations(self, rig: Rig, visible: np.ndarray) -> Equations:
-        """Energy and normal equations; `visible` (n,) are the vertices that the camera sees."""
+    def equations(self, rig: Rig) -> Equations:
+        """Energy and normal equations of a state."""
         hand, size = self.hand, self.hand.num_unknowns
         matrix, vector = np.zeros((size, size)), np.zeros(size)
         energy = self._priors(rig, matrix, vector)
         rows = hand.landmark_rows
         landmarks = hand.points(rig, rows)
-        if self.cloud is None:
+        if self.cloud is None or self.surface is None:
             jacobian = hand.jacobian(rig, rows, landmarks)
             energy += self._landmarks(landmarks, jacobian, matrix, vector)
             energy += self._landmark_depths(landmarks, jacobian, matrix, vector)
             return Equations(rig, matrix, vector, energy)
-        seen = hand.points(rig, visible)
-        nearest = KDTree(seen).query(self.cloud.points)[1]
-        matched, index = np.unique(nearest, return_inverse=True)
+        seen = hand.points(rig, self.surface.rows)
+        matched, index = np.unique(nearest(self.cloud.points, seen), return_inverse=True)
         points = np.concatenate([landmarks, seen[matched]])
-        jacobian = hand.jacobian(rig, np.concatenate([rows, visible[matched]]), points)
-        if self._normals is None:  # they hardly turn within the few steps that one cloud is used
-            self._normals = hand.normals(hand.points(rig, hand.surface))
-        count, normals = len(rows), self._normals[visible[matched]]
+        jacobian = hand.jacobian(rig, np.concatenate([rows, self.surface.rows[matched]]), points)
+        count, normals = len(rows), self.surface.normals[matched]
         energy += self._landmarks(landmarks, jacobian[:count], matrix, vector)
         energy += self._points(points[count:], normals, index, jacobian[count:], matrix, vector)
         return Equations(rig, matrix, vector, energy)
@@ -185,6 +192,11 @@ class Energy:
             vector[SHAPE] += unlike / config.shared_shape
             energy += float(unlike @ unlike)
         return energy
+
+
+def nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N,) index of the nearest of others (n, 3) to each of points (N, 3); for hundreds, faster than a tree."""
+    return ((others * others).sum(axis=1) - 2 * points @ others.T).argmin(axis=1)
 
 
 def turn_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -8,13 +8,16 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from twohands.fitting.articulation import ANGLES, ROTATION, SHAPE, TRANSLATION, HandState, Rig, RightHand
-from twohands.fitting.energy import Cloud, Energy, EnergyConfig, Equations
+from twohands.fitting.energy import Cloud, Energy, EnergyConfig, Equations, VisibleSurface
 from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence
 from twohands.geometry.transforms import procrustes
-from twohands.geometry.zbuffer import visible_vertices
+from twohands.geometry.zbuffer import hidden_vertices
 
 COARSE = 5
 """What hides what is looked up in an image smaller than the window by this factor."""
+
+BOUNDS = ((ROTATION, 0.5), (TRANSLATION, 0.06), (ANGLES, 0.6), (SHAPE, 1.5))
+"""The largest steps of the unknowns."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,10 @@ class HandSolver:
     def solve(self, evidence: HandEvidence) -> SolvedHand:
         """The landmark stage: the best of several starts."""
         energy = Energy(self.hand, self.config.energy, evidence)
-        nothing = np.zeros(0, np.int64)
         half = self.config.landmark_steps // 2
-        tried = [self._descend(energy, state, half, nothing) for state in self.starts(evidence)]
+        tried = [self._descend(energy, state, half) for state in self.starts(evidence)]
         best = min(tried, key=lambda result: result.energy)
-        best = self._descend(energy, best.rig.state, self.config.landmark_steps - half, nothing)
+        best = self._descend(energy, best.rig.state, self.config.landmark_steps - half)
         return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy)
 
     def starts(self, evidence: HandEvidence) -> list[HandState]:
@@ -104,17 +106,22 @@ class HandSolver:
 
         others (n, 3) are surface points of the other hand, other_shape (S,) is its shape.
         """
-        config, hand = self.config, self.hand
-        camera = evidence.camera.resize(
-            *(max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height))
-        )
         cloud = start.cloud or self._candidates(evidence, start.vertices, others)
-        visible = np.flatnonzero(visible_vertices(start.vertices, hand.faces, camera)[1])
-        if cloud is None or not len(visible):
+        surface = self._visible(evidence, start.vertices)
+        if cloud is None or not len(surface.rows):
             return start
-        energy = Energy(hand, config.energy, evidence, cloud, other_shape)
-        best = self._descend(energy, start.rig.state, config.point_steps, visible)
-        return SolvedHand(best.rig, hand.points(best.rig, hand.surface), best.energy, cloud)
+        energy = Energy(self.hand, self.config.energy, evidence, cloud, surface, other_shape)
+        best = self._descend(energy, start.rig.state, self.config.point_steps)
+        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, cloud)
+
+    def _visible(self, evidence: HandEvidence, vertices: np.ndarray) -> VisibleSurface:
+        width, height = (max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height))
+        normals = self.hand.normals(vertices)
+        facing = (normals * vertices).sum(axis=1) < 0
+        rows = np.flatnonzero(
+            facing & ~hidden_vertices(vertices, self.hand.faces, evidence.camera.resize(width, height))
+        )
+        return VisibleSurface(rows, normals[rows])
 
     def _candidates(self, evidence: HandEvidence, vertices: np.ndarray, others: np.ndarray) -> Cloud | None:
         """Depth points nearer to the hand than to the other one, weighted by their colour; None: too few."""
@@ -127,7 +134,7 @@ class HandSolver:
         distance, _ = KDTree(vertices).query(evidence.points[index], distance_upper_bound=radius)
         index, distance = index[distance < radius], distance[distance < radius]
         if len(others) and len(index):
-            own = distance < KDTree(others).query(evidence.points[index])[0]
+            own = distance < KDTree(others).query(evidence.points[index], distance_upper_bound=radius)[0]
             index, distance = index[own], distance[own]
         if len(index) < config.min_points:
             return None
@@ -136,14 +143,14 @@ class HandSolver:
         keep = np.linspace(0, len(points) - 1, min(len(points), config.max_points)).astype(int)
         return Cloud(points[keep], weights[keep])
 
-    def _descend(self, energy: Energy, state: HandState, steps: int, visible: np.ndarray) -> Equations:
+    def _descend(self, energy: Energy, state: HandState, steps: int) -> Equations:
         """The best equations after some steps. A step that raises the energy is taken back and the damping grows."""
-        best = energy.equations(self.hand.rig(state), visible)
+        best = energy.equations(self.hand.rig(state))
         damping = 1e-2
         for _ in range(steps):
             matrix = best.matrix + np.diag(np.diag(best.matrix) * damping + 1e-9)
             moved = best.rig.state.moved(clamped(np.linalg.solve(matrix, -best.vector)))
-            tried = energy.equations(self.hand.rig(moved), visible)
+            tried = energy.equations(self.hand.rig(moved))
             if tried.energy >= best.energy:
                 damping *= 10
                 continue
@@ -174,7 +181,6 @@ def color_weights(colors: np.ndarray, sure: np.ndarray, distance: float) -> np.n
 
 def clamped(step: np.ndarray) -> np.ndarray:
     """The step with its parts bounded: 0.5 rad of rotation, 6 cm of translation, 0.6 rad an angle, 1.5 of shape."""
-    step = step.copy()
-    for part, bound in ((ROTATION, 0.5), (TRANSLATION, 0.06), (ANGLES, 0.6), (SHAPE, 1.5)):
-        step[part] *= min(1.0, bound / max(float(np.abs(step[part]).max()), 1e-12))
-    return step
+    size = np.maximum.reduceat(np.abs(step), [part.start for part, _ in BOUNDS])
+    scale = np.minimum(1.0, [bound for _, bound in BOUNDS] / np.maximum(size, 1e-12))
+    return step * np.repeat(scale, np.diff([*(part.start for part, _ in BOUNDS), len(step)]))

@@ -74,15 +74,18 @@ def visible_vertices(vertices: np.ndarray, faces: np.ndarray, camera: Camera) ->
     vertices (V, 3) metres, camera frame; faces (F, 3) outward. All meshes that can hide each other go in together.
     Vertices outside the image are not hidden by anything.
     """
-    normals = vertex_normals(vertices, faces)
-    facing = (normals * vertices).sum(axis=1) < 0
+    facing = (vertex_normals(vertices, faces) * vertices).sum(axis=1) < 0
     facing &= vertices[:, 2] > 0
-    window = window_of(vertices[facing], camera)[0]
+    window, _, _ = window_of(vertices[facing], camera)
+    return facing, facing & ~hidden_vertices(vertices, faces, window)
+
+
+def hidden_vertices(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> np.ndarray:
+    """(V,) bool: a face that looks towards the camera lies in front of the vertex."""
     turned = (face_normals(vertices, faces) * vertices[faces[:, 0]]).sum(axis=1) < 0
-    depth, _ = rasterize(vertices, faces[turned], window)
-    surface, inside = sample_nearest(depth, vertices, window)
-    hidden = inside & (surface > 0) & (vertices[:, 2] > surface + HIDDEN_BY)
-    return facing, facing & ~hidden
+    depth, _ = rasterize(vertices, faces[turned], camera)
+    surface, inside = sample_nearest(depth, vertices, camera)
+    return inside & (surface > 0) & (vertices[:, 2] > surface + HIDDEN_BY)
 
 
 def window_of(vertices: np.ndarray, camera: Camera, margin: int = 2) -> tuple[Camera, int, int]:
