@@ -162,6 +162,13 @@ def test_without_depth_the_landmark_solution_is_kept_and_marked(fitter):
     image = np.linalg.norm(frame.camera.project(hands.joints[LEFT]) - trial.located.pixels[LEFT], axis=1)
     assert image.mean() < 12
     assert hands.quality.depth_support[LEFT] == 0
+    assert np.isfinite(hands.quality.energy).tolist() == [True, False]
+
+
+def test_a_worse_explanation_has_more_energy(fitter):
+    good, bad = (render_trial(1, noise) for noise in (0, 2))
+    energies = [fit(fitter, trial.frame, trial.located).quality.energy for trial in (good, bad)]
+    assert (energies[0] < energies[1]).all()
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -102,6 +102,7 @@ class Quality(TensorRecord):
     depth_residual: Array  # (*B, 2) metres, median |mesh - measured|; NaN when nothing could be compared
     depth_support: Array  # (*B, 2) share of visible vertices within 10 mm of the measured depth
     fitted: Array  # (*B, 2) bool: the hand was fitted to the depth; false: landmarks only
+    energy: Array | None = None  # (*B, 2) what the fit could not explain, see `fitting.energy`; NaN for an absent hand
 
 
 @dataclass(frozen=True)

@@ -83,9 +83,9 @@ class HandFitter:
 
     def _assemble(self, frame: RGBDFrame, present: np.ndarray, solved: dict[int, SolvedHand]) -> TwoHands:
         parameters = self.model.neutral()
-        fitted = np.zeros(2, dtype=bool)
+        fitted, energy = np.zeros(2, dtype=bool), np.full(2, np.nan, dtype=np.float32)
         for side, hand in solved.items():
-            state, fitted[side] = hand.rig.state, hand.cloud is not None
+            state, fitted[side], energy[side] = hand.rig.state, hand.cloud is not None, hand.energy
             points = np.array([-1.0, 1.0, 1.0]) if side == LEFT else np.ones(3)
             axes = points * points[0]  # the mirror image of a rotation keeps x of its axis and negates y and z
             parameters.pose[side] = self.solver.hand.axis_angles(state.angles) * axes
@@ -95,7 +95,7 @@ class HandFitter:
         hands = self.model(parameters)
         assert hands.vertices is not None
         residual, support = measure_quality(hands.vertices, self.model.faces, present, frame)
-        return replace(hands, present=present, quality=Quality(residual, support, fitted))
+        return replace(hands, present=present, quality=Quality(residual, support, fitted, energy))
 
 
 def _evidence(frame: RGBDFrame, located: LocatedHands, index: int, side: int) -> HandEvidence:
