@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from twohands.config import PRESETS, ExperimentConfig, NetworkConfig
+from twohands.config import PRESETS, ExperimentConfig, LossConfig, NetworkConfig
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -53,3 +53,37 @@ def test_the_paper_is_the_default_and_cannot_be_changed():
     )
     with pytest.raises(FrozenInstanceError):
         config.num_points = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"edges": -1.0}, "weight of edges.*-1.0"),
+        ({"root": float("nan")}, "weight of root.*nan"),
+        ({"late_terms": ("edges", "bones")}, "does not know 'bones'; it knows center"),
+        ({"late_epoch": -1}, "late_epoch.*-1"),
+    ],
+)
+def test_impossible_weights_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        LossConfig(**change)
+
+
+def test_the_published_weights():
+    early, late = LossConfig().weights(19), LossConfig().weights(20)
+    assert late == {
+        "center": 200,
+        "mask": 2000,
+        "root": 1000,
+        "vertices": 500,
+        "joints": 500,
+        "coarse": 100,
+        "absolute_vertices": 100,
+        "absolute_joints": 100,
+        "vertices_2d": 50,
+        "joints_2d": 1000,
+        "edges": 2000,
+        "normals": 10,
+    }
+    assert set(late) - set(early) == {"joints_2d", "edges"}
+    assert "mask" not in LossConfig(mask=0).weights(0)

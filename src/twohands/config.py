@@ -103,10 +103,56 @@ class NetworkConfig(Config):
 
 
 @dataclass(frozen=True)
+class LossConfig(Config):
+    """Weight of every term of `losses.TERMS`, as published (method, section 6); 0 leaves a term out.
+
+    For lengths in metres and pixels divided by the network's width.
+    """
+
+    center: float = 200.0
+    mask: float = 2000.0
+    root: float = 1000.0
+    vertices: float = 500.0
+    joints: float = 500.0
+    coarse: float = 100.0
+    absolute_vertices: float = 100.0
+    absolute_joints: float = 100.0
+    vertices_2d: float = 50.0
+    joints_2d: float = 1000.0
+    edges: float = 2000.0
+    normals: float = 10.0
+    late_terms: tuple[str, ...] = ("joints_2d", "edges")
+    """Terms that do not count from the start."""
+    late_epoch: int = 20
+    """The epoch, counted from 0, from which the late terms count."""
+
+    def __post_init__(self) -> None:
+        weights = self._all()
+        for name, weight in weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"the weight of {name} must be a number of at least 0; got {weight}")
+        unknown = [name for name in self.late_terms if name not in weights]
+        if unknown:
+            raise ValueError(f"late_terms does not know {unknown[0]!r}; it knows {', '.join(weights)}")
+        if self.late_epoch < 0:
+            raise ValueError(f"late_epoch must be at least 0; got {self.late_epoch}")
+
+    def weights(self, epoch: int) -> dict[str, float]:
+        """Weights by name of the terms that count in an epoch, counted from 0."""
+        late = self.late_terms if epoch < self.late_epoch else ()
+        return {name: weight for name, weight in self._all().items() if weight > 0 and name not in late}
+
+    def _all(self) -> dict[str, float]:
+        names = [entry.name for entry in fields(self) if entry.name not in ("late_terms", "late_epoch")]
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
 class ExperimentConfig(Config):
     """Everything that decides a run."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
 
 
 _PAPER_SMALL = NetworkConfig(

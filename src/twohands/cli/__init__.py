@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from twohands import __version__
 from twohands.cli.common import BAD, FINE, INTERRUPTED
 
-EXTRA_OF = {"numba": "synth", "torch": "train"}
+EXTRA_OF = {"numba": "synth", "torch": "train", "timm": "train", "safetensors": "train"}
 """The extra that installs an optional dependency."""
 
 

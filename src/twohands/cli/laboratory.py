@@ -13,13 +13,48 @@ if TYPE_CHECKING:
     from twohands.hands import HandModel
 
 
-def info(topic: Positional[Literal["hand"]], out: Path = Path("out/info")) -> int:
-    """Print what the hand model is, and write a picture sheet of its poses and shapes.
+def info(
+    topic: Positional[Literal["hand", "paper", "paper-small", "tiny"]],
+    out: Path = Path("out/info"),
+    json: bool = False,
+) -> int:
+    """Print what the hand model is (and write a picture of its poses and shapes), or what a network costs.
 
     Args:
-        topic: What to tell about.
-        out: Folder for the picture.
+        topic: The hand model, or the preset of a network.
+        out: Folder for the picture of the hand model.
+        json: Print the costs of a network as JSON.
     """
+    if topic != "hand":
+        print(_costs(topic, json))
+        return FINE
+    if json:
+        raise ValueError("--json is for networks; the hand model is described in words")
+    return _info_hand(out)
+
+
+def _costs(preset: str, as_json: bool) -> str:
+    """Parameters and multiply-adds of one frame, of each module and of the whole network."""
+    from json import dumps
+
+    from twohands.config import PRESETS
+    from twohands.hands import HAND_MODELS
+    from twohands.networks import build_network, count
+
+    config = PRESETS[preset].network
+    modules = count(build_network(config, HAND_MODELS[config.hand_model]()), config.image_size)
+    total = modules.pop("total")
+    if as_json:
+        costs = {name: dict(zip(("parameters", "multiply_adds"), cost, strict=True)) for name, cost in modules.items()}
+        return dumps({"parameters": total[0], "multiply_adds": total[1], "modules": costs}, indent=2)
+    lines = [f"{preset}: one frame of {config.image_size}x{config.image_size}", ""]
+    lines.append(f"{'module':<28}{'parameters':>14}{'multiply-adds':>18}")
+    lines += [f"{name:<28}{cost[0]:>14,}{cost[1]:>18,}" for name, cost in (*modules.items(), ("total", total))]
+    return "\n".join(lines)
+
+
+def _info_hand(out: Path) -> int:
+    """Prints what the hand model is, and writes a picture sheet of its poses and shapes."""
     from PIL import Image
 
     from twohands.files import write_atomically
@@ -41,9 +76,9 @@ def info(topic: Positional[Literal["hand"]], out: Path = Path("out/info")) -> in
     print(f"  shape     {model.num_shape} components, in standard deviations")
     print(f"  source    {arrays['source']}")
     print(f"  licence   {arrays['license']}")
-    with write_atomically(out / f"{topic}.png") as temporary:
+    with write_atomically(out / "hand.png") as temporary:
         Image.fromarray(picture_sheet(model)).save(temporary)
-    print(f"wrote {out / f'{topic}.png'}")
+    print(f"wrote {out / 'hand.png'}")
     return FINE
 
 

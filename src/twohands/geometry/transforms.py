@@ -8,6 +8,9 @@ from array_api_compat import array_namespace
 
 from twohands.geometry.record import Array
 
+IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+"""Of three dimensions; as a constant, because `eye` becomes an operation in place that ONNX cannot hold."""
+
 
 def cross_matrix(vector: Array) -> Array:
     """(*B, 3) -> (*B, 3, 3), the matrix whose product with p is vector x p."""
@@ -28,7 +31,7 @@ def matrix_from_axis_angle(axis_angle: Array) -> Array:
     sine = xp.where(small, 1 - squared / 6, xp.sin(angle) / angle)
     cosine = xp.where(small, 0.5 - squared / 24, (1 - xp.cos(angle)) / safe)
     generator = cross_matrix(axis_angle)
-    identity = xp.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    identity = xp.asarray(IDENTITY, dtype=axis_angle.dtype, device=axis_angle.device)
     return identity + sine * generator + cosine * (generator @ generator)
 
 

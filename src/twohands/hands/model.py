@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from twohands.geometry.record import Array, TensorRecord
-from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
+from twohands.geometry.transforms import IDENTITY, axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.skeleton import ARTICULATED_PARENTS, JOINTS_FROM_ARTICULATED
 from twohands.types import HandParameters, TwoHands
 
@@ -80,7 +80,8 @@ def skin(rest_vertices: Array, rest_joints: Array, weights: Array, rotations: Ar
     joints about themselves -> posed vertices (*B, V, 3) and joints (*B, 16, 3).
     """
     xp = array_namespace(rest_vertices)
-    identity = xp.eye(3, dtype=rotations.dtype, device=rotations.device) + xp.zeros_like(rotations[..., 0, :, :])
+    identity = xp.asarray(IDENTITY, dtype=rotations.dtype, device=rotations.device)
+    identity = identity + xp.zeros_like(rotations[..., 0, :, :])
     turned, moved = [identity], [rest_joints[..., 0, :]]
     for joint, parent in enumerate(ARTICULATED_PARENTS[1:], start=1):
         bone = rest_joints[..., joint, :] - rest_joints[..., parent, :]

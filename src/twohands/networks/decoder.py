@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.model import HandModel
+from twohands.hands.pyramid import MeshLevel, joint_regressor, mesh_levels
 from twohands.hands.skeleton import NUM_ARTICULATED, NUM_JOINTS, ROOT
 from twohands.networks.attention import HandAttention
-from twohands.networks.levels import MeshLevel, joint_regressor, mesh_levels
 from twohands.ops.graph import chebyshev_convolution, scaled_laplacian
 from twohands.ops.rotations import matrix_from_6d
 from twohands.types import HandParameters, TwoHands

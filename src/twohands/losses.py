@@ -1,0 +1,250 @@
+"""What training compares: named terms and their weighted sum (method, section 6).
+
+A term is a pure function (output, sample, surface) -> (B,), one value a frame. The terms of 3D and of 2D are means over
+the hands that are present; a hand that is absent is replaced on both sides before anything is computed from it, so
+neither its values (NaN included) nor its labels matter and no gradient reaches it. For the two image heads the truth of
+an absent hand is known: an empty map. A term whose labels are missing, or that a decoder has no answer to, is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from twohands.config import LossConfig
+from twohands.geometry.mesh import edges_from_faces, face_normals
+from twohands.geometry.record import TensorRecord
+from twohands.hands.model import HandModel
+from twohands.hands.pyramid import mesh_levels
+from twohands.hands.skeleton import ROOT
+from twohands.ops.image import gaussian_target, rescale
+from twohands.types import NetworkOutput, Sample
+
+FOCAL_GAMMA, FOCAL_BETA = 2, 4
+"""Exponents of the focal loss: of the error, and of the distance from a peak (CenterNet)."""
+PEAK_SHARE = 1 / 16
+"""Width (sigma) of a centre's Gaussian as a share of the longer side of the hand's box; at least one cell."""
+NEAREST = 0.05
+"""Metres: a point that is nearer, or behind the camera, is projected as if it were here."""
+NOWHERE = (0.0, 0.0, 1.0)
+"""Metres, camera frame: where all points of an absent hand are put, on both sides."""
+
+
+@dataclass(frozen=True)
+class Surface(TensorRecord):
+    """What the terms know of a hand model's mesh; the same for both hands."""
+
+    faces: Tensor  # (F, 3) indices of vertices
+    edges: Tensor  # (E, 2) every undirected edge once
+    levels: tuple[Tensor, ...]  # coarse -> fine, (V,) indices in the full mesh of the decoder's graphs
+
+
+def surface_of(hand_model: HandModel) -> Surface:
+    """The surface of a hand model of NumPy arrays."""
+    faces = hand_model.right_faces
+    levels = tuple(torch.as_tensor(level.vertices) for level in mesh_levels(hand_model))
+    return Surface(torch.as_tensor(faces), torch.as_tensor(edges_from_faces(faces)), levels)
+
+
+# the image heads
+
+
+def hand_boxes(sample: Sample) -> tuple[Tensor, Tensor]:
+    """Centre (B, 2, 2), (u, v), and longer side (B, 2) of the box of the 21 projected joints, in pixels."""
+    pixels = _projected(_settled(sample.hands.joints, sample), sample)
+    low, high = pixels.amin(dim=2), pixels.amax(dim=2)
+    return (low + high) / 2, (high - low).amax(dim=-1)
+
+
+def center(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """Focal loss of the centre heat maps, divided by the number of peaks (at least 1)."""
+    logits = output.center_logits.float()
+    height, width = logits.shape[-2:]
+    scale = width / sample.frame.camera.width
+    centers, sides = hand_boxes(sample)
+    target = gaussian_target(rescale(centers, scale), (PEAK_SHARE * scale * sides).clamp(min=1), height, width)
+    target = target * _present(sample)[..., None, None]
+    peak = target == 1
+    hit = functional.logsigmoid(logits) * torch.sigmoid(-logits) ** FOCAL_GAMMA
+    miss = functional.logsigmoid(-logits) * torch.sigmoid(logits) ** FOCAL_GAMMA * (1 - target) ** FOCAL_BETA
+    return -torch.where(peak, hit, miss).sum(dim=(1, 2, 3)) / peak.sum(dim=(1, 2, 3)).clamp(min=1)
+
+
+def mask(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """Smooth L1 between the probability of a cell and the share of its pixels that show the hand."""
+    if sample.masks is None:
+        return _zero(output)
+    logits = output.mask_logits.float()
+    seen = sample.masks.to(logits.dtype) * _present(sample)[..., None, None]
+    share = functional.interpolate(seen, size=logits.shape[-2:], mode="area")
+    return functional.smooth_l1_loss(logits.sigmoid(), share, reduction="none").mean(dim=(1, 2, 3))
+
+
+# positions, metres
+
+
+def root(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """L1 of the root in the camera frame."""
+    return _l1(output.root[:, :, None], _true_root(sample), sample)
+
+
+def vertices(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """L1 of the full mesh relative to the root."""
+    if output.hands.vertices is None or sample.hands.vertices is None:
+        return _zero(output)
+    true = sample.hands.vertices - _true_root(sample)
+    return _l1(output.hands.vertices - output.root[:, :, None], true, sample)
+
+
+def joints(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """L1 of the 21 joints relative to the root."""
+    true = sample.hands.joints - _true_root(sample)
+    return _l1(output.hands.joints - output.root[:, :, None], true, sample)
+
+
+def coarse(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """Sum over the decoder's graphs of the L1 of their vertices relative to the root.
+
+    A graph's target is that subset of the vertices of the same hand. Its joints are linear in its vertices.
+    """
+    if not output.stages or sample.hands.vertices is None:
+        return _zero(output)
+    true = sample.hands.vertices - _true_root(sample)
+    terms = [
+        _l1(stage.vertices - output.root[:, :, None], true[:, :, level], sample)  # type: ignore[operator]
+        for stage, level in zip(output.stages, surface.levels, strict=True)
+    ]
+    return torch.stack(terms).sum(dim=0)
+
+
+def absolute_vertices(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """L1 of the full mesh in the camera frame."""
+    if output.hands.vertices is None or sample.hands.vertices is None:
+        return _zero(output)
+    return _l1(output.hands.vertices, sample.hands.vertices, sample)
+
+
+def absolute_joints(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """L1 of the 21 joints in the camera frame."""
+    return _l1(output.hands.joints, sample.hands.joints, sample)
+
+
+# re-projection, shares of the image's width
+
+
+def vertices_2d(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """Mean square of the difference of the vertices' pixels divided by the image's width."""
+    if output.hands.vertices is None or sample.hands.vertices is None:
+        return _zero(output)
+    return _squared_2d(output.hands.vertices, sample.hands.vertices, sample)
+
+
+def joints_2d(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """Mean square of the difference of the joints' pixels divided by the image's width."""
+    return _squared_2d(output.hands.joints, sample.hands.joints, sample)
+
+
+# smoothness
+
+
+def edges(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """L1 of the lengths of the mesh's edges, metres."""
+    if output.hands.vertices is None or sample.hands.vertices is None:
+        return _zero(output)
+    lengths = []
+    for points in (output.hands.vertices, sample.hands.vertices):
+        ends = _settled(points, sample)[:, :, surface.edges]  # (B, 2, E, 2, 3)
+        lengths.append(torch.linalg.vector_norm(ends[..., 1, :] - ends[..., 0, :], dim=-1))
+    return _mean_of_hands((lengths[0] - lengths[1]).abs().mean(dim=-1), sample)
+
+
+def normals(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """|Cosine| between the sides of a predicted triangle and the normal of the true one: 0 for equal planes."""
+    if output.hands.vertices is None or sample.hands.vertices is None:
+        return _zero(output)
+    true = functional.normalize(face_normals(_settled(sample.hands.vertices, sample), surface.faces), dim=-1)
+    corners = _settled(output.hands.vertices, sample)[:, :, surface.faces]  # (B, 2, F, 3, 3)
+    sides = torch.stack([corners[..., b, :] - corners[..., a, :] for a, b in combinations(range(3), 2)], dim=-2)
+    cosines = (functional.normalize(sides, dim=-1) * true[..., None, :]).sum(dim=-1)  # (B, 2, F, 3)
+    return _mean_of_hands(cosines.abs().mean(dim=(-2, -1)), sample)
+
+
+# the sum
+
+Term = Callable[[NetworkOutput, Sample, Surface], Tensor]
+
+TERMS: dict[str, Term] = {
+    "center": center,
+    "mask": mask,
+    "root": root,
+    "vertices": vertices,
+    "joints": joints,
+    "coarse": coarse,
+    "absolute_vertices": absolute_vertices,
+    "absolute_joints": absolute_joints,
+    "vertices_2d": vertices_2d,
+    "joints_2d": joints_2d,
+    "edges": edges,
+    "normals": normals,
+}
+
+
+def total_loss(
+    output: NetworkOutput, sample: Sample, surface: Surface, config: LossConfig, epoch: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum (B,) of the terms that count in an epoch (from 0), and every term (B,) by name, unweighted."""
+    values = {name: term(output, sample, surface) for name, term in TERMS.items()}
+    total = _zero(output)
+    for name, weight in config.weights(epoch).items():
+        total = total + weight * values[name]
+    return total, values
+
+
+def _zero(output: NetworkOutput) -> Tensor:
+    """(B,)."""
+    return output.root.new_zeros(output.root.shape[0])
+
+
+def _present(sample: Sample) -> Tensor:
+    """(B, 2) bool."""
+    return sample.hands.present >= 0.5
+
+
+def _settled(points: Tensor, sample: Sample) -> Tensor:
+    """(B, 2, N, 3) metres with the points of absent hands put NOWHERE."""
+    return torch.where(_present(sample)[..., None, None], points, points.new_tensor(NOWHERE))
+
+
+def _true_root(sample: Sample) -> Tensor:
+    """(B, 2, 1, 3) metres, camera frame."""
+    return sample.hands.joints[:, :, ROOT : ROOT + 1]
+
+
+def _mean_of_hands(values: Tensor, sample: Sample) -> Tensor:
+    """(B, 2) -> (B,): mean over the hands that are present, 0 where none is."""
+    present = _present(sample)
+    return torch.where(present, values, 0.0).sum(dim=1) / present.sum(dim=1).clamp(min=1)
+
+
+def _l1(prediction: Tensor, true: Tensor, sample: Sample) -> Tensor:
+    """(B, 2, N, 3) metres twice -> (B,) mean absolute difference of a coordinate."""
+    difference = _settled(prediction, sample) - _settled(true, sample)
+    return _mean_of_hands(difference.abs().mean(dim=(2, 3)), sample)
+
+
+def _squared_2d(prediction: Tensor, true: Tensor, sample: Sample) -> Tensor:
+    """(B, 2, N, 3) metres twice -> (B,) mean square of a pixel coordinate's difference, in widths of the image."""
+    pixels = [_projected(_settled(points, sample), sample) for points in (prediction, true)]
+    difference = (pixels[0] - pixels[1]) / sample.frame.camera.width
+    return _mean_of_hands(difference.square().mean(dim=(2, 3)), sample)
+
+
+def _projected(points: Tensor, sample: Sample) -> Tensor:
+    """(B, 2, N, 3) metres -> (B, 2, N, 2) pixels of the sample's camera, finite behind the camera as well."""
+    ahead = torch.cat([points[..., :2], points[..., 2:].clamp(min=NEAREST)], dim=-1)
+    return sample.frame.camera.project(ahead.flatten(1, 2)).unflatten(1, points.shape[1:3])

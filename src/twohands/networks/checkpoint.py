@@ -1,0 +1,73 @@
+"""A trained network as a folder of `weights.safetensors` and `config.json`; nothing else is needed to rebuild it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from twohands.config import NetworkConfig
+from twohands.files import write_atomically
+from twohands.hands import HAND_MODELS
+from twohands.networks.build import build_network
+from twohands.networks.two_hand_net import TwoHandNet
+
+FORMAT_VERSION = 1
+"""Raised whenever a network of the same configuration no longer means the same function."""
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+
+
+def save_checkpoint(network: TwoHandNet, config: NetworkConfig, folder: str | Path) -> None:
+    """Writes the weights of a network and the configuration it was built from; each file whole or not at all."""
+    folder = Path(folder)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with write_atomically(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary)
+    with write_atomically(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps({"format_version": FORMAT_VERSION, "network": config.to_dict()}, indent=2))
+
+
+def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[TwoHandNet, NetworkConfig]:
+    """The network of a folder, ready to predict (`eval`), and its configuration.
+
+    Raises FileNotFoundError or ValueError with a sentence when a file is missing, of another format or not its mate.
+    """
+    folder = Path(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is not a checkpoint: it has no {name}")
+    config = _read_config(folder / CONFIG)
+    network = build_network(config, HAND_MODELS[config.hand_model]())
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} cannot be read as safetensors: {error}") from None
+    try:
+        network.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise ValueError(f"the weights in {folder} are not those of its {CONFIG}: {reason[:300]}") from None
+    return network.to(device).eval(), config
+
+
+def _read_config(path: Path) -> NetworkConfig:
+    """The network's configuration, after the check of the format."""
+    try:
+        values: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has checkpoint format {version}, this version of twohands reads format {FORMAT_VERSION}; "
+            "train again, or use the version that wrote it"
+        )
+    if not isinstance(values.get("network"), dict):
+        raise ValueError(f"{path} does not say which network it is of: it has no 'network'")
+    config = NetworkConfig.from_dict(values["network"])
+    if config.hand_model not in HAND_MODELS:
+        raise ValueError(f"{path}: hand_model {config.hand_model!r} is unknown; known are {', '.join(HAND_MODELS)}")
+    return config
