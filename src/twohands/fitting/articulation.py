@@ -89,7 +89,6 @@ class RightHand:
         self._single_weights, self._single_directions = self.weights.astype("f4"), self.directions.astype("f4")
         self._flat_directions = np.ascontiguousarray(self.directions.reshape(-1, self.num_shape).T)
         self.surface = slice(0, self.num_vertices)
-        self.joint_rows = np.concatenate([self.num_vertices + np.arange(16), tips])[order]  # (21,)
         self.landmark_rows = self.num_vertices + 16 + np.arange(21)
         self.faces = np.asarray(model.right_faces)
         corners = np.repeat(np.arange(len(self.faces)), 3)

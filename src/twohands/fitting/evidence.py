@@ -24,9 +24,8 @@ class HandEvidence:
     """Landmarks, depth and colour around one hand. Metres and the camera frame of the (mirrored) window."""
 
     camera: Camera  # of the window
-    depth: np.ndarray  # (h, w) metres, 0 = no reading
     plane: np.ndarray  # (21, 2) landmarks on the plane z = 1
-    relative: np.ndarray  # (21, 3) metres, landmarks relative to the wrist, turned to the hand's viewing ray
+    relative: np.ndarray  # (21, 3) metres, landmarks about any common point, turned to the hand's viewing ray
     landmark_depth: np.ndarray  # (21,) metres, measured around each landmark; NaN without a reading
     palm_depth: np.ndarray  # (14,) metres, measured around each of PALM_POINTS; NaN without a reading
     points: np.ndarray  # (N, 3) metres, every depth pixel of a regular grid over the window
@@ -54,7 +53,6 @@ def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray
     plane = (landmarks - camera.center) / camera.focal
     return HandEvidence(
         camera=camera,
-        depth=depth,
         plane=plane,
         relative=relative @ _toward(plane.mean(axis=0)).T,
         landmark_depth=_depth_around(depth, landmarks),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from array_api_compat import array_namespace
 
 from twohands.geometry.record import Array
@@ -98,8 +96,3 @@ def align(source: Array, target: Array, scale: bool = True) -> Array:
     factor, rotation, translation = procrustes(source, target, scale)
     xp = array_namespace(source)
     return factor[..., None, None] * (source @ xp.matrix_transpose(rotation)) + translation[..., None, :]
-
-
-def rotation_2d(angle: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Rows of the 2x2 rotation by `angle` radians, from +u towards +v (clockwise on the screen)."""
-    return (math.cos(angle), -math.sin(angle)), (math.sin(angle), math.cos(angle))

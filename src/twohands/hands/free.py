@@ -70,11 +70,3 @@ def pose_prior() -> PosePrior:
     arrays = free_hand_arrays()
     names = tuple(str(name) for name in arrays["pose_names"])
     return PosePrior(names, arrays["pose_library"], arrays["pose_mean"], arrays["pose_components"])
-
-
-@cache
-def mesh_levels() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Linear maps between neighbouring levels: (ids of the coarse level in 1609, up matrix to the finer) in order."""
-    arrays = free_hand_arrays()
-    pairs = ((63, 126), (126, 252), (252, 778), (252, 1609))
-    return tuple((arrays[f"level_{low}"].astype(np.int64), arrays[f"up_{low}_{high}"]) for low, high in pairs)
