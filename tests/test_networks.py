@@ -70,6 +70,11 @@ def network_of(seed: int = 0, **changes):
     return build_network(replace(TINY, **changes), free_hand())
 
 
+def generators(seed: int = 0, batch: int = 2):
+    """One generator a frame."""
+    return [np.random.default_rng((seed, index)) for index in range(batch)]
+
+
 def element(record, index):
     return record.map(lambda array: array[index : index + 1])
 
@@ -102,7 +107,7 @@ def test_shapes_types_and_finiteness(network):
 
 def test_a_gradient_reaches_every_parameter(network):
     frame, _, masks, centers = scenes()
-    output = network.train()(frame, masks, centers, np.random.default_rng(0))
+    output = network.train()(frame, masks, centers, generators())
     sum((array.square() + array).sum() for array in numbers(output) if array.requires_grad).backward()
     idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert not idle, f"no gradient reaches {idle}"
@@ -125,7 +130,7 @@ def test_tiny_learns_one_batch():
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
     losses = []
     for _ in range(30):
-        output = network(frame, masks, centers, np.random.default_rng(0))
+        output = network(frame, masks, centers, generators())
         losses.append((output.hands.vertices - hands.vertices).abs().mean())
         optimiser.zero_grad()
         losses[-1].backward()
@@ -227,9 +232,9 @@ def test_clouds_hold_the_depth_of_their_pixels_and_nothing_far_away():
 
 def test_clouds_are_the_same_for_numpy_and_torch():
     frame, _, masks, _ = scenes()
-    one = hand_clouds(frame.depth, masks, frame.camera, 300, np.random.default_rng(3))
+    one = hand_clouds(frame.depth, masks, frame.camera, 300, generators(3))
     plain = frame.map(lambda tensor: tensor.numpy())
-    two = hand_clouds(plain.depth, masks.numpy(), plain.camera, 300, np.random.default_rng(3))
+    two = hand_clouds(plain.depth, masks.numpy(), plain.camera, 300, generators(3))
     np.testing.assert_array_equal(one.pixels, two.pixels)
     np.testing.assert_allclose(one.points, two.points, rtol=1e-6)
     np.testing.assert_array_equal(one.valid, two.valid)
@@ -249,7 +254,7 @@ def test_clouds_leave_out_outliers_repeat_few_pixels_and_report_absent_hands():
     first = {tuple(pixel) for pixel in clouds.pixels[0, LEFT, :195]}
     assert len(first) == 195  # each of the 195 pixels once before any twice
     assert not clouds.points[0, RIGHT].any()
-    different = [hand_clouds(depth, masks, camera, 64, np.random.default_rng(seed)).pixels for seed in (0, 1)]
+    different = [hand_clouds(depth, masks, camera, 64, generators(seed)).pixels for seed in (0, 1)]
     assert (different[0] != different[1]).any()
 
 

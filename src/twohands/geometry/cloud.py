@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,14 +48,15 @@ def hand_clouds(
     masks: Array,
     camera: Camera,
     num_points: int,
-    rng: np.random.Generator | None = None,
+    rngs: Sequence[np.random.Generator] | None = None,
     depth_range: tuple[float, float] = (0.2, 2.5),
 ) -> HandClouds:
     """The clouds of both hands (method, section 3), from depth (B, H, W) metres and masks (B, 2, H, W) bool.
 
     Pixels of the mask within `depth_range` and HAND_RADIUS of their mean depth are kept: a random subset of
-    `num_points`, or all of them and repetitions. Without `rng` the choice is the same for every cloud and every call,
-    so a frame gives the same cloud alone and in a batch. NumPy arrays and torch tensors alike.
+    `num_points`, or all of them and repetitions. `rngs` are one generator a frame; without them the choice is the same for
+    every cloud and every call. Either way a frame gives the same cloud alone and in a batch. NumPy arrays and torch
+    tensors alike.
     """
     xp = array_namespace(depth)
     batch, _, width = depth.shape
@@ -63,6 +65,7 @@ def hand_clouds(
     usable = xp.reshape(masks, (batch, 2, -1)) & ((flat > near) & (flat < far))[:, None, :]
     chosen, valid = [], []
     for image in range(batch):
+        rng = rngs[image] if rngs else None
         for hand in range(2):
             index = xp.nonzero(usable[image, hand, :])[0]
             values = flat[image, :][index]

@@ -6,6 +6,7 @@ has no weights and stays on the host. Geometry is float32 whatever the autocast 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,26 +46,27 @@ class TwoHandNet(nn.Module):
         frame: RGBDFrame,
         masks: Tensor | None = None,
         centers: Tensor | None = None,
-        rng: np.random.Generator | None = None,
+        rngs: Sequence[np.random.Generator] | None = None,
     ) -> NetworkOutput:
         """Two hands of every frame of the batch.
 
         masks (B, 2, H, W) bool and centers (B, 2, 2) pixels replace the network's own; given centres say that the hands
-        are there. `rng` draws the points of the clouds (training); without it a frame always gives the same cloud.
+        are there. `rngs`, one a frame, draw the points of the clouds (training); without them a frame always gives the
+        same cloud.
         """
         scene = self.locate(frame)
         if centers is not None:
             scene = replace(scene, centers=centers, present=torch.ones_like(scene.present))
-        clouds = self.lift(frame, scene.masks if masks is None else masks, rng)
+        clouds = self.lift(frame, scene.masks if masks is None else masks, rngs)
         return self.reconstruct(scene, clouds, frame.camera)
 
     def locate(self, frame: RGBDFrame) -> Scene:
         """Feature maps, centres and masks from the image (first graph)."""
         return self.image(frame.rgb, frame.depth)
 
-    def lift(self, frame: RGBDFrame, masks: Tensor, rng: np.random.Generator | None = None) -> HandClouds:
+    def lift(self, frame: RGBDFrame, masks: Tensor, rngs: Sequence[np.random.Generator] | None = None) -> HandClouds:
         """The measured points of each hand (no weights, no graph)."""
-        return hand_clouds(frame.depth, masks, frame.camera, self.num_points, rng, self.depth_range)
+        return hand_clouds(frame.depth, masks, frame.camera, self.num_points, rngs, self.depth_range)
 
     def reconstruct(self, scene: Scene, clouds: HandClouds, camera: Camera) -> NetworkOutput:
         """Fuse colour and points, decode two meshes, place them (second graph)."""
