@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from twohands.geometry.camera import Camera
+from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand
 from twohands.predictor import TwoHandPredictor
 from twohands.quality import measure_quality
-from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
+from twohands.types import LocatedHands, Quality, RGBDFrame, Sample, TwoHands
 
 WIDTH, HEIGHT = 160, 120
 K = np.array([[150.0, 0, 79.5], [0, 150, 59.5], [0, 0, 1]], np.float32)
@@ -77,3 +78,31 @@ def write_frame(folder: Path, stem: str = "000000", depth: np.ndarray | None = N
     Image.fromarray(depth).save(paths[1])
     np.savetxt(paths[2], K)
     return paths
+
+
+class PosedHands:
+    """A data set of two grey hands before a wall at 0.8 m, posed by index; every frame is exact."""
+
+    def __init__(self, count: int = 8):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        rng, model = np.random.default_rng(index), free_hand()
+        still = model.neutral()
+        posed = replace(
+            still,
+            pose=rng.normal(scale=0.15, size=still.pose.shape),
+            rotation=rng.normal(scale=0.3, size=still.rotation.shape) + [np.pi / 2, 0, 0],
+            translation=rng.normal(scale=0.02, size=still.translation.shape) + [[-0.11, 0.08, 0.5], [0.11, 0.08, 0.5]],
+        )
+        hands = model(posed.map(lambda array: array.astype(np.float32)))
+        seen = [rasterize(hands.vertices[side], model.faces[side], CAMERA)[0] for side in range(2)]
+        depths = np.where(np.array(seen) > 0, seen, 0.8)
+        masks = (depths < 0.8) & (depths <= depths.min(axis=0))
+        rgb = np.where(masks.any(axis=0), 0.7, rng.uniform(0.1, 0.4, (3, HEIGHT, WIDTH)))
+        frame = RGBDFrame(rgb.astype(np.float32), depths.min(axis=0).astype(np.float32), CAMERA)
+        ones = np.ones((2, 21), np.float32)
+        return Sample(frame, hands, masks, ones, ones[:, 0], "free", f"posed-{index}")

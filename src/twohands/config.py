@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Self, get_type_hints
@@ -148,11 +149,99 @@ class LossConfig(Config):
 
 
 @dataclass(frozen=True)
+class AugmentConfig(Config):
+    """Random changes of training frames; the defaults are the published ones (method, section 6)."""
+
+    rotation: float = math.pi / 3
+    """Largest turn about the centre of the image, radians."""
+    scale: float = 0.1
+    """Largest enlargement, as a share; the largest reduction is its inverse."""
+    translation: float = 0.05
+    """Largest shift along each axis, as a share of the image's width."""
+    colour: float = 0.2
+    """Largest relative change of brightness, contrast and saturation; of each channel's gain a quarter."""
+    mirror: float = 0.5
+    """Probability of a left-right mirror image."""
+    depth_noise: float = 0.0
+    """Standard deviation, metres."""
+    mask_noise: float = 0.0
+    """Probability that the mask from which a cloud is cut is less perfect than the truth."""
+
+    def __post_init__(self) -> None:
+        for name, highest in (
+            ("rotation", math.pi),
+            ("translation", 1),
+            ("colour", 1),
+            ("mirror", 1),
+            ("mask_noise", 1),
+        ):
+            if not 0 <= getattr(self, name) <= highest:
+                raise ValueError(f"{name} must lie in [0, {highest:.4g}]; got {getattr(self, name)}")
+        if min(self.scale, self.depth_noise) < 0:
+            raise ValueError("scale and depth_noise must be at least 0")
+
+    @classmethod
+    def none(cls) -> Self:
+        """No change at all."""
+        return cls(**dict.fromkeys((entry.name for entry in fields(cls)), 0.0))
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """How a network is trained; the defaults are the published recipe (method, section 6)."""
+
+    epochs: int = 80
+    steps: int = 0
+    """Steps of the optimiser in all; 0 = as many as `epochs` need."""
+    batch_size: int = 16
+    """Frames of one step, over all processes and accumulated parts (published: 8 on each of two cards)."""
+    accumulation: int = 1
+    """Parts of its share of a batch that a process handles one after the other."""
+    learning_rate: float = 1e-4
+    schedule: str = "drops"
+    """'drops': times 0.1 after each of the `drops`; 'cosine': down to 0 at the last step."""
+    drops: tuple[int, ...] = (30,)
+    """Epochs."""
+    warmup: float = 0.0
+    """Share of the steps in which the rate rises from 0."""
+    weight_decay: float = 0.0
+    """Decoupled (AdamW); 0 is Adam."""
+    center_noise: float = 0.0
+    """Standard deviation of the true centres that training gives the network, as a share of the image's width."""
+    precision: str = "no"
+    """Autocast of the image branch: 'no', 'bf16' or 'fp16'; geometry and losses are always float32."""
+    seed: int = 0
+    workers: int = 2
+    """Processes that load frames, for each process that trains; 0 = the training process itself."""
+    save_steps: int = 100
+    """Steps between two states from which a killed run continues."""
+    validate_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulation", "save_steps", "validate_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if min(self.steps, self.seed, self.workers) < 0:
+            raise ValueError(f"steps, seed, workers must be at least 0; got {self.steps}, {self.seed}, {self.workers}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}")
+        for name, known in (("schedule", ("drops", "cosine")), ("precision", ("no", "bf16", "fp16"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(self, name)!r}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of the steps in [0, 1); got {self.warmup}")
+        if min(self.weight_decay, self.center_noise) < 0:
+            raise ValueError("weight_decay and center_noise must be at least 0")
+
+
+@dataclass(frozen=True)
 class ExperimentConfig(Config):
     """Everything that decides a run."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
 
 
 _PAPER_SMALL = NetworkConfig(
@@ -178,9 +267,18 @@ _TINY = replace(
     point_widths=((8, 8, 16), (16, 16, 32), (64, 64, 128)),
     decoder_widths=(32, 32, 16),
 )
+_TWO_CORES = TrainConfig(
+    epochs=10,
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup=0.05,
+    weight_decay=1e-4,
+    center_noise=0.01,
+    workers=1,
+)
 PRESETS = {
-    "tiny": ExperimentConfig(_TINY),
-    "paper-small": ExperimentConfig(_PAPER_SMALL),
+    "tiny": ExperimentConfig(_TINY, train=replace(_TWO_CORES, batch_size=8, learning_rate=3e-3)),
+    "paper-small": ExperimentConfig(_PAPER_SMALL, LossConfig(late_epoch=2), AugmentConfig(mask_noise=0.5), _TWO_CORES),
     "paper": ExperimentConfig(),
 }
 """Sizes of method.md, section 9: for tests, for two CPU cores, as published."""

@@ -54,8 +54,8 @@ def hand_clouds(
     """The clouds of both hands (method, section 3), from depth (B, H, W) metres and masks (B, 2, H, W) bool.
 
     Pixels of the mask within `depth_range` and HAND_RADIUS of their mean depth are kept: a random subset of
-    `num_points`, or all of them and repetitions. `rngs` are one generator a frame; without them the choice is the same for
-    every cloud and every call. Either way a frame gives the same cloud alone and in a batch. NumPy arrays and torch
+    `num_points`, or all of them and repetitions. `rngs` are one generator a frame; without them the choice is the same
+    for every cloud and every call. Either way a frame gives the same cloud alone and in a batch. NumPy arrays and torch
     tensors alike.
     """
     xp = array_namespace(depth)

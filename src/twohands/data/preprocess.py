@@ -1,0 +1,85 @@
+"""Any frame -> a frame of the network's size: the one path of training, evaluation and product.
+
+Pixels move, so the camera does; points stay where they are (or turn with the camera, when it rolls).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from twohands.geometry.camera import Camera
+from twohands.geometry.transforms import matrix_from_axis_angle
+from twohands.types import RGBDFrame, Sample
+
+
+def square_camera(camera: Camera, size: int) -> Camera:
+    """The camera of the whole image, centred in a square of `size` pixels with zeros around it."""
+    side = max(camera.width, camera.height)
+    return camera.crop((camera.width - side) / 2, (camera.height - side) / 2, side, side).resize(size, size)
+
+
+def square_frame(frame: RGBDFrame, size: int) -> RGBDFrame:
+    """The frame zero-padded to a square and resized to `size` pixels."""
+    return view(frame, square_camera(frame.camera, size))
+
+
+def square_sample(sample: Sample, size: int) -> Sample:
+    """As `square_frame`; the labels stay, since the camera follows."""
+    camera = square_camera(sample.frame.camera, size)
+    masks = None if sample.masks is None else view_masks(sample.masks, sample.frame.camera, camera)
+    return replace(sample, frame=view(sample.frame, camera), masks=masks)
+
+
+def view(frame: RGBDFrame, camera: Camera, roll: float = 0.0) -> RGBDFrame:
+    """The frame as `camera`, at the same place, sees it after turning by `roll` radians about the optical axis.
+
+    A point p of the old camera frame is Rz(roll) p in the new one. Colour is bilinear, averaged where the image
+    shrinks; depth is nearest; beyond the border both are 0.
+    """
+    matrix = _source_of(frame.camera, camera, roll)
+    return RGBDFrame(_colours(frame, camera, matrix), _nearest(frame.depth, frame.camera, camera, matrix), camera)
+
+
+def view_masks(masks: np.ndarray, before: Camera, after: Camera, roll: float = 0.0) -> np.ndarray:
+    """Masks (*B, H, W) bool at exactly the pixels whose depth `view` takes -> (*B, h, w)."""
+    return _nearest(masks, before, after, _source_of(before, after, roll))
+
+
+def roll_matrix(roll: float) -> np.ndarray:
+    """(3, 3): old camera frame -> frame of the camera turned by `roll` radians about the optical axis."""
+    return matrix_from_axis_angle(np.array([0.0, 0.0, roll], dtype=np.float32))
+
+
+def _source_of(before: Camera, after: Camera, roll: float) -> np.ndarray:
+    """(2, 3): homogeneous pixel of the new image -> pixel of the old one; affine, since the optical axis stays."""
+    old, new = np.asarray(before.K, dtype=np.float64), np.asarray(after.K, dtype=np.float64)
+    return (old @ roll_matrix(roll).T.astype(np.float64) @ np.linalg.inv(new))[:2]
+
+
+def _colours(frame: RGBDFrame, camera: Camera, matrix: np.ndarray) -> np.ndarray:
+    """(3, h, w) in [0, 1]."""
+    shrink = max(1, int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6))  # old pixels along a new one
+    image = Image.fromarray(frame.rgb_uint8())
+    if shrink > 1:
+        image = image.reduce(shrink)
+    shifted = matrix.copy()
+    shifted[:, 2] += 0.5 - matrix[:, :2].sum(axis=1) / 2  # Pillow's pixels have their centres at halves
+    turned = image.transform(
+        (camera.width, camera.height),
+        Image.Transform.AFFINE,
+        (shifted / shrink).ravel().tolist(),
+        Image.Resampling.BILINEAR,
+    )
+    return np.ascontiguousarray(np.asarray(turned).transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+
+
+def _nearest(values: np.ndarray, before: Camera, after: Camera, matrix: np.ndarray) -> np.ndarray:
+    """Values (*B, H, W) at the old pixels nearest to the new ones -> (*B, h, w), 0 beyond the border."""
+    u, v = np.arange(after.width), np.arange(after.height)[:, None]
+    columns, rows = (np.floor(a * u + b * v + c + 0.5).astype(np.intp) for a, b, c in matrix)
+    inside = (columns >= 0) & (columns < before.width) & (rows >= 0) & (rows < before.height)
+    taken = values[..., rows.clip(0, before.height - 1), columns.clip(0, before.width - 1)]
+    return np.where(inside, taken, np.zeros((), dtype=values.dtype))

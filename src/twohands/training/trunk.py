@@ -1,0 +1,174 @@
+"""The maps of a frozen image branch, computed once for every frame: fusions and decoders train on them at equal terms.
+
+A folder holds one memory-mapped array a field, and `complete.npy` that says which frames are there, so that a killed
+run continues. Frames are not augmented, since stored features would not turn with the image; masks, centres and points
+are drawn anew in every epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twohands.config import AugmentConfig
+from twohands.data.augment import imperfect_masks
+from twohands.data.dataset import Dataset, Draw, TrainingItem
+from twohands.data.preprocess import square_sample
+from twohands.files import write_atomically
+from twohands.geometry.camera import Camera
+from twohands.geometry.record import Array
+from twohands.networks import TwoHandNet
+from twohands.networks.checkpoint import WEIGHTS, load_checkpoint
+from twohands.networks.image_branch import Scene
+from twohands.training.batches import collate
+from twohands.types import RGBDFrame, Sample, TwoHands
+
+INDEX, COMPLETE = "index.json", "complete.npy"
+DEPTH_STEP = 1e-4
+"""Metres per stored step of depth."""
+BATCH = 16
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrunkItem(TrainingItem):
+    """A training item whose frame the image branch has already seen; float16, to be read as float32."""
+
+    stem: Array  # (*B, C, S/2, S/2)
+    fused: Array  # (*B, C, S/4, S/4)
+    center_logits: Array  # (*B, 2, S/4, S/4)
+    mask_logits: Array  # (*B, 2, S/4, S/4)
+    centers: Array  # (*B, 2, 2) pixels, the image branch's own
+    present: Array  # (*B, 2) in [0, 1]
+
+    def scene(self, network: TwoHandNet) -> Scene:
+        """What `network.locate` would say of the batch; its masks are those of the item."""
+        image = (self.sample.frame.rgb - network.image.mean) / network.image.std
+        pyramid = (image, self.stem.float(), self.fused.float())
+        logits = self.center_logits.float(), self.mask_logits.float()
+        return Scene(pyramid, *logits, self.centers.float(), self.present.float(), self.masks)
+
+
+class TrunkMaps:
+    """The items of a folder that `write_trunk_maps` has filled."""
+
+    def __init__(self, folder: str | Path, config: AugmentConfig, seed: int):
+        """Of the configuration only the noise of masks is used. Raises ValueError when frames are missing."""
+        self.folder, self.config, self.seed = Path(folder), config, seed
+        if not (self.folder / INDEX).exists():
+            raise FileNotFoundError(f"{self.folder} holds no trunk maps; write_trunk_maps fills it")
+        self.index: dict[str, Any] = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
+        complete = np.load(self.folder / COMPLETE, mmap_mode="r")
+        if not complete.all():
+            raise ValueError(
+                f"{self.folder} lacks {(~complete).sum()} of {len(complete)} frames; run it again to finish"
+            )
+        self.arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in self.index["fields"]}
+
+    def __len__(self) -> int:
+        return int(self.index["count"])
+
+    def __getitem__(self, draw: Draw) -> TrunkItem:
+        epoch, index = draw
+        row = {name: np.array(array[index]) for name, array in self.arrays.items()}
+        sample = _sample(row, f"{self.index['data']}-{index:06d}")
+        assert sample.masks is not None
+        rng = np.random.default_rng((self.seed, epoch, index))
+        masks = imperfect_masks(sample.masks, sample.frame.depth, self.config, rng)
+        maps = [row[name] for name in ("stem", "fused", "center_logits", "mask_logits", "centers", "present_peak")]
+        return TrunkItem(sample, masks, np.array([self.seed, epoch, index]), *maps)
+
+
+def write_trunk_maps(
+    checkpoint: str | Path, dataset: Dataset, data: str, folder: str | Path, advance: Callable[[int], None]
+) -> None:
+    """Fills `folder` with the maps of every frame of `dataset`, named `data`; frames that are there are skipped.
+
+    Raises ValueError when the folder belongs to another checkpoint or other data.
+    """
+    folder = Path(folder)
+    network, config = load_checkpoint(checkpoint)
+    weights = hashlib.sha256((Path(checkpoint) / WEIGHTS).read_bytes()).hexdigest()[:16]
+    index = {"format": _FORMAT, "weights": weights, "data": data, "count": len(dataset), "size": config.image_size}
+    first = _rows(network, [square_sample(dataset[0], config.image_size)])
+    _claim(folder, index, first)
+    arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in first}
+    complete = np.lib.format.open_memmap(folder / COMPLETE, "r+")
+    advance(int(complete.sum()))
+    missing = np.flatnonzero(~complete)
+    for begin in range(0, len(missing), BATCH):
+        chosen = missing[begin : begin + BATCH]
+        rows = _rows(network, [square_sample(dataset[int(i)], config.image_size) for i in chosen])
+        for name, values in rows.items():
+            arrays[name][chosen] = values
+        complete[chosen] = True
+        advance(len(chosen))
+
+
+@torch.no_grad()
+def _rows(network: TwoHandNet, samples: list[Sample]) -> dict[str, np.ndarray]:
+    """All that is stored of some frames, by field; arrays have one row a frame."""
+    batch = collate([TrainingItem(sample, sample.masks, np.zeros(3, dtype=np.int64)) for sample in samples]).sample
+    scene = network.locate(batch.frame)
+    _, stem, fused = scene.pyramid
+
+    def half(tensor: Tensor) -> np.ndarray:
+        return tensor.numpy().astype(np.float16)
+
+    def plain(name: str) -> np.ndarray:
+        return getattr(batch.hands, name).numpy()
+
+    assert batch.masks is not None
+    return {
+        "stem": half(stem),
+        "fused": half(fused),
+        "center_logits": half(scene.center_logits),
+        "mask_logits": half(scene.mask_logits),
+        "centers": scene.centers.numpy(),
+        "present_peak": scene.present.numpy(),
+        "rgb": (batch.frame.rgb.numpy() * 255 + 0.5).astype(np.uint8),
+        "depth": np.round(batch.frame.depth.numpy() / DEPTH_STEP).clip(0, 65535).astype(np.uint16),
+        "K": batch.frame.camera.K.numpy(),
+        "masks": np.packbits(batch.masks.numpy(), axis=-1),
+        "vertices": plain("vertices"),
+        "joints": plain("joints"),
+        "present": plain("present"),
+    }
+
+
+def _sample(row: dict[str, np.ndarray], identity: str) -> Sample:
+    """The stored frame and truth."""
+    size = row["rgb"].shape[-1]
+    rgb, depth = row["rgb"].astype(np.float32) / 255, row["depth"].astype(np.float32) * np.float32(DEPTH_STEP)
+    masks = np.unpackbits(row["masks"], axis=-1, count=size).astype(bool)
+    hands = TwoHands(row["vertices"], row["joints"], row["present"])
+    return Sample(RGBDFrame(rgb, depth, Camera(row["K"], size, size)), hands, masks, None, None, "free", identity)
+
+
+def _claim(folder: Path, index: dict[str, Any], first: dict[str, np.ndarray]) -> None:
+    """Makes the folder that of these maps, with empty arrays, or checks that it is."""
+    path = folder / INDEX
+    index = {**index, "fields": sorted(first)}
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in index.items():
+            if found.get(name) != value:
+                raise ValueError(
+                    f"{folder} holds maps with {name} = {found.get(name)}, not {value}; remove that folder"
+                )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in first.items():
+        shape = (index["count"], *values.shape[1:])
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=values.dtype, shape=shape).flush()
+    np.save(folder / COMPLETE, np.zeros(index["count"], dtype=bool))
+    with write_atomically(path) as temporary:
+        temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,297 @@
+"""Training: the stream of batches, the run that survives a kill, processes that agree, and that it learns."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes import PosedHands
+
+from twohands.config import PRESETS, AugmentConfig, TrainConfig
+from twohands.data.dataset import TrainingSet
+from twohands.hands import free_hand
+from twohands.losses import surface_of
+from twohands.networks import build_network
+from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
+from twohands.training import train
+from twohands.training.batches import BatchStream, collate
+from twohands.training.log import RunLog, read_log
+from twohands.training.loop import STATE, check_finite, rate
+from twohands.training.objective import Objective
+from twohands.training.trunk import TrunkMaps, write_trunk_maps
+
+TINY = PRESETS["tiny"]
+SIZE = TINY.network.image_size
+QUICK = replace(TINY.train, batch_size=4, workers=0, save_steps=2, validate_steps=1000, learning_rate=1e-3)
+HERE = Path(__file__).parent
+
+
+def config_of(**changes):
+    return replace(TINY, train=replace(QUICK, **changes))
+
+
+def items_of(count=6, seed=0):
+    return TrainingSet(PosedHands(count), SIZE, AugmentConfig(mask_noise=0.5), seed)
+
+
+def weights_of(folder):
+    return dict(load_checkpoint(folder)[0].named_parameters())
+
+
+def assert_same_weights(one, two, **tolerance):
+    for (name, a), b in zip(one.items(), two.values(), strict=True):
+        torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}", **tolerance)
+
+
+# batches
+
+
+def test_every_frame_is_seen_once_an_epoch_in_an_order_of_its_own():
+    draws = list(chain(*BatchStream(10, 4, seed=3, first=0, last=5)))
+    assert sorted(draws) == [(epoch, index) for epoch in range(2) for index in range(10)]
+    first, second = ([index for e, index in draws if e == epoch] for epoch in range(2))
+    assert first != second
+    assert draws != list(chain(*BatchStream(10, 4, seed=4, first=0, last=5)))
+
+
+def test_a_stream_continues_where_it_was_cut():
+    whole = list(BatchStream(7, 4, seed=0, first=0, last=6))
+    assert list(BatchStream(7, 4, seed=0, first=2, last=6)) == whole[2:]
+
+
+def test_processes_and_accumulation_share_the_frames_of_every_step():
+    whole = list(BatchStream(50, 12, seed=0, first=0, last=3))
+    shares = [list(BatchStream(50, 12, 0, 0, 3, processes=3, process=p, accumulation=2)) for p in range(3)]
+    for step in range(3):
+        parts = [shares[process][2 * step + turn] for turn in range(2) for process in range(3)]
+        assert list(chain(*parts)) == whole[step]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(ValueError, match="batch_size 8 cannot be cut into 3 processes x accumulation 1"):
+        BatchStream(50, 8, 0, 0, 3, processes=3)
+
+
+# the recipe
+
+
+def test_the_published_rate_drops_tenfold_at_epoch_30():
+    recipe = TrainConfig()
+    assert [rate(recipe, 0, 100, epoch) for epoch in (0, 29, 30, 79)] == pytest.approx([1, 1, 0.1, 0.1])
+
+
+def test_cosine_rate_rises_and_ends_at_zero():
+    recipe = TrainConfig(schedule="cosine", warmup=0.1)
+    rates = [rate(recipe, step, 100, 0) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1, abs=0.01)
+    assert max(rates) == rates[int(np.argmax(rates))] > 0.95
+    assert rates[50] == pytest.approx(0.5)
+    assert 0 < rates[-1] < 1e-3
+
+
+def test_a_loss_that_is_not_finite_names_term_and_frame():
+    total = torch.tensor([1.0, float("nan"), 2.0])
+    terms = {"root": torch.zeros(3), "edges": torch.tensor([0.0, float("nan"), 0.0])}
+    with pytest.raises(FloatingPointError, match=r"frame b is nan: edges\."):
+        check_finite(total, terms, ("a", "b", "c"))
+    check_finite(torch.ones(3), terms, ("a", "b", "c"))
+
+
+# learning
+
+
+def test_one_batch_halves_its_loss_in_30_steps():
+    torch.manual_seed(0)
+    model = free_hand()
+    objective = Objective(build_network(TINY.network, model), surface_of(model), TINY.loss, 0.0, frozen_image=False)
+    items = TrainingSet(PosedHands(4), SIZE, AugmentConfig.none(), 0)
+    batch = collate([items[0, index] for index in range(4)])
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = objective.train()(batch, 0)[0].mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-3:]) < 0.5 * losses[0]
+
+
+# runs
+
+
+def test_a_run_leaves_its_configuration_log_state_and_checkpoints(tmp_path):
+    figures = iter([3.0, 2.0, 5.0])
+    config = config_of(steps=3, validate_steps=1)
+    final = train(config, items_of(), tmp_path, lambda network: {"mpjpe": next(figures)}, progress=False)
+    assert final == tmp_path / "final"
+    assert json.loads((tmp_path / "config.json").read_text())["train"]["steps"] == 3
+    first, *records = read_log(tmp_path)
+    assert set(first) >= {"version", "commit", "machine", "seed"}
+    assert [record["mpjpe"] for record in records if record["kind"] == "validation"] == [3, 2, 5]
+    assert set(records[-1]) >= {"loss", "root", "center", "learning_rate", "epoch", "cpu_seconds"} or (
+        records[-1]["kind"] == "validation"
+    )
+    assert torch.load(tmp_path / STATE, weights_only=True)["progressed"]["best"] == 2
+    best, last = weights_of(tmp_path / "best"), weights_of(final)
+    assert any((a != b).any() for a, b in zip(best.values(), last.values(), strict=True))
+    assert list((tmp_path / "events").glob("events.*"))
+
+
+class Killed(Exception):
+    pass
+
+
+class Dying:
+    """Items of which one cannot be read: the run ends there, as when it is killed."""
+
+    def __init__(self, items, reads):
+        self.items, self.reads = items, reads
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, draw):
+        self.reads -= 1
+        if self.reads < 0:
+            raise Killed
+        return self.items[draw]
+
+
+def test_two_steps_and_two_more_equal_four_bit_for_bit(tmp_path):
+    config = config_of(steps=4)
+    train(config, items_of(), tmp_path / "whole", progress=False)
+    with pytest.raises(Killed):
+        train(config, Dying(items_of(), 3 * 4 + 1), tmp_path / "cut", progress=False)  # dies in the fourth step
+    assert torch.load(tmp_path / "cut" / STATE, weights_only=True)["progressed"]["step"] == 2
+    train(config, items_of(), tmp_path / "cut", progress=False)
+    assert_same_weights(weights_of(tmp_path / "whole" / "final"), weights_of(tmp_path / "cut" / "final"), rtol=0, atol=0)
+
+
+PROGRAM = """
+import sys
+from test_training import config_of, items_of, train
+if __name__ == "__main__":
+    train(config_of(**eval(sys.argv[2])), items_of(), sys.argv[1], progress=False)
+"""
+
+
+def started(folder, launcher=(), **changes):
+    """A process that trains in `folder`."""
+    program = folder.parent / "program.py"
+    program.write_text(PROGRAM)
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [sys.executable, *launcher, str(program), str(folder), repr(changes)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_run_survives_kill_9(tmp_path):
+    process = started(tmp_path / "run", steps=60, save_steps=1)
+    while not (tmp_path / "run" / STATE).exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, output
+    config = config_of(steps=60, save_steps=1)
+    assert 0 < torch.load(tmp_path / "run" / STATE, weights_only=True)["progressed"]["step"] < 60
+    train(config, items_of(), tmp_path / "run", progress=False)
+    train(config, items_of(), tmp_path / "whole", progress=False)
+    assert_same_weights(weights_of(tmp_path / "whole" / "final"), weights_of(tmp_path / "run" / "final"), rtol=0, atol=0)
+    steps = [record["step"] for record in read_log(tmp_path / "run") if record.get("kind") == "train"]
+    assert steps == [20, 40, 60]
+
+
+def test_two_processes_compute_what_one_does(tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    process = started(tmp_path / "two", launcher, steps=2)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    train(config_of(steps=2, accumulation=2), items_of(), tmp_path / "one", progress=False)
+    one, two = weights_of(tmp_path / "one" / "final"), weights_of(tmp_path / "two" / "final")
+    assert_same_weights(one, two, rtol=1e-4, atol=1e-5)
+    start = dict(build_seeded().named_parameters())
+    assert max(float((one[name] - start[name]).abs().max()) for name in one) > 1e-3  # and they did move
+
+
+def build_seeded():
+    torch.manual_seed(0)
+    return build_network(TINY.network, free_hand())
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path):
+    train(config_of(steps=1), items_of(), tmp_path, progress=False)
+    with pytest.raises(ValueError, match=r"train.learning_rate = 0.001, not 0.01; give another --out"):
+        train(config_of(steps=1, learning_rate=1e-2), items_of(), tmp_path, progress=False)
+
+
+def test_a_log_is_cut_back_to_where_the_run_continues(tmp_path):
+    log = RunLog(tmp_path, 0, 0)
+    for step in (20, 40):
+        log.write("train", step, {"loss": step})
+    log.close()
+    with (tmp_path / "log.jsonl").open("a") as stream:
+        stream.write('{"kind": "tra')
+    RunLog(tmp_path, 0, 20).close()
+    assert [record["step"] for record in read_log(tmp_path) if "kind" in record] == [20]
+    assert read_log(tmp_path)[-1]["continued_at"] == 20
+
+
+# a frozen image branch
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trunk")
+    save_checkpoint(build_seeded(), TINY.network, folder / "checkpoint")
+    write_trunk_maps(folder / "checkpoint", PosedHands(6), "posed", folder / "maps", lambda count: None)
+    return folder
+
+
+def test_maps_of_the_trunk_train_as_frames_do(trunk):
+    network, _ = load_checkpoint(trunk / "checkpoint")
+    objective = Objective(network, surface_of(free_hand()), TINY.loss, 0.01, frozen_image=True).train()
+    plain = TrainingSet(PosedHands(6), SIZE, AugmentConfig.none(), 0)
+    maps = TrunkMaps(trunk / "maps", AugmentConfig.none(), 0)
+    one, two = (objective(collate([items[2, index] for index in (4, 1)]), 0) for items in (plain, maps))
+    torch.testing.assert_close(one[0], two[0], rtol=5e-3, atol=0)  # maps are float16, colours 8-bit
+    for name in one[1]:
+        torch.testing.assert_close(one[1][name], two[1][name], rtol=2e-2, atol=1e-4)
+
+
+def test_a_frozen_image_branch_does_not_move(trunk, tmp_path):
+    maps = TrunkMaps(trunk / "maps", AugmentConfig(mask_noise=0.5), 0)
+    final = train(config_of(steps=2), maps, tmp_path, trunk=trunk / "checkpoint", progress=False)
+    before, after = load_checkpoint(trunk / "checkpoint")[0], load_checkpoint(final)[0]
+    for name, value in before.image.state_dict().items():
+        torch.testing.assert_close(value, after.image.state_dict()[name], rtol=0, atol=0)
+    assert any((a != b).any() for a, b in zip(before.decoder.parameters(), after.decoder.parameters(), strict=True))
+
+
+def test_maps_continue_after_a_kill_and_refuse_others(trunk, tmp_path):
+    counted = []
+
+    class Failing(PosedHands):
+        def __getitem__(self, index):
+            if index >= 17:
+                raise Killed
+            return super().__getitem__(index)
+
+    checkpoint = trunk / "checkpoint"
+    with pytest.raises(Killed):
+        write_trunk_maps(checkpoint, Failing(18), "posed", tmp_path / "maps", counted.append)
+    with pytest.raises(ValueError, match="lacks 2 of 18 frames"):
+        TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0)
+    write_trunk_maps(checkpoint, PosedHands(18), "posed", tmp_path / "maps", counted.append)
+    assert counted == [0, 16, 16, 2]
+    assert len(TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0)) == 18
+    with pytest.raises(ValueError, match="holds maps with data = posed, not others; remove that folder"):
+        write_trunk_maps(checkpoint, PosedHands(18), "others", tmp_path / "maps", counted.append)
