@@ -246,7 +246,7 @@ def test_clouds_leave_out_outliers_repeat_few_pixels_and_report_absent_hands():
     depth[0, 0, :4] = 0.62  # a finger's background
     depth[0, 1, 0] = 3.0
     masks = np.zeros((1, 2, 20, 20), dtype=bool)
-    masks[0, LEFT], masks[0, RIGHT, :4] = True, True  # the right hand: 79 usable pixels
+    masks[0, LEFT], masks[0, RIGHT, :1] = True, True  # the right hand: 16 usable pixels of the 25.6 it takes
     camera = Camera(np.array([[[20.0, 0, 10], [0, 20, 10], [0, 0, 1]]], dtype=np.float32), 20, 20)
     clouds = hand_clouds(depth, masks, camera, 256)
     assert clouds.valid.tolist() == [[True, False]]

@@ -13,8 +13,8 @@ from twohands.geometry.record import Array, TensorRecord
 
 HAND_RADIUS = 0.08
 """Metres in depth around the mean of a hand's pixels; what the paper prints as 0.08 mm."""
-FEWEST_POINTS = 100
-"""Pixels below which a hand counts as absent."""
+FEWEST_SHARE = 0.1
+"""A hand counts as absent below this share of a cloud's points: about 100 of the published 1024."""
 
 
 def lift(
@@ -71,7 +71,7 @@ def hand_clouds(
             values = flat[image, :][index]
             if index.shape[0] > 0:
                 index = index[xp.abs(values - xp.mean(values)) < HAND_RADIUS]
-            valid.append(index.shape[0] >= FEWEST_POINTS)
+            valid.append(index.shape[0] >= FEWEST_SHARE * num_points)
             order = _draw(index.shape[0], num_points, rng or np.random.default_rng(0)) if valid[-1] else None
             device = {"device": index.device}
             chosen.append(
