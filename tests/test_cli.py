@@ -26,7 +26,7 @@ FLAT = np.full((HEIGHT, WIDTH), 500, np.uint16)
 def predictor(monkeypatch):
     """Commands get a predictor without networks; the fixture is its locator."""
     fake = fake_predictor()
-    monkeypatch.setattr(reconstruct, "_load", lambda watch: fake)
+    monkeypatch.setattr(reconstruct, "_load", lambda watch, *choice: fake)
     assert isinstance(fake.locate, FakeLocator)
     return fake.locate
 
@@ -243,7 +243,7 @@ def deadly(self, rgb):
     return original(self, rgb)
 FakeLocator.__call__ = deadly
 fake = fake_predictor()
-reconstruct._load = lambda watch: fake
+reconstruct._load = lambda watch, *choice: fake
 cli.main(["run", {str(folder)!r}, "--out", {str(out)!r}])
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, check=False)

@@ -68,3 +68,59 @@ def test_different_meshes_are_refused(target):
     prediction = dataclasses.replace(target, vertices=target.vertices[:, :20])
     with pytest.raises(ValueError, match="20 and 30 vertices"):
         metrics.mpvpe(prediction, target)
+
+
+@pytest.mark.parametrize("name", metrics.SHARES)
+def test_identical_hands_have_the_full_share(name, target):
+    np.testing.assert_allclose(metrics.SHARES[name](target, target), 1, atol=1e-9)
+
+
+def test_the_area_under_the_curve_is_that_of_a_fine_sum(target):
+    distances = np.random.default_rng(1).uniform(0, 0.08, (2, 21))
+    prediction = dataclasses.replace(target, joints=target.joints + distances[..., None] * [0, 0.6, 0.8])
+    thresholds = np.linspace(0, 0.05, 20001)
+    curve = (distances[..., None] <= thresholds).mean(axis=1)  # correct joints over thresholds
+    np.testing.assert_allclose(metrics.auc(prediction, target), curve.mean(axis=-1), atol=1e-4)
+
+
+def test_f_score_counts_vertices_near_the_other_mesh(target):
+    true = np.zeros((2, 4, 3)) + np.arange(4)[:, None]  # 1 m apart
+    found = true.copy()
+    found[0, 0, 0] += 0.004
+    found[0, 1, 0] += 0.010
+    found[1] += [0.02, 0, 0]
+    one, other = (dataclasses.replace(target, vertices=vertices) for vertices in (found, true))
+    np.testing.assert_allclose(metrics.SHARES["f5"](one, other), [0.75, 0])
+    np.testing.assert_allclose(metrics.SHARES["f15"](one, other), [1, 0])
+    np.testing.assert_allclose(metrics.SHARES["pa_f5"](one, other)[1], 1)  # a shift is aligned away
+
+
+def test_f_score_is_the_harmonic_mean_of_precision_and_recall(target):
+    true = np.zeros((2, 4, 3)) + np.arange(4)[:, None]
+    found = true.copy()
+    found[:, 1:] = true[:, :1]  # all points near the first: precision 1, recall 1/4
+    one, other = (dataclasses.replace(target, vertices=vertices) for vertices in (found, true))
+    np.testing.assert_allclose(metrics.SHARES["f5"](one, other), 2 * 1 * 0.25 / 1.25)
+
+
+def test_relative_root_error_needs_both_hands(target):
+    shift = np.array([[[0.003, 0, 0]], [[0, 0.004, 0]]])
+    prediction = moved(target, lambda points: points + shift)
+    np.testing.assert_allclose(metrics.mrrpe(prediction, target), 0.005)
+    assert np.isnan(metrics.mrrpe(dataclasses.replace(prediction, present=np.array([1.0, 0.0])), target)).all()
+
+
+def test_acceleration_error_of_a_known_motion():
+    seconds = np.arange(6)[:, None, None, None] * 0.1
+    still = np.zeros((6, 2, 21, 3))
+    moving = still + seconds**2 * [0.0, 0.0, 1.5]  # 3 m/s^2
+    np.testing.assert_allclose(metrics.acceleration_error(moving, still, 0.1), 3.0)
+    steady = still + seconds * [0.2, 0.0, 0.0]
+    np.testing.assert_allclose(metrics.acceleration_error(steady, still, 0.1), 0.0, atol=1e-9)
+
+
+def test_joints_alone_have_no_figures_of_meshes(target):
+    bare = dataclasses.replace(target, vertices=None)
+    assert np.isnan(metrics.mpvpe(bare, target)).all()
+    assert np.isnan(metrics.SHARES["f5"](bare, target)).all()
+    assert metrics.mpjpe(bare, target).tolist() == [0, 0]

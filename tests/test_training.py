@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import PosedHands
 
+from fakes import PosedHands
 from twohands.config import PRESETS, AugmentConfig, TrainConfig
 from twohands.data.dataset import TrainingSet
 from twohands.hands import free_hand
@@ -173,7 +173,9 @@ def test_two_steps_and_two_more_equal_four_bit_for_bit(tmp_path):
         train(config, Dying(items_of(), 3 * 4 + 1), tmp_path / "cut", progress=False)  # dies in the fourth step
     assert torch.load(tmp_path / "cut" / STATE, weights_only=True)["progressed"]["step"] == 2
     train(config, items_of(), tmp_path / "cut", progress=False)
-    assert_same_weights(weights_of(tmp_path / "whole" / "final"), weights_of(tmp_path / "cut" / "final"), rtol=0, atol=0)
+    assert_same_weights(
+        weights_of(tmp_path / "whole" / "final"), weights_of(tmp_path / "cut" / "final"), rtol=0, atol=0
+    )
 
 
 PROGRAM = """
@@ -205,7 +207,9 @@ def test_a_run_survives_kill_9(tmp_path):
     assert 0 < torch.load(tmp_path / "run" / STATE, weights_only=True)["progressed"]["step"] < 60
     train(config, items_of(), tmp_path / "run", progress=False)
     train(config, items_of(), tmp_path / "whole", progress=False)
-    assert_same_weights(weights_of(tmp_path / "whole" / "final"), weights_of(tmp_path / "run" / "final"), rtol=0, atol=0)
+    assert_same_weights(
+        weights_of(tmp_path / "whole" / "final"), weights_of(tmp_path / "run" / "final"), rtol=0, atol=0
+    )
     steps = [record["step"] for record in read_log(tmp_path / "run") if record.get("kind") == "train"]
     assert steps == [20, 40, 60]
 

@@ -13,16 +13,18 @@ LEFT, RIGHT = 0, 1
 __all__ = ["LEFT", "RIGHT", "Camera", "RGBDFrame", "TwoHands", "__version__", "load"]
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from twohands.geometry.camera import Camera
-    from twohands.predictor import TwoHandPredictor
+    from twohands.predictor import Predictor
     from twohands.types import RGBDFrame, TwoHands
 
 
-def load() -> "TwoHandPredictor":
-    """The predictor with the shipped networks and the free hand: RGBDFrame -> TwoHands."""
-    from twohands.predictor import TwoHandPredictor  # imports ONNX Runtime and SciPy, which take their time
+def load(method: str = "landmarks", fit: bool = True, weights: "str | Path | None" = None) -> "Predictor":
+    """The predictor with the shipped networks and the free hand: RGBDFrame -> TwoHands; see `predictor.load`."""
+    from twohands.predictor import load  # imports ONNX Runtime and SciPy, which take their time
 
-    return TwoHandPredictor()
+    return load(method, fit, weights)
 
 
 def __getattr__(name: str):

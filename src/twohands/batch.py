@@ -13,7 +13,7 @@ from twohands.export import write_glb
 from twohands.files import write_atomically
 from twohands.overlay import draw_overlay
 from twohands.pictures import contact_sheet
-from twohands.predictor import Stopwatch, TwoHandPredictor
+from twohands.predictor import Predictor, Stopwatch
 from twohands.rows import Row, RowStore, failed_row, hands_of_row, make_row
 from twohands.sources.folder import FolderRecording
 from twohands.types import RGBDFrame
@@ -41,7 +41,7 @@ class BatchRun:
         self,
         recording: FolderRecording,
         frame_ids: Sequence[str],
-        predictor: TwoHandPredictor,
+        predictor: Predictor,
         out: Path,
         settings: dict[str, object],
         watch: Stopwatch,

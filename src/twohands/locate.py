@@ -14,11 +14,11 @@ from dataclasses import dataclass, fields
 from importlib.resources import files
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
 from twohands.geometry.record import TensorRecord
 from twohands.hands.skeleton import FINGERTIPS, KNUCKLES, NUM_JOINTS, WRIST
+from twohands.runtime import open_session
 from twohands.types import LEFT, RIGHT, LocatedHands
 
 PALM_SIZE, CROP_SIZE = 192, 224
@@ -119,13 +119,8 @@ class HandLocator:
 
 
 def open_network(name: str) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A shipped network, pictures -> its outputs, on one thread that sleeps while it waits."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    stored = (files("twohands") / "weights" / f"{name}.onnx").read_bytes()
-    session = onnxruntime.InferenceSession(stored, options, providers=["CPUExecutionProvider"])
+    """A shipped network, pictures -> its outputs."""
+    session = open_session((files("twohands") / "weights" / f"{name}.onnx").read_bytes())
     input_name = session.get_inputs()[0].name
     return lambda pictures: [np.asarray(output) for output in session.run(None, {input_name: pictures})]
 

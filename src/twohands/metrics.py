@@ -1,18 +1,27 @@
 """Errors of predicted hands, per hand, in metres; NaN where either hand is absent.
 
-A metric is a function (prediction, target) -> (*B, 2). The root and the alignment are named by each metric, never a
+A metric is a function (prediction, target) -> (*B, 2); SHARES are the same in [0, 1], better when higher. Where one
+side has joints only, the figures of meshes are NaN. The root and the alignment are named by each metric, never a
 default: `mpjpe` compares in camera space, `al_` shifts joint 9 (middle knuckle) onto the target, `wrist_` the wrist,
 `pa_` applies the least-squares similarity (rotation, scale, translation).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 from array_api_compat import array_namespace
+from scipy.spatial import KDTree
 
 from twohands.geometry.record import Array
 from twohands.geometry.transforms import align
-from twohands.hands.skeleton import MIDDLE_KNUCKLE, WRIST
-from twohands.types import TwoHands
+from twohands.hands.skeleton import MIDDLE_KNUCKLE, ROOT, WRIST
+from twohands.types import LEFT, RIGHT, TwoHands
+
+AUC_RANGE = 0.05
+"""Metres, the largest threshold of the curve of correct joints."""
+NAN = float("nan")
 
 
 def mean_distance(prediction: Array, target: Array) -> Array:
@@ -28,16 +37,30 @@ def where_both(prediction: TwoHands, target: TwoHands, values: Array) -> Array:
     return xp.where(both, values, xp.full_like(values, float("nan")))
 
 
-def surfaces(prediction: TwoHands, target: TwoHands) -> tuple[Array, Array]:
-    """The two sets of vertices; raises ValueError when one of them has joints only or another mesh."""
+def joint_distances(prediction: TwoHands, target: TwoHands) -> Array:
+    """(*B, 2, 21) distances of the joints in camera space."""
+    return array_namespace(prediction.joints).linalg.vector_norm(prediction.joints - target.joints, axis=-1)
+
+
+def of_meshes(
+    prediction: TwoHands, target: TwoHands, measure: Callable[[Array, Array], Array], root: int | None = None
+) -> Array:
+    """`measure` of the two sets of vertices (*B, 2, V, 3), relative to joint `root` if given; NaN without meshes.
+
+    Raises ValueError when the two meshes are of different hand models.
+    """
     if prediction.vertices is None or target.vertices is None:
-        raise ValueError("vertex errors need meshes on both sides; one side has joints only")
+        xp = array_namespace(prediction.joints)
+        return xp.full_like(prediction.joints[..., 0, 0], NAN)
     if prediction.vertices.shape[-2] != target.vertices.shape[-2]:
         raise ValueError(
             f"vertex errors need the same mesh on both sides, got {prediction.vertices.shape[-2]} and "
             f"{target.vertices.shape[-2]} vertices"
         )
-    return prediction.vertices, target.vertices
+    points = [prediction.vertices, target.vertices]
+    if root is not None:
+        points = [_relative(p, hands, root) for p, hands in zip(points, (prediction, target), strict=True)]
+    return where_both(prediction, target, measure(*points))
 
 
 def mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
@@ -47,7 +70,7 @@ def mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
 
 def mpvpe(prediction: TwoHands, target: TwoHands) -> Array:
     """Mean per-vertex position error in camera space."""
-    return where_both(prediction, target, mean_distance(*surfaces(prediction, target)))
+    return of_meshes(prediction, target, mean_distance)
 
 
 def _relative(points: Array, hands: TwoHands, root: int) -> Array:
@@ -64,11 +87,7 @@ def al_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
 
 def al_mpvpe(prediction: TwoHands, target: TwoHands) -> Array:
     """MPVPE after shifting joint 9 of each hand onto its target."""
-    vertices = surfaces(prediction, target)
-    error = mean_distance(
-        _relative(vertices[0], prediction, MIDDLE_KNUCKLE), _relative(vertices[1], target, MIDDLE_KNUCKLE)
-    )
-    return where_both(prediction, target, error)
+    return of_meshes(prediction, target, mean_distance, MIDDLE_KNUCKLE)
 
 
 def wrist_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
@@ -84,8 +103,68 @@ def pa_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
 
 def pa_mpvpe(prediction: TwoHands, target: TwoHands) -> Array:
     """MPVPE after the least-squares similarity of each hand (Procrustes-aligned)."""
-    vertices = surfaces(prediction, target)
-    return where_both(prediction, target, mean_distance(align(*vertices), vertices[1]))
+    return of_meshes(prediction, target, lambda points, true: mean_distance(align(points, true), true))
+
+
+def mrrpe(prediction: TwoHands, target: TwoHands) -> Array:
+    """Error of the vector from the left root to the right one (joint 9), the same for both hands of a frame."""
+    xp = array_namespace(prediction.joints)
+    left_right = [
+        hands.joints[..., RIGHT, ROOT, :] - hands.joints[..., LEFT, ROOT, :] for hands in (prediction, target)
+    ]
+    error = xp.linalg.vector_norm(left_right[0] - left_right[1], axis=-1)
+    pairs = where_both(prediction, target, xp.stack([error, error], axis=-1))
+    return pairs + 0 * xp.flip(pairs, axis=-1)  # NaN of either hand is NaN of both
+
+
+def acceleration_error(prediction: Array, target: Array, seconds: float) -> Array:
+    """Joints (T, *B, 21, 3) of a sequence with `seconds` between frames -> (T - 2, *B) m/s^2, by second differences."""
+    xp = array_namespace(prediction)
+    error = prediction - target
+    second = (error[2:, ...] - 2 * error[1:-1, ...] + error[:-2, ...]) / seconds**2
+    return xp.mean(xp.linalg.vector_norm(second, axis=-1), axis=-1)
+
+
+def auc(prediction: TwoHands, target: TwoHands) -> Array:
+    """Area under the curve of correct joints over thresholds from 0 to 50 mm, in camera space."""
+    return _area(prediction, target, joint_distances(prediction, target))
+
+
+def al_auc(prediction: TwoHands, target: TwoHands) -> Array:
+    """As `auc` after shifting joint 9 of each hand onto its target."""
+    xp = array_namespace(prediction.joints)
+    one, other = (_relative(hands.joints, hands, MIDDLE_KNUCKLE) for hands in (prediction, target))
+    return _area(prediction, target, xp.linalg.vector_norm(one - other, axis=-1))
+
+
+def _area(prediction: TwoHands, target: TwoHands, distances: Array) -> Array:
+    """Of joints at `distances` (*B, 2, 21): the area under the step of one joint is 1 - distance / range."""
+    xp = array_namespace(distances)
+    return where_both(prediction, target, xp.mean(xp.clip(1 - distances / AUC_RANGE, 0, 1), axis=-1))
+
+
+def f_score(threshold: float, aligned: bool) -> Callable[[TwoHands, TwoHands], Array]:
+    """F-score of meshes at a threshold in metres, in camera space or after the least-squares similarity (FreiHAND).
+
+    Harmonic mean of the shares of predicted vertices near a true one and of true vertices near a predicted one.
+    NumPy arrays only.
+    """
+
+    def measure(points: Array, true: Array) -> Array:
+        points = align(points, true) if aligned else points
+        flat = [array.reshape(-1, *array.shape[-2:]) for array in (points, true)]
+        scores = [_f_score(one, other, threshold) for one, other in zip(*flat, strict=True)]
+        return np.array(scores, dtype=points.dtype).reshape(points.shape[:-2])
+
+    return lambda prediction, target: of_meshes(prediction, target, measure)
+
+
+def _f_score(points: np.ndarray, true: np.ndarray, threshold: float) -> float:
+    """Of (V, 3) and (W, 3)."""
+    if not (np.isfinite(points).all() and np.isfinite(true).all()):
+        return NAN
+    near = [(KDTree(b).query(a)[0] < threshold).mean() for a, b in ((points, true), (true, points))]
+    return 2 * near[0] * near[1] / sum(near) if sum(near) > 0 else 0.0
 
 
 METRICS = {
@@ -96,4 +175,13 @@ METRICS = {
     "wrist_mpjpe": wrist_mpjpe,
     "pa_mpjpe": pa_mpjpe,
     "pa_mpvpe": pa_mpvpe,
+    "mrrpe": mrrpe,
+}
+SHARES = {
+    "auc": auc,
+    "al_auc": al_auc,
+    "f5": f_score(0.005, aligned=False),
+    "f15": f_score(0.015, aligned=False),
+    "pa_f5": f_score(0.005, aligned=True),
+    "pa_f15": f_score(0.015, aligned=True),
 }

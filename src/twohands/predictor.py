@@ -1,19 +1,26 @@
-"""`TwoHandPredictor`: a frame in, two hands out. Check, locate, fit."""
+"""A frame in, two hands out: `TwoHandPredictor` by landmarks and fit, `NetworkPredictor` by a network of our own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from twohands.data.checks import check_frame, check_hand_size
-from twohands.fitting import HandFitter
+from twohands.data.preprocess import square_frame, view_masks
+from twohands.fitting import FitConfig, HandFitter, located_hands
+from twohands.geometry.camera import Camera
 from twohands.hands import HandModel, free_hand
 from twohands.locate import HandLocator
-from twohands.types import LocatedHands, RGBDFrame, TwoHands
+from twohands.quality import measure_quality
+from twohands.runtime import OnnxNetwork
+from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 
 Locate = Callable[[np.ndarray], LocatedHands]
 
@@ -24,6 +31,21 @@ class Fit(Protocol):
     def lift(self, frame: RGBDFrame, located: LocatedHands, /) -> Any: ...
 
     def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: Any, /) -> TwoHands: ...
+
+
+class Network(Protocol):
+    """What `runtime.OnnxNetwork` and `networks.runner.ModuleRunner` do with a square frame of NumPy arrays."""
+
+    @property
+    def image_size(self) -> int: ...
+
+    def __call__(
+        self,
+        frame: RGBDFrame,
+        masks: np.ndarray | None = None,
+        centers: np.ndarray | None = None,
+        step: Callable[[str], AbstractContextManager[Any]] = ...,
+    ) -> TwoHands: ...
 
 
 class Stopwatch:
@@ -46,6 +68,18 @@ class Stopwatch:
         """A line for every step, in milliseconds."""
         lines = [f"{step:<8}{wall * 1e3:>10.0f}{self.cpu[step] * 1e3:>10.0f}" for step, wall in self.wall.items()]
         return "\n".join([f"{'step':<8}{'wall ms':>10}{'CPU ms':>10}", *lines])
+
+
+class Predictor(Protocol):
+    """What both predictors are: a frame in, two hands out."""
+
+    model: HandModel
+    timings: dict[str, float]
+    """CPU seconds of the steps of the last call."""
+
+    def __call__(
+        self, frame: RGBDFrame, depth_unit: float | None = None, watch: Stopwatch | None = None
+    ) -> TwoHands: ...
 
 
 class TwoHandPredictor:
@@ -81,3 +115,83 @@ class TwoHandPredictor:
             hands = self.fit(frame, located, evidence)
         self.timings = dict(watch.cpu)
         return hands
+
+
+class NetworkPredictor:
+    """Both hands of a frame by one of our own networks; `fit` then fits the hand model to the measured points."""
+
+    def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None):
+        self.network, self.model, self.fit = network, model or free_hand(), fit
+        self.timings: dict[str, float] = {}
+        """CPU seconds of the steps of the last call: prepare, locate, lift, reconstruct, and fit if there is one."""
+
+    def __call__(
+        self,
+        frame: RGBDFrame,
+        depth_unit: float | None = None,
+        watch: Stopwatch | None = None,
+        masks: np.ndarray | None = None,
+        centers: np.ndarray | None = None,
+    ) -> TwoHands:
+        """As TwoHandPredictor. Masks (2, H, W) bool and centers (2, 2) pixels of the frame replace the network's own.
+
+        Without a fit, parameters are NaN where the network's decoder has none.
+        """
+        watch = watch or Stopwatch()
+        check_frame(frame, depth_unit)
+        with watch("prepare"):
+            square = square_frame(frame, self.network.image_size)
+            if masks is not None:
+                masks = view_masks(masks, frame.camera, square.camera)
+            if centers is not None:
+                centers = _moved(centers, frame.camera, square.camera)
+        hands = self.network(square, masks, centers, watch)
+        found = np.asarray(hands.present) >= 0.5
+        pixels = np.where(found[:, None, None], frame.camera.project(hands.joints), np.nan)
+        check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
+        with watch("fit" if self.fit else "measure"):
+            hands = self._fitted(frame, hands) if self.fit else self._measured(frame, hands)
+        self.timings = dict(watch.cpu)
+        return hands
+
+    def _fitted(self, frame: RGBDFrame, hands: TwoHands) -> TwoHands:
+        assert self.fit is not None
+        located = located_hands(hands, frame.camera)
+        return self.fit(frame, located, self.fit.lift(frame, located))
+
+    def _measured(self, frame: RGBDFrame, hands: TwoHands) -> TwoHands:
+        if hands.vertices is None:
+            return hands
+        residual, support = measure_quality(hands.vertices, self.model.faces, hands.present, frame)
+        parameters = hands.parameters or self.model.neutral().map(lambda array: np.full_like(array, np.nan))
+        quality = Quality(residual, support, np.zeros(2, dtype=bool))
+        return replace(hands, parameters=parameters, quality=quality)
+
+
+METHODS = ("landmarks", "pdfnet")
+"""The roads to a start for the fit: `HandLocator` on the colour image, or our own network on colour and depth."""
+DEFAULT_METHOD = METHODS[0]
+
+
+def load(method: str = DEFAULT_METHOD, fit: bool = True, weights: str | Path | None = None) -> Predictor:
+    """The predictor of a method with the shipped networks and the free hand.
+
+    Without `fit`, the measured points are not used beyond the method's own look at the depth. `weights` is a folder
+    that `twohands export` has written, in place of the shipped network of 'pdfnet'. Raises ValueError or
+    FileNotFoundError with the remedy.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method {method!r} is unknown; known are {', '.join(METHODS)}")
+    model = free_hand()
+    if method == "landmarks":
+        if weights is not None:
+            raise ValueError("weights belong to method 'pdfnet'; the networks of 'landmarks' are shipped")
+        return TwoHandPredictor(model, fit=HandFitter(model, None if fit else FitConfig(point_rounds=0)))
+    shipped = files("twohands") / "weights" / "paper_small"
+    network = OnnxNetwork(shipped if weights is None else weights)
+    return NetworkPredictor(network, model, HandFitter(model) if fit else None)
+
+
+def _moved(pixels: np.ndarray, before: Camera, after: Camera) -> np.ndarray:
+    """Pixels (N, 2) of one camera as pixels of another one at the same place."""
+    return after.project(before.unproject(pixels, np.ones_like(pixels[:, 0])))

@@ -1,4 +1,4 @@
-"""The command line: `twohands demo | predict | run | info | synth | evaluate`.
+"""The command line: `twohands demo | predict | run | info | synth | train | evaluate | export`.
 
 Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 2 bad
 arguments or nothing usable, 3 some frames failed, 130 interrupted.
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from twohands import __version__
 from twohands.cli.common import BAD, FINE, INTERRUPTED
 
-EXTRA_OF = {"numba": "synth", "torch": "train", "timm": "train", "safetensors": "train"}
+EXTRA_OF = {"numba": "synth", "onnx": "tools", "onnxscript": "tools"}
+EXTRA_OF |= dict.fromkeys(("torch", "timm", "safetensors", "accelerate", "tensorboard"), "train")
 """The extra that installs an optional dependency."""
 
 
@@ -48,16 +49,17 @@ def _command(arguments: list[str]) -> int:
 
     from twohands.cli.laboratory import evaluate, info, synth
     from twohands.cli.reconstruct import demo, predict, run
+    from twohands.cli.training import export, train
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, predict, run, info, synth, evaluate):
+    for command in (demo, predict, run, info, synth, train, evaluate, export):
         app.command(command)
     try:
         return app.cli(
             prog="twohands",
             description="Both hands as metric meshes from RGB-D frames.",
             args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs),
         )
     except SystemExit as leaving:  # tyro has printed its help or its complaint
         return leaving.code if isinstance(leaving.code, int) else FINE

@@ -147,7 +147,9 @@ def evaluate(
     if total < 1:
         raise ValueError(f"there is nothing to evaluate: --count {count}, {len(frames)} frames")
     samples = (frames[index] for index in range(total))
-    report = measure(twohands.load(), track(samples, "frames", total, console=Console(stderr=True)))
+    predictor = twohands.load()
+    shown = track(samples, "frames", total, console=Console(stderr=True))
+    report = measure(lambda sample: predictor(sample.frame), shown)
     for name, text in (("report.md", report.markdown() + "\n"), ("report.json", report.json())):
         with write_atomically(out / name) as temporary:
             temporary.write_text(text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -13,7 +14,7 @@ from twohands.cli.common import FINE, INTERRUPTED, SOME_FAILED, check_folder
 
 if TYPE_CHECKING:
     from twohands.batch import BatchRun
-    from twohands.predictor import Stopwatch, TwoHandPredictor
+    from twohands.predictor import Predictor, Stopwatch
     from twohands.types import RGBDFrame, TwoHands
 
 
@@ -23,6 +24,9 @@ def predict(
     intrinsics: str,
     out: Path,
     depth_unit: float | None = None,
+    method: Literal["landmarks", "pdfnet"] = "landmarks",
+    fit: bool = True,
+    weights: Path | None = None,
     view: bool = False,
     skeleton: bool = False,
     timings: bool = False,
@@ -35,6 +39,9 @@ def predict(
         intrinsics: Text file with the 3x3 matrix or fx fy cx cy, Open3D's JSON, or "fx,fy,cx,cy".
         out: Folder for the results.
         depth_unit: Metres of one depth step; 0.001 for integers and 1 for floats unless given.
+        method: Where the fit starts: image landmarks, or our own network on colour and depth.
+        fit: Fit the hand model to the measured points at the end.
+        weights: Folder written by `twohands export`, in place of the shipped network of pdfnet.
         view: Write view.html as well: cloud and meshes to be turned in a browser.
         skeleton: Draw the joints on the overlay.
         timings: Print how long each step took.
@@ -46,7 +53,7 @@ def predict(
     watch = Stopwatch()
     with watch("decode"):
         frame, unit = open_frame(rgb, depth, intrinsics, depth_unit)
-    hands = (predictor := _load(watch))(frame, unit, watch)
+    hands = (predictor := _load(watch, method, fit, weights))(frame, unit, watch)
     with watch("write"):
         _write_frame(out, rgb.stem, frame, hands, predictor, view, skeleton)
     print(f"{rgb.stem}: {_describe(hands)}; wrote {out}/")
@@ -55,11 +62,20 @@ def predict(
     return FINE
 
 
-def demo(out: Path = Path("out/demo"), timings: bool = False) -> int:
+def demo(
+    out: Path = Path("out/demo"),
+    method: Literal["landmarks", "pdfnet"] = "landmarks",
+    fit: bool = True,
+    weights: Path | None = None,
+    timings: bool = False,
+) -> int:
     """Reconstruct both hands of the packaged frame: overlay, meshes and a page to turn them in a browser.
 
     Args:
         out: Folder for the results.
+        method: Where the fit starts: image landmarks, or our own network on colour and depth.
+        fit: Fit the hand model to the measured points at the end.
+        weights: Folder written by `twohands export`, in place of the shipped network of pdfnet.
         timings: Print how long each step took.
     """
     from importlib.resources import as_file, files
@@ -78,9 +94,10 @@ def demo(out: Path = Path("out/demo"), timings: bool = False) -> int:
         rgb, depth, intrinsics = (stack.enter_context(as_file(folder / name)) for name in names)
         frame, unit = open_frame(rgb, depth, intrinsics)
     print(f"read the packaged frame: {frame.camera.width}x{frame.camera.height} colour and depth")
-    predictor = _load(watch)
+    predictor = _load(watch, method, fit, weights)
+    started = perf_counter()
     hands = predictor(frame, unit, watch)
-    print(f"found and fitted the hands in {watch.wall['locate'] + watch.wall['fit']:.2f} s: {_describe(hands)}")
+    print(f"found and fitted the hands in {perf_counter() - started:.2f} s: {_describe(hands)}")
     with watch("write"):
         written = _write_frame(out, "demo", frame, hands, predictor, view=True, skeleton=False)
     for path in written:
@@ -96,6 +113,9 @@ def run(
     depth_unit: float | None = None,
     intrinsics: str | None = None,
     every: int = 1,
+    method: Literal["landmarks", "pdfnet"] = "landmarks",
+    fit: bool = True,
+    weights: Path | None = None,
     overlays: bool = False,
     glb: bool = False,
     timings: bool = False,
@@ -110,6 +130,9 @@ def run(
         depth_unit: Metres of one depth step; 0.001 for integers and 1 for floats unless given.
         intrinsics: Intrinsics to use instead of the folder's.
         every: Take every N-th frame.
+        method: Where the fit starts: image landmarks, or our own network on colour and depth.
+        fit: Fit the hand model to the measured points at the end.
+        weights: Folder written by `twohands export`, in place of the shipped network of pdfnet.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
         timings: Print how long each step took, over all frames.
@@ -123,7 +146,8 @@ def run(
         raise ValueError(f"--every must be at least 1; got {every}")
     recording = FolderRecording(folder, depth_unit, intrinsics)
     watch = Stopwatch()
-    batch = BatchRun(recording, recording.ids[::every], _load(watch), out, {"every": every}, watch)
+    settings = {"every": every, "method": method, "fit": fit, "weights": None if weights is None else str(weights)}
+    batch = BatchRun(recording, recording.ids[::every], _load(watch, method, fit, weights), out, settings, watch)
     interrupted = False
     try:
         _with_progress(batch, overlays, glb)
@@ -144,16 +168,22 @@ def run(
     return SOME_FAILED if failed else FINE
 
 
-def _load(watch: Stopwatch) -> TwoHandPredictor:
+def _load(watch: Stopwatch, method: str, fit: bool, weights: Path | None) -> Predictor:
     """The predictor; loading the networks is timed on its own."""
     with watch("load"):
-        from twohands.predictor import TwoHandPredictor
+        from twohands.predictor import load
 
-        return TwoHandPredictor()
+        return load(method, fit, weights)
 
 
 def _write_frame(
-    out: Path, stem: str, frame: RGBDFrame, hands: TwoHands, predictor: TwoHandPredictor, view: bool, skeleton: bool
+    out: Path,
+    stem: str,
+    frame: RGBDFrame,
+    hands: TwoHands,
+    predictor: Predictor,
+    view: bool,
+    skeleton: bool,
 ) -> list[Path]:
     """Writes everything about one frame, and removes what an earlier run left of files that are not written now."""
     import numpy as np

@@ -1,14 +1,18 @@
-"""The commands of research: `train`."""
+"""The commands of research: `train`, `export`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from tyro.conf import Positional
 
 from twohands.cli.common import FINE, check_folder
 from twohands.config import PRESETS, ExperimentConfig
+
+if TYPE_CHECKING:
+    from twohands.training.loop import Validate
 
 Preset = Annotated[
     tyro.extras.subcommand_type_from_defaults(PRESETS, prefix_names=False),  # type: ignore[valid-type]
@@ -26,13 +30,13 @@ def train(
 ) -> int:
     """Train a network in a run folder; the same command continues a run that was interrupted.
 
-    Several processes or machines: `torchrun ... -m twohands.cli train ...`.
+    On several processes or machines: torchrun ... -m twohands.cli train ...
 
     Args:
         config: The preset, with any value of it changed.
         data: Frames to train on: a folder of shards, or NAME=FOLDER.
         out: The run folder: configuration, log, TensorBoard events, checkpoints.
-        validation: Frames of which the camera-space error decides which checkpoint is the best.
+        validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks.
         trunk: A checkpoint folder whose image branch is taken over and kept frozen.
         pretrained: Start the image encoder from ImageNet weights.
     """
@@ -42,5 +46,29 @@ def train(
     check_folder(out)
     assert isinstance(config, ExperimentConfig)
     items = TrainingSet(open_dataset(data), config.network.image_size, config.augment, config.train.seed)
-    print(f"wrote {run(config, items, out, _validator(validation, config), trunk, pretrained)}/")
+    validate = None if validation is None else _validation(validation, config)
+    print(f"wrote {run(config, items, out, validate, trunk, pretrained)}/")
+    return FINE
+
+
+def _validation(source: str, config: ExperimentConfig) -> Validate:
+    from twohands.data.dataset import open_dataset
+    from twohands.training.validate import Validation
+
+    return Validation(open_dataset(source), config.network)
+
+
+def export(checkpoint: Positional[Path], out: Path) -> int:
+    """Write a trained network as the two ONNX graphs that `--method pdfnet --weights FOLDER` runs.
+
+    Args:
+        checkpoint: Folder of a checkpoint, for example RUN/final.
+        out: Folder for locate.onnx and reconstruct.onnx.
+    """
+    from twohands.networks.checkpoint import load_checkpoint
+    from twohands.networks.export import export_network
+
+    check_folder(out)
+    export_network(*load_checkpoint(checkpoint), out)
+    print(f"wrote {out}/locate.onnx and {out}/reconstruct.onnx")
     return FINE

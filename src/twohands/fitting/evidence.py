@@ -8,7 +8,8 @@ import numpy as np
 
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import lift
-from twohands.types import LEFT, RGBDFrame
+from twohands.hands.skeleton import ROOT
+from twohands.types import LEFT, LocatedHands, RGBDFrame, TwoHands
 
 WINDOW_MARGIN = 0.35
 """The window reaches this share of the landmarks' extent beyond them."""
@@ -60,6 +61,16 @@ def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray
         points=points.astype(np.float64),
         colors=rgb[:, rows, columns].T,
     )
+
+
+def located_hands(hands: TwoHands, camera: Camera) -> LocatedHands:
+    """Reconstructed hands as landmarks that a fit may start from; their sides are beyond doubt."""
+    pixels = camera.project(hands.joints)  # (2, 21, 2)
+    planes = ((pixels - camera.center) / camera.focal).mean(axis=1)
+    relative = hands.joints - hands.joints[:, ROOT : ROOT + 1]
+    turned = np.stack([points @ _toward(plane) for points, plane in zip(relative, planes, strict=True)])
+    certain = np.full(2, np.inf)
+    return LocatedHands(np.asarray(hands.present), pixels, turned, np.zeros((2, 4)), certain)
 
 
 def _toward(plane: np.ndarray) -> np.ndarray:

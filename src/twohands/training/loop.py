@@ -178,7 +178,7 @@ def _step(
         item = next(parts).to(accelerator.device)
         with accelerator.no_sync(model) if part + 1 < accumulation else nullcontext():
             total, terms = model(item, epoch)
-            check_finite(total, terms, item.sample.id)
+            check_finite(total, terms, tuple(item.sample.id))
             accelerator.backward(total.mean() / accumulation)
         mean.add({name: float(value.detach().mean()) for name, value in {"loss": total, **terms}.items()})
     optimizer.step()

@@ -1,0 +1,150 @@
+"""`Report`: what was measured on every hand that counts, its summary by groups, and the comparison of two reports.
+
+Metres in memory and in JSON, millimetres in print. Intervals are 95 % bootstrap percentiles over frames, since the two
+hands of a frame are not independent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from twohands.metrics import METRICS, SHARES
+from twohands.types import SIDE_NAMES
+
+CLOSE = 0.12
+"""Metres between the two roots below which the hands count as close."""
+VISIBILITY_BUCKETS = ((0.3, 0.6), (0.6, 0.9), (0.9, 1.01))
+DISTANCE_BUCKETS = ((0.0, 0.06), (0.06, 0.12), (0.12, 0.25), (0.25, 10.0))
+"""Metres between the two roots."""
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class HandRow:
+    """One target hand that counts."""
+
+    sample: str
+    side: int
+    visible: float
+    distance: float  # metres between the two roots, NaN for a single hand
+    found: bool  # a predicted hand lies on it in the image
+    right_side: bool  # and it is the one of its side
+    errors: dict[str, float] = field(default_factory=dict)  # by name of METRICS and SHARES; empty for an unscored hand
+    depth_residual: float = NAN
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows of all hands that count, and predictions that lie on no hand at all."""
+
+    rows: tuple[HandRow, ...]
+    phantoms: int
+    frames: int
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Figures in metres and shares by group (all, left, right, close, visibility, distance) and name."""
+        return {name: _figures([row for row in self.rows if keep(row)]) for name, keep in _groups().items()}
+
+    def markdown(self) -> str:
+        """A table; millimetres and percent, with bootstrap intervals."""
+        names = [f"{name} (mm)" for name in METRICS] + ["mpjpe median (mm)"] + [f"{name} (%)" for name in SHARES]
+        lines = ["| hands | count | found | wrong side | " + " | ".join(names) + " |", "|---" * (4 + len(names)) + "|"]
+        for group, figures in self.summary().items():
+            cells = [f"{figures['count']:.0f}", f"{figures['found']:.1%}", f"{figures['wrong_side']:.1%}"]
+            cells += [_cell(figures, name, 1e3) for name in METRICS]
+            cells += [f"{figures['mpjpe_median'] * 1e3:.1f}", *(_cell(figures, name, 100) for name in SHARES)]
+            lines.append(f"| {group} | " + " | ".join(cells) + " |")
+        lines += ["", f"{self.frames} frames; {self.phantoms} predictions on no hand."]
+        return "\n".join(lines)
+
+    def json(self) -> str:
+        """The summary and every row; metres."""
+        rows = [vars(row) for row in self.rows]
+        document = {"frames": self.frames, "phantoms": self.phantoms, "summary": self.summary(), "hands": rows}
+        return json.dumps(document, indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> Report:
+        """The report of a text that `json` has written."""
+        document: dict[str, Any] = json.loads(text)
+        rows = tuple(HandRow(**row) for row in document["hands"])
+        return Report(rows, document["phantoms"], document["frames"])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of one report minus that of another on the hands scored in both, with its interval."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the interval leaves no doubt about the sign."""
+        return self.low > 0 or self.high < 0
+
+
+def paired_difference(one: Report, other: Report, name: str) -> Difference:
+    """`one` minus `other` of a metric or share, hand by hand."""
+    values = {(row.sample, row.side): row.errors.get(name, NAN) for row in other.rows}
+    pairs = [(row.sample, row.errors.get(name, NAN) - values.get((row.sample, row.side), NAN)) for row in one.rows]
+    pairs = [(sample, value) for sample, value in pairs if np.isfinite(value)]
+    differences = np.array([value for _, value in pairs])
+    low, high = bootstrap_interval(differences, [sample for sample, _ in pairs])
+    return Difference(float(differences.mean()) if len(pairs) else NAN, low, high, len(pairs))
+
+
+def bootstrap_interval(
+    values: np.ndarray, frames: Sequence[str], draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval of the mean of values (N,), resampling the frames (N,) they come from; NaN for none."""
+    if not len(values):
+        return NAN, NAN
+    _, index = np.unique(np.asarray(frames), return_inverse=True)
+    sums, counts = np.bincount(index, values), np.bincount(index)
+    chosen = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
+    low, high = np.percentile(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _groups() -> dict[str, Callable[[HandRow], bool]]:
+    groups: dict[str, Callable[[HandRow], bool]] = {"all": lambda row: True}
+    groups |= {name: lambda row, side=side: row.side == side for side, name in enumerate(SIDE_NAMES)}
+    groups["close"] = lambda row: row.distance < CLOSE
+    for low, high in VISIBILITY_BUCKETS:
+        groups[f"visible {low:.0%}-{min(high, 1):.0%}"] = lambda row, a=low, b=high: a <= row.visible < b
+    for low, high in DISTANCE_BUCKETS:
+        name = f"roots {low * 100:.0f}-{high * 100:.0f} cm" if high < 1 else f"roots beyond {low * 100:.0f} cm"
+        groups[name] = lambda row, a=low, b=high: a <= row.distance < b
+    groups["one hand"] = lambda row: bool(np.isnan(row.distance))
+    return groups
+
+
+def _figures(rows: list[HandRow]) -> dict[str, float]:
+    """Shares of found and wrong-sided hands; mean, median and bootstrap interval of every error; NaN for no rows."""
+    found = [row for row in rows if row.found]
+    figures = {
+        "count": float(len(rows)),
+        "found": len(found) / len(rows) if rows else NAN,
+        "wrong_side": sum(not row.right_side for row in found) / len(found) if found else NAN,
+        "scored": float(sum(bool(row.errors) for row in rows)),
+    }
+    for name in (*METRICS, *SHARES):
+        pairs = [(row.errors[name], row.sample) for row in rows if np.isfinite(row.errors.get(name, NAN))]
+        values = np.array([value for value, _ in pairs])
+        low, high = bootstrap_interval(values, [sample for _, sample in pairs])
+        figures |= {name: float(values.mean()) if len(values) else NAN, f"{name}_low": low, f"{name}_high": high}
+        figures[f"{name}_median"] = float(np.median(values)) if len(values) else NAN
+    return figures
+
+
+def _cell(figures: dict[str, float], name: str, factor: float) -> str:
+    low, middle, high = (figures[f"{name}{part}"] * factor for part in ("_low", "", "_high"))
+    return f"{middle:.1f} ({low:.1f}-{high:.1f})" if np.isfinite(middle) else "-"

@@ -1,0 +1,95 @@
+"""Our own networks in ONNX Runtime: two graphs, and between them the choice of the clouds' points. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from twohands.config import NetworkConfig
+from twohands.geometry.cloud import hand_clouds
+from twohands.types import HandParameters, RGBDFrame, TwoHands
+
+LOCATE, RECONSTRUCT = "locate.onnx", "reconstruct.onnx"
+METADATA = "twohands"
+FORMAT_VERSION = 1
+"""Raised whenever the inputs or outputs of the two graphs change."""
+
+
+def open_session(network: bytes) -> onnxruntime.InferenceSession:
+    """A network ready to run on one thread that sleeps while it waits."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+
+
+class OnnxNetwork:
+    """Square frame -> TwoHands, by the two graphs that `twohands export` has written into a folder."""
+
+    def __init__(self, folder: Any):
+        """`folder`: a path, or a package resource. Raises FileNotFoundError or ValueError when it holds none."""
+        folder = Path(folder) if isinstance(folder, str) else folder
+        missing = [name for name in (LOCATE, RECONSTRUCT) if not (folder / name).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"{folder} has no {missing[0]}; write it with: twohands export CHECKPOINT --out {folder}"
+            )
+        self._locate, self._reconstruct = (open_session((folder / name).read_bytes()) for name in (LOCATE, RECONSTRUCT))
+        about = json.loads(self._locate.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
+        if about.get("format_version") != FORMAT_VERSION:
+            raise ValueError(
+                f"{folder} holds networks of format {about.get('format_version')}, this version reads "
+                f"{FORMAT_VERSION}; export them again"
+            )
+        self.config = NetworkConfig.from_dict(about["network"])
+
+    @property
+    def image_size(self) -> int:
+        """Pixels along each side of the square frame."""
+        return self.config.image_size
+
+    def __call__(
+        self,
+        frame: RGBDFrame,
+        masks: np.ndarray | None = None,
+        centers: np.ndarray | None = None,
+        step: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+    ) -> TwoHands:
+        """Two hands of a frame of image_size pixels; masks (2, S, S) bool and centers (2, 2) pixels replace its own.
+
+        `step` is entered around each step with its name: a stopwatch, for instance.
+        """
+        with step("locate"):
+            scene = _run(self._locate, {"rgb": frame.rgb[None], "depth": frame.depth[None]})
+        own = scene.pop("masks") if masks is None else masks[None]
+        if centers is not None:
+            scene |= {"centers": centers[None].astype(np.float32), "scores": np.ones((1, 2), dtype=np.float32)}
+        batch = frame.map(lambda array: array[None])
+        with step("lift"):
+            clouds = hand_clouds(
+                batch.depth, own, batch.camera, self.config.num_points, depth_range=self.config.depth_range
+            )
+        with step("reconstruct"):
+            found = _run(self._reconstruct, {**scene, **vars(clouds), "K": batch.camera.K})
+        single = {name: array[0] for name, array in found.items()}
+        parameters = {name: single.pop(name) for name in HandParameters.__dataclass_fields__ if name in single}
+        return TwoHands(
+            single.get("vertices"),
+            single["joints"],
+            single["present"],
+            HandParameters(**parameters) if parameters else None,
+        )
+
+
+def _run(session: onnxruntime.InferenceSession, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The outputs by name; inputs that the graph has no use for are left out."""
+    wanted = {argument.name: given[argument.name] for argument in session.get_inputs()}
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, (np.asarray(array) for array in session.run(names, wanted)), strict=True))
