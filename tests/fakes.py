@@ -90,7 +90,7 @@ class PosedHands:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        rng, model = np.random.default_rng(index), free_hand()
+        rng, model, camera = np.random.default_rng(index), free_hand(), CAMERA.resize(2 * WIDTH, 2 * HEIGHT)
         still = model.neutral()
         posed = replace(
             still,
@@ -99,10 +99,10 @@ class PosedHands:
             translation=rng.normal(scale=0.02, size=still.translation.shape) + [[-0.11, 0.08, 0.5], [0.11, 0.08, 0.5]],
         )
         hands = model(posed.map(lambda array: array.astype(np.float32)))
-        seen = [rasterize(hands.vertices[side], model.faces[side], CAMERA)[0] for side in range(2)]
+        seen = [rasterize(hands.vertices[side], model.faces[side], camera)[0] for side in range(2)]
         depths = np.where(np.array(seen) > 0, seen, 0.8)
         masks = (depths < 0.8) & (depths <= depths.min(axis=0))
-        rgb = np.where(masks.any(axis=0), 0.7, rng.uniform(0.1, 0.4, (3, HEIGHT, WIDTH)))
-        frame = RGBDFrame(rgb.astype(np.float32), depths.min(axis=0).astype(np.float32), CAMERA)
+        rgb = np.where(masks.any(axis=0), 0.7, rng.uniform(0.1, 0.4, (3, camera.height, camera.width)))
+        frame = RGBDFrame(rgb.astype(np.float32), depths.min(axis=0).astype(np.float32), camera)
         ones = np.ones((2, 21), np.float32)
         return Sample(frame, hands, masks, ones, ones[:, 0], "free", f"posed-{index}")

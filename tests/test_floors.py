@@ -20,6 +20,7 @@ FLOORS = [
     {"predictor", "tracking", "doctor", "export", "overlay", "rows", "report"},
     {"evaluation", "batch"},
     {"training"},
+    {"experiments"},
     {"viewer", "cli"},
 ]
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}

@@ -274,10 +274,11 @@ _TWO_CORES = TrainConfig(
     warmup=0.05,
     weight_decay=1e-4,
     center_noise=0.01,
+    precision="bf16",
     workers=1,
 )
 PRESETS = {
-    "tiny": ExperimentConfig(_TINY, train=replace(_TWO_CORES, batch_size=8, learning_rate=3e-3)),
+    "tiny": ExperimentConfig(_TINY, train=replace(_TWO_CORES, batch_size=8, learning_rate=3e-3, precision="no")),
     "paper-small": ExperimentConfig(_PAPER_SMALL, LossConfig(late_epoch=2), AugmentConfig(mask_noise=0.5), _TWO_CORES),
     "paper": ExperimentConfig(),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,8 @@ class Report:
         return "\n".join(lines)
 
     def json(self) -> str:
-        """The summary and every row; metres."""
-        rows = [vars(row) for row in self.rows]
+        """The summary and every row; metres, to the micrometre."""
+        rows = [_rounded(vars(row)) for row in self.rows]
         document = {"frames": self.frames, "phantoms": self.phantoms, "summary": self.summary(), "hands": rows}
         return json.dumps(document, indent=1)
 
@@ -112,6 +112,27 @@ def bootstrap_interval(
     chosen = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
     low, high = np.percentile(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), [2.5, 97.5])
     return float(low), float(high)
+
+
+def pooled(reports: Sequence[Report]) -> Report:
+    """One report of several runs on the same frames: every error is its mean over the runs that scored the hand."""
+    by_hand: dict[tuple[str, int], list[HandRow]] = {}
+    for row in (row for report in reports for row in report.rows):
+        by_hand.setdefault((row.sample, row.side), []).append(row)
+    rows = []
+    for same in by_hand.values():
+        scored = [row.errors for row in same if row.errors]
+        errors = {name: float(np.mean([values[name] for values in scored])) for name in scored[0]} if scored else {}
+        found, right = all(row.found for row in same), all(row.right_side for row in same)
+        rows.append(replace(same[0], found=found, right_side=right, errors=errors))
+    phantoms = sum(report.phantoms for report in reports) // len(reports)
+    return Report(tuple(rows), phantoms, reports[0].frames)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _groups() -> dict[str, Callable[[HandRow], bool]]:

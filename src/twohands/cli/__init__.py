@@ -1,4 +1,4 @@
-"""The command line: `twohands demo | predict | run | info | synth | train | evaluate | export`.
+"""The command line: `twohands demo | predict | run | info | synth | train | evaluate | experiment | export`.
 
 Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 2 bad
 arguments or nothing usable, 3 some frames failed, 130 interrupted.
@@ -49,10 +49,10 @@ def _command(arguments: list[str]) -> int:
 
     from twohands.cli.laboratory import evaluate, info, synth
     from twohands.cli.reconstruct import demo, predict, run
-    from twohands.cli.training import export, train
+    from twohands.cli.training import experiment, export, train
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, predict, run, info, synth, train, evaluate, export):
+    for command in (demo, predict, run, info, synth, train, evaluate, experiment, export):
         app.command(command)
     try:
         return app.cli(

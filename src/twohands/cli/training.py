@@ -1,9 +1,9 @@
-"""The commands of research: `train`, `export`."""
+"""The commands of research: `train`, `experiment`, `export`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -56,6 +56,47 @@ def _validation(source: str, config: ExperimentConfig) -> Validate:
     from twohands.training.validate import Validation
 
     return Validation(open_dataset(source), config.network)
+
+
+def experiment(
+    tables: Positional[tuple[Literal["table1", "table3", "table4"], ...]],
+    data: str,
+    test: str,
+    out: Path = Path("runs/tables"),
+    reports: Path = Path("reports/rows"),
+    report: Path = Path("reports/tables.md"),
+    minutes: float = 60.0,
+    whole_minutes: float = 90.0,
+    trunk_minutes: float = 120.0,
+    seeds: int = 2,
+) -> int:
+    """Train and measure the rows of the paper's tables at one budget of CPU time; an interrupted one goes on.
+
+    Args:
+        tables: Which tables.
+        data: Frames to train on: a folder of shards, or NAME=FOLDER.
+        test: Frames to measure on.
+        out: Folder of the runs and of the maps of the shared image branch.
+        reports: Folder of the results, one small file for a row and seed.
+        report: Markdown file of the tables.
+        minutes: CPU minutes of a row on the shared image branch.
+        whole_minutes: CPU minutes of a row that trains its image branch as well.
+        trunk_minutes: CPU minutes of the shared image branch.
+        seeds: The most seeds of a row.
+    """
+    from twohands.config import PRESETS
+    from twohands.data.dataset import open_dataset
+    from twohands.experiments import run_tables, write_tables
+    from twohands.experiments.run import Plan
+
+    for folder in (out, reports, report.parent):
+        check_folder(folder)
+    sources = open_dataset(data), open_dataset(test)
+    plan = Plan(PRESETS["paper-small"], out, reports, *sources, minutes, whole_minutes, trunk_minutes, seeds)
+    run_tables(plan, tables, print)
+    write_tables(reports, report, "The tables of the paper, on our synthetic frames")
+    print(f"wrote {report}")
+    return FINE
 
 
 def export(checkpoint: Positional[Path], out: Path) -> int:

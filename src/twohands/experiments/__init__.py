@@ -1,0 +1,7 @@
+"""Floor 10: the comparisons of the paper, each table by one command."""
+
+from twohands.experiments.rows import ROWS, TABLES
+from twohands.experiments.run import run_tables
+from twohands.experiments.tables import write_tables
+
+__all__ = ["ROWS", "TABLES", "run_tables", "write_tables"]

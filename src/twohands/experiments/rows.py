@@ -1,0 +1,143 @@
+"""The rows of the paper's tables: what we train for each, and what the paper prints (method, section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+Pair = tuple[float, float]
+"""Left and right hand, millimetres; the same twice where the paper prints the mean over both."""
+NAMES = ("mpjpe", "mpvpe", "al_mpjpe", "al_mpvpe")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures on the H2O test set, millimetres, in the order of NAMES; None where the paper prints none."""
+
+    figures: tuple[Pair | None, ...]
+
+    def mean(self, name: str) -> float | None:
+        """Over both hands."""
+        pair = self.figures[NAMES.index(name)]
+        return None if pair is None else sum(pair) / 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network that is trained for one or more tables."""
+
+    title: str
+    changes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))  # of the preset's network
+    published: Mapping[str, Published] = field(default_factory=lambda: MappingProxyType({}))  # by evaluation mode
+    shared_trunk: bool = True  # trained on the maps of the frozen trunk; otherwise end to end
+    seeds: int = 1
+
+
+def _published(*figures: Pair | float | None) -> Published:
+    return Published(tuple((value, value) if isinstance(value, int | float) else value for value in figures))
+
+
+ROWS = {
+    "full": Row(
+        "full model",
+        published={
+            "ground_truth": _published((9.64, 11.62), (9.08, 11.00), (6.93, 8.74), (7.10, 8.79)),
+            "own": _published(12.11, 11.62, 8.89, 8.96),
+        },
+        seeds=2,
+    ),
+    "rgb_only": Row(
+        "RGB only",
+        {"fusion": "rgb_only"},
+        {"ground_truth": _published((33.20, 36.28), (33.00, 35.55), (10.95, 12.71), (11.28, 12.90))},
+        seeds=2,
+    ),
+    "depth_only": Row(
+        "depth only (PointNet++)",
+        {"fusion": "depth_only"},
+        {"ground_truth": _published((17.17, 17.83), (16.98, 17.37), (7.61, 9.40), (7.82, 9.42))},
+        seeds=2,
+    ),
+    "densefusion": Row(
+        "DenseFusion",
+        {"fusion": "densefusion"},
+        {"ground_truth": _published((21.39, 25.76), (21.42, 25.34), (18.08, 23.55), (18.42, 23.79))},
+    ),
+    "rgbd_4channel": Row(
+        "4-channel RGB-D",
+        {"fusion": "rgb_only", "rgbd_input": True},
+        {"ground_truth": _published(16.15, 15.70, 10.73, 10.88)},
+        shared_trunk=False,
+    ),
+    "concat": Row(
+        "concat instead of FTN",
+        {"fusion": "concat"},
+        {"ground_truth": _published(16.40, 15.99, 8.32, 8.41)},
+        seeds=2,
+    ),
+    "no_center_feature": Row(
+        "no centre feature",
+        {"center_feature": False},
+        {"ground_truth": _published(12.61, 12.32, 8.53, 8.62)},
+        seeds=2,
+    ),
+    "parameters": Row(
+        "hand-model parameters (the paper: MANO)",
+        {"decoder": "parameters"},
+        {"ground_truth": _published(16.60, 16.69, 8.36, 8.54)},
+        seeds=2,
+    ),
+}
+CITED = {
+    "H2O baseline": _published((41.45, 37.21), None, None, None),
+    "Hasson et al.": _published((39.56, 41.87), None, None, None),
+    "Tekin et al.": _published((41.42, 38.86), None, None, None),
+    "HOI4D": _published(None, None, (19.9, 19.9), None),
+}
+"""Printed in the paper from other papers; not trained here."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper: its lines, and the orders that it claims."""
+
+    title: str
+    lines: tuple[tuple[str, str], ...]  # (row, evaluation mode)
+    claims: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...]  # (sentence, better, worse, metric)
+    cited: tuple[str, ...] = ()
+
+
+def _given(*names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, "ground_truth") for name in names)
+
+
+FULL, RGB, DEPTH, CONCAT, NO_CENTER, PARAMETERS = _given(
+    "full", "rgb_only", "depth_only", "concat", "no_center_feature", "parameters"
+)
+OWN_MASKS = ("full", "own")
+TABLES = {
+    "table1": Table(
+        "Table I: methods",
+        (*_given("rgb_only", "depth_only", "densefusion", "full"), OWN_MASKS),
+        (
+            ("RGB-D fusion beats RGB only", FULL, RGB, "mpjpe"),
+            ("RGB-D fusion beats depth only", FULL, DEPTH, "mpjpe"),
+        ),
+        tuple(CITED),
+    ),
+    "table3": Table(
+        "Table III: ablations",
+        (*_given("rgb_only", "depth_only", "rgbd_4channel", "concat", "no_center_feature"), OWN_MASKS, FULL),
+        (
+            ("the feature transform beats concatenation", FULL, CONCAT, "mpjpe"),
+            ("the centre feature helps", FULL, NO_CENTER, "mpjpe"),
+            ("ground-truth masks beat own masks", FULL, OWN_MASKS, "mpjpe"),
+        ),
+    ),
+    "table4": Table(
+        "Table IV: decoders",
+        (PARAMETERS, FULL),
+        (("the graph decoder beats hand-model parameters", FULL, PARAMETERS, "mpjpe"),),
+    ),
+}

@@ -1,0 +1,180 @@
+"""Training and measuring the rows of a table at one budget of CPU time; every finished part is kept.
+
+A folder holds the shared trunk, its maps, and for every row and seed a run; its result is one small file elsewhere. The
+number of steps of a row is what its budget buys: the CPU time of a step is measured once and kept in `budget.json`, so
+that a killed run continues as it began.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from twohands.config import ExperimentConfig
+from twohands.data.dataset import Dataset, TrainingSet
+from twohands.experiments.rows import ROWS, TABLES, Row
+from twohands.files import write_atomically
+from twohands.networks.checkpoint import load_checkpoint
+from twohands.training import train
+from twohands.training.log import origin, read_log
+from twohands.training.loop import FINAL, LOG_STEPS, Items
+from twohands.training.trunk import TrunkMaps, write_trunk_maps
+from twohands.training.validate import MODES, evaluate_network
+
+BUDGET = "budget.json"
+TRUNK = {"fusion": "rgb_only"}
+"""The network whose image branch the rows share. Of all fusions it is the one that leans on colour features alone, so
+that the shared features favour no way of joining depth with them, and its own row the most."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison runs on. Minutes are of this process's CPU time, loading of frames included."""
+
+    preset: ExperimentConfig
+    folder: Path
+    reports: Path
+    """Where the results are kept; the runs in `folder` may be thrown away when they are there."""
+    train: Dataset
+    test: Dataset
+    minutes: float = 60.0
+    """A row on the maps of the shared trunk."""
+    whole_minutes: float = 90.0
+    """A row that trains its image branch as well."""
+    trunk_minutes: float = 120.0
+    seeds: int = 2
+    """The most seeds of a row."""
+
+    @property
+    def trunk(self) -> Path:
+        """The checkpoint of the shared trunk."""
+        return self.folder / "trunk" / FINAL
+
+
+def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> None:
+    """Trains and evaluates every row of the named tables that is not finished yet; `say` hears what is done."""
+    wanted = list(dict.fromkeys(row for name in names for row, _ in TABLES[name].lines))
+    for seed in range(plan.seeds):
+        for name in wanted:
+            if seed < ROWS[name].seeds:
+                run_row(plan, name, seed, say)
+
+
+def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> None:
+    """Trains one row with one seed and measures it in every mode, unless that is done."""
+    row, path = ROWS[name], result_path(plan.reports, name, seed)
+    if path.exists():
+        return
+    if row.shared_trunk:
+        _shared_trunk(plan, say)
+    folder = plan.folder / f"{name}-{seed}"
+    config = _config(plan, row, seed)
+    items = _items(plan, config, row.shared_trunk)
+    trunk = plan.trunk if row.shared_trunk else None
+    config = _with_budget(config, items, trunk, folder, plan.minutes if row.shared_trunk else plan.whole_minutes, say)
+    network, network_config = load_checkpoint(train(config, items, folder, trunk=trunk))
+    reports = {}
+    for mode in MODES:
+        samples = (plan.test[index] for index in range(len(plan.test)))
+        shown = track(samples, f"{name}-{seed} {mode}", len(plan.test), console=Console(stderr=True))
+        reports[mode] = json.loads(evaluate_network(network, network_config, shown, mode).json())
+    curve = [record for record in read_log(folder) if record.get("kind") == "train"]
+    budget = {**json.loads((folder / BUDGET).read_text()), "cpu_seconds": curve[-1]["cpu_seconds"]}
+    result = {**budget, "curve": [[record["step"], record["loss"]] for record in curve], "reports": reports}
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(gzip.compress(json.dumps(result).encode(), mtime=0))
+    say(f"{name}, seed {seed}: done")
+
+
+def result_path(folder: Path, name: str, seed: int) -> Path:
+    """Where everything measured of a row is kept."""
+    return folder / f"{name}-{seed}.json.gz"
+
+
+def read_result(folder: Path, name: str, seed: int) -> dict[str, Any] | None:
+    """What `run_row` has written: the budget, the machine, the curve [step, loss] and `reports` by mode."""
+    path = result_path(folder, name, seed)
+    return json.loads(gzip.decompress(path.read_bytes())) if path.exists() else None
+
+
+def _shared_trunk(plan: Plan, say: Callable[[str], None]) -> None:
+    """Trains the trunk and stores its maps, as far as that is not done."""
+    if not plan.trunk.exists():
+        config = _config(plan, Row("shared trunk", TRUNK), 0)
+        items = _items(plan, config, shared_trunk=False)
+        folder = plan.trunk.parent
+        train(_with_budget(config, items, None, folder, plan.trunk_minutes, say), items, folder)
+    total = len(plan.train)
+    with Console(stderr=True).status("maps of the shared trunk") as status:
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            status.update(f"maps of the shared trunk: {done} of {total} frames")
+
+        write_trunk_maps(plan.trunk, plan.train, "train", plan.folder / "maps", advance)
+
+
+def _config(plan: Plan, row: Row, seed: int) -> ExperimentConfig:
+    network = replace(plan.preset.network, **row.changes)  # type: ignore[arg-type]
+    return replace(plan.preset, network=network, train=replace(plan.preset.train, seed=seed, workers=0))
+
+
+def _items(plan: Plan, config: ExperimentConfig, shared_trunk: bool) -> Items:
+    seed = config.train.seed
+    if shared_trunk:
+        return TrunkMaps(plan.folder / "maps", config.augment, seed)
+    return TrainingSet(plan.train, config.network.image_size, config.augment, seed)
+
+
+def _with_budget(
+    config: ExperimentConfig,
+    items: Items,
+    trunk: Path | None,
+    folder: Path,
+    minutes: float,
+    say: Callable[[str], None],
+) -> ExperimentConfig:
+    """The configuration with as many steps as `minutes` of CPU time buy, measured once for a folder."""
+    path = folder / BUDGET
+    if not path.exists():
+        seconds = _seconds_a_step(config, items, trunk)
+        budget = {"minutes": minutes, "seconds_a_step": seconds, "steps": max(1, round(60 * minutes / seconds))}
+        with write_atomically(path) as temporary:
+            temporary.write_text(json.dumps({**budget, **origin()}, indent=1) + "\n")
+    budget = json.loads(path.read_text())
+    if budget["minutes"] != minutes:
+        raise ValueError(
+            f"{folder} was begun with a budget of {budget['minutes']} minutes, not {minutes}; "
+            "give the same budget or another --out"
+        )
+    say(f"{folder.name}: {budget['steps']} steps of {budget['seconds_a_step']:.2f} CPU s for {minutes:g} minutes")
+    return replace(config, train=replace(config.train, steps=budget["steps"]))
+
+
+def _seconds_a_step(config: ExperimentConfig, items: Items, trunk: Path | None) -> float:
+    """CPU seconds of a step, from a run of its own that is thrown away; the first steps do not count."""
+    folder = Path(tempfile.mkdtemp(prefix="twohands-"))
+    try:
+        train(
+            replace(config, train=replace(config.train, steps=2 * LOG_STEPS)),
+            items,
+            folder,
+            None,
+            trunk,
+            progress=False,
+        )
+        times = [record["cpu_seconds"] for record in read_log(folder) if record.get("kind") == "train"]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return (times[1] - times[0]) / LOG_STEPS

@@ -1,0 +1,115 @@
+"""The Markdown report of the tables: our synthetic figures beside the published ones, and what became of each claim."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twohands.experiments.rows import CITED, NAMES, ROWS, TABLES, Published, Table
+from twohands.experiments.run import read_result
+from twohands.files import write_atomically
+from twohands.report import Report, paired_difference, pooled
+
+MODE_NAMES = {"ground_truth": "given masks", "own": "own masks", "ground_truth_centers": "given masks and centres"}
+HEADINGS = {"mpjpe": "MPJPE", "mpvpe": "MPVPE", "al_mpjpe": "AL-MPJPE", "al_mpvpe": "AL-MPVPE"}
+
+
+def write_tables(results: Path, path: Path, title: str) -> None:
+    """Writes the tables of all results in a folder to a Markdown file."""
+    with write_atomically(path) as temporary:
+        temporary.write_text("\n".join([f"# {title}", "", *_preface(), *_all_tables(results), *_budgets(results)]))
+
+
+def _preface() -> list[str]:
+    return [
+        "Ours: our synthetic test frames, preset `paper-small`. Paper: H2O, the published program. These are different",
+        "data and different sizes of network: compare rows within a column, never across the two halves.",
+        "Millimetres; the mean over both hands with its 95 % bootstrap interval over frames, then left / right. Where",
+        "the hands are is given to no row, but that they are there is; the hands at least 30 % visible and 60 px long",
+        "count.",
+        "",
+    ]
+
+
+def _all_tables(results: Path) -> list[str]:
+    lines: list[str] = []
+    for table in TABLES.values():
+        lines += [f"## {table.title}", "", *_table(table, results), "", *_claims(table, results), ""]
+    return lines
+
+
+def _table(table: Table, results: Path) -> list[str]:
+    ours = [f"{HEADINGS[name]}, ours" for name in NAMES]
+    lines = [
+        "| row | masks | seeds | " + " | ".join([*ours, *(f"{HEADINGS[name]}, paper (H2O)" for name in NAMES)]) + " |"
+    ]
+    lines.append("|---" * (3 + 2 * len(NAMES)) + "|")
+    for name, mode in table.lines:
+        reports = reports_of(results, name, mode)
+        cells = [ROWS[name].title, MODE_NAMES[mode], str(len(reports)) if reports else "not run"]
+        cells += _ours(pooled(reports)) if reports else ["-"] * len(NAMES)
+        lines.append("| " + " | ".join(cells + _theirs(ROWS[name].published.get(mode))) + " |")
+    for name in table.cited:
+        lines.append(
+            "| " + " | ".join([name, "cited in the paper", "-", *["-"] * len(NAMES), *_theirs(CITED[name])]) + " |"
+        )
+    return lines
+
+
+def _ours(report: Report) -> list[str]:
+    summary = report.summary()
+    cells = []
+    for name in NAMES:
+        low, middle, high = (summary["all"][f"{name}{part}"] * 1e3 for part in ("_low", "", "_high"))
+        left, right = (summary[side][name] * 1e3 for side in ("left", "right"))
+        cells.append(f"{middle:.1f} ({low:.1f}-{high:.1f}); {left:.1f} / {right:.1f}")
+    return cells
+
+
+def _theirs(published: Published | None) -> list[str]:
+    if published is None:
+        return ["-"] * len(NAMES)
+    cells = []
+    for pair in published.figures:
+        same = pair is not None and pair[0] == pair[1]
+        cells.append("-" if pair is None else f"{pair[0]:.2f}" if same else f"{pair[0]:.2f} / {pair[1]:.2f}")
+    return cells
+
+
+def _claims(table: Table, results: Path) -> list[str]:
+    lines = ["| claim of the paper | paper, mm | ours, mm (95 %) | hands | verdict |", "|---|---|---|---|---|"]
+    for sentence, better, worse, metric in table.claims:
+        theirs = [ROWS[name].published[mode].mean(metric) for name, mode in (worse, better)]
+        printed = "-" if None in theirs else f"{theirs[0] - theirs[1]:+.2f}"  # type: ignore[operator]
+        reports = [reports_of(results, *line) for line in (worse, better)]
+        if not all(reports):
+            lines.append(f"| {sentence} | {printed} | - | - | not run |")
+            continue
+        difference = paired_difference(pooled(reports[0]), pooled(reports[1]), metric)
+        mean, low, high = (value * 1e3 for value in (difference.mean, difference.low, difference.high))
+        verdict = (
+            "not resolved" if not difference.resolved else "as in the paper" if mean > 0 else "the other way round"
+        )
+        lines.append(
+            f"| {sentence} | {printed} | {mean:+.2f} ({low:+.2f} to {high:+.2f}) | {difference.count} | {verdict} |"
+        )
+    return lines
+
+
+def _budgets(results: Path) -> list[str]:
+    lines = ["## Budgets", "", "| row | seed | steps | CPU minutes | commit | machine |", "|---|---|---|---|---|---|"]
+    for name, row in ROWS.items():
+        for seed in range(row.seeds):
+            result = read_result(results, name, seed)
+            if result is not None:
+                minutes = f"{result['cpu_seconds'] / 60:.0f}"
+                cells = [name, str(seed), str(result["steps"]), minutes, result["commit"], result["machine"]]
+                lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def reports_of(results: Path, name: str, mode: str) -> list[Report]:
+    """The reports of a row in a mode, one for every seed that is finished."""
+    found: list[dict[str, Any] | None] = [read_result(results, name, seed) for seed in range(ROWS[name].seeds)]
+    return [Report.from_json(json.dumps(result["reports"][mode])) for result in found if result is not None]

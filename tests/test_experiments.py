@@ -1,0 +1,102 @@
+"""The comparisons: rows build, results are kept and pooled, tables say what was and what was not measured."""
+
+import gzip
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fakes import PosedHands
+from twohands.config import PRESETS
+from twohands.experiments import ROWS, TABLES, run_tables, write_tables
+from twohands.experiments.rows import CITED, NAMES
+from twohands.experiments.run import Plan, read_result, result_path
+from twohands.experiments.tables import reports_of
+from twohands.hands import free_hand
+from twohands.networks import build_network
+from twohands.report import HandRow, Report, pooled
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_is_a_network(name):
+    build_network(replace(PRESETS["tiny"].network, **ROWS[name].changes), free_hand())
+
+
+def test_tables_name_rows_that_exist_and_published_figures_have_all_columns():
+    for table in TABLES.values():
+        assert {name for name, _ in table.lines} <= set(ROWS)
+        assert {name for claim in table.claims for name, _ in claim[1:3]} <= set(ROWS)
+        assert set(table.cited) <= set(CITED)
+    for row in ROWS.values():
+        assert all(len(published.figures) == len(NAMES) for published in row.published.values())
+    full = ROWS["full"].published["ground_truth"]
+    assert [full.mean(name) for name in NAMES] == pytest.approx([10.63, 10.04, 7.84, 7.95], abs=0.011)  # its Table III
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiment")
+    tiny = replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, batch_size=4))
+    return Plan(tiny, folder / "runs", folder / "rows", PosedHands(8), PosedHands(3), 0.02, 0.02, 0.02, seeds=1)
+
+
+def test_a_table_is_trained_measured_kept_and_printed(plan, tmp_path):
+    said = []
+    run_tables(plan, ["table4"], said.append)
+    result = read_result(plan.reports, "parameters", 0)
+    assert set(result["reports"]) == {"ground_truth", "own", "ground_truth_centers"}
+    assert result["steps"] == round(60 * 0.02 / result["seconds_a_step"])
+    assert result["curve"][-1][0] == result["steps"]
+    assert len(reports_of(plan.reports, "full", "ground_truth")[0].rows) == 6
+    write_tables(plan.reports, tmp_path / "tables.md", "Tables")
+    text = (tmp_path / "tables.md").read_text()
+    assert "| DenseFusion | given masks | not run |" in text
+    assert "| Hasson et al. | cited in the paper | - | - | - | - | - | 39.56 / 41.87 |" in text
+    assert text.count("| not run |") > 5
+    line = next(line for line in text.splitlines() if line.startswith("| the graph decoder beats"))
+    assert line.split(" | ")[1] == "+5.97"
+    count = len(said)
+    run_tables(plan, ["table4"], said.append)
+    assert len(said) == count  # nothing was left to do
+
+
+def test_another_budget_is_refused(plan):
+    run_tables(plan, ["table4"], lambda text: None)
+    result_path(plan.reports, "full", 0).unlink()
+    with pytest.raises(ValueError, match=r"begun with a budget of 0.02 minutes, not 0.05; give the same budget"):
+        run_tables(replace(plan, minutes=0.05), ["table4"], lambda text: None)
+
+
+def report(errors):
+    rows = [
+        HandRow(str(i), 0, 1.0, 0.3, True, True, {"mpjpe": e} if np.isfinite(e) else {}) for i, e in enumerate(errors)
+    ]
+    return Report(tuple(rows), 0, len(rows))
+
+
+def test_seeds_are_pooled_hand_by_hand():
+    together = pooled([report([0.01, 0.02, np.nan]), report([0.03, np.nan, np.nan])])
+    assert [row.errors for row in together.rows] == [{"mpjpe": pytest.approx(0.02)}, {"mpjpe": 0.02}, {}]
+
+
+def test_verdicts_follow_the_interval(tmp_path):
+    def write(name, values):
+        base = Report(
+            tuple(HandRow(str(i), 0, 1.0, 0.3, True, True, {"mpjpe": v}) for i, v in enumerate(values)), 0, 40
+        )
+        reports = dict.fromkeys(("ground_truth", "own"), json.loads(base.json()))
+        stored = {"reports": reports, "cpu_seconds": 60, "steps": 1, "commit": "c"}
+        path = result_path(tmp_path, name, 0)
+        path.write_bytes(gzip.compress(json.dumps({**stored, "machine": "m"}).encode()))
+
+    noise = np.random.default_rng(0).normal(0, 0.004, 40)
+    write("full", np.full(40, 0.02))
+    write("parameters", 0.025 + noise)
+    write("concat", 0.02 + noise)
+    write("no_center_feature", 0.015 + noise)
+    write_tables(tmp_path, tmp_path / "tables.md", "Tables")
+    lines = {line.split(" | ")[0]: line for line in (tmp_path / "tables.md").read_text().splitlines()}
+    assert lines["| the graph decoder beats hand-model parameters"].endswith("| 40 | as in the paper |")
+    assert lines["| the feature transform beats concatenation"].endswith("| 40 | not resolved |")
+    assert lines["| the centre feature helps"].endswith("| 40 | the other way round |")
