@@ -5,7 +5,6 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch.nn import functional
@@ -431,28 +430,6 @@ def test_both_halves_trace_with_static_shapes():
     expected = network(frame, masks[:1])
     torch.testing.assert_close(found[0], expected.hands.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(found[3], expected.root, atol=1e-5, rtol=0)
-
-
-def test_the_hand_model_exports_to_onnx(tmp_path):
-    """Rotations and skinning hold no operation in place (`eye` was one)."""
-
-    class Decode(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.decoder = DECODERS["parameters"](8, free_hand())
-
-        def forward(self, features):
-            hands, _ = self.decoder(features, torch.ones(1, 2))
-            return hands.vertices, hands.joints
-
-    torch.manual_seed(0)
-    module, features = Decode().eval(), torch.randn(1, 2, 8)
-    path = tmp_path / "decode.onnx"
-    torch.onnx.export(module, (features,), path, dynamo=True, verbose=False, external_data=False)
-    session = onnxruntime.InferenceSession(path)
-    found = session.run(None, {session.get_inputs()[0].name: features.numpy()})
-    for array, expected in zip(found, module(features), strict=True):
-        np.testing.assert_allclose(array, expected.detach(), atol=1e-6)
 
 
 def test_costs_are_counted_by_module():

@@ -100,7 +100,7 @@ def _write(
 ) -> None:
     with write_atomically(path) as temporary:
         torch.onnx.export(
-            module, tuple(inputs.values()), temporary, dynamo=True, verbose=False, external_data=False,
+            module.eval(), tuple(inputs.values()), temporary, dynamo=True, verbose=False, external_data=False,
             input_names=list(inputs), output_names=list(outputs),
         )  # fmt: skip
         model = onnx.load(temporary)

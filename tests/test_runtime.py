@@ -1,0 +1,156 @@
+"""Our own network in the product: the exported graphs agree with torch, run without it, and feed the fit."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import twohands
+from fakes import PosedHands
+from twohands.config import PRESETS
+from twohands.fitting import HandFitter
+from twohands.hands import free_hand
+from twohands.metrics import mpjpe
+from twohands.networks import build_network
+from twohands.networks.export import export_network
+from twohands.networks.runner import ModuleRunner
+from twohands.predictor import NetworkPredictor, load
+from twohands.runtime import LOCATE, METADATA, RECONSTRUCT, OnnxNetwork
+
+TINY = PRESETS["tiny"].network
+CENTERS = np.array([[100.0, 120.0], [220.0, 118.0]], np.float32)
+
+
+def network_of(**changes):
+    torch.manual_seed(0)
+    config = replace(TINY, **changes)
+    return build_network(config, free_hand()).eval(), config
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    network, config = network_of()
+    export_network(network, config, folder, half=False)
+    return network, folder
+
+
+VARIANTS = {
+    "concat, joints": {"fusion": "concat", "decoder": "joints"},
+    "four channels, parameters": {"fusion": "rgb_only", "rgbd_input": True, "decoder": "parameters"},
+    "densefusion": {"fusion": "densefusion"},
+}
+
+
+@pytest.mark.parametrize("given", [{}, {"masks": True, "centers": CENTERS}], ids=["own", "given"])
+def test_the_graphs_agree_with_torch(exported, given):
+    network, folder = exported
+    sample = PosedHands()[0]
+    given = {**given, "masks": sample.masks} if given else {}
+    one = NetworkPredictor(ModuleRunner(network, TINY.image_size))(sample.frame, **given)
+    two = NetworkPredictor(OnnxNetwork(folder))(sample.frame, **given)
+    np.testing.assert_allclose(one.vertices, two.vertices, atol=1e-4)  # 0.1 mm
+    np.testing.assert_allclose(one.joints, two.joints, atol=1e-4)
+    np.testing.assert_allclose(one.present, two.present, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_other_fusions_and_decoders_export(name, tmp_path):
+    network, config = network_of(**VARIANTS[name])
+    export_network(network, config, tmp_path, half=False)
+    sample = PosedHands()[1]
+    one = ModuleRunner(network, config.image_size)
+    two = OnnxNetwork(tmp_path)
+    hands = [NetworkPredictor(runner)(sample.frame, masks=sample.masks, centers=CENTERS) for runner in (one, two)]
+    np.testing.assert_allclose(hands[0].joints, hands[1].joints, atol=1e-4)
+    assert (hands[0].parameters is None) == (hands[1].parameters is None)
+
+
+def test_half_storage_is_the_network_with_rounded_weights(exported, tmp_path):
+    network, config = network_of()
+    export_network(network, config, tmp_path, half=True)
+    sizes = [
+        sum((folder / name).stat().st_size for name in (LOCATE, RECONSTRUCT)) for folder in (tmp_path, exported[1])
+    ]
+    assert sizes[0] < 0.6 * sizes[1]
+    rounded = network_of()[0]
+    rounded.load_state_dict({k: v.half().float() if v.numel() >= 256 else v for k, v in rounded.state_dict().items()})
+    sample = PosedHands()[0]
+    given = {"masks": sample.masks, "centers": CENTERS}
+    one = NetworkPredictor(ModuleRunner(rounded, config.image_size))(sample.frame, **given)
+    two = NetworkPredictor(OnnxNetwork(tmp_path))(sample.frame, **given)
+    np.testing.assert_allclose(one.vertices, two.vertices, atol=2e-4)  # constants such as Laplacians are rounded, too
+
+
+def test_given_masks_and_centres_are_used(exported):
+    predictor = NetworkPredictor(OnnxNetwork(exported[1]))
+    sample = PosedHands()[0]
+    given = predictor(sample.frame, masks=sample.masks, centers=CENTERS)
+    assert given.present.tolist() == [1, 1]
+    swapped = predictor(sample.frame, masks=sample.masks[::-1], centers=CENTERS[::-1])
+    assert np.abs(swapped.joints.mean(axis=1) - given.joints.mean(axis=1)).max() > 0.05
+    assert predictor(sample.frame, masks=sample.masks & False, centers=CENTERS).present.tolist() == [0, 0]
+
+
+def test_a_network_runs_without_torch(exported):
+    code = f"""
+import sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "numba"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import numpy as np, twohands
+predictor = twohands.load("pdfnet", weights={str(exported[1])!r})
+K = np.array([[300.0, 0, 159.5], [0, 300, 119.5], [0, 0, 1]])
+frame = twohands.RGBDFrame.from_arrays(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), 600, np.uint16), K)
+print(predictor(frame).joints.shape)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "(2, 21, 3)"
+
+
+class Guess:
+    """A network that knows the truth up to a few millimetres."""
+
+    image_size = 96
+
+    def __init__(self, hands, error):
+        self.hands = replace(hands, joints=hands.joints + error, present=np.ones(2), parameters=None)
+
+    def __call__(self, frame, masks=None, centers=None, step=None):
+        return self.hands
+
+
+def test_the_fit_improves_what_the_network_says():
+    model = free_hand()
+    for index in range(2):
+        sample = PosedHands()[index]
+        error = np.random.default_rng(index).normal(0, 0.006, (2, 21, 3)) + [0, 0, 0.015]
+        guess = Guess(sample.hands, error.astype(np.float32))
+        plain = NetworkPredictor(guess, model)(sample.frame)
+        fitted = NetworkPredictor(guess, model, HandFitter(model))(sample.frame)
+        before, after = (mpjpe(hands, sample.hands) for hands in (plain, fitted))
+        assert (after < 0.7 * before).all(), (before, after)
+        assert fitted.quality.fitted.all()
+        assert np.isfinite(fitted.parameters.pose).all()
+
+
+def test_missing_and_foreign_weights_are_told(tmp_path, exported):
+    with pytest.raises(FileNotFoundError, match=r"has no locate.onnx; write it with: twohands export CHECKPOINT --out"):
+        load("pdfnet", weights=tmp_path)
+    for name in (LOCATE, RECONSTRUCT):
+        model = onnx.load(exported[1] / name)
+        del model.metadata_props[:]
+        model.metadata_props.add(key=METADATA, value='{"format_version": 0}')
+        onnx.save(model, tmp_path / name)
+    with pytest.raises(ValueError, match="networks of format 0, this version reads 1; export them again"):
+        load("pdfnet", weights=tmp_path)
+    with pytest.raises(ValueError, match="method 'magic' is unknown; known are landmarks, pdfnet"):
+        twohands.load("magic")
+    with pytest.raises(ValueError, match="weights belong to method 'pdfnet'"):
+        twohands.load("landmarks", weights=tmp_path)
