@@ -106,3 +106,18 @@ class PosedHands:
         frame = RGBDFrame(rgb.astype(np.float32), depths.min(axis=0).astype(np.float32), camera)
         ones = np.ones((2, 21), np.float32)
         return Sample(frame, hands, masks, ones, ones[:, 0], "free", f"posed-{index}")
+
+
+class OneSample:
+    """A data set of one sample under `count` names, which notes the indices that are read."""
+
+    def __init__(self, name: str, count: int):
+        self.name, self.count, self.sample = name, count, PosedHands()[0]
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        self.read.append(index)
+        return replace(self.sample, id=f"{self.name}-{index}")

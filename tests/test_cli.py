@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakes import HEIGHT, WIDTH, FakeLocator, K, fake_predictor, write_frame
+from fakes import HEIGHT, WIDTH, FakeLocator, K, fake_predictor, make_frame, write_frame
 from twohands import __version__, cli
 from twohands.cli import reconstruct
 from twohands.rows import read_npz
@@ -348,6 +348,25 @@ def test_demo(tmp_path, capsys, monkeypatch):
     assert re.search(r"left found \(depth residual .* mm, support .*\), right found", said)
     shutil.rmtree(demo)
     refused(capsys, cli.main(["demo", "--out", str(tmp_path / "new")]), tmp_path / "new", "install twohands again")
+
+
+def test_demo_and_predict_see_the_camera_of_the_file(tmp_path, monkeypatch):
+    """The published demo exchanges cx and cy."""
+    seen = []
+
+    def watched(frame, *_):
+        seen.append(frame.camera)
+        return fake_predictor()(make_frame())
+
+    monkeypatch.setattr(reconstruct, "_load", lambda watch, *choice: watched)
+    monkeypatch.setattr(reconstruct, "_write_frame", lambda *_, **__: [])
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
+    packaged = np.loadtxt(Path(reconstruct.__file__).parents[1] / "demo" / "cam_K.txt")
+    assert packaged[0, 2] > packaged[1, 2] + 50
+    np.testing.assert_allclose(seen[0].K, packaged, rtol=1e-6)
+    predict(write_frame(tmp_path), tmp_path / "out")
+    np.testing.assert_array_equal(seen[1].K, K)
+    assert (seen[1].width, seen[1].height) == (WIDTH, HEIGHT)
 
 
 def test_synth(tmp_path, capsys):

@@ -19,7 +19,7 @@ def test_missing_keys_keep_their_defaults():
 
 
 def test_unknown_keys_are_refused_and_the_known_ones_listed():
-    with pytest.raises(ValueError, match=r"NetworkConfig does not know num_point; it knows image_size, .*num_points"):
+    with pytest.raises(ValueError, match=r"NetworkConfig does not know num_point; it knows arch.*, num_points"):
         ExperimentConfig.from_dict({"network": {"num_point": 600}})
 
 
@@ -36,6 +36,7 @@ def test_unknown_keys_are_refused_and_the_known_ones_listed():
         ({"ball_radii": (0.1, 0.0)}, r"\(0.1, 0.0\)"),
         ({"decoder_widths": (512, 256, 126)}, "got 126"),
         ({"fusion": "rgb_only", "center_feature": False}, "leaves nothing"),
+        ({"region": "face"}, "'face'"),
     ],
 )
 def test_impossible_values_are_refused(change, message):
@@ -71,7 +72,8 @@ def test_impossible_weights_are_refused(change, message):
 
 def test_the_published_weights():
     early, late = LossConfig().weights(19), LossConfig().weights(20)
-    assert late == {
+    rivals = {"heat_maps": 10, "identities": 5}  # terms of another paper
+    assert late == rivals | {
         "center": 200,
         "mask": 2000,
         "root": 1000,

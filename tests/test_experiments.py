@@ -7,15 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fakes import PosedHands
+from fakes import OneSample, PosedHands
+from twohands import cli
 from twohands.config import PRESETS
-from twohands.experiments import ROWS, TABLES, run_tables, write_tables
+from twohands.experiments import ROWS, TABLES, run, run_tables, write_tables
 from twohands.experiments.rows import CITED, NAMES
 from twohands.experiments.run import Plan, read_result, result_path
 from twohands.experiments.tables import reports_of
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.report import HandRow, Report, pooled
+from twohands.training.validate import MODES
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -28,7 +30,9 @@ def test_tables_name_rows_that_exist_and_published_figures_have_all_columns():
         assert {name for name, _ in table.lines} <= set(ROWS)
         assert {name for claim in table.claims for name, _ in claim[1:3]} <= set(ROWS)
         assert set(table.cited) <= set(CITED)
+        assert all(mode in ROWS[name].modes for name, mode in table.lines)
     for row in ROWS.values():
+        assert set(row.published) <= set(row.modes) <= set(MODES)
         assert all(len(published.figures) == len(NAMES) for published in row.published.values())
     full = ROWS["full"].published["ground_truth"]
     assert [full.mean(name) for name in NAMES] == pytest.approx([10.63, 10.04, 7.84, 7.95], abs=0.011)  # its Table III
@@ -45,7 +49,8 @@ def test_a_table_is_trained_measured_kept_and_printed(plan, tmp_path):
     said = []
     run_tables(plan, ["table4"], said.append)
     result = read_result(plan.reports, "parameters", 0)
-    assert set(result["reports"]) == {"ground_truth", "own", "ground_truth_centers"}
+    assert set(result["reports"]) == {"ground_truth"}
+    assert set(read_result(plan.reports, "full", 0)["reports"]) == set(MODES)
     assert result["steps"] == round(60 * 0.02 / result["seconds_a_step"])
     assert result["curve"][-1][0] == result["steps"]
     assert len(reports_of(plan.reports, "full", "ground_truth")[0].rows) == 6
@@ -66,6 +71,40 @@ def test_another_budget_is_refused(plan):
     result_path(plan.reports, "full", 0).unlink()
     with pytest.raises(ValueError, match=r"begun with a budget of 0.02 minutes, not 0.05; give the same budget"):
         run_tables(replace(plan, minutes=0.05), ["table4"], lambda text: None)
+
+
+def test_a_row_learns_from_the_training_frames_alone_and_is_measured_on_every_test_frame(tmp_path, monkeypatch):
+    """The published program measures 100 frames."""
+    frames, others, name = OneSample("train", 5), OneSample("test", 120), "rgbd_4channel"
+    network = replace(PRESETS["tiny"].network, decoder="joints")
+    plan = Plan(replace(PRESETS["tiny"], network=network), tmp_path / "runs", tmp_path / "rows", frames, others)
+    (plan.folder / f"{name}-0").mkdir(parents=True)
+    budget = {"minutes": plan.whole_minutes, "seconds_a_step": 1.0, "steps": 1}
+    (plan.folder / f"{name}-0" / run.BUDGET).write_text(json.dumps(budget))
+    train = run.train
+
+    def watched(*arguments, **options):
+        result = train(*arguments, **options)
+        assert frames.read
+        assert not others.read
+        frames.read.clear()
+        return result
+
+    monkeypatch.setattr(run, "train", watched)
+    run.run_row(plan, name, 0, lambda text: None)
+    assert not frames.read
+    assert others.read == list(range(120))
+    measured = read_result(plan.reports, name, 0)["reports"]["ground_truth"]
+    assert measured["frames"] == 120
+    assert {hand["sample"] for hand in measured["hands"]} == {f"test-{index}" for index in range(120)}
+
+
+def test_a_folder_is_not_both_trained_on_and_tested_on(tmp_path, capsys):
+    folders = ["--data", str(tmp_path), "--test", f"synthetic={tmp_path}/."]
+    places = [f"--{name}={tmp_path / name}" for name in ("out", "reports", "report")]
+    assert cli.main(["experiment", "table4", *folders, *places]) == 2
+    assert "--data and --test are both" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def report(errors):

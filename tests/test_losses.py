@@ -12,10 +12,11 @@ from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
 from twohands.hands.skeleton import ROOT
 from twohands.losses import NEAREST, TERMS, Surface, hand_boxes, surface_of, total_loss
-from twohands.types import LEFT, RIGHT, NetworkOutput, RGBDFrame, Sample, TwoHands
+from twohands.types import LEFT, RIGHT, KeyPoints, NetworkOutput, RGBDFrame, Sample, TwoHands
 
 WIDTH, CELLS = 96, 24
-GEOMETRY = [name for name in TERMS if name not in ("center", "mask")]
+IMAGE = ("center", "mask", "heat_maps", "identities")
+GEOMETRY = [name for name in TERMS if name not in IMAGE]
 NEEDS_MESH = ["vertices", "coarse", "absolute_vertices", "vertices_2d", "edges", "normals"]
 
 
@@ -45,7 +46,12 @@ def answer(sample: Sample) -> NetworkOutput:
     stages = tuple(replace(hands, vertices=hands.vertices[:, :, level]) for level in surface().levels)
     mask_logits = torch.where(sample.masks[..., ::4, ::4], 40.0, -40.0)
     logits = torch.full((2, 2, CELLS, CELLS), -20.0)
-    return NetworkOutput(replace(hands, present=torch.ones(2, 2)), stages, logits, mask_logits, root)
+    joints = torch.where(hands.present[..., None, None] >= 0.5, hands.joints, torch.tensor([0.0, 0, 1]))
+    pixels = sample.frame.camera.project(joints.flatten(1, 2))  # (2, 42, 2)
+    beside = torch.full((2, 3, 2), WIDTH - 1.0)  # three peaks where no joint is
+    identity_logits = 40 * torch.eye(43)[[*range(42), 42, 42, 42]].expand(2, -1, -1)
+    points = KeyPoints(torch.full((2, 42, CELLS, CELLS), -20.0), torch.cat([pixels, beside], 1), identity_logits)
+    return NetworkOutput(replace(hands, present=torch.ones(2, 2)), stages, logits, mask_logits, root, points)
 
 
 def term(name, output, sample):
@@ -77,7 +83,7 @@ def learnable(output: NetworkOutput) -> tuple[NetworkOutput, list[torch.Tensor]]
 # zero
 
 
-@pytest.mark.parametrize("name", [name for name in TERMS if name != "center"])
+@pytest.mark.parametrize("name", [name for name in TERMS if name not in ("center", "heat_maps")])
 def test_every_term_is_zero_at_the_truth(name):
     sample = truth()
     torch.testing.assert_close(term(name, answer(sample), sample), torch.zeros(2), atol=2e-7, rtol=0)
@@ -91,7 +97,8 @@ def test_missing_labels_and_answers_are_zero():
         assert term(name, output, without).tolist() == [0, 0], name
     assert (term("absolute_joints", output, without) > 0).all()
     joints_only = replace(output, hands=replace(output.hands, vertices=None), stages=())
-    for name in NEEDS_MESH:
+    joints_only = replace(joints_only, center_logits=None, mask_logits=None, key_points=None)
+    for name in (*NEEDS_MESH, *IMAGE):
         assert term(name, joints_only, sample).tolist() == [0, 0], name
 
 
@@ -210,6 +217,37 @@ def test_the_centre_is_that_of_the_box_of_the_joints():
     low, high = pixels[1, RIGHT].min(dim=0).values, pixels[1, RIGHT].max(dim=0).values
     torch.testing.assert_close(centers[1, RIGHT], (low + high) / 2)
     torch.testing.assert_close(sides[1, RIGHT], (high - low).max())
+
+
+# key points
+
+
+def test_the_heat_map_of_a_joint_peaks_at_that_joint():
+    """Joint 30 is joint 9 of the right hand; another joint's peak in its place costs more."""
+    sample = truth()
+    output = answer(sample)
+    cells = [((output.key_points.pixels[0, k] + 0.5) / 4 - 0.5).round().long().tolist() for k in range(42)]
+
+    def loss(order):
+        logits = output.key_points.heat_logits.clone()
+        for k, (column, row) in enumerate(cells[k] for k in order):
+            logits[:, k, row, column] = 5.0
+        return term("heat_maps", replace(output, key_points=replace(output.key_points, heat_logits=logits)), sample)
+
+    right, wrong = loss(range(42)), loss([*range(30), 35, *range(31, 42)])
+    assert right[0] < 0.05
+    assert wrong[0] > right[0] + 20 / 42 * 0.9
+
+
+def test_a_peak_is_the_nearest_joint_or_none():
+    sample = truth()
+    output = answer(sample)
+    even = torch.zeros_like(output.key_points.identity_logits)
+    unsure = replace(output, key_points=replace(output.key_points, identity_logits=even))
+    torch.testing.assert_close(term("identities", unsure, sample), torch.full((2,), float(np.log(43))))
+    moved = output.key_points.pixels + torch.tensor([0.04 * WIDTH, 0])  # beyond what counts as the same joint
+    lost = replace(output, key_points=replace(output.key_points, pixels=moved))
+    assert (term("identities", lost, sample) > 10).all()
 
 
 # absent hands

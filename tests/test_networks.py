@@ -17,7 +17,7 @@ from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand
 from twohands.hands.pyramid import GRAPHS, joint_regressor, mesh_levels
 from twohands.hands.skeleton import ROOT
-from twohands.networks import DECODERS, FUSIONS, RGB_ENCODERS, build_network, count
+from twohands.networks import DECODERS, FUSIONS, NETWORKS, RGB_ENCODERS, build_network, count
 from twohands.networks.decoder import RootHead, moved
 from twohands.networks.fusion import FeatureTransform
 from twohands.networks.image_branch import IMAGENET_MEAN, CenterFeature, FusedMap, ImageBranch, Scene, TinyPyramid
@@ -33,6 +33,9 @@ CASES = {
     **{f"decoder {name}": {"decoder": name} for name in DECODERS},
     "rgbd_4channel": {"fusion": "rgb_only", "rgbd_input": True},
     "no_center_feature": {"center_feature": False},
+    **{f"network {name}": {"architecture": name} for name in NETWORKS},
+    "intaghand_depth": {"architecture": "intaghand", "rgbd_input": True},
+    "keypoint_transformer_depth": {"architecture": "keypoint_transformer", "rgbd_input": True},
     "farthest points in balls": {"centroid_sampling": "farthest", "ball_radii": (0.03, 0.06)},
 }
 
@@ -98,10 +101,15 @@ def test_shapes_types_and_finiteness(network):
     assert output.hands.joints.shape == (2, 2, 21, 3)
     assert output.root.shape == (2, 2, 3)
     assert output.hands.present.shape == (2, 2)
-    assert output.center_logits.shape == output.mask_logits.shape == (2, 2, SIZE // 4, SIZE // 4)
+    for logits in (output.center_logits, output.mask_logits):
+        assert logits is None or logits.shape == (2, 2, SIZE // 4, SIZE // 4)
     assert [stage.vertices.shape[2] for stage in output.stages] in ([], list(GRAPHS))
+    if output.key_points is not None:
+        assert output.key_points.heat_logits.shape == (2, 42, SIZE // 4, SIZE // 4)
+        assert output.key_points.pixels.shape == (2, 64, 2)
+        assert output.key_points.identity_logits.shape == (2, 64, 43)
     assert all(array.isfinite().all() and array.dtype == torch.float32 for array in numbers(output))
-    assert 0.1 < output.root[..., 2].min() < output.root[..., 2].max() < 1.5  # untrained, yet in front of the camera
+    assert 0.1 < output.root[..., 2].min() <= output.root[..., 2].max() < 1.5  # untrained, yet in front of the camera
 
 
 def test_a_gradient_reaches_every_parameter(network):
@@ -151,7 +159,9 @@ def test_its_own_masks_and_centres_are_used_when_none_are_given():
         )
 
 
-@pytest.mark.parametrize(("field", "value"), [("rgb_encoder", "vgg"), ("fusion", "sum"), ("decoder", "mesh")])
+@pytest.mark.parametrize(
+    ("field", "value"), [("rgb_encoder", "vgg"), ("fusion", "sum"), ("decoder", "mesh"), ("architecture", "net")]
+)
 def test_unknown_names_are_refused(field, value):
     with pytest.raises(ValueError, match=f"{field} '{value}' is unknown; known are"):
         network_of(**{field: value})
@@ -182,6 +192,19 @@ def test_colours_are_normalised_red_first():
     branch = ImageBranch(TinyPyramid(3, False), FusedMap((16, 32), 8), rgbd_input=False).eval()
     mean = torch.tensor(IMAGENET_MEAN)[None, :, None, None].expand(1, 3, 32, 32)
     assert branch(mean, torch.zeros(1, 32, 32)).pyramid[0].abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"),
+    [(0, (2.2489, -2.0357, -1.8044)), (1, (-2.1179, 2.4286, -1.8044)), (2, (-2.1179, -2.0357, 2.64))],
+)
+def test_a_pure_colour_has_the_statistics_of_its_channel(channel, expected):
+    """ImageNet's in the order of the channels; the published program gives blue the statistics of red."""
+    branch = ImageBranch(TinyPyramid(3, False), FusedMap((16, 32), 8), rgbd_input=False).eval()
+    rgb = torch.zeros(1, 3, 32, 32)
+    rgb[:, channel] = 1.0
+    image = branch(rgb, torch.zeros(1, 32, 32)).pyramid[0]
+    torch.testing.assert_close(image[0, :, 16, 16], torch.tensor(expected), atol=1e-4, rtol=0)
 
 
 def test_untrained_centres_are_improbable():

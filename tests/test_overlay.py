@@ -126,3 +126,32 @@ def test_picture_sheet():
     tiles = [sheet[4 + r * 64 + 14 : 4 + r * 64 + 60, 4 + c * 64 : 4 + c * 64 + 60] for r in range(5) for c in range(7)]
     assert all(tile.std() > 10 for tile in tiles)  # a hand in each
     assert len({tile.tobytes() for tile in tiles}) == 35  # and each another one
+
+
+def test_joints_without_meshes_are_drawn_as_skeletons():
+    frame = make_frame()
+    hands = replace(make_hands((1, 0)), vertices=None)
+    plain, picture = frame.rgb_uint8(), draw_overlay(frame, hands, FACES)
+    changed = (picture != plain).any(axis=2)
+    for side, drawn in enumerate((True, False)):
+        pixels = np.rint(CAMERA.project(hands.joints[side])).astype(int).tolist()
+        near = [changed[v - 1 : v + 2, u - 1 : u + 2].any() for u, v in pixels]
+        assert near == [drawn] * 21
+    side_view = draw_side_view(frame, hands, FACES, 300, 300)
+    absent = draw_side_view(frame, replace(hands, present=np.zeros(2)), FACES, 300, 300, [hands])
+    assert (side_view != absent).any(axis=2).sum() > 100
+
+
+def test_side_views_around_the_same_hands_show_the_same():
+    frame, hands = make_frame(), make_hands()
+    away = replace(
+        hands,
+        vertices=np.asarray(hands.vertices) + np.array([0, 0, 0.1], np.float32),
+        joints=hands.joints + np.array([0, 0, 0.1], np.float32),
+    )
+    absent = replace(hands, present=np.zeros(2))
+    own, other, empty = (draw_side_view(frame, one, FACES, 300, 300, [hands, away]) for one in (hands, away, absent))
+    hidden = (own != empty).any(axis=2) | (other != empty).any(axis=2)
+    assert 0.05 < hidden.mean() < 0.9
+    left_of = [np.nonzero((picture != empty).any(axis=2))[1].mean() for picture in (own, other)]
+    assert left_of[0] + 20 < left_of[1]  # the farther hands lie farther from the camera, which is on the left

@@ -51,7 +51,7 @@ def test_the_graphs_agree_with_torch(exported, given):
     network, folder = exported
     sample = PosedHands()[0]
     given = {**given, "masks": sample.masks} if given else {}
-    one = NetworkPredictor(ModuleRunner(network, TINY.image_size))(sample.frame, **given)
+    one = NetworkPredictor(ModuleRunner(network, TINY))(sample.frame, **given)
     two = NetworkPredictor(OnnxNetwork(folder))(sample.frame, **given)
     np.testing.assert_allclose(one.vertices, two.vertices, atol=1e-4)  # 0.1 mm
     np.testing.assert_allclose(one.joints, two.joints, atol=1e-4)
@@ -63,7 +63,7 @@ def test_other_fusions_and_decoders_export(name, tmp_path):
     network, config = network_of(**VARIANTS[name])
     export_network(network, config, tmp_path, half=False)
     sample = PosedHands()[1]
-    one = ModuleRunner(network, config.image_size)
+    one = ModuleRunner(network, config)
     two = OnnxNetwork(tmp_path)
     hands = [NetworkPredictor(runner)(sample.frame, masks=sample.masks, centers=CENTERS) for runner in (one, two)]
     np.testing.assert_allclose(hands[0].joints, hands[1].joints, atol=1e-4)
@@ -81,7 +81,7 @@ def test_half_storage_is_the_network_with_rounded_weights(exported, tmp_path):
     rounded.load_state_dict({k: v.half().float() if v.numel() >= 256 else v for k, v in rounded.state_dict().items()})
     sample = PosedHands()[0]
     given = {"masks": sample.masks, "centers": CENTERS}
-    one = NetworkPredictor(ModuleRunner(rounded, config.image_size))(sample.frame, **given)
+    one = NetworkPredictor(ModuleRunner(rounded, config))(sample.frame, **given)
     two = NetworkPredictor(OnnxNetwork(tmp_path))(sample.frame, **given)
     np.testing.assert_allclose(one.vertices, two.vertices, atol=2e-4)  # constants such as Laplacians are rounded, too
 
@@ -117,7 +117,7 @@ print(predictor(frame).joints.shape)
 class Guess:
     """A network that knows the truth up to a few millimetres."""
 
-    image_size = 96
+    image_size, region = 96, "frame"
 
     def __init__(self, hands, error):
         self.hands = replace(hands, joints=hands.joints + error, present=np.ones(2), parameters=None)

@@ -205,6 +205,16 @@ def test_splits_have_disjoint_shapes():
     assert splits.test_frames().split == "test"
 
 
+def test_no_frame_belongs_to_two_splits():
+    kept = {"test": splits.test_frames(), "validation": splits.validation_frames()}
+    assert [frames.split for frames in kept.values()] == list(kept)
+    assert len({frames.seed for frames in kept.values()}) == 2
+    for dataset in (*kept.values(), *(SyntheticHands(splits.TEST_SEED, split) for split in SPLITS)):
+        shapes = [dataset.staging(index).shape for index in range(20)]
+        assert {shape_split(shape) for shape in shapes} == {dataset.split}
+        assert dataset.id(0).startswith(f"{dataset.split}-{dataset.seed}-")
+
+
 def test_fingers_do_not_run_through_each_other():
     rng = np.random.default_rng(4)
     limits = free_hand().limits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fakes import CAMERA, HEIGHT, WIDTH, K, make_frame, make_hands, write_frame
 from twohands.types import RGBDFrame, TwoHands
@@ -27,6 +28,12 @@ def test_open(tmp_path):
     frame = RGBDFrame.open(*write_frame(tmp_path))
     assert (frame.camera.width, frame.camera.height) == (WIDTH, HEIGHT)
     np.testing.assert_allclose(frame.depth, 0.5)
+
+
+def test_red_is_first_from_the_file_on(tmp_path):
+    paths = write_frame(tmp_path)
+    Image.fromarray(np.full((HEIGHT, WIDTH, 3), (255, 51, 0), np.uint8)).save(paths[0])
+    np.testing.assert_allclose(RGBDFrame.open(*paths).rgb[:, 0, 0], [1, 0.2, 0])
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,15 @@ def _as_tuple(value: Any) -> Any:
 class NetworkConfig(Config):
     """The two-hand network; the defaults are PDFNet as published (method, sections 2-5). Names are registry entries."""
 
+    architecture: str = "two_hand"
+    """'two_hand' joins a fusion and a decoder, named below; the foreign rivals are whole networks of their own."""
     image_size: int = 384
     """Pixels along each side of the square image."""
+    region: str = "frame"
+    """What the square shows: 'frame', all of it; 'hands', the surroundings of both hands' masks if given."""
     rgb_encoder: str = "resnet50"
     rgbd_input: bool = False
-    """Depth is the fourth channel of the image encoder (a rival of Table III)."""
+    """Depth is the fourth channel of the image encoder (rivals of Tables I and III)."""
     fused_channels: int = 256
     """Channels of the map fused from all stages of the encoder, level 3 of the pyramid."""
     center_feature: bool = True
@@ -82,6 +86,8 @@ class NetworkConfig(Config):
             raise ValueError(f"sizes of the network must be at least 1; got {min(sizes)}")
         if self.image_size % 32:
             raise ValueError(f"image_size must be a multiple of 32, the coarsest stride; got {self.image_size}")
+        if self.region not in ("frame", "hands"):
+            raise ValueError(f"region is 'frame' or 'hands'; got {self.region!r}")
         near, far = self.depth_range
         if not 0 < near < far:
             raise ValueError(f"depth_range must rise from above 0 metres; got {self.depth_range}")
@@ -122,6 +128,10 @@ class LossConfig(Config):
     joints_2d: float = 1000.0
     edges: float = 2000.0
     normals: float = 10.0
+    heat_maps: float = 10.0
+    """Joint heat maps, of a network that has them."""
+    identities: float = 5.0
+    """Which joint a key point is, of a network that asks."""
     late_terms: tuple[str, ...] = ("joints_2d", "edges")
     """Terms that do not count from the start."""
     late_epoch: int = 20
@@ -279,7 +289,7 @@ _TWO_CORES = TrainConfig(
 )
 PRESETS = {
     "tiny": ExperimentConfig(_TINY, train=replace(_TWO_CORES, batch_size=8, learning_rate=3e-3, precision="no")),
-    "paper-small": ExperimentConfig(_PAPER_SMALL, LossConfig(late_epoch=2), AugmentConfig(mask_noise=0.5), _TWO_CORES),
+    "paper-small": ExperimentConfig(_PAPER_SMALL, LossConfig(late_epoch=1), AugmentConfig(mask_noise=0.5), _TWO_CORES),
     "paper": ExperimentConfig(),
 }
 """Sizes of method.md, section 9: for tests, for two CPU cores, as published."""

@@ -29,6 +29,10 @@ FOCAL_GAMMA, FOCAL_BETA = 2, 4
 """Exponents of the focal loss: of the error, and of the distance from a peak (CenterNet)."""
 PEAK_SHARE = 1 / 16
 """Width (sigma) of a centre's Gaussian as a share of the longer side of the hand's box; at least one cell."""
+JOINT_SHARE = 1 / 32
+"""The same of a single joint."""
+SAME_JOINT = 0.03
+"""Widths of the image within which a peak is a joint."""
 NEAREST = 0.05
 """Metres: a point that is nearer, or behind the camera, is projected as if it were here."""
 NOWHERE = (0.0, 0.0, 1.0)
@@ -63,21 +67,15 @@ def hand_boxes(sample: Sample) -> tuple[Tensor, Tensor]:
 
 def center(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     """Focal loss of the centre heat maps, divided by the number of peaks (at least 1)."""
-    logits = output.center_logits.float()
-    height, width = logits.shape[-2:]
-    scale = width / sample.frame.camera.width
+    if output.center_logits is None:
+        return _zero(output)
     centers, sides = hand_boxes(sample)
-    target = gaussian_target(rescale(centers, scale), (PEAK_SHARE * scale * sides).clamp(min=1), height, width)
-    target = target * _present(sample)[..., None, None]
-    peak = target == 1
-    hit = functional.logsigmoid(logits) * torch.sigmoid(-logits) ** FOCAL_GAMMA
-    miss = functional.logsigmoid(-logits) * torch.sigmoid(logits) ** FOCAL_GAMMA * (1 - target) ** FOCAL_BETA
-    return -torch.where(peak, hit, miss).sum(dim=(1, 2, 3)) / peak.sum(dim=(1, 2, 3)).clamp(min=1)
+    return _focal(output.center_logits, centers, PEAK_SHARE * sides, sample)
 
 
 def mask(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     """Smooth L1 between the probability of a cell and the share of its pixels that show the hand."""
-    if sample.masks is None:
+    if output.mask_logits is None or sample.masks is None:
         return _zero(output)
     logits = output.mask_logits.float()
     seen = sample.masks.to(logits.dtype) * _present(sample)[..., None, None]
@@ -174,6 +172,33 @@ def normals(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     return _mean_of_hands(cosines.abs().mean(dim=(-2, -1)), sample)
 
 
+# key points
+
+
+def heat_maps(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """As `center`, of the heat maps of the single joints."""
+    if output.key_points is None:
+        return _zero(output)
+    pixels = _projected(_settled(sample.hands.joints, sample), sample)  # (B, 2, 21, 2)
+    _, sides = hand_boxes(sample)
+    sigma = (JOINT_SHARE * sides)[..., None].expand(pixels.shape[:-1])
+    logits = output.key_points.heat_logits.unflatten(1, pixels.shape[1:3])
+    return _focal(logits, pixels, sigma, sample)
+
+
+def identities(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
+    """Cross entropy of which joint a peak is: the one nearest to it in the image, or none within SAME_JOINT."""
+    if output.key_points is None:
+        return _zero(output)
+    pixels = _projected(_settled(sample.hands.joints, sample), sample)
+    gaps = torch.linalg.vector_norm(output.key_points.pixels[:, :, None] - pixels.flatten(1, 2)[:, None], dim=-1)
+    there = _present(sample)[..., None].expand(pixels.shape[:-1]).flatten(1)[:, None]  # (B, 1, 42)
+    gap, joint = torch.where(there, gaps, torch.inf).min(dim=-1)  # (B, T)
+    logits = output.key_points.identity_logits
+    true = torch.where(gap < SAME_JOINT * sample.frame.camera.width, joint, logits.shape[-1] - 1)
+    return functional.cross_entropy(logits.transpose(1, 2), true, reduction="none").mean(dim=1)
+
+
 # the sum
 
 Term = Callable[[NetworkOutput, Sample, Surface], Tensor]
@@ -191,6 +216,8 @@ TERMS: dict[str, Term] = {
     "joints_2d": joints_2d,
     "edges": edges,
     "normals": normals,
+    "heat_maps": heat_maps,
+    "identities": identities,
 }
 
 
@@ -223,6 +250,22 @@ def _settled(points: Tensor, sample: Sample) -> Tensor:
 def _true_root(sample: Sample) -> Tensor:
     """(B, 2, 1, 3) metres, camera frame."""
     return sample.hands.joints[:, :, ROOT : ROOT + 1]
+
+
+def _focal(logits: Tensor, pixels: Tensor, sigma: Tensor, sample: Sample) -> Tensor:
+    """Focal loss (B,) of heat maps (B, 2, *M, h, w) with peaks at image pixels (B, 2, *M, 2), sigma (B, 2, *M) pixels.
+
+    Divided by the number of peaks, at least 1; maps of absent hands are empty.
+    """
+    logits = logits.float()
+    height, width = logits.shape[-2:]
+    scale = width / sample.frame.camera.width
+    target = gaussian_target(rescale(pixels, scale), (scale * sigma).clamp(min=1), height, width)
+    target = target * _present(sample).reshape(*target.shape[:2], *[1] * (target.ndim - 2))
+    peak = target == 1
+    hit = functional.logsigmoid(logits) * torch.sigmoid(-logits) ** FOCAL_GAMMA
+    miss = functional.logsigmoid(-logits) * torch.sigmoid(logits) ** FOCAL_GAMMA * (1 - target) ** FOCAL_BETA
+    return -torch.where(peak, hit, miss).flatten(1).sum(dim=1) / peak.flatten(1).sum(dim=1).clamp(min=1)
 
 
 def _mean_of_hands(values: Tensor, sample: Sample) -> Tensor:

@@ -39,12 +39,17 @@ FAR = 20.0
 
 
 def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
-    """The colour image with both meshes over it, (H, W, 3) uint8; faces (2, F, 3). Absent hands are not drawn."""
+    """The colour image with both meshes over it, (H, W, 3) uint8; faces (2, F, 3). Absent hands are not drawn.
+
+    Of hands without meshes the skeletons are drawn.
+    """
     picture = Image.fromarray(frame.rgb_uint8())
     found = found_sides(hands)
     if not found:
         return np.asarray(picture)
     camera = frame.camera
+    if hands.vertices is None:
+        return _with_skeletons(picture, np.asarray(hands.joints)[found], camera)
     vertices = np.asarray(hands.vertices)
     window, left, top = window_of(vertices[found].reshape(-1, 3), camera)
     fine = window.resize(window.width * SUPERSAMPLING, window.height * SUPERSAMPLING)
@@ -74,18 +79,30 @@ def draw_report(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: 
     return np.asarray(sheet)
 
 
-def draw_side_view(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, width: int, height: int) -> np.ndarray:
+def draw_side_view(
+    frame: RGBDFrame,
+    hands: TwoHands,
+    faces: np.ndarray,
+    width: int,
+    height: int,
+    around: Sequence[TwoHands] | None = None,
+) -> np.ndarray:
     """Measured points and meshes seen from their right, (height, width, 3) uint8; the camera is on the left.
 
-    The picture shows the box around the hands; without any hand, the middle of the scene.
+    The picture shows the box around the hands, or around other ones, so that several pictures show the same; without
+    any hand, the middle of the scene. Of hands without meshes the skeletons are drawn.
     """
     points, pixels = lift(frame.depth, frame.camera)
     found = found_sides(hands)
-    shown = np.asarray(hands.vertices)[found].reshape(-1, 3) if found else points
+    surfaces = [_surface(other)[found_sides(other)].reshape(-1, 3) for other in around or [hands]]
+    shown = np.concatenate(surfaces)
+    scene = not len(shown)
+    if scene:
+        shown = points
     if not len(shown):
         return np.full((height, width, 3), BACKGROUND, np.uint8)
     low, high = shown.min(axis=0), shown.max(axis=0)
-    if not found:  # the middle of the scene
+    if scene:  # the middle of it
         low, high = np.percentile(points[::7], 5, axis=0), np.percentile(points[::7], 80, axis=0)
         shown = np.stack([low, high])
     inside = ((points >= low - SIDE_MARGIN) & (points <= high + SIDE_MARGIN)).all(axis=1)
@@ -96,6 +113,8 @@ def draw_side_view(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, width: 
     splats, near = _splat(move(points[inside]), colors, camera, spacing)
     if not found:
         return splats
+    if hands.vertices is None:
+        return _with_skeletons(Image.fromarray(splats), move(np.asarray(hands.joints)[found]), camera)
     placed = [(move(np.asarray(hands.vertices)[side]), faces[side], SIDE_COLORS[side]) for side in found]
     layer, depth = render(placed, camera, ALPHA)
     # a measured point in front of a mesh stays visible through it
@@ -128,6 +147,18 @@ def picture_sheet(model: HandModel, columns: int = 7, width: int = 220) -> np.nd
 def found_sides(hands: TwoHands) -> list[int]:
     """The sides (LEFT, RIGHT) of the hands that are there."""
     return [side for side in range(len(SIDE_NAMES)) if hands.present[side] >= 0.5]
+
+
+def _surface(hands: TwoHands) -> np.ndarray:
+    """The vertices (2, V, 3), or the joints (2, 21, 3) of hands without meshes."""
+    return np.asarray(hands.joints if hands.vertices is None else hands.vertices)
+
+
+def _with_skeletons(picture: Image.Image, joints: np.ndarray, camera: Camera) -> np.ndarray:
+    """The picture with the bones of hands (N, 21, 3), which the camera sees there."""
+    for hand in joints:
+        draw_skeleton(picture, hand, camera, thickness=2.0)
+    return np.asarray(picture)
 
 
 def render(

@@ -55,10 +55,10 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
-def draw_skeleton(picture: Image.Image, joints: np.ndarray, camera: Camera) -> None:
+def draw_skeleton(picture: Image.Image, joints: np.ndarray, camera: Camera, thickness: float = 1.0) -> None:
     """Draws the bones of one hand, joints (21, 3) metres, on a picture of the camera."""
     draw = ImageDraw.Draw(picture)
-    width = max(1, round(picture.width / 320))
+    width = max(1, round(thickness * picture.width / 320))
     pixels = [tuple(pixel) for pixel in camera.project(joints).tolist()]
     for parent, joint in BONES:
         draw.line([pixels[parent], pixels[joint]], fill=(*FINGER_COLORS[(joint - 1) // 4], 255), width=width)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from twohands.data.checks import check_frame, check_hand_size
-from twohands.data.preprocess import square_frame, view_masks
+from twohands.data.preprocess import region_camera, view, view_masks
 from twohands.fitting import FitConfig, HandFitter, located_hands
 from twohands.geometry.camera import Camera
 from twohands.hands import HandModel, free_hand
@@ -38,6 +38,9 @@ class Network(Protocol):
 
     @property
     def image_size(self) -> int: ...
+
+    @property
+    def region(self) -> str: ...
 
     def __call__(
         self,
@@ -123,7 +126,7 @@ class NetworkPredictor:
     def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None):
         self.network, self.model, self.fit = network, model or free_hand(), fit
         self.timings: dict[str, float] = {}
-        """CPU seconds of the steps of the last call: prepare, locate, lift, reconstruct, and fit if there is one."""
+        """CPU seconds of the steps of the last call: prepare, those of the network, and fit if there is one."""
 
     def __call__(
         self,
@@ -140,7 +143,7 @@ class NetworkPredictor:
         watch = watch or Stopwatch()
         check_frame(frame, depth_unit)
         with watch("prepare"):
-            square = square_frame(frame, self.network.image_size)
+            square = view(frame, region_camera(frame.camera, masks, self.network.image_size, self.network.region))
             if masks is not None:
                 masks = view_masks(masks, frame.camera, square.camera)
             if centers is not None:

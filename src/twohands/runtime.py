@@ -55,6 +55,11 @@ class OnnxNetwork:
         """Pixels along each side of the square frame."""
         return self.config.image_size
 
+    @property
+    def region(self) -> str:
+        """What of a frame the square shows, see `NetworkConfig.region`."""
+        return self.config.region
+
     def __call__(
         self,
         frame: RGBDFrame,

@@ -117,14 +117,24 @@ class TwoHands(TensorRecord):
 
 
 @dataclass(frozen=True)
+class KeyPoints(TensorRecord):
+    """Joints found in the image before anything is known of hands."""
+
+    heat_logits: Array  # (B, 42, h, w) the joints of the left hand, then those of the right one
+    pixels: Array  # (B, T, 2) peaks of these maps, pixels of the image
+    identity_logits: Array  # (B, T, 43) which of the 42 joints a peak is; the last one: none
+
+
+@dataclass(frozen=True)
 class NetworkOutput(TensorRecord):
     """What a network says about a batch of frames; everything that a loss compares."""
 
     hands: TwoHands
     stages: tuple[TwoHands, ...]  # coarse -> fine, the decoder's mesh levels below the full mesh
-    center_logits: Array  # (B, 2, h, w) heat map of each hand's centre
-    mask_logits: Array  # (B, 2, h, w) visible pixels of each hand
+    center_logits: Array | None  # (B, 2, h, w) heat map of each hand's centre
+    mask_logits: Array | None  # (B, 2, h, w) visible pixels of each hand
     root: Array  # (B, 2, 3) metres, camera frame: joint 9 (middle knuckle); vertices - root are root-relative
+    key_points: KeyPoints | None = None
 
 
 @dataclass(frozen=True)

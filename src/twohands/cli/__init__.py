@@ -1,4 +1,4 @@
-"""The command line: `twohands demo | predict | run | info | synth | train | evaluate | experiment | export`.
+"""The command line: `twohands demo | predict | run | info | synth | train | evaluate | experiment | export | bench`.
 
 Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 2 bad
 arguments or nothing usable, 3 some frames failed, 130 interrupted.
@@ -47,12 +47,14 @@ def _complain(message: str) -> int:
 def _command(arguments: list[str]) -> int:
     import tyro
 
-    from twohands.cli.laboratory import evaluate, info, synth
+    from twohands.cli.bench import bench
+    from twohands.cli.laboratory import info, synth
+    from twohands.cli.measure import evaluate
     from twohands.cli.reconstruct import demo, predict, run
     from twohands.cli.training import experiment, export, train
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, predict, run, info, synth, train, evaluate, experiment, export):
+    for command in (demo, predict, run, info, synth, train, evaluate, experiment, export, bench):
         app.command(command)
     try:
         return app.cli(

@@ -1,4 +1,4 @@
-"""The commands around the product: `info`, `synth`, `evaluate`."""
+"""The commands around the product: `info`, `synth`."""
 
 from __future__ import annotations
 
@@ -112,49 +112,6 @@ def synth(
     print(f"wrote {count} frames to {out}/")
     if preview:
         print(f"wrote {write_preview(shards, out / 'preview.png', min(count, 12))}")
-    return FINE
-
-
-def evaluate(
-    data: str = "synthetic",
-    split: Literal["validation", "test"] = "test",
-    count: int | None = None,
-    out: Path = Path("out/evaluate"),
-) -> int:
-    """Measure what a user gets: metrics per hand, by visibility and distance; report.md and report.json.
-
-    Args:
-        data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written.
-        split: The synthetic frames that are kept apart: 500 of the test, 200 of the validation split.
-        count: Only the first so many frames.
-        out: Folder for the report.
-    """
-    from rich.console import Console
-    from rich.progress import track
-
-    import twohands
-    from twohands.evaluation import evaluate as measure
-    from twohands.files import write_atomically
-    from twohands.synth.shards import SyntheticShards
-    from twohands.synth.splits import test_frames, validation_frames
-
-    check_folder(out)
-    if data == "synthetic":
-        frames = test_frames() if split == "test" else validation_frames()
-    else:
-        frames = SyntheticShards(Path(data))
-    total = len(frames) if count is None else min(count, len(frames))
-    if total < 1:
-        raise ValueError(f"there is nothing to evaluate: --count {count}, {len(frames)} frames")
-    samples = (frames[index] for index in range(total))
-    predictor = twohands.load()
-    shown = track(samples, "frames", total, console=Console(stderr=True))
-    report = measure(lambda sample: predictor(sample.frame), shown)
-    for name, text in (("report.md", report.markdown() + "\n"), ("report.json", report.json())):
-        with write_atomically(out / name) as temporary:
-            temporary.write_text(text)
-    print(report.markdown())
-    print(f"wrote {out}/report.md and {out}/report.json")
     return FINE
 
 

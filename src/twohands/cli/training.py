@@ -45,7 +45,8 @@ def train(
 
     check_folder(out)
     assert isinstance(config, ExperimentConfig)
-    items = TrainingSet(open_dataset(data), config.network.image_size, config.augment, config.train.seed)
+    network = config.network
+    items = TrainingSet(open_dataset(data), network.image_size, config.augment, config.train.seed, network.region)
     validate = None if validation is None else _validation(validation, config)
     print(f"wrote {run(config, items, out, validate, trunk, pretrained)}/")
     return FINE
@@ -72,6 +73,8 @@ def experiment(
 ) -> int:
     """Train and measure the rows of the paper's tables at one budget of CPU time; an interrupted one goes on.
 
+    The same command in several terminals shares the rows among them.
+
     Args:
         tables: Which tables.
         data: Frames to train on: a folder of shards, or NAME=FOLDER.
@@ -91,6 +94,8 @@ def experiment(
 
     for folder in (out, reports, report.parent):
         check_folder(folder)
+    if Path(data.rpartition("=")[2]).resolve() == Path(test.rpartition("=")[2]).resolve():
+        raise ValueError(f"--data and --test are both {test}: what is trained on cannot be the test; give two folders")
     sources = open_dataset(data), open_dataset(test)
     plan = Plan(PRESETS["paper-small"], out, reports, *sources, minutes, whole_minutes, trunk_minutes, seeds)
     run_tables(plan, tables, print)

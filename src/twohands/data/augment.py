@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from twohands.config import AugmentConfig
-from twohands.data.preprocess import roll_matrix, square_camera, view, view_masks
+from twohands.data.preprocess import region_camera, roll_matrix, view, view_masks
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
@@ -26,7 +26,9 @@ SMALLEST_REST = 0.3
 """Share of its pixels that an imperfect mask keeps at least."""
 
 
-def augmented(sample: Sample, size: int, config: AugmentConfig, rng: np.random.Generator) -> Sample:
+def augmented(
+    sample: Sample, size: int, config: AugmentConfig, rng: np.random.Generator, region: str = "frame"
+) -> Sample:
     """The sample at network size, from a random view, in random colours, perhaps mirrored.
 
     A hand whose box of joints has its centre outside of the new image counts as absent there.
@@ -34,7 +36,8 @@ def augmented(sample: Sample, size: int, config: AugmentConfig, rng: np.random.G
     roll = float(rng.uniform(-1, 1) * config.rotation)
     zoom = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.scale)))
     shift = rng.uniform(-1, 1, 2) * config.translation * size
-    sample = turned(sample, _turned_camera(square_camera(sample.frame.camera, size), roll, zoom, shift), roll)
+    square = region_camera(sample.frame.camera, sample.masks, size, region)
+    sample = turned(sample, _turned_camera(square, roll, zoom, shift), roll)
     frame = replace(
         sample.frame,
         rgb=_jittered(sample.frame.rgb, config.colour, rng),

@@ -42,8 +42,8 @@ class TrainingItem(TensorRecord):
 class TrainingSet:
     """Frames of a data set at network size, augmented anew in every epoch."""
 
-    def __init__(self, dataset: Dataset, size: int, config: AugmentConfig, seed: int):
-        self.dataset, self.size, self.config, self.seed = dataset, size, config, seed
+    def __init__(self, dataset: Dataset, size: int, config: AugmentConfig, seed: int, region: str = "frame"):
+        self.dataset, self.size, self.config, self.seed, self.region = dataset, size, config, seed, region
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -52,7 +52,7 @@ class TrainingSet:
         """The item of an epoch and an index."""
         epoch, index = draw
         rng = np.random.default_rng((self.seed, epoch, index))
-        sample = augmented(self.dataset[index], self.size, self.config, rng)
+        sample = augmented(self.dataset[index], self.size, self.config, rng, self.region)
         if sample.masks is None:
             raise ValueError(f"{sample.id} has no masks, from which the clouds of the hands are cut")
         masks = imperfect_masks(sample.masks, sample.frame.depth, self.config, rng)

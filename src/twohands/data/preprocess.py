@@ -5,6 +5,7 @@ Pixels move, so the camera does; points stay where they are (or turn with the ca
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,32 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.types import RGBDFrame, Sample
 
+SURROUNDINGS = 1.3
+"""Side of the square around both hands, in longer sides of the box of their masks."""
+
 
 def square_camera(camera: Camera, size: int) -> Camera:
     """The camera of the whole image, centred in a square of `size` pixels with zeros around it."""
     side = max(camera.width, camera.height)
     return camera.crop((camera.width - side) / 2, (camera.height - side) / 2, side, side).resize(size, size)
+
+
+def hands_camera(camera: Camera, masks: np.ndarray, size: int) -> Camera:
+    """The camera of a square of `size` pixels around masks (2, H, W) bool; of the whole image where they are empty."""
+    rows, columns = np.nonzero(masks.any(axis=0))
+    if not len(rows):
+        return square_camera(camera, size)
+    low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
+    side = math.ceil(SURROUNDINGS * (1 + (high - low).max()))
+    left, top = (low + high - side + 1) / 2
+    return camera.crop(float(left), float(top), side, side).resize(size, size)
+
+
+def region_camera(camera: Camera, masks: np.ndarray | None, size: int, region: str) -> Camera:
+    """The camera of what a network of `NetworkConfig.region` sees; masks (2, H, W) bool or None."""
+    if region == "frame" or masks is None:
+        return square_camera(camera, size)
+    return hands_camera(camera, masks, size)
 
 
 def square_frame(frame: RGBDFrame, size: int) -> RGBDFrame:

@@ -11,6 +11,7 @@ import gzip
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,15 +23,17 @@ from rich.progress import track
 from twohands.config import ExperimentConfig
 from twohands.data.dataset import Dataset, TrainingSet
 from twohands.experiments.rows import ROWS, TABLES, Row
-from twohands.files import write_atomically
+from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.training import train
 from twohands.training.log import origin, read_log
 from twohands.training.loop import FINAL, LOG_STEPS, Items
-from twohands.training.trunk import TrunkMaps, write_trunk_maps
-from twohands.training.validate import MODES, evaluate_network
+from twohands.training.trunk import TrunkMaps, is_complete, write_trunk_maps
+from twohands.training.validate import evaluate_network
 
-BUDGET = "budget.json"
+BUDGET, LOCK = "budget.json", "lock"
+WAIT = 5.0
+"""Seconds between two looks whether another process has finished what is needed."""
 TRUNK = {"fusion": "rgb_only"}
 """The network whose image branch the rows share. Of all fusions it is the one that leans on colour features alone, so
 that the shared features favour no way of joining depth with them, and its own row the most."""
@@ -61,36 +64,50 @@ class Plan:
 
 
 def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> None:
-    """Trains and evaluates every row of the named tables that is not finished yet; `say` hears what is done."""
+    """Trains and evaluates every row of the named tables that is not finished yet; `say` hears what is done.
+
+    Several processes may be given the same plan: each takes rows that no other one is at.
+    """
     wanted = list(dict.fromkeys(row for name in names for row, _ in TABLES[name].lines))
-    for seed in range(plan.seeds):
-        for name in wanted:
-            if seed < ROWS[name].seeds:
-                run_row(plan, name, seed, say)
+    left = [(name, seed) for seed in range(plan.seeds) for name in wanted if seed < ROWS[name].seeds]
+    while left:
+        busy = [(name, seed) for name, seed in left if not run_row(plan, name, seed, say)]
+        if busy == left:
+            time.sleep(WAIT)
+        left = busy
 
 
-def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> None:
-    """Trains one row with one seed and measures it in every mode, unless that is done."""
-    row, path = ROWS[name], result_path(plan.reports, name, seed)
-    if path.exists():
-        return
-    if row.shared_trunk:
-        _shared_trunk(plan, say)
-    folder = plan.folder / f"{name}-{seed}"
+def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> bool:
+    """Trains one row with one seed and measures it in every mode, unless that is done.
+
+    False: another process is at it, or at the trunk that it needs.
+    """
+    if result_path(plan.reports, name, seed).exists():
+        return True
+    if ROWS[name].shared_trunk and not _shared_trunk(plan, say):
+        return False
+    with locked(plan.folder / f"{name}-{seed}" / LOCK) as mine:
+        if mine:
+            _run_row(plan, name, seed, say)
+    return mine
+
+
+def _run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> None:
+    row, folder = ROWS[name], plan.folder / f"{name}-{seed}"
     config = _config(plan, row, seed)
     items = _items(plan, config, row.shared_trunk)
     trunk = plan.trunk if row.shared_trunk else None
     config = _with_budget(config, items, trunk, folder, plan.minutes if row.shared_trunk else plan.whole_minutes, say)
     network, network_config = load_checkpoint(train(config, items, folder, trunk=trunk))
     reports = {}
-    for mode in MODES:
+    for mode in row.modes:
         samples = (plan.test[index] for index in range(len(plan.test)))
         shown = track(samples, f"{name}-{seed} {mode}", len(plan.test), console=Console(stderr=True))
         reports[mode] = json.loads(evaluate_network(network, network_config, shown, mode).json())
     curve = [record for record in read_log(folder) if record.get("kind") == "train"]
     budget = {**json.loads((folder / BUDGET).read_text()), "cpu_seconds": curve[-1]["cpu_seconds"]}
     result = {**budget, "curve": [[record["step"], record["loss"]] for record in curve], "reports": reports}
-    with write_atomically(path) as temporary:
+    with write_atomically(result_path(plan.reports, name, seed)) as temporary:
         temporary.write_bytes(gzip.compress(json.dumps(result).encode(), mtime=0))
     say(f"{name}, seed {seed}: done")
 
@@ -106,8 +123,17 @@ def read_result(folder: Path, name: str, seed: int) -> dict[str, Any] | None:
     return json.loads(gzip.decompress(path.read_bytes())) if path.exists() else None
 
 
-def _shared_trunk(plan: Plan, say: Callable[[str], None]) -> None:
-    """Trains the trunk and stores its maps, as far as that is not done."""
+def _shared_trunk(plan: Plan, say: Callable[[str], None]) -> bool:
+    """Trains the trunk and stores its maps, as far as that is not done. False: another process is at it."""
+    if plan.trunk.exists() and is_complete(plan.folder / "maps"):
+        return True
+    with locked(plan.folder / "trunk" / LOCK) as mine:
+        if mine:
+            _make_trunk(plan, say)
+    return mine
+
+
+def _make_trunk(plan: Plan, say: Callable[[str], None]) -> None:
     if not plan.trunk.exists():
         config = _config(plan, Row("shared trunk", TRUNK), 0)
         items = _items(plan, config, shared_trunk=False)
@@ -127,14 +153,15 @@ def _shared_trunk(plan: Plan, say: Callable[[str], None]) -> None:
 
 def _config(plan: Plan, row: Row, seed: int) -> ExperimentConfig:
     network = replace(plan.preset.network, **row.changes)  # type: ignore[arg-type]
-    return replace(plan.preset, network=network, train=replace(plan.preset.train, seed=seed, workers=0))
+    loss = replace(plan.preset.loss, **row.loss)  # type: ignore[arg-type]
+    return replace(plan.preset, network=network, loss=loss, train=replace(plan.preset.train, seed=seed, workers=0))
 
 
 def _items(plan: Plan, config: ExperimentConfig, shared_trunk: bool) -> Items:
     seed = config.train.seed
     if shared_trunk:
         return TrunkMaps(plan.folder / "maps", config.augment, seed)
-    return TrainingSet(plan.train, config.network.image_size, config.augment, seed)
+    return TrainingSet(plan.train, config.network.image_size, config.augment, seed, config.network.region)
 
 
 def _with_budget(

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from twohands.experiments.rows import CITED, NAMES, ROWS, TABLES, Published, Table
 from twohands.experiments.run import read_result
 from twohands.files import write_atomically
@@ -48,7 +50,7 @@ def _table(table: Table, results: Path) -> list[str]:
     for name, mode in table.lines:
         reports = reports_of(results, name, mode)
         cells = [ROWS[name].title, MODE_NAMES[mode], str(len(reports)) if reports else "not run"]
-        cells += _ours(pooled(reports)) if reports else ["-"] * len(NAMES)
+        cells += _ours(pooled(reports), ROWS[name].relative) if reports else ["-"] * len(NAMES)
         lines.append("| " + " | ".join(cells + _theirs(ROWS[name].published.get(mode))) + " |")
     for name in table.cited:
         lines.append(
@@ -57,10 +59,13 @@ def _table(table: Table, results: Path) -> list[str]:
     return lines
 
 
-def _ours(report: Report) -> list[str]:
+def _ours(report: Report, relative: bool) -> list[str]:
     summary = report.summary()
     cells = []
     for name in NAMES:
+        if np.isnan(summary["all"][name]) or (relative and not name.startswith("al_")):
+            cells.append("-")
+            continue
         low, middle, high = (summary["all"][f"{name}{part}"] * 1e3 for part in ("_low", "", "_high"))
         left, right = (summary[side][name] * 1e3 for side in ("left", "right"))
         cells.append(f"{middle:.1f} ({low:.1f}-{high:.1f}); {left:.1f} / {right:.1f}")

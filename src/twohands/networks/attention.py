@@ -1,4 +1,4 @@
-"""Attention inside a hand and between the two hands (method, section 5; as in IntagHand, without image attention)."""
+"""Attention inside a hand and between the two hands (method, section 5), and to the image, which IntagHand adds."""
 
 from __future__ import annotations
 
@@ -23,6 +23,25 @@ class Attention(nn.Module):
         query, key, value = (part.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         mixed = functional.scaled_dot_product_attention(query, key, value)  # (2 B, heads, V, C / heads)
         return self.last(mixed.transpose(1, 2).flatten(2).reshape(tokens.shape))
+
+
+class ImageAttention(nn.Module):
+    """Each vertex attends to all cells of a feature map: one residual step (IntagHand)."""
+
+    def __init__(self, channels: int, map_channels: int, heads: int):
+        super().__init__()
+        self.embed = nn.Linear(map_channels + 2, channels)  # two channels say where a cell is
+        self.attention = Attention(channels, heads)
+        self.norm, self.map_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
+
+    def forward(self, tokens: Tensor, features: Tensor) -> Tensor:
+        """(B, 2, V, C) and a map (B, c, h, w) -> (B, 2, V, C)."""
+        height, width = features.shape[-2:]
+        down, across = (torch.linspace(-1, 1, n, device=features.device) for n in (height, width))
+        places = torch.stack(torch.meshgrid(down, across, indexing="ij")).expand(len(features), -1, -1, -1)
+        cells = torch.cat([features, places], dim=1).flatten(2).transpose(1, 2)  # (B, h w, c + 2)
+        context = self.map_norm(self.embed(cells))[:, None].expand(-1, 2, -1, -1)
+        return tokens + self.attention(self.norm(tokens), context)
 
 
 class HandAttention(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,14 +12,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from twohands.config import NetworkConfig
 from twohands.geometry.camera import Camera
 from twohands.hands.model import HandModel
-from twohands.networks.decoder import DECODERS
+from twohands.networks.decoder import DECODERS, GraphDecoder
 from twohands.networks.fusion import FUSIONS
 from twohands.networks.image_branch import RGB_ENCODERS, CenterFeature, FusedMap, ImageBranch
+from twohands.networks.intaghand import IntagHand
+from twohands.networks.keypoint_transformer import KeypointTransformer
 from twohands.networks.two_hand_net import TwoHandNet
 from twohands.types import RGBDFrame
 
+HandNetwork = TwoHandNet | IntagHand | KeypointTransformer
+"""(frame, masks, centers, rngs) -> NetworkOutput; `.image` is the convolutional part, which autocast makes coarser."""
 
-def build_network(config: NetworkConfig, hand_model: HandModel, pretrained: bool = False) -> TwoHandNet:
+
+def build_network(config: NetworkConfig, hand_model: HandModel, pretrained: bool = False) -> HandNetwork:
     """The network of a configuration for a hand model of NumPy arrays.
 
     `pretrained` starts the image encoder from ImageNet weights, which timm fetches over the network.
@@ -27,6 +32,10 @@ def build_network(config: NetworkConfig, hand_model: HandModel, pretrained: bool
     encoder = _entry(RGB_ENCODERS, "rgb_encoder", config.rgb_encoder)(
         in_channels=4 if config.rgbd_input else 3, pretrained=pretrained
     )
+    return _entry(NETWORKS, "architecture", config.architecture)(config, encoder, hand_model)
+
+
+def _two_hand(config: NetworkConfig, encoder: Any, hand_model: HandModel) -> TwoHandNet:
     image = ImageBranch(encoder, FusedMap(encoder.channels[1:], config.fused_channels), config.rgbd_input)
     fusion = _entry(FUSIONS, "fusion", config.fusion)(
         image.channels,
@@ -44,6 +53,26 @@ def build_network(config: NetworkConfig, hand_model: HandModel, pretrained: bool
     return TwoHandNet(image, center, fusion, decoder, config.num_points, config.depth_range)
 
 
+def _intaghand(config: NetworkConfig, encoder: Any, hand_model: HandModel) -> IntagHand:
+    sizes = config.decoder_widths, config.decoder_blocks, config.attention_heads
+    maps = tuple(reversed(encoder.channels))[: len(config.decoder_widths)]
+    decoder = GraphDecoder(config.center_channels, hand_model, *sizes, map_channels=maps)
+    return IntagHand(encoder, decoder, config.center_channels, config.rgbd_input)
+
+
+def _keypoint_transformer(config: NetworkConfig, encoder: Any, hand_model: HandModel) -> KeypointTransformer:
+    fused = FusedMap(encoder.channels[1:], config.fused_channels)
+    return KeypointTransformer(encoder, fused, config.decoder_widths[0], config.attention_heads, config.rgbd_input)
+
+
+NETWORKS: dict[str, Callable[[NetworkConfig, Any, HandModel], HandNetwork]] = {
+    "two_hand": _two_hand,
+    "intaghand": _intaghand,
+    "keypoint_transformer": _keypoint_transformer,
+}
+"""Name -> builder of the whole network from its configuration, encoder and hand model."""
+
+
 def _entry(registry: Mapping[str, Any], field: str, name: str) -> Any:
     if name not in registry:
         raise ValueError(f"{field} {name!r} is unknown; known are {', '.join(registry)}")
@@ -51,7 +80,7 @@ def _entry(registry: Mapping[str, Any], field: str, name: str) -> Any:
 
 
 @torch.no_grad()
-def count(network: TwoHandNet, image_size: int, depth: int = 2) -> dict[str, tuple[int, int]]:
+def count(network: HandNetwork, image_size: int, depth: int = 2) -> dict[str, tuple[int, int]]:
     """Parameters and multiply-adds of one frame, by module name down to `depth` dots; 'total' is the whole network.
 
     Convolutions, matrix products and attention are counted; additions, look-ups and maxima are not.

@@ -12,15 +12,14 @@ from safetensors.torch import load_file, save_file
 from twohands.config import NetworkConfig
 from twohands.files import write_atomically
 from twohands.hands import HAND_MODELS
-from twohands.networks.build import build_network
-from twohands.networks.two_hand_net import TwoHandNet
+from twohands.networks.build import HandNetwork, build_network
 
 FORMAT_VERSION = 1
 """Raised whenever a network of the same configuration no longer means the same function."""
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
-def save_checkpoint(network: TwoHandNet, config: NetworkConfig, folder: str | Path) -> None:
+def save_checkpoint(network: HandNetwork, config: NetworkConfig, folder: str | Path) -> None:
     """Writes the weights of a network and the configuration it was built from; each file whole or not at all."""
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
@@ -30,7 +29,7 @@ def save_checkpoint(network: TwoHandNet, config: NetworkConfig, folder: str | Pa
         temporary.write_text(json.dumps({"format_version": FORMAT_VERSION, "network": config.to_dict()}, indent=2))
 
 
-def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[TwoHandNet, NetworkConfig]:
+def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[HandNetwork, NetworkConfig]:
     """The network of a folder, ready to predict (`eval`), and its configuration.
 
     Raises FileNotFoundError or ValueError with a sentence when a file is missing, of another format or not its mate.

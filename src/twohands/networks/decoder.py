@@ -18,7 +18,7 @@ from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.model import HandModel
 from twohands.hands.pyramid import MeshLevel, joint_regressor, mesh_levels
 from twohands.hands.skeleton import NUM_ARTICULATED, NUM_JOINTS, ROOT
-from twohands.networks.attention import HandAttention
+from twohands.networks.attention import HandAttention, ImageAttention
 from twohands.ops.graph import chebyshev_convolution, scaled_laplacian
 from twohands.ops.rotations import matrix_from_6d
 from twohands.types import HandParameters, TwoHands
@@ -73,26 +73,32 @@ class GraphBlock(nn.Module):
 
 
 class GraphStage(nn.Module):
-    """One mesh level: vertex embedding, graph blocks, attention, and the correction of the coordinates."""
+    """One mesh level: vertex embedding, graph blocks, attention, and the correction of the coordinates.
+
+    With `map_channels`, vertices also attend to a feature map of so many channels.
+    """
 
     laplacian: Tensor
     joint_regressor: Tensor
 
-    def __init__(self, level: MeshLevel, channels: int, num_blocks: int, heads: int):
+    def __init__(self, level: MeshLevel, channels: int, num_blocks: int, heads: int, map_channels: int = 0):
         super().__init__()
         self.embedding = nn.Parameter(0.1 * torch.randn(2, len(level.vertices), channels))
         self.blocks = nn.ModuleList(GraphBlock(channels) for _ in range(num_blocks))
+        self.look = ImageAttention(channels, map_channels, heads) if map_channels else None
         self.attention = HandAttention(channels, heads)
         self.coordinates = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, 3))
         laplacian = scaled_laplacian(torch.as_tensor(level.faces), len(level.vertices))
         self.register_buffer("laplacian", laplacian, persistent=False)
         self.register_buffer("joint_regressor", torch.tensor(level.joint_regressor), persistent=False)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 2, V, C) -> the same, and offsets (B, 2, V, 3) metres."""
+    def forward(self, features: Tensor, image: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, 2, V, C), and the map if it has use for one -> the same, and offsets (B, 2, V, 3) metres."""
         features = features + self.embedding
         for block in self.blocks:
             features = block(features, self.laplacian)
+        if self.look is not None:
+            features = self.look(features, image)
         features = self.attention(features)
         return features, self.coordinates(features) * LENGTH_UNIT
 
@@ -101,18 +107,28 @@ class GraphDecoder(nn.Module):
     """Coarse to fine over three graphs, then a learned linear map to the full mesh; joints are regressed from vertices.
 
     Between levels features and coordinates go up by the stored maps of our nested levels. Every level corrects the
-    coordinates that came up, so every level can be supervised.
+    coordinates that came up, so every level can be supervised. `map_channels`, coarse to fine, let the vertices attend
+    to feature maps as well (IntagHand).
     """
 
     template: Tensor
     joint_regressor: Tensor
 
-    def __init__(self, channels: int, hand_model: HandModel, widths: tuple[int, ...], num_blocks: int, heads: int):
+    def __init__(
+        self,
+        channels: int,
+        hand_model: HandModel,
+        widths: tuple[int, ...],
+        num_blocks: int,
+        heads: int,
+        map_channels: tuple[int, ...] = (0, 0, 0),
+    ):
         super().__init__()
         self.levels = levels = mesh_levels(hand_model)
         self.spread = nn.Linear(channels, widths[0] - 3)  # three channels are left for the positional code
         self.stages = nn.ModuleList(
-            GraphStage(level, width, num_blocks, heads) for level, width in zip(levels, widths, strict=True)
+            GraphStage(level, width, num_blocks, heads, seen)
+            for level, width, seen in zip(levels, widths, map_channels, strict=True)
         )
         self.narrow = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.full_mesh = nn.Parameter(torch.tensor(levels[-1].up))  # starts as the stored map
@@ -121,14 +137,16 @@ class GraphDecoder(nn.Module):
         for number, level in enumerate(levels[:-1]):
             self.register_buffer(f"up_{number}", torch.tensor(level.up), persistent=False)
 
-    def forward(self, features: Tensor, present: Tensor) -> tuple[TwoHands, tuple[TwoHands, ...]]:
-        """(B, 2, C) -> root-relative hands and their mesh levels, coarse -> fine."""
+    def forward(
+        self, features: Tensor, present: Tensor, maps: tuple[Tensor | None, ...] = (None, None, None)
+    ) -> tuple[TwoHands, tuple[TwoHands, ...]]:
+        """(B, 2, C), and the maps it looks at, coarse -> fine -> root-relative hands and their mesh levels alike."""
         batch, vertices = features.shape[0], self.template.shape[1]
         spread = self.spread(features)[:, :, None].expand(-1, -1, vertices, -1)
         tokens = torch.cat([spread, self.template.expand(batch, -1, -1, -1)], dim=-1)  # (B, 2, 63, C)
         mesh, results = torch.zeros_like(tokens[..., :3]), []
         for number, stage in enumerate(self.stages):
-            tokens, offsets = stage(tokens)
+            tokens, offsets = stage(tokens, maps[number])
             mesh = mesh + offsets
             results.append(TwoHands(mesh, stage.joint_regressor @ mesh, present))
             if number < len(self.narrow):

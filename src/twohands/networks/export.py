@@ -19,6 +19,7 @@ from twohands.config import NetworkConfig
 from twohands.files import write_atomically
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import HandClouds
+from twohands.networks.build import HandNetwork
 from twohands.networks.image_branch import Scene
 from twohands.networks.two_hand_net import TwoHandNet
 from twohands.runtime import FORMAT_VERSION, LOCATE, METADATA, RECONSTRUCT
@@ -28,8 +29,13 @@ SMALL = 256
 """Numbers below which a constant stays float32: shapes and scales need their digits and cost nothing."""
 
 
-def export_network(network: TwoHandNet, config: NetworkConfig, folder: str | Path, half: bool = True) -> None:
-    """Writes `locate.onnx` and `reconstruct.onnx` of a network into a folder; `half` stores weights as float16."""
+def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Path, half: bool = True) -> None:
+    """Writes `locate.onnx` and `reconstruct.onnx` of a network into a folder; `half` stores weights as float16.
+
+    Raises ValueError for the foreign rivals, which the product does not run.
+    """
+    if not isinstance(network, TwoHandNet):
+        raise ValueError(f"only networks of architecture 'two_hand' are exported; this one is {config.architecture!r}")
     network = network.cpu().eval()
     size, points = config.image_size, config.num_points
     camera = Camera(torch.tensor([[[float(size), 0, size / 2], [0, float(size), size / 2], [0, 0, 1]]]), size, size)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from twohands.geometry.cloud import HandClouds
 from twohands.networks.points import SetAbstraction, point_network
 from twohands.ops.image import lookup
-from twohands.ops.points import farthest_first, gather
+from twohands.ops.points import farthest_first, gather, pool
 
 LEAK = 0.1
 
@@ -119,7 +119,7 @@ class PyramidFusion(nn.Module):
             features = self.abstractions[level](points, features, centroids)
             points = centroids
         features = self._join(2, features, pixels, pyramid)
-        fused = self.last(features).amax(dim=-2)  # (B, 2, D)
+        fused = pool(self.last(features))  # (B, 2, D)
         return fused if self.center_join is None else self.center_join(fused, center)
 
     def _join(self, level: int, features: Tensor, pixels: Tensor, pyramid: tuple[Tensor, ...]) -> Tensor:
@@ -159,7 +159,7 @@ class DenseFusion(nn.Module):
         """As PyramidFusion; the centre features are not used."""
         colours = self.colours(colours_at(pyramid[-1], clouds.pixels, pyramid))
         pairs = torch.cat([self.points(clouds.points), colours], dim=-1)  # (B, 2, N, 2 E)
-        scene = self.pool(pairs).amax(dim=-2, keepdim=True).expand(-1, -1, pairs.shape[2], -1)
+        scene = pool(self.pool(pairs))[..., None, :].expand(-1, -1, pairs.shape[2], -1)
         return self.last(torch.cat([pairs, scene], dim=-1)).mean(dim=-2)
 
 

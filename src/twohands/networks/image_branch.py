@@ -117,18 +117,21 @@ class FusedMap(nn.Module):
         return self.smooth(total)
 
 
-def dense_head(channels: int, bias: float) -> nn.Sequential:
-    """One logit per hand and cell; the last bias starts at `bias`."""
-    last = nn.Conv2d(HEAD_CHANNELS, 2, 1)
+def dense_head(channels: int, bias: float, maps: int = 2) -> nn.Sequential:
+    """`maps` logits per cell, by default one a hand; the last bias starts at `bias`."""
+    last = nn.Conv2d(HEAD_CHANNELS, maps, 1)
     nn.init.constant_(last.bias, bias)  # type: ignore[arg-type]
     return nn.Sequential(nn.Conv2d(channels, HEAD_CHANNELS, 3, padding=1), nn.ReLU(inplace=True), last)
 
 
+def normalised(rgb: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1], red first -> zero mean and unit deviation over ImageNet."""
+    mean, std = (rgb.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (rgb - mean) / std
+
+
 class ImageBranch(nn.Module):
     """Image -> pyramid, centres and masks."""
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, encoder: nn.Module, fused: FusedMap, rgbd_input: bool):
         super().__init__()
@@ -136,12 +139,10 @@ class ImageBranch(nn.Module):
         self.center_head = dense_head(fused.channels, CENTER_BIAS)
         self.mask_head = dense_head(fused.channels, 0.0)
         self.channels = (3, encoder.channels[0], fused.channels)  # type: ignore[index]
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, rgb: Tensor, depth: Tensor) -> Scene:
         """rgb (B, 3, H, W) in [0, 1], red first; depth (B, H, W) metres, read only with `rgbd_input`."""
-        image = (rgb - self.mean) / self.std
+        image = normalised(rgb)
         stem, *stages = self.encoder(torch.cat([image, depth[:, None]], dim=1) if self.rgbd_input else image)
         fused = self.fused(tuple(stages))
         center_logits, mask_logits = self.center_head(fused).float(), self.mask_head(fused).float()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twohands.ops.points import gather, nearest
+from twohands.ops.points import gather, nearest, pool
 
 
 class PointLayer(nn.Module):
@@ -57,4 +57,4 @@ class SetAbstraction(nn.Module):
         groups = gather(features, neighbours)  # (*B, M, K, C)
         beyond = groups.shape[-1] - 3
         groups = groups - functional.pad(centroids, (0, beyond))[..., None, :]
-        return torch.cat([centroids, self.network(groups).amax(dim=-2)], dim=-1)
+        return torch.cat([centroids, pool(self.network(groups))], dim=-1)

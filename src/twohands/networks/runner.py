@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from twohands.networks.two_hand_net import TwoHandNet
+from twohands.config import NetworkConfig
+from twohands.networks.build import HandNetwork
 from twohands.types import RGBDFrame, TwoHands
 
 
 class ModuleRunner:
     """Square frame of NumPy arrays -> TwoHands of NumPy arrays; the twin of `runtime.OnnxNetwork` in torch."""
 
-    def __init__(self, network: TwoHandNet, image_size: int):
-        self.network, self.image_size = network, image_size
+    def __init__(self, network: HandNetwork, config: NetworkConfig):
+        self.network, self.image_size, self.region = network, config.image_size, config.region
 
     @torch.inference_mode()
     def __call__(
@@ -34,16 +34,13 @@ class ModuleRunner:
         """
         device = next(self.network.parameters()).device
         batch = frame.map(lambda array: torch.as_tensor(array)[None].to(device))
-        given = [None if array is None else torch.as_tensor(array)[None].to(device) for array in (masks, centers)]
+        given = [
+            None if array is None else torch.as_tensor(np.ascontiguousarray(array))[None].to(device)
+            for array in (masks, centers)
+        ]
         training = self.network.training
         self.network.eval()
-        with step("locate"):
-            scene = self.network.locate(batch)
-        if given[1] is not None:
-            scene = replace(scene, centers=given[1].float(), present=torch.ones_like(scene.present))
-        with step("lift"):
-            clouds = self.network.lift(batch, scene.masks if given[0] is None else given[0])
-        with step("reconstruct"):
-            hands = self.network.reconstruct(scene, clouds, batch.camera).hands
+        with step("network"):
+            hands = self.network(batch, *given).hands
         self.network.train(training)
         return hands.map(lambda tensor: tensor[0].cpu().numpy())

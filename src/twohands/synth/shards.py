@@ -28,12 +28,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-from twohands.files import write_atomically
+from twohands.files import locked, write_atomically
 from twohands.synth.config import GENERATOR_VERSION
 from twohands.synth.engine import Description, SyntheticHands, describe
 from twohands.synth.sensor import STEP
@@ -290,12 +285,9 @@ def _claim(folder: Path, description: dict[str, Any]) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Nobody else writes into the folder meanwhile; the half-written files of a run that died are removed."""
-    with (folder / INDEX_NAME).open("rb") as stream:
-        if fcntl is not None:  # the lock ends with the process, however that ends
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ValueError(f"another run is writing into {folder}; wait for it or give another folder") from error
+    with locked(folder / INDEX_NAME) as alone:
+        if not alone:
+            raise ValueError(f"another run is writing into {folder}; wait for it or give another folder")
         for stale in folder.glob(".shard-*.tar"):
             stale.unlink(missing_ok=True)
         yield

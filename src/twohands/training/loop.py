@@ -30,7 +30,7 @@ from twohands.data.dataset import Draw, TrainingItem
 from twohands.files import write_atomically
 from twohands.hands import HAND_MODELS
 from twohands.losses import surface_of
-from twohands.networks import TwoHandNet, build_network
+from twohands.networks import HandNetwork, build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog
@@ -41,7 +41,7 @@ LOG_STEPS = 20
 DROP = 0.1
 """Factor of the learning rate at every drop."""
 
-Validate = Callable[[TwoHandNet], dict[str, float]]
+Validate = Callable[[HandNetwork], dict[str, float]]
 """A network -> figures; the first one decides which network was the best, lower being better."""
 
 

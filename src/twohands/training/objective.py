@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from twohands.config import LossConfig
 from twohands.data.dataset import TrainingItem
 from twohands.losses import Surface, hand_boxes, total_loss
-from twohands.networks import TwoHandNet
+from twohands.networks import HandNetwork, TwoHandNet
 from twohands.training.trunk import TrunkItem
 from twohands.types import NetworkOutput
 
@@ -25,7 +25,7 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, network: TwoHandNet, surface: Surface, loss: LossConfig, center_noise: float, frozen_image: bool
+        self, network: HandNetwork, surface: Surface, loss: LossConfig, center_noise: float, frozen_image: bool
     ):
         super().__init__()
         self.network, self.surface, self.loss = network, surface, loss
@@ -54,7 +54,8 @@ class Objective(nn.Module):
         scale = self.center_noise * item.sample.frame.camera.width
         centers = centers + torch.as_tensor(noise * scale, dtype=centers.dtype, device=centers.device)
         if isinstance(item, TrunkItem):
-            scene = replace(item.scene(self.network), centers=centers, present=torch.ones_like(item.present))
+            assert isinstance(self.network, TwoHandNet)
+            scene = replace(item.scene(), centers=centers, present=torch.ones_like(item.present))
             clouds = self.network.lift(item.sample.frame, item.masks, rngs)
             return self.network.reconstruct(scene, clouds, item.sample.frame.camera)
         return self.network(item.sample.frame, item.masks, centers, rngs)

@@ -27,7 +27,7 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array
 from twohands.networks import TwoHandNet
 from twohands.networks.checkpoint import WEIGHTS, load_checkpoint
-from twohands.networks.image_branch import Scene
+from twohands.networks.image_branch import Scene, normalised
 from twohands.training.batches import collate
 from twohands.types import RGBDFrame, Sample, TwoHands
 
@@ -49,10 +49,9 @@ class TrunkItem(TrainingItem):
     centers: Array  # (*B, 2, 2) pixels, the image branch's own
     present: Array  # (*B, 2) in [0, 1]
 
-    def scene(self, network: TwoHandNet) -> Scene:
-        """What `network.locate` would say of the batch; its masks are those of the item."""
-        image = (self.sample.frame.rgb - network.image.mean) / network.image.std
-        pyramid = (image, self.stem.float(), self.fused.float())
+    def scene(self) -> Scene:
+        """What the network's `locate` would say of the batch; its masks are those of the item."""
+        pyramid = (normalised(self.sample.frame.rgb), self.stem.float(), self.fused.float())
         logits = self.center_logits.float(), self.mask_logits.float()
         return Scene(pyramid, *logits, self.centers.float(), self.present.float(), self.masks)
 
@@ -87,6 +86,12 @@ class TrunkMaps:
         return TrunkItem(sample, masks, np.array([self.seed, epoch, index]), *maps)
 
 
+def is_complete(folder: str | Path) -> bool:
+    """Whether a folder has the maps of all its frames."""
+    path = Path(folder) / COMPLETE
+    return path.exists() and bool(np.load(path, mmap_mode="r").all())
+
+
 def write_trunk_maps(
     checkpoint: str | Path, dataset: Dataset, data: str, folder: str | Path, advance: Callable[[int], None]
 ) -> None:
@@ -96,6 +101,7 @@ def write_trunk_maps(
     """
     folder = Path(folder)
     network, config = load_checkpoint(checkpoint)
+    assert isinstance(network, TwoHandNet)
     weights = hashlib.sha256((Path(checkpoint) / WEIGHTS).read_bytes()).hexdigest()[:16]
     index = {"format": _FORMAT, "weights": weights, "data": data, "count": len(dataset), "size": config.image_size}
     first = _rows(network, [square_sample(dataset[0], config.image_size)])

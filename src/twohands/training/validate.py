@@ -10,7 +10,7 @@ from twohands.config import NetworkConfig
 from twohands.data.dataset import Dataset
 from twohands.evaluation import evaluate
 from twohands.hands import HAND_MODELS
-from twohands.networks import TwoHandNet
+from twohands.networks import HandNetwork
 from twohands.networks.runner import ModuleRunner
 from twohands.predictor import NetworkPredictor
 from twohands.report import Report
@@ -21,11 +21,11 @@ MODES = ("ground_truth", "own", "ground_truth_centers")
 
 
 def evaluate_network(
-    network: TwoHandNet, config: NetworkConfig, samples: Iterable[Sample], mode: str, known_presence: bool = True
+    network: HandNetwork, config: NetworkConfig, samples: Iterable[Sample], mode: str, known_presence: bool = True
 ) -> Report:
     """The report of a network in one of the MODES; that the hands are there is given unless told otherwise."""
-    predictor = NetworkPredictor(ModuleRunner(network, config.image_size), HAND_MODELS[config.hand_model]())
-    return evaluate(_predict(predictor, mode), samples, known_presence)
+    predictor = NetworkPredictor(ModuleRunner(network, config), HAND_MODELS[config.hand_model]())
+    return evaluate(predict_with(predictor, mode), samples, known_presence)
 
 
 class Validation:
@@ -34,7 +34,7 @@ class Validation:
     def __init__(self, dataset: Dataset, config: NetworkConfig):
         self.dataset, self.config = dataset, config
 
-    def __call__(self, network: TwoHandNet) -> dict[str, float]:
+    def __call__(self, network: HandNetwork) -> dict[str, float]:
         samples = (self.dataset[index] for index in range(len(self.dataset)))
         figures = evaluate_network(network, self.config, samples, MODES[0]).summary()["all"]
         return {name: figures[name] for name in ("mpjpe", "al_mpjpe", "pa_mpjpe", "found")}
@@ -49,7 +49,8 @@ def box_centers(sample: Sample) -> np.ndarray:
     return np.where(present[:, None], (pixels.min(axis=1) + pixels.max(axis=1)) / 2, middle).astype(np.float32)
 
 
-def _predict(predictor: NetworkPredictor, mode: str) -> Callable[[Sample], TwoHands]:
+def predict_with(predictor: NetworkPredictor, mode: str) -> Callable[[Sample], TwoHands]:
+    """The prediction for a sample, with what one of the MODES gives of its truth."""
     if mode == "own":
         return lambda sample: predictor(sample.frame)
     if mode == "ground_truth":

@@ -1,0 +1,60 @@
+"""The command `bench`: how long one frame takes in a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from twohands.cli.common import FINE
+
+if TYPE_CHECKING:
+    from twohands.networks.benchmark import Benchmark, Spread
+
+
+def bench(
+    preset: Positional[Literal["paper", "paper-small", "tiny"]] = "paper",
+    threads: int = 2,
+    repeats: int = 5,
+    json: bool = False,
+) -> int:
+    """Print how long one frame takes in a network: each module, the whole, and the whole over a bare ResNet50.
+
+    One forward pass on the CPU in float32, with random weights and full clouds; the ResNet50 sees the same image.
+
+    Args:
+        preset: The preset of the network.
+        threads: Threads of torch.
+        repeats: Passes of which the median, the fastest and the slowest are printed; one more warms up.
+        json: Print JSON, in seconds.
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    from twohands.config import PRESETS
+    from twohands.networks.benchmark import benchmark
+
+    measured = benchmark(PRESETS[preset].network, threads, repeats)
+    print(dumps({"preset": preset, **asdict(measured)}, indent=2) if json else _table(preset, measured))
+    return FINE
+
+
+def _table(preset: str, measured: Benchmark) -> str:
+    size, threads = measured.image_size, measured.threads
+    lines = [f"{preset}: one frame of {size}x{size}; threads: {threads}, repeats: {measured.repeats}", ""]
+    lines.append(f"{'milliseconds':<28}{'median':>10}{'lowest':>10}{'highest':>10}")
+    lines += [_line(_indented(name), spread) for name, spread in measured.modules.items()]
+    lines.append(_line("whole, with hooks", measured.hooked))
+    lines += ["", _line("whole", measured.whole), _line("bare ResNet50", measured.bare)]
+    return "\n".join([*lines, _line("whole / bare ResNet50", measured.ratio, unit=1.0, digits=2)])
+
+
+def _indented(name: str) -> str:
+    """A part stands below its module."""
+    _, dot, part = name.partition(".")
+    return f"  {part}" if dot else name
+
+
+def _line(name: str, spread: Spread, unit: float = 1e-3, digits: int = 1) -> str:
+    numbers = (spread.median, spread.low, spread.high)
+    return f"{name:<28}" + "".join(f"{value / unit:>10.{digits}f}" for value in numbers)

@@ -1,0 +1,236 @@
+"""The command that measures: `evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from twohands.cli.common import FINE, check_folder
+
+if TYPE_CHECKING:
+    from twohands.data.dataset import Dataset
+    from twohands.predictor import NetworkPredictor, Predictor
+    from twohands.report import Report
+    from twohands.types import Sample, TwoHands
+
+Mode = Literal["own", "ground_truth", "ground_truth_centers"]
+"""What the networks are given, see `training.validate.MODES`."""
+GIVEN: dict[str, str] = {
+    "own": "Own masks",
+    "ground_truth": "Ground-truth masks",
+    "ground_truth_centers": "Ground-truth masks and centres",
+}
+FIT = tyro.conf.create_mutex_group(required=False, title="fit")
+
+
+def evaluate(
+    data: str = "synthetic",
+    split: Literal["validation", "test"] = "test",
+    count: int | None = None,
+    out: Path = Path("out/evaluate"),
+    method: Literal["landmarks", "pdfnet"] = "landmarks",
+    fit: Annotated[bool, FIT] = False,
+    no_fit: Annotated[bool, FIT] = False,
+    weights: Path | None = None,
+    checkpoint: Path | None = None,
+    masks: tuple[Mode, ...] = ("own",),
+    figures: int = 0,
+    rivals: tuple[Path, ...] = (),
+) -> int:
+    """Measure what a user gets: metrics per hand, by visibility and distance; report.md and report.json.
+
+    Args:
+        data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written,
+            or NAME=FOLDER.
+        split: The synthetic frames that are kept apart: 500 of the test, 200 of the validation split.
+        count: Only the first so many frames.
+        out: Folder for the report.
+        method: What is measured: image landmarks, or our own network on colour and depth.
+        fit: Fit the hand model to the measured points at the end; a method does so anyway, a checkpoint does not.
+        no_fit: Measure a method without that fit.
+        weights: Folder written by `twohands export`, in place of the shipped network of pdfnet.
+        checkpoint: Folder of a trained network to measure instead, for example RUN/final.
+        masks: What a network is given, one section of the report for each: nothing (own), true masks, or true masks
+            and centres. Unless it is own alone, the hands are known to be there, as in the paper's tables.
+        figures: Draw so many frames, spread evenly: colour, target and prediction, from the front and the side, in the
+            first mode of --masks.
+        rivals: Checkpoint folders whose networks are drawn beside it.
+    """
+    modes: tuple[str, ...] = tuple(dict.fromkeys(masks))
+    _check(out, method, weights, checkpoint, modes, figures, rivals)
+    dataset = _open(data, split)
+    total = len(dataset) if count is None else min(count, len(dataset))
+    if total < 1:
+        raise ValueError(f"there is nothing to evaluate: --count {count}, {len(dataset)} frames")
+    predictor = _load(method, not no_fit, weights) if checkpoint is None else _load_checkpoint(checkpoint, fit)
+    own = checkpoint or weights
+    shown = [
+        (_name(own) if own else method, predictor),
+        *((_name(folder), _load_checkpoint(folder, fit)) for folder in rivals),
+    ]
+    known = modes != ("own",)
+    _remove_figures(out)
+    _write(out, {mode: _measure(predictor, mode, dataset, range(total), known) for mode in modes})
+    if figures:
+        _draw(out, shown, modes[0], dataset, _spread(total, figures), known)
+    return FINE
+
+
+def _check(
+    out: Path,
+    method: str,
+    weights: Path | None,
+    checkpoint: Path | None,
+    modes: Sequence[str],
+    figures: int,
+    rivals: Sequence[Path],
+) -> None:
+    """Raises ValueError with the remedy for options that do not go together."""
+    check_folder(out)
+    if checkpoint is not None and (weights is not None or method != "landmarks"):
+        raise ValueError("--checkpoint is a network of its own; leave out --method and --weights")
+    if not modes:
+        raise ValueError(f"--masks needs one or more of {', '.join(GIVEN)}")
+    given = [mode for mode in modes if mode != "own"]
+    if given and checkpoint is None and method == "landmarks":
+        raise ValueError(f"--masks {given[0]} needs a network: add --method pdfnet or --checkpoint FOLDER")
+    if figures < 0:
+        raise ValueError(f"--figures must be 0 or more; got {figures}")
+    if rivals and not figures:
+        raise ValueError("--rivals are drawn beside the prediction: add --figures N")
+
+
+def _open(data: str, split: str) -> Dataset:
+    from twohands.data.dataset import open_dataset
+    from twohands.synth.splits import test_frames, validation_frames
+
+    if data != "synthetic":
+        return open_dataset(data)
+    return test_frames() if split == "test" else validation_frames()
+
+
+def _load(method: str, fit: bool, weights: Path | None) -> Predictor:
+    """The predictor of a method."""
+    from twohands.predictor import load
+
+    return load(method, fit, weights)
+
+
+def _load_checkpoint(folder: Path, fit: bool) -> NetworkPredictor:
+    """The predictor of a trained network."""
+    from twohands.fitting import HandFitter
+    from twohands.hands import HAND_MODELS
+    from twohands.networks.checkpoint import load_checkpoint
+    from twohands.networks.runner import ModuleRunner
+    from twohands.predictor import NetworkPredictor
+
+    try:
+        network, config = load_checkpoint(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; give the folder of a checkpoint, for example RUN/final") from None
+    model = HAND_MODELS[config.hand_model]()
+    return NetworkPredictor(ModuleRunner(network, config), model, HandFitter(model) if fit else None)
+
+
+def _name(folder: Path) -> str:
+    """What a figure calls a network: the name of its run for a folder like RUN/final or RUN/best."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name in ("final", "best") else folder.name
+
+
+def _predict(predictor: Predictor, mode: str) -> Callable[[Sample], TwoHands]:
+    """The prediction for a sample in a mode; true masks are for networks only."""
+    if mode == "own":
+        return lambda sample: predictor(sample.frame)
+    from twohands.predictor import NetworkPredictor
+    from twohands.training.validate import predict_with
+
+    assert isinstance(predictor, NetworkPredictor)
+    predict = predict_with(predictor, mode)
+
+    def with_truth(sample: Sample) -> TwoHands:
+        if sample.masks is None:
+            raise ValueError(f"{sample.id} has no true masks; measure these frames with --masks own")
+        return predict(sample)
+
+    return with_truth
+
+
+def _measure(predictor: Predictor, mode: str, dataset: Dataset, chosen: Sequence[int], known: bool) -> Report:
+    from twohands.evaluation import evaluate as measure
+
+    samples = (dataset[index] for index in _tracked(chosen, f"frames, {GIVEN[mode].lower()}" if known else "frames"))
+    return measure(_predict(predictor, mode), samples, known)
+
+
+def _tracked(chosen: Sequence[int], what: str) -> Iterable[int]:
+    """The same, with a bar on stderr."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(chosen, what, len(chosen), console=Console(stderr=True))
+
+
+def _write(out: Path, reports: Mapping[str, Report]) -> None:
+    """Prints and writes the reports: one as it is if it is of own masks, otherwise a section or entry for each mode."""
+    from json import dumps, loads
+
+    from twohands.files import write_atomically
+
+    if list(reports) == ["own"]:
+        markdown, json = reports["own"].markdown(), reports["own"].json()
+    else:
+        sections = [
+            f"## {GIVEN[mode]}\n\n`{mode}`; the hands are known to be there.\n\n{report.markdown()}"
+            for mode, report in reports.items()
+        ]
+        markdown = "\n\n".join(sections)
+        json = dumps({mode: loads(report.json()) for mode, report in reports.items()}, indent=1)
+    for name, text in (("report.md", markdown + "\n"), ("report.json", json)):
+        with write_atomically(out / name) as temporary:
+            temporary.write_text(text)
+    print(markdown)
+    print(f"wrote {out}/report.md and {out}/report.json")
+
+
+def _spread(total: int, figures: int) -> list[int]:
+    """So many of the indices below `total`, at most all, the first and the last among them."""
+    number = min(figures, total)
+    return [round(index * (total - 1) / max(number - 1, 1)) for index in range(number)]
+
+
+def _remove_figures(out: Path) -> None:
+    """Removes what an earlier run has drawn of frames that this one may not draw."""
+    for path in (out / "figures").glob("[0-9][0-9][0-9]_*.jpg"):
+        path.unlink()
+
+
+def _draw(
+    out: Path,
+    shown: Sequence[tuple[str, Predictor]],
+    mode: str,
+    dataset: Dataset,
+    chosen: Sequence[int],
+    known: bool,
+) -> None:
+    """A figure of every chosen frame, with a column for every named predictor."""
+    import numpy as np
+    from PIL import Image
+
+    from twohands.figures import draw_figure
+    from twohands.files import write_atomically
+
+    faces = np.asarray(shown[0][1].model.faces)
+    for index in _tracked(chosen, "figures"):
+        sample = dataset[index]
+        hands = [(name, _predict(predictor, mode)(sample)) for name, predictor in shown]
+        if known:
+            hands = [(name, replace(prediction, present=sample.hands.present)) for name, prediction in hands]
+        picture = Image.fromarray(draw_figure(sample, hands, faces))
+        with write_atomically(out / "figures" / f"{index:03d}_{sample.id.replace('/', '-')}.jpg") as temporary:
+            picture.save(temporary, quality=90)
+    print(f"wrote {len(chosen)} figures to {out}/figures/")

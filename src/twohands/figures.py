@@ -1,0 +1,71 @@
+"""The figure of a comparison: a frame, its target and what several networks make of it, from the front and the side.
+
+Pictures are (H, W, 3) uint8, red first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from twohands.data.preprocess import view
+from twohands.geometry.camera import Camera
+from twohands.geometry.zbuffer import window_of
+from twohands.metrics import al_mpjpe, mpjpe
+from twohands.overlay import draw_overlay, draw_side_view, found_sides
+from twohands.pictures import BACKGROUND, color_depth, contact_sheet
+from twohands.types import Sample, TwoHands
+
+WIDTH = 480
+"""Pixels of one column."""
+STRIP = 54
+"""Pixels above every picture for a caption of two lines, which would hide the hands otherwise."""
+MARGIN = 1.25
+"""The view is so much larger than the box around the joints of all hands in it."""
+
+
+def draw_figure(sample: Sample, predictions: Sequence[tuple[str, TwoHands]], faces: np.ndarray) -> np.ndarray:
+    """Columns: colour, target and every (name, prediction) with its errors; below them, measured depth and side views.
+
+    All columns show the same part of the frame; faces (2, F, 3). Hands without a mesh are drawn as skeletons.
+    """
+    everything = [sample.hands, *(hands for _, hands in predictions)]
+    frame = view(sample.frame, close_camera(sample.frame.camera, everything))
+    front = [frame.rgb_uint8(), *(draw_overlay(frame, hands, faces) for hands in everything)]
+    height, width = front[0].shape[:2]
+    side = [draw_side_view(sample.frame, hands, faces, width, height, everything) for hands in everything]
+    captions = ["colour", "target", *(caption(name, hands, sample.hands) for name, hands in predictions)]
+    names = ["target", *(name for name, _ in predictions)]
+    captions += ["measured depth", *(f"{name}\nfrom the side, with the measured points" for name in names)]
+    pictures = [_below_strip(picture) for picture in (*front, color_depth(frame.depth), *side)]
+    return contact_sheet(pictures, captions, len(front), WIDTH)
+
+
+def caption(name: str, prediction: TwoHands, target: TwoHands) -> str:
+    """The name, how many of the frame's hands were found, unless all were, and their mean errors in millimetres."""
+    errors = np.array([metric(prediction, target) for metric in (mpjpe, al_mpjpe)])
+    found = np.isfinite(errors[0])
+    there = len(found_sides(target))
+    title = name if found.sum() == there else f"{name} ({found.sum()} of {there} hands)"
+    if not found.any():
+        return title
+    whole, aligned = errors[:, found].mean(axis=1) * 1e3
+    return f"{title}\nMPJPE {whole:.1f} mm, AL-MPJPE {aligned:.1f} mm"
+
+
+def close_camera(camera: Camera, everything: Sequence[TwoHands]) -> Camera:
+    """The camera of the part of its image that holds the given hands, WIDTH wide and with the shape of the image."""
+    joints = [np.asarray(hands.joints)[found_sides(hands)].reshape(-1, 3) for hands in everything]
+    window, left, top = window_of(np.concatenate(joints), camera)
+    size, box = np.array([camera.width, camera.height]), np.array([window.width, window.height])
+    share = min(1.0, MARGIN * float((box / size).max())) if any(map(len, joints)) else 1.0
+    width, height = np.ceil(size * share).astype(int).tolist()
+    first = np.clip(np.array([left, top]) + (box - [width, height]) / 2, 0, size - [width, height])
+    close = camera.crop(float(first[0]), float(first[1]), width, height)
+    return close.resize(WIDTH, round(WIDTH * camera.height / camera.width))
+
+
+def _below_strip(picture: np.ndarray) -> np.ndarray:
+    strip = np.full((STRIP, picture.shape[1], 3), BACKGROUND, np.uint8)
+    return np.concatenate([strip, picture])

@@ -1,0 +1,227 @@
+"""`twohands evaluate`: what is measured, in which mode, the reports and figures it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fakes import PosedHands
+from test_cli_laboratory import WITHOUT_TORCH
+from twohands import cli, figures
+from twohands.cli import measure
+from twohands.config import PRESETS
+from twohands.figures import WIDTH
+from twohands.hands import free_hand
+from twohands.networks import build_network
+from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
+from twohands.report import Report
+from twohands.training.validate import MODES, evaluate_network
+from twohands.types import RGBDFrame, TwoHands
+
+FRAMES = PosedHands(5)
+
+
+class Perfect:
+    """Knows the hands of FRAMES by the colour of their background."""
+
+    model = free_hand()
+
+    def __call__(self, frame: RGBDFrame) -> TwoHands:
+        return next(sample for sample in FRAMES if np.array_equal(sample.frame.rgb, frame.rgb)).hands
+
+
+@pytest.fixture
+def chosen(monkeypatch) -> list[tuple]:
+    """Methods predict perfectly on posed hands; what was chosen of them: (method, fit, weights)."""
+    seen: list[tuple] = []
+    monkeypatch.setattr(measure, "_load", lambda *choice: seen.append(choice) or Perfect())
+    monkeypatch.setattr(measure, "_open", lambda data, split: FRAMES)
+    return seen
+
+
+def checkpoint(folder: Path, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    config = PRESETS["tiny"].network
+    save_checkpoint(build_network(config, free_hand()), config, folder)
+    return folder
+
+
+def evaluate(out: Path, *more: object) -> int:
+    return cli.main(["evaluate", "--out", str(out), *map(str, more)])
+
+
+def test_the_modes_are_those_of_training():
+    assert set(get_args(measure.Mode)) == set(MODES) == set(measure.GIVEN)
+
+
+def test_a_method_is_measured(tmp_path, capsys, chosen):
+    assert evaluate(tmp_path, "--count", 3) == 0
+    report = Report.from_json((tmp_path / "report.json").read_text())
+    assert (report.frames, len(report.rows)) == (3, 6)
+    assert report.summary()["all"]["mpjpe"] == 0
+    markdown = (tmp_path / "report.md").read_text()
+    assert markdown == report.markdown() + "\n"
+    assert capsys.readouterr().out.startswith(markdown)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
+    assert chosen == [("landmarks", True, None)]
+
+
+def test_method_fit_and_weights_are_those_of_the_product(tmp_path, chosen):
+    assert evaluate(tmp_path, "--count", 1, "--method", "pdfnet", "--no-fit", "--weights", tmp_path / "w") == 0
+    assert evaluate(tmp_path, "--count", 1, "--fit") == 0
+    assert chosen == [("pdfnet", False, tmp_path / "w"), ("landmarks", True, None)]
+
+
+def test_a_checkpoint_is_fitted_only_if_asked(tmp_path, monkeypatch, chosen):
+    folder = checkpoint(tmp_path / "net")
+    assert measure._load_checkpoint(folder, fit=False).fit is None
+    assert measure._load_checkpoint(folder, fit=True).fit is not None
+    asked = []
+    monkeypatch.setattr(measure, "_load_checkpoint", lambda folder, fit: asked.append((folder.name, fit)) or Perfect())
+    for more in ([], ["--fit"], ["--no-fit"]):
+        assert evaluate(tmp_path / "out", "--count", 1, "--checkpoint", folder, *more) == 0
+    assert asked == [("net", False), ("net", True), ("net", False)]
+    assert not chosen
+
+
+def test_every_mode_is_a_section(tmp_path, chosen):
+    folder = checkpoint(tmp_path / "net")
+    modes = ("ground_truth", "own", "ground_truth_centers", "own")
+    assert evaluate(tmp_path / "out", "--count", 2, "--checkpoint", folder, "--masks", *modes) == 0
+    documents = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert list(documents) == ["ground_truth", "own", "ground_truth_centers"]
+    network, config = load_checkpoint(folder)
+    for mode, document in documents.items():
+        expected = evaluate_network(network, config, [FRAMES[0], FRAMES[1]], mode)
+        assert document["hands"] == json.loads(expected.json())["hands"]
+        assert document["summary"]["all"]["scored"] == 4  # the hands are known to be there
+    assert len({json.dumps(document["hands"]) for document in documents.values()}) > 1
+    sections = (tmp_path / "out" / "report.md").read_text().split("## ")[1:]
+    assert [section.splitlines()[0] for section in sections] == [
+        "Ground-truth masks",
+        "Own masks",
+        "Ground-truth masks and centres",
+    ]
+    assert all(section.count("| all | 4 |") == 1 for section in sections)
+    assert evaluate(tmp_path / "out", "--count", 1, "--checkpoint", folder, "--masks", "ground_truth") == 0
+    assert list(json.loads((tmp_path / "out" / "report.json").read_text())) == ["ground_truth"]
+
+
+def test_a_checkpoint_in_the_format_of_a_method(tmp_path, chosen):
+    """Of own masks alone the report is what a user gets: presence is the network's own."""
+    folder = checkpoint(tmp_path / "net")
+    assert evaluate(tmp_path / "out", "--count", 2, "--checkpoint", folder) == 0
+    network, config = load_checkpoint(folder)
+    expected = evaluate_network(network, config, [FRAMES[0], FRAMES[1]], "own", known_presence=False)
+    assert (tmp_path / "out" / "report.json").read_text() == expected.json()
+
+
+@pytest.fixture
+def captions(monkeypatch) -> list[list[str]]:
+    """The captions of every figure."""
+    seen: list[list[str]] = []
+    original = figures.contact_sheet
+    monkeypatch.setattr(
+        figures, "contact_sheet", lambda *arguments: seen.append(list(arguments[1])) or original(*arguments)
+    )
+    return seen
+
+
+def test_figures(tmp_path, chosen, captions):
+    assert evaluate(tmp_path, "--figures", 3) == 0
+    names = ["000_posed-0.jpg", "002_posed-2.jpg", "004_posed-4.jpg"]
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == names
+    assert all(Image.open(tmp_path / "figures" / name).width == 3 * (WIDTH + 4) + 4 for name in names)
+    assert [labels[2] for labels in captions] == ["landmarks\nMPJPE 0.0 mm, AL-MPJPE 0.0 mm"] * 3
+    assert evaluate(tmp_path, "--count", 1, "--figures", 9) == 0  # there are no more; and none is left of before
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == names[:1]
+
+
+def test_rivals_are_measured_in_the_same_mode(tmp_path, chosen, captions):
+    folders = [checkpoint(tmp_path / "runs" / f"concat-{seed}" / "final", seed) for seed in (0, 1)]
+    own, *rivals = [*folders, checkpoint(tmp_path / "plain", 2)]
+    more = ("--masks", "ground_truth", "own", "--count", 1, "--figures", 1, "--rivals", *rivals)
+    assert evaluate(tmp_path / "out", "--checkpoint", own, *more) == 0
+    assert Image.open(tmp_path / "out" / "figures" / "000_posed-0.jpg").width == 5 * (WIDTH + 4) + 4
+    titles = []
+    for folder, label in zip((own, *rivals), captions[0][2:5], strict=True):
+        network, config = load_checkpoint(folder)
+        figures_of = evaluate_network(network, config, [FRAMES[0]], "ground_truth").summary()["all"]
+        title, errors = label.split("\n")
+        titles.append(title)
+        assert errors == f"MPJPE {figures_of['mpjpe'] * 1e3:.1f} mm, AL-MPJPE {figures_of['al_mpjpe'] * 1e3:.1f} mm"
+    assert titles == ["concat-0", "concat-1", "plain"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("runs/tables/concat-0/final", "concat-0"), ("run/best", "run"), ("nets/mine", "mine"), ("nets/mine/", "mine")],
+)
+def test_names_of_networks(folder, name):
+    assert measure._name(Path(folder)) == name
+
+
+@pytest.mark.parametrize(
+    ("total", "figures", "indices"), [(10, 2, [0, 9]), (9, 3, [0, 4, 8]), (2, 5, [0, 1]), (5, 1, [0]), (500, 0, [])]
+)
+def test_figures_are_spread_evenly(total, figures, indices):
+    assert measure._spread(total, figures) == indices
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (["--rivals", "runs/one/final"], "add --figures N"),
+        (["--figures", "-1"], "--figures must be 0 or more; got -1"),
+        (
+            ["--masks", "own", "ground_truth"],
+            "--masks ground_truth needs a network: add --method pdfnet or --checkpoint",
+        ),
+        (["--masks"], "--masks needs one or more of own, ground_truth"),
+        (
+            ["--checkpoint", "nowhere"],
+            "nowhere is not a checkpoint.*give the folder of a checkpoint, for example RUN/final",
+        ),
+        (["--checkpoint", "nowhere", "--weights", "w"], "leave out --method and --weights"),
+        (["--checkpoint", "nowhere", "--method", "pdfnet"], "leave out --method and --weights"),
+        (["--figures", "1", "--rivals", "nowhere"], "nowhere is not a checkpoint.*for example RUN/final"),
+        (["--count", "0"], "nothing to evaluate: --count 0, 5 frames"),
+    ],
+)
+def test_refused(tmp_path, capsys, chosen, more, match):
+    assert evaluate(tmp_path / "out", *more) == 2
+    captured = capsys.readouterr()
+    assert re.search(match, captured.err), captured.err
+    assert captured.err.startswith("twohands: error: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_fit_and_no_fit_exclude_each_other(tmp_path, chosen):
+    assert evaluate(tmp_path / "out", "--fit", "--no-fit") == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_without_torch_names_the_extra(tmp_path):
+    command = [sys.executable, "-c", WITHOUT_TORCH, "evaluate", "--checkpoint", "x", "--out", str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "pip install 'twohands[train]'" in result.stderr
+
+
+def test_rendered_frames_from_a_folder(tmp_path):
+    """Nothing is replaced here: shards, the two graphs of `export`, true masks, a figure."""
+    assert cli.main(["synth", "--out", str(tmp_path / "shards"), "--count", "2", "--split", "validation"]) == 0
+    assert cli.main(["export", str(checkpoint(tmp_path / "net")), "--out", str(tmp_path / "onnx")]) == 0
+    more = ("--method", "pdfnet", "--no-fit", "--weights", tmp_path / "onnx", "--masks", "ground_truth")
+    assert evaluate(tmp_path / "out", "--data", tmp_path / "shards", *more, "--figures", 1) == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["ground_truth"]["frames"] == 2
+    assert len(list((tmp_path / "out" / "figures").glob("*.jpg"))) == 1
