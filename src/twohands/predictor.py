@@ -121,10 +121,13 @@ class TwoHandPredictor:
 
 
 class NetworkPredictor:
-    """Both hands of a frame by one of our own networks; `fit` then fits the hand model to the measured points."""
+    """Both hands of a frame by one of our own networks; `fit` then fits the hand model to the measured points.
 
-    def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None):
-        self.network, self.model, self.fit = network, model or free_hand(), fit
+    Frames whose depth is `trusted` to be metres are not refused when the network sees hands of an impossible size.
+    """
+
+    def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None, trusted: bool = False):
+        self.network, self.model, self.fit, self.trusted = network, model or free_hand(), fit, trusted
         self.timings: dict[str, float] = {}
         """CPU seconds of the steps of the last call: prepare, those of the network, and fit if there is one."""
 
@@ -149,9 +152,10 @@ class NetworkPredictor:
             if centers is not None:
                 centers = _moved(centers, frame.camera, square.camera)
         hands = self.network(square, masks, centers, watch)
-        found = np.asarray(hands.present) >= 0.5
-        pixels = np.where(found[:, None, None], frame.camera.project(hands.joints), np.nan)
-        check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
+        if not self.trusted:
+            found = np.asarray(hands.present) >= 0.5
+            pixels = np.where(found[:, None, None], frame.camera.project(hands.joints), np.nan)
+            check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
         with watch("fit" if self.fit else "measure"):
             hands = self._fitted(frame, hands) if self.fit else self._measured(frame, hands)
         self.timings = dict(watch.cpu)

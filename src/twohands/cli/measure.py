@@ -133,7 +133,7 @@ def _load_checkpoint(folder: Path, fit: bool) -> NetworkPredictor:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; give the folder of a checkpoint, for example RUN/final") from None
     model = HAND_MODELS[config.hand_model]()
-    return NetworkPredictor(ModuleRunner(network, config), model, HandFitter(model) if fit else None)
+    return NetworkPredictor(ModuleRunner(network, config), model, HandFitter(model) if fit else None, trusted=True)
 
 
 def _name(folder: Path) -> str:

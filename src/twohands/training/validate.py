@@ -24,7 +24,7 @@ def evaluate_network(
     network: HandNetwork, config: NetworkConfig, samples: Iterable[Sample], mode: str, known_presence: bool = True
 ) -> Report:
     """The report of a network in one of the MODES; that the hands are there is given unless told otherwise."""
-    predictor = NetworkPredictor(ModuleRunner(network, config), HAND_MODELS[config.hand_model]())
+    predictor = NetworkPredictor(ModuleRunner(network, config), HAND_MODELS[config.hand_model](), trusted=True)
     return evaluate(predict_with(predictor, mode), samples, known_presence)
 
 
