@@ -69,6 +69,7 @@ def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> 
     Several processes may be given the same plan: each takes rows that no other one is at.
     """
     wanted = list(dict.fromkeys(row for name in names for row, _ in TABLES[name].lines))
+    wanted.sort(key=lambda name: not ROWS[name].shared_trunk)  # the trunk is what most of them wait for
     left = [(name, seed) for seed in range(plan.seeds) for name in wanted if seed < ROWS[name].seeds]
     while left:
         busy = [(name, seed) for name, seed in left if not run_row(plan, name, seed, say)]
