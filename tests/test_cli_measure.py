@@ -19,12 +19,13 @@ from test_cli_laboratory import WITHOUT_TORCH
 from twohands import cli, figures
 from twohands.cli import measure
 from twohands.config import PRESETS
+from twohands.evaluation import MODES
 from twohands.figures import WIDTH
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.report import Report
-from twohands.training.validate import MODES, evaluate_network
+from twohands.training.validate import evaluate_network
 from twohands.types import RGBDFrame, TwoHands
 
 FRAMES = PosedHands(5)

@@ -11,9 +11,10 @@ import torch
 from fakes import OneSample, PosedHands
 from twohands.config import PRESETS
 from twohands.data.preprocess import square_frame
+from twohands.evaluation import MODES
 from twohands.hands import free_hand
 from twohands.networks import build_network
-from twohands.training.validate import MODES, Validation, evaluate_network
+from twohands.training.validate import Validation, evaluate_network
 
 TINY = PRESETS["tiny"].network
 JOINTS = replace(TINY, decoder="joints")

@@ -15,9 +15,12 @@ import numpy as np
 from twohands.geometry.camera import Camera
 from twohands.hands.skeleton import ROOT
 from twohands.metrics import METRICS, SHARES
+from twohands.predictor import NetworkPredictor, Predictor
 from twohands.report import NAN, HandRow, Report
 from twohands.types import LEFT, RIGHT, Sample, TwoHands
 
+MODES = ("ground_truth", "own", "ground_truth_centers")
+"""What a network is given: true masks; nothing; true masks and centres."""
 SMALLEST_VISIBLE = 0.3
 SMALLEST_LENGTH = 60.0
 """Pixels."""
@@ -40,6 +43,36 @@ def evaluate(predict: Callable[[Sample], TwoHands], samples: Iterable[Sample], k
         new, wrong = score(prediction, sample, known_presence)
         rows, phantoms, frames = rows + new, phantoms + wrong, frames + 1
     return Report(tuple(rows), phantoms, frames)
+
+
+def box_centers(sample: Sample) -> np.ndarray:
+    """(2, 2) pixels: centre of the box of each hand's projected joints; the image's centre for an absent hand."""
+    camera = sample.frame.camera
+    present = np.asarray(sample.hands.present) >= 0.5
+    pixels = camera.project(np.where(present[:, None, None], sample.hands.joints, np.float32(1)))
+    middle = np.array([(camera.width - 1) / 2, (camera.height - 1) / 2])
+    return np.where(present[:, None], (pixels.min(axis=1) + pixels.max(axis=1)) / 2, middle).astype(np.float32)
+
+
+def predict_with(predictor: Predictor, mode: str) -> Callable[[Sample], TwoHands]:
+    """The prediction for a sample, with what one of the MODES gives of its truth.
+
+    Raises ValueError for another mode, and when truth is to be given to a predictor that takes none.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode {mode!r} is unknown; known are {', '.join(MODES)}")
+    if mode == "own":
+        return lambda sample: predictor(sample.frame)
+    if not isinstance(predictor, NetworkPredictor):
+        raise ValueError(f"mode {mode!r} needs a network of our own; 'landmarks' takes no masks")
+
+    def with_truth(sample: Sample) -> TwoHands:
+        if sample.masks is None:
+            raise ValueError(f"{sample.id} has no true masks; measure these frames with --masks own")
+        centers = box_centers(sample) if mode == "ground_truth_centers" else None
+        return predictor(sample.frame, masks=sample.masks, centers=centers)
+
+    return with_truth
 
 
 def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) -> tuple[list[HandRow], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from twohands.data.dataset import Dataset
     from twohands.predictor import NetworkPredictor, Predictor
     from twohands.report import Report
-    from twohands.types import Sample, TwoHands
 
 Mode = Literal["own", "ground_truth", "ground_truth_centers"]
-"""What the networks are given, see `training.validate.MODES`."""
+"""What the networks are given, see `evaluation.MODES`."""
 GIVEN: dict[str, str] = {
     "own": "Own masks",
     "ground_truth": "Ground-truth masks",
@@ -125,15 +124,13 @@ def _load_checkpoint(folder: Path, fit: bool) -> NetworkPredictor:
     from twohands.fitting import HandFitter
     from twohands.hands import HAND_MODELS
     from twohands.networks.checkpoint import load_checkpoint
-    from twohands.networks.runner import ModuleRunner
-    from twohands.predictor import NetworkPredictor
+    from twohands.training.validate import predictor_of
 
     try:
         network, config = load_checkpoint(folder)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; give the folder of a checkpoint, for example RUN/final") from None
-    model = HAND_MODELS[config.hand_model]()
-    return NetworkPredictor(ModuleRunner(network, config), model, HandFitter(model) if fit else None, trusted=True)
+    return predictor_of(network, config, HandFitter(HAND_MODELS[config.hand_model]()) if fit else None)
 
 
 def _name(folder: Path) -> str:
@@ -142,29 +139,12 @@ def _name(folder: Path) -> str:
     return folder.parent.name if folder.name in ("final", "best") else folder.name
 
 
-def _predict(predictor: Predictor, mode: str) -> Callable[[Sample], TwoHands]:
-    """The prediction for a sample in a mode; true masks are for networks only."""
-    if mode == "own":
-        return lambda sample: predictor(sample.frame)
-    from twohands.predictor import NetworkPredictor
-    from twohands.training.validate import predict_with
-
-    assert isinstance(predictor, NetworkPredictor)
-    predict = predict_with(predictor, mode)
-
-    def with_truth(sample: Sample) -> TwoHands:
-        if sample.masks is None:
-            raise ValueError(f"{sample.id} has no true masks; measure these frames with --masks own")
-        return predict(sample)
-
-    return with_truth
-
-
 def _measure(predictor: Predictor, mode: str, dataset: Dataset, chosen: Sequence[int], known: bool) -> Report:
     from twohands.evaluation import evaluate as measure
+    from twohands.evaluation import predict_with
 
     samples = (dataset[index] for index in _tracked(chosen, f"frames, {GIVEN[mode].lower()}" if known else "frames"))
-    return measure(_predict(predictor, mode), samples, known)
+    return measure(predict_with(predictor, mode), samples, known)
 
 
 def _tracked(chosen: Sequence[int], what: str) -> Iterable[int]:
@@ -221,13 +201,14 @@ def _draw(
     import numpy as np
     from PIL import Image
 
+    from twohands.evaluation import predict_with
     from twohands.figures import draw_figure
     from twohands.files import write_atomically
 
     faces = np.asarray(shown[0][1].model.faces)
     for index in _tracked(chosen, "figures"):
         sample = dataset[index]
-        hands = [(name, _predict(predictor, mode)(sample)) for name, predictor in shown]
+        hands = [(name, predict_with(predictor, mode)(sample)) for name, predictor in shown]
         if known:
             hands = [(name, replace(prediction, present=sample.hands.present)) for name, prediction in hands]
         picture = Image.fromarray(draw_figure(sample, hands, faces))
