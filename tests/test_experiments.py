@@ -15,6 +15,7 @@ from twohands.experiments import ROWS, TABLES, run, run_tables, write_tables
 from twohands.experiments.rows import CITED, NAMES
 from twohands.experiments.run import Plan, read_result, result_path
 from twohands.experiments.tables import reports_of
+from twohands.files import locked
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.report import HandRow, Report, pooled
@@ -54,7 +55,7 @@ def test_a_table_is_trained_measured_kept_and_printed(plan, tmp_path):
     assert result["steps"] == round(60 * 0.02 / result["seconds_a_step"])
     assert result["curve"][-1][0] == result["steps"]
     assert len(reports_of(plan.reports, "full", "ground_truth")[0].rows) == 6
-    write_tables(plan.reports, tmp_path / "tables.md", "Tables")
+    write_tables(plan.reports, tmp_path / "tables.md", "Tables", "twohands experiment")
     text = (tmp_path / "tables.md").read_text()
     assert "| DenseFusion | given masks | not run |" in text
     assert "| Hasson et al. | cited in the paper | - | - | - | - | - | 39.56 / 41.87 |" in text
@@ -68,9 +69,22 @@ def test_a_table_is_trained_measured_kept_and_printed(plan, tmp_path):
 
 def test_another_budget_is_refused(plan):
     run_tables(plan, ["table4"], lambda text: None)
-    result_path(plan.reports, "full", 0).unlink()
-    with pytest.raises(ValueError, match=r"begun with a budget of 0.02 minutes, not 0.05; give the same budget"):
-        run_tables(replace(plan, minutes=0.05), ["table4"], lambda text: None)
+    for place in ("full-0.json.gz", "full-0"):  # the result, then the run whose result is gone
+        with pytest.raises(
+            ValueError, match=rf"{place} was begun with a budget of 0.02 minutes, not 0.05; give the same"
+        ):
+            run_tables(replace(plan, minutes=0.05), ["table4"], lambda text: None)
+        result_path(plan.reports, "full", 0).unlink(missing_ok=True)
+
+
+def test_a_row_that_another_process_is_at_is_left_to_it(plan, tmp_path):
+    elsewhere = replace(plan, folder=tmp_path / "runs", reports=tmp_path / "rows")
+    with locked(elsewhere.folder / "trunk" / run.LOCK) as mine:
+        assert mine
+        assert not run.run_row(elsewhere, "full", 0, lambda text: None)  # the trunk is being made
+    with locked(elsewhere.folder / "rgbd_4channel-0" / run.LOCK):
+        assert not run.run_row(elsewhere, "rgbd_4channel", 0, lambda text: None)
+    assert not list(elsewhere.folder.rglob("budget.json"))
 
 
 def test_a_row_learns_from_the_training_frames_alone_and_is_measured_on_every_test_frame(tmp_path, monkeypatch):
@@ -134,7 +148,7 @@ def test_verdicts_follow_the_interval(tmp_path):
     write("parameters", 0.025 + noise)
     write("concat", 0.02 + noise)
     write("no_center_feature", 0.015 + noise)
-    write_tables(tmp_path, tmp_path / "tables.md", "Tables")
+    write_tables(tmp_path, tmp_path / "tables.md", "Tables", "twohands experiment")
     lines = {line.split(" | ")[0]: line for line in (tmp_path / "tables.md").read_text().splitlines()}
     assert lines["| the graph decoder beats hand-model parameters"].endswith("| 40 | as in the paper |")
     assert lines["| the feature transform beats concatenation"].endswith("| 40 | not resolved |")

@@ -83,7 +83,9 @@ def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> boo
 
     False: another process is at it, or at the trunk that it needs.
     """
-    if result_path(plan.reports, name, seed).exists():
+    result = read_result(plan.reports, name, seed)
+    if result is not None:
+        _same_budget(result, _minutes(plan, ROWS[name]), result_path(plan.reports, name, seed))
         return True
     if ROWS[name].shared_trunk and not _shared_trunk(plan, say):
         return False
@@ -98,7 +100,7 @@ def _run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> No
     config = _config(plan, row, seed)
     items = _items(plan, config, row.shared_trunk)
     trunk = plan.trunk if row.shared_trunk else None
-    config = _with_budget(config, items, trunk, folder, plan.minutes if row.shared_trunk else plan.whole_minutes, say)
+    config = _with_budget(config, items, trunk, folder, _minutes(plan, row), say)
     network, network_config = load_checkpoint(train(config, items, folder, trunk=trunk))
     reports = {}
     for mode in row.modes:
@@ -181,13 +183,21 @@ def _with_budget(
         with write_atomically(path) as temporary:
             temporary.write_text(json.dumps({**budget, **origin()}, indent=1) + "\n")
     budget = json.loads(path.read_text())
-    if budget["minutes"] != minutes:
-        raise ValueError(
-            f"{folder} was begun with a budget of {budget['minutes']} minutes, not {minutes}; "
-            "give the same budget or another --out"
-        )
+    _same_budget(budget, minutes, folder)
     say(f"{folder.name}: {budget['steps']} steps of {budget['seconds_a_step']:.2f} CPU s for {minutes:g} minutes")
     return replace(config, train=replace(config.train, steps=budget["steps"]))
+
+
+def _minutes(plan: Plan, row: Row) -> float:
+    return plan.minutes if row.shared_trunk else plan.whole_minutes
+
+
+def _same_budget(found: dict[str, Any], minutes: float, place: Path) -> None:
+    if found["minutes"] != minutes:
+        raise ValueError(
+            f"{place} was begun with a budget of {found['minutes']:g} minutes, not {minutes:g}; "
+            "give the same budget, or other folders as --out and --reports"
+        )
 
 
 def _seconds_a_step(config: ExperimentConfig, items: Items, trunk: Path | None) -> float:

@@ -17,14 +17,17 @@ MODE_NAMES = {"ground_truth": "given masks", "own": "own masks", "ground_truth_c
 HEADINGS = {"mpjpe": "MPJPE", "mpvpe": "MPVPE", "al_mpjpe": "AL-MPJPE", "al_mpvpe": "AL-MPVPE"}
 
 
-def write_tables(results: Path, path: Path, title: str) -> None:
-    """Writes the tables of all results in a folder to a Markdown file."""
+def write_tables(results: Path, path: Path, title: str, command: str) -> None:
+    """Writes the tables of all results in a folder to a Markdown file, under the command that makes them."""
+    lines = [f"# {title}", "", *_preface(command), *_all_tables(results), *_budgets(results)]
     with write_atomically(path) as temporary:
-        temporary.write_text("\n".join([f"# {title}", "", *_preface(), *_all_tables(results), *_budgets(results)]))
+        temporary.write_text("\n".join(lines))
 
 
-def _preface() -> list[str]:
+def _preface(command: str) -> list[str]:
     return [
+        f"    {command}",
+        "",
         "Ours: our synthetic test frames, preset `paper-small`. Paper: H2O, the published program. These are different",
         "data and different sizes of network: compare rows within a column, never across the two halves.",
         "Millimetres; the mean over both hands with its 95 % bootstrap interval over frames, then left / right. Where",

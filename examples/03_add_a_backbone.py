@@ -1,0 +1,39 @@
+"""Add an image encoder of your own to the registry and see what it costs in the network of the paper.
+
+    python examples/03_add_a_backbone.py
+
+Needs `pip install 'twohands[train]'`. With the name in the registry, `NetworkConfig(rgb_encoder="mobilenet")` trains,
+evaluates and exports like any other; the contract tests of `tests/test_networks.py` run over it.
+"""
+
+from dataclasses import replace
+
+import timm
+import torch
+
+from twohands.config import PRESETS
+from twohands.hands import free_hand
+from twohands.networks import RGB_ENCODERS, build_network, count
+
+
+class MobileNet(torch.nn.Module):
+    """Five maps, fine to coarse, the first at half the size of the image; `channels` and `strides` say what they are."""
+
+    def __init__(self, in_channels: int, pretrained: bool):
+        super().__init__()
+        self.stages = timm.create_model(
+            "mobilenetv3_small_050", features_only=True, in_chans=in_channels, pretrained=pretrained
+        )
+        self.channels = tuple(self.stages.feature_info.channels())  # type: ignore[operator,union-attr]
+        self.strides = tuple(self.stages.feature_info.reduction())  # type: ignore[operator,union-attr]
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.stages(image))
+
+
+RGB_ENCODERS["mobilenet"] = MobileNet
+
+for name in ("resnet18_slim", "mobilenet"):
+    config = replace(PRESETS["paper-small"].network, rgb_encoder=name)
+    parameters, multiply_adds = count(build_network(config, free_hand()), config.image_size)["image"]
+    print(f"{name}: image branch of {parameters / 1e6:.2f} M parameters, {multiply_adds / 1e9:.2f} G multiply-adds")
