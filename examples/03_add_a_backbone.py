@@ -17,7 +17,7 @@ from twohands.networks import RGB_ENCODERS, build_network, count
 
 
 class MobileNet(torch.nn.Module):
-    """Five maps, fine to coarse, the first at half the size of the image; `channels` and `strides` say what they are."""
+    """Five maps, fine to coarse, the first at half the size of the image."""
 
     def __init__(self, in_channels: int, pretrained: bool):
         super().__init__()

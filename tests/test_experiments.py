@@ -70,10 +70,8 @@ def test_a_table_is_trained_measured_kept_and_printed(plan, tmp_path):
 def test_another_budget_is_refused(plan):
     run_tables(plan, ["table4"], lambda text: None)
     for place in ("full-0.json.gz", "full-0"):  # the result, then the run whose result is gone
-        with pytest.raises(
-            ValueError, match=rf"{place} was begun with a budget of 0.02 minutes, not 0.05; give the same"
-        ):
-            run_tables(replace(plan, minutes=0.05), ["table4"], lambda text: None)
+        with pytest.raises(ValueError, match=rf"{place} was begun with a budget of 0.02 minutes, not 0.05; give the"):
+            run.run_row(replace(plan, minutes=0.05), "full", 0, lambda text: None)
         result_path(plan.reports, "full", 0).unlink(missing_ok=True)
 
 
