@@ -138,6 +138,7 @@ def test_verdicts_follow_the_interval(tmp_path):
         )
         reports = dict.fromkeys(("ground_truth", "own"), json.loads(base.json()))
         stored = {"reports": reports, "cpu_seconds": 60, "steps": 1, "commit": "c"}
+        stored["curve"] = [[20 * step, 100.0 - step] for step in range(1, 21)]
         path = result_path(tmp_path, name, 0)
         path.write_bytes(gzip.compress(json.dumps({**stored, "machine": "m"}).encode()))
 
@@ -151,3 +152,4 @@ def test_verdicts_follow_the_interval(tmp_path):
     assert lines["| the graph decoder beats hand-model parameters"].endswith("| 40 | as in the paper |")
     assert lines["| the feature transform beats concatenation"].endswith("| 40 | not resolved |")
     assert lines["| the centre feature helps"].endswith("| 40 | the other way round |")
+    assert "| concat | 0 | 98 | 96 | 94 | 92 | 90 | 88 | 86 | 84 | 82 | 80 |" in (tmp_path / "tables.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ HEADINGS = {"mpjpe": "MPJPE", "mpvpe": "MPVPE", "al_mpjpe": "AL-MPJPE", "al_mpvp
 
 def write_tables(results: Path, path: Path, title: str, command: str) -> None:
     """Writes the tables of all results in a folder to a Markdown file, under the command that makes them."""
-    lines = [f"# {title}", "", *_preface(command), *_all_tables(results), *_budgets(results)]
+    lines = [f"# {title}", "", *_preface(command), *_all_tables(results), *_curves(results), *_budgets(results)]
     with write_atomically(path) as temporary:
         temporary.write_text("\n".join(lines))
 
@@ -105,16 +106,40 @@ def _claims(table: Table, results: Path) -> list[str]:
     return lines
 
 
+def _curves(results: Path) -> list[str]:
+    """Mean training loss in every tenth of the budget: whether a row was still learning when it stopped."""
+    tenths = [f"{share} %" for share in range(10, 101, 10)]
+    lines = [
+        "## Curves",
+        "",
+        "Mean of the training loss in every tenth of a run; late terms raise it from their epoch on. Rows that train",
+        "their image branch as well see augmented frames: compare the rows of the shared trunk with each other.",
+        "",
+    ]
+    lines += ["| row | seed | " + " | ".join(tenths) + " |", "|---" * (2 + len(tenths)) + "|"]
+    for name, seed, result in _finished(results):
+        parts = np.array_split(np.array([loss for _, loss in result["curve"]]), len(tenths))
+        cells = [f"{part.mean():.0f}" if len(part) else "-" for part in parts]
+        lines.append("| " + " | ".join([name, str(seed), *cells]) + " |")
+    return [*lines, ""]
+
+
 def _budgets(results: Path) -> list[str]:
     lines = ["## Budgets", "", "| row | seed | steps | CPU minutes | commit | machine |", "|---|---|---|---|---|---|"]
+    for name, seed, result in _finished(results):
+        minutes = f"{result['cpu_seconds'] / 60:.0f}"
+        cells = [name, str(seed), str(result["steps"]), minutes, result["commit"], result["machine"]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _finished(results: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Row, seed and result of everything that was measured."""
     for name, row in ROWS.items():
         for seed in range(row.seeds):
             result = read_result(results, name, seed)
             if result is not None:
-                minutes = f"{result['cpu_seconds'] / 60:.0f}"
-                cells = [name, str(seed), str(result["steps"]), minutes, result["commit"], result["machine"]]
-                lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
+                yield name, seed, result
 
 
 def reports_of(results: Path, name: str, mode: str) -> list[Report]:
