@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fakes import PosedHands
-from twohands.data.preprocess import roll_matrix, square_camera, square_frame, square_sample, view, view_masks
+from twohands.data.preprocess import roll_matrix, square_camera, square_sample, view, view_masks
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import lift
 from twohands.types import RGBDFrame
@@ -79,7 +79,7 @@ def test_the_same_camera_gives_the_same_pixels():
 
 def test_a_wide_image_is_centred_between_rows_of_zeros():
     frame = RGBDFrame(np.ones((3, 720, 1280), np.float32), np.ones((720, 1280), np.float32), Camera(K, 1280, 720))
-    square = square_frame(frame, 384)
+    square = view(frame, square_camera(frame.camera, 384))
     rows = np.flatnonzero(square.depth.any(axis=1))
     assert (rows[0], rows[-1]) == (84, 299)  # 216 rows, as method section 2 says
     assert square.camera.width == square.camera.height == 384

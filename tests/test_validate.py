@@ -10,7 +10,7 @@ import torch
 
 from fakes import OneSample, PosedHands
 from twohands.config import PRESETS
-from twohands.data.preprocess import square_frame
+from twohands.data.preprocess import square_camera, view
 from twohands.evaluation import MODES
 from twohands.hands import free_hand
 from twohands.networks import build_network
@@ -36,7 +36,7 @@ def test_the_network_sees_the_frame_as_it_is_and_answers_twice_the_same(mode):
     assert network.training
     for name, value in network.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-    square = square_frame(sample.frame, TINY.image_size)
+    square = view(sample.frame, square_camera(sample.frame.camera, TINY.image_size))
     assert len(seen) == 2
     for rgb, depth in seen:
         np.testing.assert_array_equal(rgb[0], square.rgb)

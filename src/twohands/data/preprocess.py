@@ -43,13 +43,8 @@ def region_camera(camera: Camera, masks: np.ndarray | None, size: int, region: s
     return hands_camera(camera, masks, size)
 
 
-def square_frame(frame: RGBDFrame, size: int) -> RGBDFrame:
-    """The frame zero-padded to a square and resized to `size` pixels."""
-    return view(frame, square_camera(frame.camera, size))
-
-
 def square_sample(sample: Sample, size: int) -> Sample:
-    """As `square_frame`; the labels stay, since the camera follows."""
+    """The sample zero-padded to a square and resized to `size` pixels; the labels stay, since the camera follows."""
     camera = square_camera(sample.frame.camera, size)
     masks = None if sample.masks is None else view_masks(sample.masks, sample.frame.camera, camera)
     return replace(sample, frame=view(sample.frame, camera), masks=masks)
