@@ -15,7 +15,7 @@ from twohands.config import PRESETS
 from twohands.fitting import HandFitter
 from twohands.hands import free_hand
 from twohands.metrics import mpjpe
-from twohands.networks import build_network
+from twohands.networks import build_network, export
 from twohands.networks.export import export_network
 from twohands.networks.runner import ModuleRunner
 from twohands.predictor import NetworkPredictor, load
@@ -35,7 +35,7 @@ def network_of(**changes):
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     network, config = network_of()
-    export_network(network, config, folder, half=False)
+    export_network(network, config, folder, compact=False)
     return network, folder
 
 
@@ -61,7 +61,7 @@ def test_the_graphs_agree_with_torch(exported, given):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_other_fusions_and_decoders_export(name, tmp_path):
     network, config = network_of(**VARIANTS[name])
-    export_network(network, config, tmp_path, half=False)
+    export_network(network, config, tmp_path, compact=False)
     sample = PosedHands()[1]
     one = ModuleRunner(network, config)
     two = OnnxNetwork(tmp_path)
@@ -72,7 +72,7 @@ def test_other_fusions_and_decoders_export(name, tmp_path):
 
 def test_half_storage_is_the_network_with_rounded_weights(exported, tmp_path):
     network, config = network_of()
-    export_network(network, config, tmp_path, half=True)
+    export_network(network, config, tmp_path, compact=True)
     sizes = [
         sum((folder / name).stat().st_size for name in (LOCATE, RECONSTRUCT)) for folder in (tmp_path, exported[1])
     ]
@@ -84,6 +84,24 @@ def test_half_storage_is_the_network_with_rounded_weights(exported, tmp_path):
     one = NetworkPredictor(ModuleRunner(rounded, config))(sample.frame, **given)
     two = NetworkPredictor(OnnxNetwork(tmp_path))(sample.frame, **given)
     np.testing.assert_allclose(one.vertices, two.vertices, atol=2e-4)  # constants such as Laplacians are rounded, too
+
+
+def test_a_large_kernel_is_stored_in_steps_of_its_outputs(monkeypatch, exported, tmp_path):
+    monkeypatch.setattr(export, "LARGE", 20_000)  # only the second convolution of the centre feature is as large
+    network, config = network_of()
+    export_network(network, config, tmp_path)
+    kernel = network.center_feature.second.weight
+    assert kernel.numel() >= 20_000
+    operations = [node.op_type for node in onnx.load(tmp_path / RECONSTRUCT).graph.node]
+    assert operations.count("DequantizeLinear") == 1
+    with torch.no_grad():
+        scales = kernel.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+        kernel.copy_((kernel / scales).round() * scales)
+    sample = PosedHands()[0]
+    given = {"masks": sample.masks, "centers": CENTERS}
+    one = NetworkPredictor(ModuleRunner(network, config))(sample.frame, **given)
+    two = NetworkPredictor(OnnxNetwork(tmp_path))(sample.frame, **given)
+    np.testing.assert_allclose(one.vertices, two.vertices, atol=3e-4)  # everything else is rounded to float16
 
 
 def test_given_masks_and_centres_are_used(exported):

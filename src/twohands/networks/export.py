@@ -1,6 +1,7 @@
 """A trained network as two ONNX graphs of static shapes, between which the product lifts the clouds.
 
-Weights are stored as float16, each followed by a Cast to float32 that ONNX Runtime folds when a session is created.
+Weights are stored as float16, a kernel of a million weights as 8-bit integers with a scale for each of its outputs; the
+node behind each one makes float32 of it, and ONNX Runtime folds it when a session is created.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from twohands.types import RGBDFrame
 
 SMALL = 256
 """Numbers below which a constant stays float32: shapes and scales need their digits and cost nothing."""
+LARGE = 1_000_000
+"""Weights from which a convolution is stored in 8 bits. In `paper-small` that is one, of the centre feature."""
 
 
-def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Path, half: bool = True) -> None:
-    """Writes `locate.onnx` and `reconstruct.onnx` of a network into a folder; `half` stores weights as float16.
+def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Path, compact: bool = True) -> None:
+    """Writes `locate.onnx` and `reconstruct.onnx` of a network into a folder; `compact` stores weights in fewer bits.
 
     Raises ValueError for the foreign rivals, which the product does not run.
     """
@@ -46,7 +49,7 @@ def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Pa
     assert clouds.points.shape[2] == points
     metadata = json.dumps({"format_version": FORMAT_VERSION, "network": config.to_dict()})
     looks = {"rgb": frame.rgb, "depth": frame.depth}
-    _write(_Locate(network), looks, _Locate.outputs, Path(folder) / LOCATE, metadata, half)
+    _write(_Locate(network), looks, _Locate.outputs, Path(folder) / LOCATE, metadata, compact)
     given = {
         **dict(zip(("image", "stem", "fused"), scene.pyramid, strict=True)),
         "centers": scene.centers,
@@ -57,7 +60,7 @@ def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Pa
     reconstruct = _Reconstruct(network, scene, size)
     with torch.no_grad():
         reconstruct(*given.values())
-    _write(reconstruct, given, reconstruct.outputs, Path(folder) / RECONSTRUCT, metadata, half)
+    _write(reconstruct, given, reconstruct.outputs, Path(folder) / RECONSTRUCT, metadata, compact)
 
 
 class _Locate(nn.Module):
@@ -102,7 +105,7 @@ def _write(
     outputs: tuple[str, ...],
     path: Path,
     metadata: str,
-    half: bool,
+    compact: bool,
 ) -> None:
     with write_atomically(path) as temporary:
         torch.onnx.export(
@@ -114,21 +117,30 @@ def _write(
             del node.metadata_props[:]
             node.doc_string = ""
         del model.graph.value_info[:]
-        if half:
-            _store_as_half(model.graph)
+        if compact:
+            _store_compactly(model.graph)
         model.metadata_props.add(key=METADATA, value=metadata)
         onnx.checker.check_model(model)
         onnx.save(model, temporary)
 
 
-def _store_as_half(graph: Any) -> None:
-    """Turns every large float32 constant into float16 and a Cast."""
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims, dtype=int) < SMALL:
+def _store_compactly(graph: Any) -> None:
+    """Turns every large float32 constant into fewer bits and the node that makes float32 of them."""
+    nodes = []
+    for tensor in list(graph.initializer):
+        size = int(np.prod(tensor.dims, dtype=int))
+        if tensor.data_type != onnx.TensorProto.FLOAT or size < SMALL:
             continue
         name, values = tensor.name, numpy_helper.to_array(tensor)
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    for cast in reversed(casts):
-        graph.node.insert(0, cast)
+        if size >= LARGE and values.ndim == 4:
+            scales = np.abs(values).max(axis=(1, 2, 3)) / 127
+            steps = np.rint(values / np.maximum(scales, 1e-12)[:, None, None, None]).astype(np.int8)
+            tensor.CopyFrom(numpy_helper.from_array(steps, f"{name}.steps"))
+            graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), f"{name}.scales"))
+            parts = [f"{name}.steps", f"{name}.scales"]
+            nodes.append(onnx.helper.make_node("DequantizeLinear", parts, [name], axis=0))
+        else:
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            nodes.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
