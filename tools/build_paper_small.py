@@ -2,8 +2,8 @@
 
     python tools/build_paper_small.py runs/paper_small
 
-It is the row "full", seed 0, of `twohands experiment` at the budgets below. Two cores need about an hour and a half; an
-interrupted run continues. The steps that a budget buys depend on the machine, so the weights do not come out bit by bit.
+It is the row "full", seed 0, of `twohands experiment` at the budgets below. Two cores need an hour and a half; an
+interrupted run continues. How many steps a budget buys depends on the machine: the weights do not come out bit by bit.
 """
 
 from __future__ import annotations
