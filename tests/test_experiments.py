@@ -67,6 +67,17 @@ def test_a_table_is_trained_measured_kept_and_printed(plan, tmp_path):
     assert len(said) == count  # nothing was left to do
 
 
+def test_a_row_can_be_asked_for_by_name(tmp_path):
+    assert run.rows_of("table4") == ["parameters", "full"]
+    assert run.rows_of("intaghand_depth") == ["intaghand_depth"]
+    arguments = ["experiment", "table2", "--data", str(tmp_path / "a"), "--test", str(tmp_path / "b")]
+    with pytest.raises(
+        ValueError, match="'table2' is neither a table nor a row; known are table1, table3, table4"
+    ):
+        run.rows_of("table2")
+    assert cli.main(arguments) == 2
+
+
 def test_another_budget_is_refused(plan):
     run_tables(plan, ["table4"], lambda text: None)
     for place in ("full-0.json.gz", "full-0"):  # the result, then the run whose result is gone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import Positional
@@ -60,7 +60,7 @@ def _validation(source: str, config: ExperimentConfig) -> Validate:
 
 
 def experiment(
-    tables: Positional[tuple[Literal["table1", "table3", "table4"], ...]],
+    names: Positional[tuple[str, ...]],
     data: str,
     test: str,
     out: Path = Path("runs/tables"),
@@ -76,7 +76,7 @@ def experiment(
     The same command in several terminals shares the rows among them.
 
     Args:
-        tables: Which tables.
+        names: Tables (table1, table3, table4) or single rows of them (full, concat, intaghand_depth, ...).
         data: Frames to train on: a folder of shards, or NAME=FOLDER.
         test: Frames to measure on.
         out: Folder of the runs and of the maps of the shared image branch.
@@ -90,17 +90,19 @@ def experiment(
     from twohands.config import PRESETS
     from twohands.data.dataset import open_dataset
     from twohands.experiments import run_tables, write_tables
-    from twohands.experiments.run import Plan
+    from twohands.experiments.run import Plan, rows_of
 
     for folder in (out, reports, report.parent):
         check_folder(folder)
+    for name in names:
+        rows_of(name)
     if Path(data.rpartition("=")[2]).resolve() == Path(test.rpartition("=")[2]).resolve():
         raise ValueError(f"--data and --test are both {test}: what is trained on cannot be the test; give two folders")
     sources = open_dataset(data), open_dataset(test)
     plan = Plan(PRESETS["paper-small"], out, reports, *sources, minutes, whole_minutes, trunk_minutes, seeds)
-    run_tables(plan, tables, print)
+    run_tables(plan, names, print)
     budgets = f"--minutes {minutes:g} --whole-minutes {whole_minutes:g} --trunk-minutes {trunk_minutes:g}"
-    command = f"twohands experiment {' '.join(tables)} --data FRAMES --test OTHER_FRAMES {budgets} --seeds {seeds}"
+    command = f"twohands experiment {' '.join(names)} --data FRAMES --test OTHER_FRAMES {budgets} --seeds {seeds}"
     write_tables(reports, report, "The tables of the paper, on our synthetic frames", command)
     print(f"wrote {report}")
     return FINE

@@ -64,11 +64,12 @@ class Plan:
 
 
 def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> None:
-    """Trains and evaluates every row of the named tables that is not finished yet; `say` hears what is done.
+    """Trains and evaluates every row of the named tables, or named itself, that is not finished; `say` hears of it.
 
-    Several processes may be given the same plan: each takes rows that no other one is at.
+    Several processes may be given the same plan: each takes rows that no other one is at. Raises ValueError for a name
+    that is neither.
     """
-    wanted = list(dict.fromkeys(row for name in names for row, _ in TABLES[name].lines))
+    wanted = list(dict.fromkeys(row for name in names for row in rows_of(name)))
     wanted.sort(key=lambda name: not ROWS[name].shared_trunk)  # the trunk is what most of them wait for
     left = [(name, seed) for seed in range(plan.seeds) for name in wanted if seed < ROWS[name].seeds]
     while left:
@@ -76,6 +77,15 @@ def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> 
         if busy == left:
             time.sleep(WAIT)
         left = busy
+
+
+def rows_of(name: str) -> list[str]:
+    """The rows of a table, or the row of that name. Raises ValueError when there is neither."""
+    if name in TABLES:
+        return [row for row, _ in TABLES[name].lines]
+    if name not in ROWS:
+        raise ValueError(f"{name!r} is neither a table nor a row; known are {', '.join((*TABLES, *ROWS))}")
+    return [name]
 
 
 def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> bool:
