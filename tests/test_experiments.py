@@ -71,9 +71,7 @@ def test_a_row_can_be_asked_for_by_name(tmp_path):
     assert run.rows_of("table4") == ["parameters", "full"]
     assert run.rows_of("intaghand_depth") == ["intaghand_depth"]
     arguments = ["experiment", "table2", "--data", str(tmp_path / "a"), "--test", str(tmp_path / "b")]
-    with pytest.raises(
-        ValueError, match="'table2' is neither a table nor a row; known are table1, table3, table4"
-    ):
+    with pytest.raises(ValueError, match="'table2' is neither a table nor a row; known are table1, table3, table4"):
         run.rows_of("table2")
     assert cli.main(arguments) == 2
 

@@ -31,6 +31,18 @@ WIDTH_UNIT = 0.1
 """Image widths that an output of 1 means, for the root's pixel."""
 
 
+class HandNorm(nn.BatchNorm1d):
+    """Batch normalisation of one feature vector per hand, which the paper does not name.
+
+    A pooled vector is nearly the same for all hands. With their mean taken away a decoder memorises twelve frames to
+    15 mm in as many steps as it takes to 34 mm without.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, 2, C) -> (B, 2, C)."""
+        return super().forward(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+
+
 class RootHead(nn.Module):
     """The root as an offset in (u, v, z) from where the hand was found."""
 
@@ -83,7 +95,7 @@ class GraphStage(nn.Module):
 
     def __init__(self, level: MeshLevel, channels: int, num_blocks: int, heads: int, map_channels: int = 0):
         super().__init__()
-        self.embedding = nn.Parameter(0.1 * torch.randn(2, len(level.vertices), channels))
+        self.embedding = nn.Parameter(torch.randn(2, len(level.vertices), channels))
         self.blocks = nn.ModuleList(GraphBlock(channels) for _ in range(num_blocks))
         self.look = ImageAttention(channels, map_channels, heads) if map_channels else None
         self.attention = HandAttention(channels, heads)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from twohands.geometry.camera import Camera
-from twohands.networks.decoder import LENGTH_UNIT, WIDTH_UNIT, GraphDecoder, RootHead, moved
+from twohands.networks.decoder import LENGTH_UNIT, WIDTH_UNIT, GraphDecoder, HandNorm, RootHead, moved
 from twohands.networks.image_branch import normalised
 from twohands.networks.two_hand_net import START_DEPTH
 from twohands.types import NetworkOutput, RGBDFrame
@@ -32,6 +32,7 @@ class IntagHand(nn.Module):
         super().__init__()
         self.image, self.decoder, self.reads_depth = encoder, decoder, reads_depth
         self.spread = nn.Linear(encoder.channels[-1], 2 * channels)  # type: ignore[index]
+        self.norm = HandNorm(channels)
         self.root = RootHead(channels) if reads_depth else WeakPerspective(channels)
 
     def forward(
@@ -46,7 +47,7 @@ class IntagHand(nn.Module):
         maps = self.image(network_input(frame, depth if self.reads_depth else None))[::-1]  # coarse -> fine
         with torch.autocast(frame.rgb.device.type, enabled=False):
             maps = tuple(features.float() for features in maps)
-            features = self.spread(maps[0].mean(dim=(2, 3))).unflatten(1, (2, -1))  # (B, 2, C)
+            features = self.norm(self.spread(maps[0].mean(dim=(2, 3))).unflatten(1, (2, -1)))  # (B, 2, C)
             middle = (features.new_tensor([frame.camera.width, frame.camera.height]) - 1) / 2
             start = middle.expand(*features.shape[:2], 2), depth[:, None].expand(-1, 2)
             root = self.root(features, *start, frame.camera)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import HandClouds, hand_clouds
-from twohands.networks.decoder import RootHead, moved
+from twohands.networks.decoder import HandNorm, RootHead, moved
 from twohands.networks.image_branch import CenterFeature, ImageBranch, Scene
 from twohands.types import NetworkOutput, RGBDFrame
 
@@ -37,6 +37,7 @@ class TwoHandNet(nn.Module):
     ):
         super().__init__()
         self.image, self.center_feature, self.fusion, self.decoder = image, center_feature, fusion, decoder
+        self.norm = HandNorm(fusion.channels)  # type: ignore[arg-type]
         self.root = RootHead(fusion.channels)  # type: ignore[arg-type]
         self.num_points, self.depth_range = num_points, depth_range
         self.reads_depth = bool(fusion.reads_depth) or image.rgbd_input
@@ -72,7 +73,7 @@ class TwoHandNet(nn.Module):
         """Fuse colour and points, decode two meshes, place them (second graph)."""
         with torch.autocast(scene.centers.device.type, enabled=False):
             center = self.center_feature and self.center_feature(scene.pyramid[-1], scene.centers, camera.width)
-            features = self.fusion(clouds, scene.pyramid, center)  # (B, 2, C)
+            features = self.norm(self.fusion(clouds, scene.pyramid, center))  # (B, 2, C)
             depth, present = self.start(scene, clouds)
             root = self.root(features, scene.centers, depth, camera)
             hands, stages = self.decoder(features, present)
