@@ -18,7 +18,7 @@ from twohands.hands import free_hand
 from twohands.hands.pyramid import GRAPHS, joint_regressor, mesh_levels
 from twohands.hands.skeleton import ROOT
 from twohands.networks import DECODERS, FUSIONS, NETWORKS, RGB_ENCODERS, build_network, count
-from twohands.networks.decoder import RootHead, moved
+from twohands.networks.decoder import HandNorm, RootHead, moved
 from twohands.networks.fusion import FeatureTransform
 from twohands.networks.image_branch import IMAGENET_MEAN, CenterFeature, FusedMap, ImageBranch, Scene, TinyPyramid
 from twohands.networks.points import PointLayer, SetAbstraction
@@ -470,3 +470,13 @@ def test_the_paper_costs_less_than_half_of_the_published_program():
     parameters, multiply_adds = count(build_network(config, free_hand()), config.image_size)["total"]
     assert parameters < 100.4e6 / 2
     assert multiply_adds < 130.7e9 / 2
+
+
+def test_the_feature_of_a_hand_is_normalised_over_all_hands():
+    torch.manual_seed(0)
+    norm = HandNorm(3)
+    features = 5 + torch.tensor([0.1, 2.0, 0.0]) * torch.randn(40, 2, 3)
+    found = norm.train()(features)
+    torch.testing.assert_close(found.mean(dim=(0, 1)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.std(dim=(0, 1), correction=0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-2, rtol=0)
+    assert torch.equal(norm.eval()(features)[3:4], norm(features[3:4]))

@@ -218,6 +218,8 @@ class TrainConfig(Config):
     """Decoupled (AdamW); 0 is Adam."""
     center_noise: float = 0.0
     """Standard deviation of the true centres that training gives the network, as a share of the image's width."""
+    own_centers: float = 0.0
+    """Share of the frames that see the centres which the network itself has found, as it will when it is used."""
     precision: str = "no"
     """Autocast of the image branch: 'no', 'bf16' or 'fp16'; geometry and losses are always float32."""
     seed: int = 0
@@ -242,6 +244,8 @@ class TrainConfig(Config):
             raise ValueError(f"warmup is a share of the steps in [0, 1); got {self.warmup}")
         if min(self.weight_decay, self.center_noise) < 0:
             raise ValueError("weight_decay and center_noise must be at least 0")
+        if not 0 <= self.own_centers <= 1:
+            raise ValueError(f"own_centers is a share in [0, 1]; got {self.own_centers}")
 
 
 @dataclass(frozen=True)
@@ -284,6 +288,7 @@ _TWO_CORES = TrainConfig(
     warmup=0.05,
     weight_decay=1e-4,
     center_noise=0.01,
+    own_centers=0.5,
     precision="bf16",
     workers=1,
 )

@@ -148,7 +148,7 @@ def _shared_trunk(plan: Plan, say: Callable[[str], None]) -> bool:
 
 def _make_trunk(plan: Plan, say: Callable[[str], None]) -> None:
     if not plan.trunk.exists():
-        config = _config(plan, Row("shared trunk", TRUNK), 0)
+        config = _config(plan, Row("shared trunk", TRUNK, shared_trunk=False), 0)
         items = _items(plan, config, shared_trunk=False)
         folder = plan.trunk.parent
         train(_with_budget(config, items, None, folder, plan.trunk_minutes, say), items, folder)
@@ -166,7 +166,8 @@ def _make_trunk(plan: Plan, say: Callable[[str], None]) -> None:
 
 def _config(plan: Plan, row: Row, seed: int) -> ExperimentConfig:
     network = replace(plan.preset.network, **row.changes)  # type: ignore[arg-type]
-    loss = replace(plan.preset.loss, **row.loss)  # type: ignore[arg-type]
+    heads = {"center": 0.0, "mask": 0.0} if row.shared_trunk else {}  # frozen with the trunk
+    loss = replace(plan.preset.loss, **heads, **row.loss)  # type: ignore[arg-type]
     return replace(plan.preset, network=network, loss=loss, train=replace(plan.preset.train, seed=seed, workers=0))
 
 

@@ -159,7 +159,10 @@ def _objective(config: ExperimentConfig, trunk: str | Path | None, pretrained: b
     if trunk is not None:
         network.image.load_state_dict(load_checkpoint(trunk)[0].image.state_dict())
     network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Objective(network, surface_of(hand_model), config.loss, config.train.center_noise, trunk is not None)
+    recipe, frozen = config.train, trunk is not None
+    return Objective(
+        network, surface_of(hand_model), config.loss, recipe.center_noise, frozen, own_centers=recipe.own_centers
+    )
 
 
 def _step(

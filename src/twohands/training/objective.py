@@ -20,16 +20,22 @@ from twohands.types import NetworkOutput
 class Objective(nn.Module):
     """TrainingItem of a batch -> loss of every frame (B,) and every term (B,) by name.
 
-    Training gives the network the item's masks and the true centres with noise; the network's own heads are trained
-    beside. A frozen image branch keeps its weights and the statistics of its batch normalisation.
+    Training gives the network the item's masks, and the true centres with noise or for a share of the frames its own;
+    its heads are trained beside. A frozen image branch keeps its weights and the statistics of its batch normalisation.
     """
 
     def __init__(
-        self, network: HandNetwork, surface: Surface, loss: LossConfig, center_noise: float, frozen_image: bool
+        self,
+        network: HandNetwork,
+        surface: Surface,
+        loss: LossConfig,
+        center_noise: float,
+        frozen_image: bool,
+        own_centers: float = 0.0,
     ):
         super().__init__()
         self.network, self.surface, self.loss = network, surface, loss
-        self.center_noise, self.frozen_image = center_noise, frozen_image
+        self.center_noise, self.frozen_image, self.own_centers = center_noise, frozen_image, own_centers
         network.image.requires_grad_(not frozen_image)
 
     def train(self, mode: bool = True) -> Self:
@@ -47,15 +53,20 @@ class Objective(nn.Module):
 
     def predict(self, item: TrainingItem) -> NetworkOutput:
         """The network's answer when masks and centres are given."""
-        draws = item.draw.tolist()
-        rngs = [np.random.default_rng((*draw, 1)) for draw in draws]
-        centers, _ = hand_boxes(item.sample)
-        noise = np.stack([np.random.default_rng((*draw, 2)).normal(size=(2, 2)) for draw in draws])
-        scale = self.center_noise * item.sample.frame.camera.width
-        centers = centers + torch.as_tensor(noise * scale, dtype=centers.dtype, device=centers.device)
-        if isinstance(item, TrunkItem):
-            assert isinstance(self.network, TwoHandNet)
-            scene = replace(item.scene(), centers=centers, present=torch.ones_like(item.present))
-            clouds = self.network.lift(item.sample.frame, item.masks, rngs)
-            return self.network.reconstruct(scene, clouds, item.sample.frame.camera)
-        return self.network(item.sample.frame, item.masks, centers, rngs)
+        frame, network = item.sample.frame, self.network
+        if not isinstance(network, TwoHandNet):  # it asks for no centres, and draws no points
+            return network(frame, item.masks)
+        scene = item.scene() if isinstance(item, TrunkItem) else network.locate(frame)
+        centers = self._centers(item, scene.centers.detach())
+        scene = replace(scene, centers=centers, present=torch.ones_like(scene.present))
+        rngs = [np.random.default_rng((*draw, 1)) for draw in item.draw.tolist()]
+        return network.reconstruct(scene, network.lift(frame, item.masks, rngs), frame.camera)
+
+    def _centers(self, item: TrainingItem, own: Tensor) -> Tensor:
+        """(B, 2, 2) pixels: of a frame the true centres with noise, or the network's own ones (B, 2, 2)."""
+        rngs = [np.random.default_rng((*draw, 2)) for draw in item.draw.tolist()]
+        true, _ = hand_boxes(item.sample)
+        noise = np.stack([rng.normal(size=(2, 2)) for rng in rngs]) * self.center_noise * item.sample.frame.camera.width
+        noisy = true + torch.as_tensor(noise, dtype=true.dtype, device=true.device)
+        chosen = torch.tensor([rng.uniform() < self.own_centers for rng in rngs], device=true.device)
+        return torch.where(chosen[:, None, None], own, noisy)
