@@ -18,7 +18,7 @@ from fakes import PosedHands
 from twohands.config import PRESETS, AugmentConfig, TrainConfig
 from twohands.data.dataset import TrainingSet
 from twohands.hands import free_hand
-from twohands.losses import surface_of
+from twohands.losses import hand_boxes, surface_of
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.training import train
@@ -123,6 +123,33 @@ def test_one_batch_halves_its_loss_in_30_steps():
         optimizer.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
+
+
+def test_a_share_of_the_frames_sees_the_centres_of_the_network_itself(monkeypatch):
+    items = items_of(6)
+    batch = collate([items[0, index] for index in range(6)])
+    true, _ = hand_boxes(batch.sample)
+
+    def seen(share, noise):
+        network = build_seeded()
+        objective = Objective(network, surface_of(free_hand()), TINY.loss, noise, False, own_centers=share)
+        given = []
+        reconstruct = network.reconstruct
+        monkeypatch.setattr(
+            network, "reconstruct", lambda scene, *rest: given.append(scene.centers) or reconstruct(scene, *rest)
+        )
+        objective.eval()(batch, 0)
+        return given[0], network.locate(batch.sample.frame).centers
+
+    centers, _ = seen(0.0, 0.0)
+    torch.testing.assert_close(centers, true)
+    centers, own = seen(1.0, 0.0)
+    torch.testing.assert_close(centers, own)
+    noisy, _ = seen(0.0, 0.01)
+    assert 0.2 < (noisy - true).std() / (0.01 * SIZE) < 2
+    mixed, own = seen(0.5, 0.0)
+    kinds = {bool((mixed[b] == own[b]).all()) for b in range(6)}
+    assert kinds == {True, False}  # by frame; this seed draws both
 
 
 # runs
