@@ -314,6 +314,13 @@ def test_the_feature_transform_is_its_formula():
     assert module.alpha[1].negative_slope == 0.1
 
 
+def test_an_untrained_feature_transform_leaves_the_points_where_they_are():
+    torch.manual_seed(0)
+    points, colours = 0.05 * torch.randn(100, 3) + torch.tensor([0, 0, 0.5]), torch.randn(100, 64)
+    moved_by = (FeatureTransform(3, 64)(points, colours) - points).norm(dim=-1)
+    assert 0 < moved_by.mean() < 0.01  # metres
+
+
 @pytest.mark.parametrize(("fusion", "colour", "depth"), [("pdfnet", 1, 1), ("depth_only", 0, 1), ("rgb_only", 1, 0)])
 def test_a_fusion_reads_what_it_says(fusion, colour, depth):
     frame, _, masks, centers = scenes()

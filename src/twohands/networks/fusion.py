@@ -18,12 +18,23 @@ from twohands.ops.image import lookup
 from twohands.ops.points import farthest_first, gather, pool
 
 LEAK = 0.1
+QUIET = 0.01
+"""Share of their usual size with which alpha and beta start: otherwise colour moves the points, which are metres, by
+decimetres before anything is learned, and the fusion stays behind `depth_only` for a long time."""
 
 
 def colours_at(level: Tensor, pixels: Tensor, pyramid: tuple[Tensor, ...]) -> Tensor:
     """Features of one pyramid level (B, C, h, w) at the pixels (B, 2, N, 2) of both hands' points -> (B, 2, N, C)."""
     height, width = pyramid[0].shape[-2:]
     return lookup(level, pixels.flatten(1, 2), width, height).unflatten(1, pixels.shape[1:3])
+
+
+def _quiet(layer: nn.Linear) -> nn.Linear:
+    """The layer with weights and biases QUIET times as large."""
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(QUIET)
+    return layer
 
 
 class FeatureTransform(nn.Module):
@@ -35,7 +46,7 @@ class FeatureTransform(nn.Module):
         super().__init__()
         self.channels = channels
         self.alpha, self.beta = (
-            nn.Sequential(nn.Linear(condition, condition), nn.LeakyReLU(LEAK), nn.Linear(condition, channels))
+            nn.Sequential(nn.Linear(condition, condition), nn.LeakyReLU(LEAK), _quiet(nn.Linear(condition, channels)))
             for _ in range(2)
         )
 
