@@ -283,7 +283,8 @@ _TINY = replace(
 )
 _TWO_CORES = TrainConfig(
     epochs=10,
-    learning_rate=1e-3,
+    batch_size=8,
+    learning_rate=2e-3,
     schedule="cosine",
     warmup=0.05,
     weight_decay=1e-4,
@@ -293,7 +294,7 @@ _TWO_CORES = TrainConfig(
     workers=1,
 )
 PRESETS = {
-    "tiny": ExperimentConfig(_TINY, train=replace(_TWO_CORES, batch_size=8, learning_rate=3e-3, precision="no")),
+    "tiny": ExperimentConfig(_TINY, train=replace(_TWO_CORES, learning_rate=3e-3, precision="no")),
     "paper-small": ExperimentConfig(_PAPER_SMALL, LossConfig(late_epoch=1), AugmentConfig(mask_noise=0.5), _TWO_CORES),
     "paper": ExperimentConfig(),
 }
