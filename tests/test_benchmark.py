@@ -15,7 +15,7 @@ from twohands.networks.benchmark import benchmark, module_times, num_threads, ra
 TINY = PRESETS["tiny"].network
 PARTS = ["locate.encoder", "locate.fused", "locate.center_head", "locate.mask_head"]
 JOINS = [f"fusion.{name}" for name in ("joins.0", "abstractions.0", "joins.1", "abstractions.1", "joins.2")]
-ORDER = ["locate", *PARTS, "lift", "center_feature", "fusion", *JOINS, "fusion.last", "fusion.center_join"]
+ORDER = ["locate", *PARTS, "lift", "center_feature", "fusion", *JOINS, "fusion.last", "fusion.center_join", "norm"]
 SLACK = 1e-6  # seconds, of the clock
 
 

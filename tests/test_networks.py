@@ -484,6 +484,6 @@ def test_the_feature_of_a_hand_is_normalised_over_all_hands():
     norm = HandNorm(3)
     features = 5 + torch.tensor([0.1, 2.0, 0.0]) * torch.randn(40, 2, 3)
     found = norm.train()(features)
-    torch.testing.assert_close(found.mean(dim=(0, 1)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.mean(dim=(0, 1)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(found.std(dim=(0, 1), correction=0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-2, rtol=0)
     assert torch.equal(norm.eval()(features)[3:4], norm(features[3:4]))

@@ -289,7 +289,7 @@ def trunk(tmp_path_factory):
 
 def test_maps_of_the_trunk_train_as_frames_do(trunk):
     network, _ = load_checkpoint(trunk / "checkpoint")
-    objective = Objective(network, surface_of(free_hand()), TINY.loss, 0.01, frozen_image=True).train()
+    objective = Objective(network, surface_of(free_hand()), TINY.loss, 0.01, frozen_image=True).eval()
     plain = TrainingSet(PosedHands(6), SIZE, AugmentConfig.none(), 0)
     maps = TrunkMaps(trunk / "maps", AugmentConfig.none(), 0)
     one, two = (objective(collate([items[2, index] for index in (4, 1)]), 0) for items in (plain, maps))
