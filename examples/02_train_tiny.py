@@ -21,10 +21,10 @@ from twohands.training import train
 from twohands.training.log import read_log
 
 tiny = PRESETS["tiny"]
-config = replace(tiny, train=replace(tiny.train, steps=40, batch_size=4, workers=0))
+config = replace(tiny, train=replace(tiny.train, steps=24, batch_size=4, workers=0))
 
 with TemporaryDirectory() as folder:
-    frames = SyntheticShards(write_shards(SyntheticHands(seed=1), 8, Path(folder) / "frames"))
+    frames = SyntheticShards(write_shards(SyntheticHands(seed=1), 6, Path(folder) / "frames"))
     items = TrainingSet(frames, config.network.image_size, config.augment, config.train.seed)
     checkpoint = train(config, items, Path(folder) / "run")
     losses = [record["loss"] for record in read_log(Path(folder) / "run") if record.get("kind") == "train"]
