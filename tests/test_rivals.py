@@ -99,7 +99,7 @@ def test_the_weak_perspective_head_reads_distance_from_size():
     root = head(torch.zeros(1, 2, 8), middle, torch.full((1, 2), 9.0), camera)
     expected = 200 * LENGTH_UNIT / (START_SHARE * SIZE)  # LENGTH_UNIT metres cover a quarter of the crop
     torch.testing.assert_close(root, torch.tensor([0.0, 0.0, expected]).expand(1, 2, 3))
-    torch.nn.init.constant_(head.scale_and_shift[2].bias, float(np.log(2)))
+    torch.nn.init.constant_(head.offset[2].bias, float(np.log(2)))
     assert head(torch.zeros(1, 2, 8), middle, torch.zeros(1, 2), camera)[0, 0, 2].item() == pytest.approx(expected / 2)
 
 

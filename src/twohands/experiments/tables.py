@@ -31,9 +31,9 @@ def _preface(command: str) -> list[str]:
         "",
         "Ours: our synthetic test frames, preset `paper-small`. Paper: H2O, the published program. These are different",
         "data and different sizes of network: compare rows within a column, never across the two halves.",
-        "Millimetres; the mean over both hands with its 95 % bootstrap interval over frames, then left / right. Where",
-        "the hands are is given to no row, but that they are there is; the hands at least 30 % visible and 60 px long",
-        "count.",
+        "Millimetres; the mean over both hands with its 95 % bootstrap interval over frames, then left / right. That",
+        "the hands are there is given to every row, their centres to none; IntagHand and Keypoint Transformer see",
+        "a crop around the given masks. The hands at least 30 % visible and 60 px long count.",
         "",
     ]
 

@@ -57,18 +57,12 @@ class IntagHand(nn.Module):
         return NetworkOutput(moved(hands, root), stages, center_logits=None, mask_logits=None, root=root)
 
 
-class WeakPerspective(nn.Module):
-    """The root from the size and the place of a hand in the crop, without any depth."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.scale_and_shift = nn.Sequential(
-            nn.Linear(channels, channels // 2), nn.LeakyReLU(0.1), nn.Linear(channels // 2, 3)
-        )
+class WeakPerspective(RootHead):
+    """The root from the place and the size of a hand in the crop, without any depth."""
 
     def forward(self, features: Tensor, pixels: Tensor, depth: Tensor, camera: Camera) -> Tensor:
         """As RootHead, but the depth is not read: z = f LENGTH_UNIT / pixels that LENGTH_UNIT covers."""
-        numbers = self.scale_and_shift(features)
+        numbers = self.offset(features)  # log scale, then the shift
         covered = START_SHARE * camera.width * torch.exp(numbers[..., 0].clamp(-3, 3))  # pixels
         pixels = pixels + numbers[..., 1:] * (WIDTH_UNIT * camera.width)
         return camera.unproject(pixels, camera.focal[..., :1] * LENGTH_UNIT / covered)
