@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from twohands.config import PRESETS
 from twohands.geometry.camera import Camera
-from twohands.geometry.cloud import HandClouds, hand_clouds
+from twohands.geometry.cloud import HandClouds, centers_on, hand_clouds
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand
@@ -262,6 +262,27 @@ def test_clouds_are_the_same_for_numpy_and_torch():
     np.testing.assert_array_equal(one.valid, two.valid)
 
 
+def test_a_centre_beyond_the_box_of_its_mask_moves_to_the_middle_of_the_box():
+    masks = np.zeros((2, 8, 10), dtype=bool)
+    masks[0, 2:5, 3:7] = True
+    for xp in (np.asarray, torch.as_tensor):
+        for given, expected in (([3.0, 4.0], [3.0, 4.0]), ([3.0, 5.0], [4.5, 3.0]), ([1.0, 3.0], [4.5, 3.0])):
+            centers = xp(np.array([given, [0.0, 0.0]], dtype=np.float32))
+            assert centers_on(xp(masks), centers).tolist() == [expected, [0.0, 0.0]]
+
+
+def test_exchanged_centres_do_not_exchange_the_hands_of_given_masks():
+    network = network_of().eval()
+    frame, _, masks, centers = scenes()
+    with torch.no_grad():
+        for value in network.root.parameters():
+            value.zero_()
+        scene = network.locate(frame)
+        network.locate = lambda frame: replace(scene, centers=centers.flip(1))
+        start = frame.camera.project(network(frame, masks).root)
+    assert (start - centers).norm(dim=-1).max() < 12
+
+
 def test_clouds_leave_out_outliers_repeat_few_pixels_and_report_absent_hands():
     depth = np.zeros((1, 20, 20), dtype=np.float32)
     depth[0, :10] = 0.5
@@ -457,7 +478,7 @@ def test_both_halves_trace_with_static_shapes():
     clouds = network.lift(frame, masks[:1])
     inputs = (maps, clouds.points, clouds.pixels, clouds.valid, frame.camera.K)
     found = torch.export.export(reconstruct, inputs).module()(*inputs)
-    expected = network(frame, masks[:1])
+    expected = network(frame, masks[:1], maps[5])
     torch.testing.assert_close(found[0], expected.hands.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(found[3], expected.root, atol=1e-5, rtol=0)
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from twohands.config import NetworkConfig
-from twohands.geometry.cloud import hand_clouds
+from twohands.geometry.cloud import centers_on, hand_clouds
 from twohands.types import HandParameters, RGBDFrame, TwoHands
 
 LOCATE, RECONSTRUCT = "locate.onnx", "reconstruct.onnx"
@@ -74,7 +74,9 @@ class OnnxNetwork:
         with step("locate"):
             scene = _run(self._locate, {"rgb": frame.rgb[None], "depth": frame.depth[None]})
         own = scene.pop("masks") if masks is None else masks[None]
-        if centers is not None:
+        if centers is None:
+            scene["centers"] = centers_on(own, scene["centers"])
+        else:
             scene |= {"centers": centers[None].astype(np.float32), "scores": np.ones((1, 2), dtype=np.float32)}
         batch = frame.map(lambda array: array[None])
         with step("lift"):

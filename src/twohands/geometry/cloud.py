@@ -89,6 +89,27 @@ def hand_clouds(
     return HandClouds(xp.where(seen, points, zero), xp.where(seen, pixels, zero), valid)
 
 
+def centers_on(masks: Array, centers: Array) -> Array:
+    """Where each hand is, from its mask (*B, H, W) bool and its centre (*B, 2) in pixels of the mask -> (*B, 2).
+
+    The centre, or the middle of the mask's box where the centre lies beyond that box: heat maps take one hand for the
+    other more often than masks do. An empty mask says nothing. NumPy arrays and torch tensors alike.
+    """
+    xp = array_namespace(masks)
+    limits = [_ends(xp.any(masks, axis=axis), centers) for axis in (-2, -1)]  # of u, then of v
+    low, high = (xp.stack([axis[end] for axis in limits], axis=-1) for end in (0, 1))
+    outside = xp.any((centers < low) | (centers > high), axis=-1) & xp.any(masks, axis=(-2, -1))
+    return xp.where(outside[..., None], (low + high) / 2, centers)
+
+
+def _ends(line: Array, like: Array) -> tuple[Array, Array]:
+    """First and last true place of every row (*B, N), in the type of `like`."""
+    xp = array_namespace(line)
+    numbers = xp.astype(line, xp.uint8)
+    last = line.shape[-1] - 1 - xp.argmax(xp.flip(numbers, axis=-1), axis=-1)
+    return xp.astype(xp.argmax(numbers, axis=-1), like.dtype), xp.astype(last, like.dtype)
+
+
 def _draw(available: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """(count,) of the first `available` indices, each once before any twice, in random order."""
     rounds = -(-count // available)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from twohands.geometry.camera import Camera
-from twohands.geometry.cloud import HandClouds, hand_clouds
+from twohands.geometry.cloud import HandClouds, centers_on, hand_clouds
 from twohands.networks.decoder import HandNorm, RootHead, moved
 from twohands.networks.image_branch import CenterFeature, ImageBranch, Scene
 from twohands.types import NetworkOutput, RGBDFrame
@@ -56,9 +56,12 @@ class TwoHandNet(nn.Module):
         same cloud.
         """
         scene = self.locate(frame)
-        if centers is not None:
+        masks = scene.masks if masks is None else masks
+        if centers is None:
+            scene = replace(scene, centers=centers_on(masks, scene.centers))
+        else:
             scene = replace(scene, centers=centers, present=torch.ones_like(scene.present))
-        clouds = self.lift(frame, scene.masks if masks is None else masks, rngs)
+        clouds = self.lift(frame, masks, rngs)
         return self.reconstruct(scene, clouds, frame.camera)
 
     def locate(self, frame: RGBDFrame) -> Scene:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from twohands.config import LossConfig
 from twohands.data.dataset import TrainingItem
+from twohands.geometry.cloud import centers_on
 from twohands.losses import Surface, hand_boxes, total_loss
 from twohands.networks import HandNetwork, TwoHandNet
 from twohands.training.trunk import TrunkItem
@@ -57,7 +58,7 @@ class Objective(nn.Module):
         if not isinstance(network, TwoHandNet):  # it asks for no centres, and draws no points
             return network(frame, item.masks)
         scene = item.scene() if isinstance(item, TrunkItem) else network.locate(frame)
-        centers = self._centers(item, scene.centers.detach())
+        centers = self._centers(item, centers_on(item.masks, scene.centers.detach()))
         scene = replace(scene, centers=centers, present=torch.ones_like(scene.present))
         rngs = [np.random.default_rng((*draw, 1)) for draw in item.draw.tolist()]
         return network.reconstruct(scene, network.lift(frame, item.masks, rngs), frame.camera)
