@@ -14,7 +14,7 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import HandClouds, centers_on, hand_clouds
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.geometry.zbuffer import rasterize
-from twohands.hands import free_hand
+from twohands.hands import HAND_MODELS, free_hand
 from twohands.hands.pyramid import GRAPHS, joint_regressor, mesh_levels
 from twohands.hands.skeleton import ROOT
 from twohands.networks import DECODERS, FUSIONS, NETWORKS, RGB_ENCODERS, build_network, count
@@ -36,6 +36,8 @@ CASES = {
     **{f"network {name}": {"architecture": name} for name in NETWORKS},
     "intaghand_depth": {"architecture": "intaghand", "rgbd_input": True},
     "keypoint_transformer_depth": {"architecture": "keypoint_transformer", "rgbd_input": True},
+    "mano": {"hand_model": "mano"},
+    "mano parameters": {"hand_model": "mano", "decoder": "parameters"},
     "farthest points in balls": {"centroid_sampling": "farthest", "ball_radii": (0.03, 0.06)},
 }
 
@@ -69,7 +71,8 @@ def scenes(batch: int = 2):
 
 def network_of(seed: int = 0, **changes):
     torch.manual_seed(seed)
-    return build_network(replace(TINY, **changes), free_hand())
+    config = replace(TINY, **changes)
+    return build_network(config, HAND_MODELS[config.hand_model]())
 
 
 def generators(seed: int = 0, batch: int = 2):

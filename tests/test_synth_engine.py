@@ -4,6 +4,8 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from scipy.ndimage import binary_erosion
 from twohands.geometry.mesh import cap, volume
 from twohands.hands.free import free_hand
 from twohands.synth import splits
-from twohands.synth.config import SynthConfig
+from twohands.synth.config import BASIC, CONFIGS, SynthConfig
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.poses import (
     SPLITS,
@@ -30,8 +32,8 @@ from twohands.synth.render import draw, labels
 from twohands.synth.shards import encode_sample
 from twohands.types import LEFT, RIGHT
 
-SMALL = SynthConfig(width=160, height=120)
-BOTH = SynthConfig(width=160, height=120, two_hands=1.0, one_hand=0.0)
+SMALL = replace(BASIC, width=160, height=120)
+BOTH = replace(BASIC, width=160, height=120, two_hands=1.0, one_hand=0.0)
 
 
 def digest(sample):
@@ -45,12 +47,10 @@ def test_a_frame_is_a_pure_function_of_seed_and_index():
     assert digest(SyntheticHands(12, config=SMALL)[3]) != first
     assert digest(SyntheticHands(11, "validation", SMALL)[3]) != first
     code = (
-        "from tests.test_synth_engine import *\n"
-        if False
-        else "import hashlib\n"
-        "from twohands.synth.config import SynthConfig\nfrom twohands.synth.engine import SyntheticHands\n"
+        "import hashlib\nfrom dataclasses import replace\n"
+        "from twohands.synth.config import BASIC\nfrom twohands.synth.engine import SyntheticHands\n"
         "from twohands.synth.shards import encode_sample\n"
-        "sample = SyntheticHands(11, config=SynthConfig(width=160, height=120))[3]\n"
+        "sample = SyntheticHands(11, config=replace(BASIC, width=160, height=120))[3]\n"
         "print(hashlib.sha256(b''.join(encode_sample(sample).values())).hexdigest())"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
@@ -103,7 +103,7 @@ def test_depth_buffer_lies_on_the_hand_meshes():
 
 
 def test_sensor_depth_is_true_within_its_noise():
-    dataset = SyntheticHands(5, config=SynthConfig(two_hands=1.0, one_hand=0.0))
+    dataset = SyntheticHands(5, config=replace(BASIC, two_hands=1.0, one_hand=0.0))
     sample = dataset[0]
     staging, scene = dataset.scene(0)
     depth, _ = draw(scene.surfaces, staging.view.camera)
@@ -205,16 +205,6 @@ def test_splits_have_disjoint_shapes():
     assert splits.test_frames().split == "test"
 
 
-def test_no_frame_belongs_to_two_splits():
-    kept = {"test": splits.test_frames(), "validation": splits.validation_frames()}
-    assert [frames.split for frames in kept.values()] == list(kept)
-    assert len({frames.seed for frames in kept.values()}) == 2
-    for dataset in (*kept.values(), *(SyntheticHands(splits.TEST_SEED, split) for split in SPLITS)):
-        shapes = [dataset.staging(index).shape for index in range(20)]
-        assert {shape_split(shape) for shape in shapes} == {dataset.split}
-        assert dataset.id(0).startswith(f"{dataset.split}-{dataset.seed}-")
-
-
 def test_fingers_do_not_run_through_each_other():
     rng = np.random.default_rng(4)
     limits = free_hand().limits
@@ -233,7 +223,7 @@ def test_fingers_do_not_run_through_each_other():
     ("arguments", "message"),
     [
         ({"width": 8}, "at least 32x32"),
-        ({"two_hands": 1.4}, "probability"),
+        ({"two_hands": 1.4}, "between 0 and 1"),
         ({"two_hands": 0.9, "one_hand": 0.2}, "at most 1"),
         ({"distance": (0.9, 0.3)}, "rising pair"),
     ],
@@ -252,3 +242,16 @@ def test_data_set_refuses():
         SyntheticHands(0, config=SMALL, count=3)[3]
     with pytest.raises(TypeError, match="endless"):
         len(SyntheticHands(0))
+
+
+def test_basic_is_still_the_first_engine():
+    """Frames stored from the first engine; another machine's depth may differ by a millimetre."""
+    stored = np.load(Path(__file__).parent / "data" / "basic_engine.npz")
+    dataset = SyntheticHands(11, config=CONFIGS["basic"])
+    for index in range(len(stored["depth"])):
+        sample = dataset[index]
+        np.testing.assert_allclose(sample.hands.joints, stored["joints"][index], atol=1e-5)
+        depth, rgb = sample.frame.depth[::16, ::16], sample.frame.rgb_uint8()[::16, ::16]
+        assert np.mean(np.abs(depth - stored["depth"][index] / 1000) < 0.0015) > 0.999
+        assert np.abs(rgb - stored["rgb"][index].transpose(1, 2, 0).astype(int)).mean() < 0.5
+        assert (sample.masks[:, ::16, ::16] == stored["masks"][index]).mean() > 0.999

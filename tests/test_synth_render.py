@@ -1,10 +1,12 @@
 """The rasteriser equals its brute-force twin, behind the camera and on slivers as well; shading keeps its promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from twohands.geometry.camera import Camera
-from twohands.synth.render import NEAR, Light, Materials, draw, rasterize, shade
+from twohands.synth.render import NEAR, Lamp, Light, Materials, draw, rasterize, shade
 from twohands.synth.shapes import ball, box, joined, lathe, rectangle, sharp
 
 INTRINSICS = np.array([60.0, 55.0, 23.3, 17.8])
@@ -97,3 +99,60 @@ def test_shapes_point_outwards_and_stand(shape):
     middle = shape.vertices.mean(axis=0)
     assert (((a + b + c) / 3 - middle)[big] * normal[big]).sum(axis=1).min() > 0
     assert (shape.normals[shape.faces].mean(axis=1)[big] * normal[big]).sum(axis=1).min() > 0
+
+
+CAMERA = Camera(np.array([[80.0, 0, 31.5], [0, 80.0, 23.5], [0, 0, 1]]), 64, 48)
+WALL = rectangle(np.array([-1.0, -1.0, 1.0]), np.array([2.0, 0, 0]), np.array([0, 2.0, 0]))
+BLOCKER = rectangle(np.array([0.05, -0.05, 0.8]), np.array([0.1, 0, 0]), np.array([0, 0.1, 0]))
+DARK = Light(
+    *(np.array([0.4, 0.0, 0.3]), np.array([0.0, 0.0, 1.0]), 0.5, 0.02, np.zeros(3)),
+    *(np.zeros(3), np.zeros(3), np.array([0.0, -1.0, 0.0])),
+)
+WHITE = Materials(np.full(12, 255, np.uint8), np.array([[0, 2, 2]]), *np.array([[0.0], [8], [1]], dtype=np.float32))
+
+
+def test_light_of_two_lamps_adds_up():
+    one, two = np.array([0.8, 0.6, 0.4]), np.array([0.1, 0.2, 0.3])
+    other = Lamp(np.array([-0.5, 0.2, 0.2]), 0.1, two)
+    surfaces = joined([WALL, BLOCKER])
+    first = shade(surfaces, WHITE, DARK._replace(color=one), CAMERA)
+    second = shade(surfaces, WHITE, DARK._replace(position=other.position, size=0.1, color=two), CAMERA)
+    both = shade(surfaces, WHITE, DARK._replace(color=one, second=other), CAMERA)
+    np.testing.assert_allclose(both, first + second, atol=1e-6)
+    assert np.ptp(second[..., 0]) > 0.05  # it casts a shadow of its own
+
+
+def test_measured_light_equals_the_sky_it_describes():
+    sky, ground = np.array([0.9, 0.8, 0.7]), np.array([0.2, 0.3, 0.1])
+    environment = np.zeros((9, 3))  # the mean, and the band that varies along -y, which is up
+    environment[0], environment[1] = 0.5 * (sky + ground) / 0.28209479, -0.5 * (sky - ground) / 0.48860251
+    surfaces = joined([replace(ball(0.3), vertices=ball(0.3).vertices + [0, 0, 1.0])])
+    simple = shade(surfaces, WHITE, DARK._replace(sky=sky, ground=ground), CAMERA)
+    measured = shade(surfaces, WHITE, DARK._replace(environment=environment), CAMERA)
+    assert np.ptp(simple[..., 0][simple[..., 0] > 0]) > 0.1
+    np.testing.assert_allclose(measured, simple, atol=1e-6)
+
+
+def test_crevices_are_darker_and_far_walls_are_not():
+    camera = Camera(np.array([[400.0, 0, 99.5], [0, 400.0, 23.5], [0, 0, 1]]), 200, 48)
+    sides = [rectangle(np.array([0, -1.0, 1.0]), np.array([x, 0, -0.5]), np.array([0, 2.0, 0])) for x in (-0.5, 0.5)]
+    blocker = rectangle(np.array([0.12, -0.1, 0.7]), np.array([0.02, 0, 0]), np.array([0, 0.2, 0]))
+    gray = WHITE._replace(texels=np.full(12, 60, np.uint8))
+    open_light = DARK._replace(sky=np.ones(3), ground=np.ones(3))
+    surfaces = joined([*sides, blocker])
+    images = [shade(surfaces, gray, open_light._replace(occlusion=dark), camera)[..., 0] for dark in (False, True)]
+    share = (images[1] / images[0])[24]
+    assert 0.4 < share[98:102].min() < 0.65  # one half in a right-angled corner
+    assert (np.diff(share[84:98]) < 0.01).all()  # 2.8 cm are 11 columns
+    assert share[:84].min() > 0.99
+    assert share[115:].min() > 0.99  # the blocker, and the wall 14 cm behind it
+
+
+def test_red_reaches_farther_into_the_shadows_of_skin():
+    light = DARK._replace(color=np.ones(3), position=np.array([1.5, 0.0, 0.9]))
+    surfaces = joined([replace(ball(0.3), vertices=ball(0.3).vertices + [0, 0, 1.0])])
+    plain = shade(surfaces, WHITE, light, CAMERA)
+    skin = shade(surfaces, WHITE._replace(scatter=np.ones(1, np.float32)), light, CAMERA)
+    dim = (plain[..., 0] > 0.02) & (plain[..., 0] < 0.2)
+    assert (skin[..., 0] > 1.1 * skin[..., 1])[dim].mean() > 0.9  # less where a pixel is half in full light
+    assert (plain[..., 0] == plain[..., 1]).all()

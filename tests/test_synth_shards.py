@@ -1,36 +1,66 @@
-"""Shards: what is written is read back, a killed run resumes to the same bytes, workers die with their parent."""
+"""Shards: what is written is read back, a killed run resumes to the same bytes, damage is found and named."""
 
+import errno
 import fcntl
+import hashlib
 import json
+import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import time
+import types
+from dataclasses import asdict, replace
+from itertools import groupby
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from twohands.synth.config import SynthConfig
+from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
+from twohands.synth.index import index_text, noted_records
 from twohands.synth.preview import write_preview
+from twohands.synth.records import ENDINGS
 from twohands.synth.shards import SyntheticShards, write_shards
 
-TINY = SynthConfig(width=64, height=48)
+TINY = replace(BASIC, width=64, height=48)
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.name != ".lock"}
+
+
+class Remembered(SyntheticHands):
+    """Draws a frame once in a process."""
+
+    drawn: ClassVar = {}
+
+    def __getitem__(self, index):
+        if index not in self.drawn:
+            self.drawn[index] = super().__getitem__(index)
+        return self.drawn[index]
+
+
+def write(folder, workers=1):
+    return write_shards(Remembered(21, config=TINY), 14, folder, workers, progress=False, per_shard=4)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """14 frames in shards of 4, written by one process."""
-    return write_shards(
-        SyntheticHands(21, config=TINY), 14, tmp_path_factory.mktemp("whole"), progress=False, per_shard=4
-    )
+    return write(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def copy(written, tmp_path):
+    """The same, to be changed."""
+    return Path(shutil.copytree(written, tmp_path / "copy"))
 
 
 def test_round_trip(written):
@@ -58,11 +88,12 @@ def test_round_trip(written):
 
 SCRIPT = """
 import sys
-from twohands.synth.config import SynthConfig
+from dataclasses import replace
+from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.shards import write_shards
 if __name__ == "__main__":
-    write_shards(SyntheticHands(21, config=SynthConfig(width=64, height=48)), 14, sys.argv[1], 2, False, 4)
+    write_shards(SyntheticHands(21, config=replace(BASIC, width=64, height=48)), 14, sys.argv[1], 2, False, 4)
 """
 
 
@@ -108,14 +139,13 @@ def test_a_killed_run_leaves_no_worker_and_resumes_to_the_same_bytes(written, tm
     finished = {path.name: path.stat().st_mtime_ns for path in folder.glob("shard-*.tar")}
     assert finished
     (folder / f".shard-00003.{parent.pid}-abcdef.tar").write_bytes(b"half a shard of the killed run")
-    write_shards(SyntheticHands(21, config=TINY), 14, folder, workers=1, progress=False, per_shard=4)
+    write(folder)
     assert contents(folder) == contents(written)  # nothing lost, doubled or half written
     assert all((folder / name).stat().st_mtime_ns == stamp for name, stamp in finished.items())  # not written again
 
 
 def test_bytes_do_not_depend_on_the_workers(written, tmp_path):
-    write_shards(SyntheticHands(21, config=TINY), 14, tmp_path / "two", workers=2, progress=False, per_shard=4)
-    assert contents(tmp_path / "two") == contents(written)
+    assert contents(write(tmp_path / "two", workers=2)) == contents(written)
 
 
 def test_no_machine_and_no_time_in_a_shard(written):
@@ -126,16 +156,156 @@ def test_no_machine_and_no_time_in_a_shard(written):
                 if member.name.endswith("png"):
                     chunks = archive.extractfile(member).read()
                     assert not any(name in chunks for name in (b"tIME", b"tEXt", b"iTXt", b"eXIf"))
-    assert set(json.loads((written / "index.json").read_text())) == {
-        *("format", "generator", "hand", "split", "seed", "count", "frames_per_shard", "config")
-    }
+
+
+def test_the_index_tells_of_every_shard(written):
+    index = json.loads((written / "index.json").read_text())
+    assert list(index) == [
+        *("format", "generator", "hand", "assets", "split", "seed", "count", "frames_per_shard", "config", "shards")
+    ]
+    assert index["config"] == json.loads(json.dumps(asdict(TINY)))
+    assert list(index["shards"]) == [f"shard-{number:05d}.tar" for number in range(4)]
+    for number, (name, record) in enumerate(index["shards"].items()):
+        content = (written / name).read_bytes()
+        assert (record["first"], record["size"]) == (4 * number, len(content))
+        assert record["sha256"] == hashlib.sha256(content).hexdigest()
+        with tarfile.open(written / name) as archive:
+            assert [member[:2] for member in record["members"]] == [[m.offset_data, m.size] for m in archive]
+
+
+def test_webdataset_sees_one_sample_per_frame(written):
+    """Its readers cut a name at its first dot and take neighbours of the same key together."""
+    seen = []
+    for path in sorted(written.glob("*.tar")):
+        with tarfile.open(path) as archive:
+            names = [name.partition(".") for name in archive.getnames()]
+        seen += [(key, [name[2] for name in group]) for key, group in groupby(names, lambda name: name[0])]
+    assert seen == [(f"{index:06d}", list(ENDINGS)) for index in range(14)]
+
+
+def test_what_a_killed_run_had_no_time_to_note_is_kept(written, copy):
+    """Killed between the last shard's appearing and the index."""
+    index = json.loads((copy / "index.json").read_text())
+    records = noted_records(index)
+    del records[2], index["shards"]
+    (copy / "index.json").write_text(index_text(index, records))
+    stamp = (copy / "shard-00002.tar").stat().st_mtime_ns
+    np.testing.assert_array_equal(SyntheticShards(copy)[9].frame.rgb, SyntheticShards(written)[9].frame.rgb)
+    write(copy)
+    assert contents(copy) == contents(written)
+    assert (copy / "shard-00002.tar").stat().st_mtime_ns == stamp
+    (copy / "index.json").write_text(index_text(index, records))
+    os.truncate(copy / "shard-00002.tar", 30_000)
+    with pytest.raises(ValueError, match=r"shard-00002.tar is damaged .*; delete shard-00002.tar and run the same"):
+        write(copy)
+
+
+def test_reading_keeps_no_file_open_and_survives_pickling(written):
+    stored = SyntheticShards(written)
+    before = len(os.listdir("/proc/self/fd"))
+    frames = [stored[index] for index in (0, 5, 13)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(stored))[5].frame.rgb, frames[1].frame.rgb)
+
+
+def test_the_first_format_is_still_read(written, copy):
+    index = json.loads((copy / "index.json").read_text())
+    del index["shards"], index["assets"], index["config"]["sensor"]
+    (copy / "index.json").write_text(json.dumps({**index, "format": 1}))
+    old, new = SyntheticShards(copy), SyntheticShards(written)
+    for number in (3, 4, 13):
+        assert old[number].id == new[number].id
+        np.testing.assert_array_equal(old[number].frame.rgb, new[number].frame.rgb)
+    with pytest.raises(ValueError, match="format = 1, not 2; give another folder"):
+        write(copy)
+    (copy / "index.json").write_text(json.dumps({**index, "format": 3}))
+    with pytest.raises(ValueError, match="has format 3, this version reads 1 and 2"):
+        SyntheticShards(copy)
+    (copy / "index.json").write_text("{")
+    with pytest.raises(ValueError, match=r"index.json is damaged .* copy it again"):
+        SyntheticShards(copy)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_flipped_byte_is_found(written, copy, ending):
+    path = copy / "shard-00001.tar"
+    with tarfile.open(path) as archive:
+        member = archive.getmember(f"000006.{ending}")
+    content = bytearray(path.read_bytes())
+    content[member.offset_data + member.size // 2] ^= 4
+    path.write_bytes(content)
+    stored = SyntheticShards(copy)
+    assert stored[5].id == "train-21-000005"  # its neighbours are whole
+    remedy = rf"shard-00001.tar is damaged \(000006.{ending} .*delete shard-00001.tar and run the same `twohands synth`"
+    for _ in range(2):
+        with pytest.raises(ValueError, match=remedy):
+            stored[6]
+
+
+def test_a_short_or_missing_shard_is_found_and_the_remedy_works(written, copy):
+    path, whole = copy / "shard-00001.tar", SyntheticShards(copy)
+    for size in (20_000, 0):
+        os.truncate(path, size)
+        for attempt in (lambda: SyntheticShards(copy), lambda: whole[7], lambda: write(copy)):
+            with pytest.raises(ValueError, match=r"shard-00001.tar is damaged .*; delete shard-00001.tar and run"):
+                attempt()
+    path.unlink()
+    with pytest.raises(ValueError, match=r"shard-00001.tar is missing; run the same `twohands synth` command again"):
+        whole[4]
+    with pytest.raises(ValueError, match=r"lacks 1 of 4 shards \(shard-00001.tar\); run the same"):
+        SyntheticShards(copy)
+    write(copy)
+    assert contents(copy) == contents(written)
+
+
+def test_a_full_disk(written, tmp_path, monkeypatch):
+    """The second shard finds no room; what was finished stays, nothing half written does."""
+    sync, calls = os.fsync, []
+
+    def fill(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 4:  # the index twice, a shard, the index
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(ValueError, match=r"the disk of .* is full; free some space and run the same `twohands synth`"):
+        write(tmp_path / "out")
+    assert {*contents(tmp_path / "out")} == {"index.json", "shard-00000.tar"}
+    monkeypatch.setattr(os, "fsync", sync)
+    assert contents(write(tmp_path / "out")) == contents(written)
+
+
+class Deadly(SyntheticHands):
+    """Ends its process, as the system does when memory runs out."""
+
+    def __getitem__(self, index):
+        os._exit(9)
+
+
+def test_a_lost_worker(tmp_path):
+    with pytest.raises(ValueError, match=r"a worker was ended from outside.*with fewer --workers"):
+        write_shards(Deadly(21, config=TINY), 8, tmp_path, workers=2, progress=False, per_shard=4)
+
+
+def test_frames_of_other_assets_do_not_mix(tmp_path, monkeypatch):
+    assets = types.ModuleType("twohands.synth.assets")
+    monkeypatch.setitem(sys.modules, assets.__name__, assets)
+    monkeypatch.setattr("twohands.synth.shards._write_shard", lambda *arguments: pytest.fail("nothing is drawn here"))
+    dataset = SyntheticHands(21, config=replace(TINY, photographs=0.5))
+    for digest in ("one", "two"):
+        assets.load_assets = lambda required, digest=digest: types.SimpleNamespace(digest=digest)
+        with pytest.raises((pytest.fail.Exception, ValueError)) as caught:
+            write_shards(dataset, 2, tmp_path, progress=False)
+        assert json.loads((tmp_path / "index.json").read_text())["assets"] == "one"
+    assert "assets = one, not two" in str(caught.value)
 
 
 def test_two_runs_do_not_mix(written):
-    with (written / "index.json").open("rb") as stream:
+    with (written / ".lock").open("rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         with pytest.raises(ValueError, match="another run is writing"):
-            write_shards(SyntheticHands(21, config=TINY), 14, written, progress=False, per_shard=4)
+            write(written)
 
 
 def test_doors(written, tmp_path):
@@ -158,16 +328,9 @@ def test_doors(written, tmp_path):
         SyntheticShards(tmp_path / "nothing")
 
 
-def test_an_unfinished_folder_is_not_read(tmp_path):
-    folder = write_shards(SyntheticHands(21, config=TINY), 2, tmp_path, progress=False, per_shard=1)
-    (folder / "shard-00001.tar").unlink()
-    with pytest.raises(ValueError, match="lacks 1 of 2 shards"):
-        SyntheticShards(folder)
-
-
 def test_contact_sheet(written, tmp_path):
-    path = write_preview(SyntheticShards(written), tmp_path / "preview.png", count=5)
+    path = write_preview(SyntheticShards(written), SyntheticHands(1).parts, tmp_path / "preview.png", count=5)
     with Image.open(path) as image:
-        assert image.width > 3 * 480
-        assert 2 * 180 < image.height < 2 * 200
+        assert image.width > 3 * 640
+        assert 2 * 240 < image.height < 2 * 265
         assert np.asarray(image).std() > 20

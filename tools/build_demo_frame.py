@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from twohands.files import write_atomically
+from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.shards import encode_sample
 
@@ -23,7 +24,7 @@ LARGEST = 600_000  # bytes in all: it is part of the package
 
 
 def main() -> None:
-    sample = SyntheticHands(SEED)[INDEX]
+    sample = SyntheticHands(SEED, config=BASIC)[INDEX]
     stored = encode_sample(sample)
     with write_atomically(FOLDER / "color.jpg") as temporary:
         temporary.write_bytes(stored["jpg"])

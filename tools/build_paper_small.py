@@ -16,9 +16,10 @@ from twohands.config import PRESETS
 from twohands.experiments.run import Plan, run_row
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.networks.export import export_network
+from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.shards import SyntheticShards, write_shards
-from twohands.synth.splits import test_frames
+from twohands.synth.splits import basic_test_frames
 from twohands.training.loop import FINAL
 
 FRAMES, SEED = 4000, 1
@@ -28,7 +29,7 @@ WEIGHTS = Path(__file__).parent.parent / "src" / "twohands" / "weights" / "paper
 
 def main(folder: Path) -> None:
     """Everything that is made on the way stays in `folder`."""
-    frames = {"train": SyntheticHands(SEED, "train", count=FRAMES), "test": test_frames()}
+    frames = {"train": SyntheticHands(SEED, "train", BASIC, FRAMES), "test": basic_test_frames()}
     train, test = (
         SyntheticShards(write_shards(data, len(data), folder / name, workers=2)) for name, data in frames.items()
     )

@@ -18,6 +18,7 @@ from twohands.evaluation import ON_THE_HAND
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.skeleton import ARTICULATED_PARENTS, JOINTS_FROM_ARTICULATED
 from twohands.locate import HandLocator
+from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
 from twohands.types import LEFT, Sample
 
@@ -31,7 +32,7 @@ def main(count: int = 300, seed: int = 7, ridge: float = 3.0, trust: float = 0.6
 
     The result is multiplied by `trust`, since what the network sees on renderings need not hold on photographs.
     """
-    locate, dataset = HandLocator(), SyntheticHands(seed)
+    locate, dataset = HandLocator(), SyntheticHands(seed, config=BASIC)
     systems = [equations for index in range(count) for equations in observe(dataset[index], locate)]
     offsets = np.zeros((21, 3))
     for landmark in range(21):

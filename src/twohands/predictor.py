@@ -16,7 +16,7 @@ from twohands.data.checks import check_frame, check_hand_size
 from twohands.data.preprocess import region_camera, view, view_masks
 from twohands.fitting import FitConfig, HandFitter, located_hands
 from twohands.geometry.camera import Camera
-from twohands.hands import HandModel, free_hand
+from twohands.hands import HAND_MODELS, HandModel, free_hand
 from twohands.locate import HandLocator
 from twohands.quality import measure_quality
 from twohands.runtime import OnnxNetwork
@@ -189,13 +189,14 @@ def load(method: str = DEFAULT_METHOD, fit: bool = True, weights: str | Path | N
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown; known are {', '.join(METHODS)}")
-    model = free_hand()
     if method == "landmarks":
+        model = free_hand()
         if weights is not None:
             raise ValueError("weights belong to method 'pdfnet'; the networks of 'landmarks' are shipped")
         return TwoHandPredictor(model, fit=HandFitter(model, None if fit else FitConfig(point_rounds=0)))
     shipped = files("twohands") / "weights" / "paper_small"
     network = OnnxNetwork(shipped if weights is None else weights)
+    model = HAND_MODELS[network.config.hand_model]()
     return NetworkPredictor(network, model, HandFitter(model) if fit else None)
 
 

@@ -11,26 +11,31 @@ from twohands.cli.common import FINE, check_folder
 
 if TYPE_CHECKING:
     from twohands.hands import HandModel
+    from twohands.synth.engine import SyntheticHands
 
 
 def info(
-    topic: Positional[Literal["hand", "paper", "paper-small", "tiny"]],
+    topic: Positional[Literal["hand", "mano", "paper", "paper-small", "tiny"]],
+    path: Positional[Path | None] = None,
     out: Path = Path("out/info"),
     json: bool = False,
 ) -> int:
-    """Print what the hand model is (and write a picture of its poses and shapes), or what a network costs.
+    """Print what a hand model is (and write a picture of its poses and shapes), or what a network costs.
 
     Args:
-        topic: The hand model, or the preset of a network.
+        topic: The free hand, MANO, or the preset of a network.
+        path: Folder of MANO's files; by default the one that TWOHANDS_MANO names.
         out: Folder for the picture of the hand model.
         json: Print the costs of a network as JSON.
     """
-    if topic != "hand":
+    if path is not None and topic != "mano":
+        raise ValueError("only 'info mano' takes a path: the folder of MANO's files")
+    if topic not in ("hand", "mano"):
         print(_costs(topic, json))
         return FINE
     if json:
-        raise ValueError("--json is for networks; the hand model is described in words")
-    return _info_hand(out)
+        raise ValueError("--json is for networks; hand models are described in words")
+    return _info_mano(path, out) if topic == "mano" else _info_hand(out)
 
 
 def _costs(preset: str, as_json: bool) -> str:
@@ -53,14 +58,38 @@ def _costs(preset: str, as_json: bool) -> str:
     return "\n".join(lines)
 
 
+def _info_mano(path: Path | None, out: Path) -> int:
+    """Prints what MANO's files hold, and writes the picture sheet."""
+    from os import environ
+
+    from twohands.hands.mano import FOLDER_VARIABLE, hand_model, shape_directions
+    from twohands.hands.mano_files import read_mano
+    from twohands.types import LEFT
+
+    folder = path or environ.get(FOLDER_VARIABLE)
+    if folder is None:
+        raise ValueError(f"give the folder of MANO's files, or set {FOLDER_VARIABLE} to it")
+    check_folder(out)
+    mano = read_mano(folder)
+    model = hand_model(mano)
+    length, breadth = _hand_size(model)
+    raw, repaired = (shape_directions(mano, LEFT, name) for name in ("raw", "flip_x"))
+    mirrored = float(abs(mano.sides[0].vertices * [-1, 1, 1] - mano.sides[1].vertices).max())
+    print(f"MANO in {mano.folder}: {len(model.rest_vertices)} vertices, {len(model.right_faces)} faces, 21 joints")
+    print(
+        f"  size      {length * 1e3:.0f} mm from wrist to middle finger tip, {breadth * 1e3:.0f} mm over the knuckles"
+    )
+    print(f"  shape     {model.num_shape} components; pose: 15 joints, 45 components, pose blend shapes")
+    print(f"  left      the mirror image of the right hand within {mirrored * 1e3:.2g} mm")
+    state = "is repaired" if abs(raw - repaired).max() < 1e-3 else "has the sign of one axis wrong; data sets say which"
+    print(f"  left      the shape basis of its file {state}")
+    return _write_sheet(model, out / "mano.png")
+
+
 def _info_hand(out: Path) -> int:
     """Prints what the hand model is, and writes a picture sheet of its poses and shapes."""
-    from PIL import Image
-
-    from twohands.files import write_atomically
     from twohands.hands import free_hand
     from twohands.hands.free import MESH_LEVELS, free_hand_arrays, pose_prior
-    from twohands.overlay import picture_sheet
 
     check_folder(out)
     model, arrays, prior = free_hand(), free_hand_arrays(), pose_prior()
@@ -76,9 +105,18 @@ def _info_hand(out: Path) -> int:
     print(f"  shape     {model.num_shape} components, in standard deviations")
     print(f"  source    {arrays['source']}")
     print(f"  licence   {arrays['license']}")
-    with write_atomically(out / "hand.png") as temporary:
+    return _write_sheet(model, out / "hand.png")
+
+
+def _write_sheet(model: HandModel, path: Path) -> int:
+    from PIL import Image
+
+    from twohands.files import write_atomically
+    from twohands.overlay import picture_sheet
+
+    with write_atomically(path) as temporary:
         Image.fromarray(picture_sheet(model)).save(temporary)
-    print(f"wrote {out / 'hand.png'}")
+    print(f"wrote {path}")
     return FINE
 
 
@@ -86,8 +124,10 @@ def synth(
     out: Path,
     count: int = 100,
     seed: int = 0,
-    workers: int = 1,
     split: str = "train",
+    config: str = "full",
+    sensor: str | None = None,
+    workers: int = 1,
     preview: bool = False,
 ) -> int:
     """Render synthetic frames of two hands with their truth into shards; an interrupted run can be continued.
@@ -95,24 +135,50 @@ def synth(
     Args:
         out: Folder for the shards.
         count: Number of frames.
-        seed: Seed of the frames; a frame is a function of split, seed and index alone.
+        seed: Seed of the frames; a frame is a function of split, seed, index and configuration alone.
+        split: train, validation or test: disjoint hand shapes; or test_shifted: hand shapes of the test split, seen by
+            another depth camera in other light, with a configuration of its own.
+        config: full; stored, which is full with the textures and models of the asset cache; basic, the frames of the
+            first engine; or full without one of its parts: no_sleeves, no_objects, no_sensor_noise, no_contact,
+            no_clutter.
+        sensor: Depth camera instead of the configuration's: time_of_flight, active_stereo, structured_light, lidar,
+            mixed (one of them for each frame), ideal (no noise and no holes) or basic (the first engine's).
         workers: Processes that render.
-        split: train, validation or test: disjoint hand shapes.
         preview: Write a contact sheet of the first frames as well.
     """
-    from twohands.synth.engine import SyntheticHands
     from twohands.synth.preview import mix_report, write_preview
     from twohands.synth.shards import SyntheticShards, write_shards
 
     check_folder(out)
-    dataset = SyntheticHands(seed, split, count=count)
+    dataset = _frames(seed, split, config, sensor, count)
     write_shards(dataset, count, out, workers)
     shards = SyntheticShards(out)
     print(mix_report(shards, count))
     print(f"wrote {count} frames to {out}/")
     if preview:
-        print(f"wrote {write_preview(shards, out / 'preview.png', min(count, 12))}")
+        print(f"wrote {write_preview(shards, dataset.parts, out / 'preview.png', min(count, 12))}")
     return FINE
+
+
+def _frames(seed: int, split: str, config: str, sensor: str | None, count: int) -> SyntheticHands:
+    """The frames that the options name."""
+    from dataclasses import replace
+
+    from twohands.synth.config import CONFIGS
+    from twohands.synth.engine import SyntheticHands
+    from twohands.synth.poses import SPLITS
+    from twohands.synth.splits import SHIFTED
+
+    if split == "test_shifted":
+        if config != "full" or sensor is not None:
+            raise ValueError("--split test_shifted has a configuration of its own; leave out --config and --sensor")
+        return SyntheticHands(seed, "test", SHIFTED, count)
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; choose one of {', '.join((*SPLITS, 'test_shifted'))}")
+    if config not in CONFIGS:
+        raise ValueError(f"unknown configuration {config!r}; choose one of {', '.join(CONFIGS)}")
+    chosen = CONFIGS[config]
+    return SyntheticHands(seed, split, chosen if sensor is None else replace(chosen, sensor=sensor), count)
 
 
 def _hand_size(model: HandModel) -> tuple[float, float]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["own", "ground_truth", "ground_truth_centers"]
 """What the networks are given, see `evaluation.MODES`."""
+Split = Literal["test", "validation", "test_shifted", "basic_test"]
+"""The frames that are kept apart, see `synth.splits.FROZEN`."""
 GIVEN: dict[str, str] = {
     "own": "Own masks",
     "ground_truth": "Ground-truth masks",
@@ -28,7 +30,7 @@ FIT = tyro.conf.create_mutex_group(required=False, title="fit")
 
 def evaluate(
     data: str = "synthetic",
-    split: Literal["validation", "test"] = "test",
+    split: Split = "test",
     count: int | None = None,
     out: Path = Path("out/evaluate"),
     method: Literal["landmarks", "pdfnet"] = "landmarks",
@@ -45,7 +47,9 @@ def evaluate(
     Args:
         data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written,
             or NAME=FOLDER.
-        split: The synthetic frames that are kept apart: 500 of the test, 200 of the validation split.
+        split: The synthetic frames that are kept apart: 500 of the test, 200 of the validation split; 500 of the test
+            split that look unlike those for training (test_shifted); the 500 test frames of the first engine
+            (basic_test).
         count: Only the first so many frames.
         out: Folder for the report.
         method: What is measured: image landmarks, or our own network on colour and depth.
@@ -105,11 +109,9 @@ def _check(
 
 def _open(data: str, split: str) -> Dataset:
     from twohands.data.dataset import open_dataset
-    from twohands.synth.splits import test_frames, validation_frames
+    from twohands.synth.splits import FROZEN
 
-    if data != "synthetic":
-        return open_dataset(data)
-    return test_frames() if split == "test" else validation_frames()
+    return FROZEN[split]() if data == "synthetic" else open_dataset(data)
 
 
 def _load(method: str, fit: bool, weights: Path | None) -> Predictor:

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from twohands.geometry.transforms import axis_angle_from_matrix, cross_matrix
 from twohands.hands.free import PosePrior
-from twohands.hands.model import HandModel
+from twohands.hands.model import HandModel, pose_features
 from twohands.hands.skeleton import ARTICULATED_PARENTS, JOINTS_FROM_ARTICULATED
 
 FLEXION, ABDUCTION, TWIST = 0, 1, 2
@@ -87,6 +87,9 @@ class RightHand:
         self.rest = as64(np.concatenate([model.rest_vertices, model.rest_joints, joints + landmark_offsets]))
         self.directions = as64(np.concatenate([model.shape_directions, model.joint_directions, joint_directions]))
         self._single_weights, self._single_directions = self.weights.astype("f4"), self.directions.astype("f4")
+        self._pose_directions = None  # of the vertices; their own derivative is small and left out of the Jacobian
+        if model.pose_directions is not None:
+            self._pose_directions = as64(model.pose_directions).reshape(-1, model.pose_directions.shape[-1])
         self._flat_directions = np.ascontiguousarray(self.directions.reshape(-1, self.num_shape).T)
         self.surface = slice(0, self.num_vertices)
         self.landmark_rows = self.num_vertices + 16 + np.arange(21)
@@ -108,6 +111,8 @@ class RightHand:
         joints = slice(self.num_vertices, self.num_vertices + 16)
         rest_joints, directions = rest[joints], self.directions[joints]
         abducted, bent, local = self._finger_rotations(state.angles)
+        if self._pose_directions is not None:
+            rest[self.surface] += (self._pose_directions @ pose_features(local[1:])).reshape(-1, 3)
         turned, pivots = np.empty((16, 3, 3)), np.empty((16, 3))
         moved = np.empty((16, 3, self.num_shape))
         turned[0], pivots[0], moved[0] = np.eye(3), rest_joints[0], directions[0]

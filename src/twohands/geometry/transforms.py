@@ -33,6 +33,15 @@ def matrix_from_axis_angle(axis_angle: Array) -> Array:
     return identity + sine * generator + cosine * (generator @ generator)
 
 
+def shortest_turn(start: Array, end: Array) -> Array:
+    """The smallest rotation (*B, 3, 3) of directions (*B, 3) into others of any length; not for opposite ones."""
+    xp = array_namespace(start)
+    axis = xp.linalg.cross(start, end)
+    sine, cosine = xp.linalg.vector_norm(axis, axis=-1, keepdims=True), xp.sum(start * end, axis=-1)[..., None]
+    angle = xp.atan2(sine, cosine)
+    return matrix_from_axis_angle(axis * xp.where(sine > 0, angle / xp.where(sine > 0, sine, xp.ones_like(sine)), 0.0))
+
+
 def axis_angle_from_matrix(rotation: Array) -> Array:
     """(*B, 3, 3) -> (*B, 3) radians, |angle| <= pi; stable near 0 and near pi (through the unit quaternion)."""
     xp = array_namespace(rotation)

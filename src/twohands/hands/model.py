@@ -32,6 +32,7 @@ class HandModel(TensorRecord):
     joint_frames: Array  # (16, 3, 3), columns: flexion, abduction and twist axis in the rest pose
     rest_angles: Array  # (16, 3) flexion, abduction, twist of the rest pose, radians
     limits: Array  # (16, 3, 2) smallest and largest anatomical angle, radians
+    pose_directions: Array | None = None  # (V, 3, 135) metres per entry of the 15 finger rotations less the identity
 
     @property
     def num_shape(self) -> int:
@@ -50,6 +51,8 @@ class HandModel(TensorRecord):
         rotations = matrix_from_axis_angle(_mirror_left_axes(parameters.pose))  # (*B, 2, 15, 3, 3), right-hand axes
         rest_vertices = self.rest_vertices + _combine(self.shape_directions, parameters.shape)
         rest_joints = self.rest_joints + _combine(self.joint_directions, parameters.shape)
+        if self.pose_directions is not None:
+            rest_vertices = rest_vertices + _combine(self.pose_directions, pose_features(rotations))
         vertices, joints = skin(rest_vertices, rest_joints, self.weights, rotations)
         tips = xp.take(vertices, xp.asarray(self.tip_vertices, device=vertices.device), axis=-2)
         order = xp.asarray(JOINTS_FROM_ARTICULATED, device=vertices.device)
@@ -71,6 +74,13 @@ class HandModel(TensorRecord):
         kwargs = {"dtype": self.rest_vertices.dtype, "device": self.rest_vertices.device}
         sizes = ((15, 3), (self.num_shape,), (3,), (3,))
         return HandParameters(*(xp.zeros((*batch, 2, *size), **kwargs) for size in sizes))
+
+
+def pose_features(rotations: Array) -> Array:
+    """(*B, 15, 3, 3) -> (*B, 135): what the rotations of the finger joints differ from the identity, row by row."""
+    xp = array_namespace(rotations)
+    identity = xp.asarray(IDENTITY, dtype=rotations.dtype, device=rotations.device)
+    return xp.reshape(rotations - identity, (*rotations.shape[:-3], 135))
 
 
 def skin(rest_vertices: Array, rest_joints: Array, weights: Array, rotations: Array) -> tuple[Array, Array]:

@@ -6,11 +6,13 @@ both hands. Joints are linear in the vertices (method, section 5).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from twohands.geometry.record import Array, TensorRecord
+from twohands.hands.coarsening import coarsen
 from twohands.hands.free import free_hand_arrays
 from twohands.hands.model import HandModel
 from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, NUM_ARTICULATED
@@ -37,29 +39,43 @@ class MeshLevel(TensorRecord):
 
 
 def mesh_levels(hand_model: HandModel) -> tuple[MeshLevel, ...]:
-    """The levels 63, 126 and 252 of a hand model of NumPy arrays, coarse to fine."""
-    full = len(hand_model.rest_vertices)
-    arrays = free_hand_arrays()
-    finest_up = f"up_{GRAPHS[-1]}_{full}"
-    if hand_model.name != "free" or finest_up not in arrays:
-        raise ValueError(f"no stored mesh levels for hand model {hand_model.name!r} with {full} vertices")
+    """The levels 63, 126 and 252 of a hand model of NumPy arrays, coarse to fine.
+
+    Those of the free hand are stored; those of other models are computed once a process, in about two seconds.
+    """
+    key = hashlib.sha256(hand_model.rest_vertices.tobytes() + hand_model.weights.tobytes()).hexdigest()
+    if key not in _known_levels:
+        _known_levels[key] = _mesh_levels(hand_model)
+    return _known_levels[key]
+
+
+_known_levels: dict[str, tuple[MeshLevel, ...]] = {}
+
+
+def _mesh_levels(hand_model: HandModel) -> tuple[MeshLevel, ...]:
+    posed = _posed_hands(hand_model)
+    stored = hand_model.name == "free" and f"up_{GRAPHS[-1]}_{len(hand_model.rest_vertices)}" in free_hand_arrays()
+    chosen, ups = _stored_levels(hand_model) if stored else coarsen(hand_model, GRAPHS, posed[0])
+    both = hand_model.rest_vertices * np.array([[[-1, 1, 1]], [[1, 1, 1]]], dtype=np.float32)
+    return tuple(
+        MeshLevel(vertices, faces, both[:, vertices], up.astype(np.float32), _fit(hand_model, posed, vertices))
+        for (vertices, faces), up in zip(chosen, ups, strict=True)
+    )
+
+
+def _stored_levels(hand_model: HandModel) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[np.ndarray]]:
+    """As `coarsen`, from the asset of the free hand."""
+    arrays, full = free_hand_arrays(), len(hand_model.rest_vertices)
     stored = arrays.get(f"level_{full}", np.arange(full))
     position = {int(vertex): index for index, vertex in enumerate(stored)}
-    posed = _posed_hands(hand_model)
-    both = hand_model.rest_vertices * np.array([[[-1, 1, 1]], [[1, 1, 1]]], dtype=np.float32)
-    levels = []
-    for count, finer in zip(GRAPHS, (*GRAPHS[1:], full), strict=True):
-        vertices = np.array([position[int(vertex)] for vertex in arrays[f"level_{count}"]])
-        levels.append(
-            MeshLevel(
-                vertices=vertices,
-                faces=arrays[f"level_{count}_faces"].astype(np.int64),
-                template=both[:, vertices],
-                up=arrays[f"up_{count}_{finer}"],
-                joint_regressor=_fit(hand_model, posed, vertices),
-            )
+    levels = [
+        (
+            np.array([position[int(vertex)] for vertex in arrays[f"level_{count}"]]),
+            arrays[f"level_{count}_faces"].astype(np.int64),
         )
-    return tuple(levels)
+        for count in GRAPHS
+    ]
+    return levels, [arrays[f"up_{count}_{finer}"] for count, finer in zip(GRAPHS, (*GRAPHS[1:], full), strict=True)]
 
 
 def joint_regressor(hand_model: HandModel) -> np.ndarray:

@@ -33,4 +33,17 @@ FINGER_COLORS = ((230, 80, 60), (245, 190, 60), (90, 190, 90), (70, 140, 235), (
 SIDE_COLORS = ((222, 92, 88), (82, 178, 110))
 """sRGB of the left and of the right hand in pictures."""
 
-JOINT_DEFINITIONS = {"free": "joint centres and finger-tip vertices of the free hand"}
+FINGERTIP_VERTICES = {
+    "mano": ((745, 317, 445, 556, 673), (745, 317, 444, 556, 673)),
+    "ho3d": ((744, 333, 444, 555, 672),) * 2,
+    "freihand": ((744, 320, 443, 555, 672),) * 2,
+    "hot3d": ((744, 320, 443, 554, 671),) * 2,
+    "contactpose": ((745, 333, 444, 555, 672),) * 2,
+}
+"""Vertices of MANO that data sets call the finger tips, thumb to little, of the left and of the right hand; they lie
+2 to 6 mm apart. `mano` is the table of manopth, which H2O, DexYCB and others use."""
+JOINT_DEFINITIONS = {
+    "free": "joint centres and finger-tip vertices of the free hand",
+    **{name: f"MANO's joints and the finger-tip vertices {name!r}" for name in FINGERTIP_VERTICES},
+    "annotated": "key points as the data set has them, not tied to a mesh",
+}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twohands.geometry.transforms import matrix_from_axis_angle
+from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle, shortest_turn
 from twohands.hands.free import free_hand
 from twohands.synth.poses import segment_distance
 from twohands.types import LEFT, RIGHT
@@ -15,6 +15,7 @@ UPPER_ARM, FOREARM = 0.29, 0.255
 """Metres from shoulder to elbow and from elbow to wrist of an adult with the mean hand."""
 _TURN_MEANS, _TURN_DEVIATIONS, _TURN_SHARES = (12.0, 75.0, 150.0), (28.0, 24.0, 22.0), (0.48, 0.37, 0.15)
 """Degrees from palm down (0) through palm inwards (90) to palm up (180), and how common each is."""
+_LARGEST_BEND = np.radians(60.0)
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
@@ -58,6 +59,22 @@ def reach(
     for _ in range(4):  # the wrist depends on the hand's direction and the other way round
         arm = solve(arm.wrist)
     return arm
+
+
+def follow(arm: Arm, hand: np.ndarray, wrist: np.ndarray, scale: float) -> Arm | None:
+    """The arm whose hand (3, 3) and wrist (3,) have been moved: elbow and forearm go along, the shoulder if it must.
+
+    None when the wrist would have to bend further than a wrist does.
+    """
+    pole = arm.elbow - 0.5 * (arm.shoulder + arm.wrist)
+    elbow, shoulder = _elbow(wrist, arm.shoulder, pole, scale)
+    along = (wrist - elbow) / np.linalg.norm(wrist - elbow)
+    turn = shortest_turn(arm.forearm[:, 2], along)
+    forearm = turn @ arm.forearm
+    twist = axis_angle_from_matrix(forearm.T @ hand)[2]  # the forearm takes over what turns about its axis
+    forearm = forearm @ matrix_from_axis_angle(np.array([0.0, 0.0, 0.8 * twist]))
+    bend = np.linalg.norm(axis_angle_from_matrix(forearm.T @ hand))
+    return Arm(hand, forearm, wrist, elbow, shoulder) if bend < _LARGEST_BEND else None
 
 
 def _elbow(wrist: np.ndarray, shoulder: np.ndarray, pole: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
-from twohands.geometry.mesh import boundary_loop
+from twohands.geometry.mesh import boundary_loop, volume
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.free import free_hand, free_hand_arrays
 from twohands.synth.arms import Arm
 from twohands.synth.placement import Staging
-from twohands.synth.shapes import Shape, ball, smooth_normals, tube
+from twohands.synth.shapes import Shape, ball, merged, smooth_normals, tube
 from twohands.types import LEFT, RIGHT
 
 _BEND = 0.035  # metres over which the wrist bends into the forearm
@@ -21,6 +22,21 @@ _PROFILE = np.array(
     [[0.0, 1.0, 1.0], [0.03, 0.97, 1.0], [0.08, 1.10, 1.22], [0.16, 1.40, 1.62], [0.21, 1.50, 1.78], [0.26, 1.40, 1.70]]
 )
 _UPPER_WIDTH = 0.043  # metres, radius of the upper arm
+_UPPER_SECTIONS = 12  # of the upper arm, from elbow to shoulder
+# metres above the shoulders and half the width of the torso there, from the neck down to below the floor
+_TORSO = np.array(
+    [
+        [0.10, 0.01, 0.01],
+        [0.09, 0.06, 0.06],
+        [0.05, 0.14, 0.12],
+        [-0.02, 0.185, 0.18],
+        [-0.15, 0.17, 0.18],
+        [-0.35, 0.15, 0.17],
+        [-0.60, 0.165, 0.18],
+        [-0.90, 0.15, 0.16],
+        [-1.50, 0.15, 0.16],
+    ]
+)
 
 
 @cache
@@ -40,9 +56,13 @@ def hand_shape(vertices: np.ndarray, side: int) -> Shape:
     return Shape(points, faces, uv, label=side, normals=smooth_normals(points, faces))
 
 
-def with_arm(hand: Shape, arm: Arm, scale: float) -> tuple[Shape, Shape]:
-    """The hand and the forearm that continues it to the elbow, without a seam in the shading."""
-    forearm = tube(_outward(forearm_rings(hand.vertices, arm, scale), arm), v_scale=6.0)
+def with_arm(hand: Shape, arm: Arm, scale: float, closed: bool = False) -> tuple[Shape, Shape]:
+    """The hand and the forearm that continues it to the elbow, without a seam in the shading.
+
+    `closed` rounds the elbow off; otherwise the forearm is an open tube.
+    """
+    rings = _outward(forearm_rings(hand.vertices, arm, scale), arm)
+    forearm = tube(rounded_end(rings) if closed else rings, v_scale=6.0)
     ring = wrist_ring()
     assert hand.normals is not None
     assert forearm.normals is not None
@@ -95,6 +115,128 @@ def upper_arm(arm: Arm, scale: float, extra: float = 0.0, start: float = 0.0) ->
     if start == 0:
         parts.append(ball(0.97 * radius).moved(np.eye(3), arm.elbow - [0, 0, 0.97 * radius]))
     return parts
+
+
+def rounded_end(rings: np.ndarray) -> np.ndarray:
+    """Cross-sections (R, N, 3) with four more that close their last end like a thimble."""
+    middle = rings[-1].mean(axis=0)
+    onward = middle - rings[-2].mean(axis=0)
+    onward = onward / np.linalg.norm(onward)
+    reach = 0.9 * float(np.linalg.norm(rings[-1] - middle, axis=1).mean())
+    angle = np.radians([25.0, 50.0, 75.0, 90.0])[:, None, None]
+    return np.concatenate([rings, middle + np.sin(angle) * reach * onward + np.cos(angle) * (rings[-1] - middle)])
+
+
+def body_end(staging: Staging, side: int) -> np.ndarray:
+    """(3,) metres: where the arm goes on from its shoulder: below the picture of a head camera, or inside the torso."""
+    if not staging.egocentric:
+        return _chest(staging) - 0.06 * staging.view.up
+    down = -(staging.view.up + staging.view.forward) * [1.0, 1.0, 0.0]  # beside the lens: no picture reaches so far
+    outward = staging.view.right if side == RIGHT else -staging.view.right
+    return 0.55 * down / np.linalg.norm(down) + 0.10 * outward
+
+
+def arm_to_body(arm: Arm, scale: float, end: np.ndarray, extra: float = 0.0) -> Shape:
+    """The upper arm from the elbow over the shoulder to `end` (3,), closed at the elbow; `extra` metres thicker."""
+    return facing_out(tube(rounded_end(_upper_rings(arm, scale, end, extra)[::-1])))
+
+
+def short_sleeve(arm: Arm, scale: float, end: np.ndarray, start: float, gap: float) -> Shape:
+    """Cloth from `start` (share of the upper arm) to `end` (3,), `gap` metres off the arm, hem and lining included."""
+    rings = _upper_rings(arm, scale, end, gap)
+    middle = rings.mean(axis=1, keepdims=True)
+    shares = np.linspace(0.0, 1.0, _UPPER_SECTIONS)
+    first = int(np.searchsorted(shares, start))
+    lip, deep = rings[first], rings[first + 2]
+    bare = 1 - (gap + 0.004) / np.linalg.norm(deep - middle[first + 2], axis=1).mean()
+    lining = [
+        middle[first + 2] + bare * (deep - middle[first + 2]),
+        middle[first] + (1 - 0.3 * (1 - bare)) * (lip - middle[first]),
+        lip - 0.0008 * (middle[first + 1] - middle[first]) / np.linalg.norm(middle[first + 1] - middle[first]),
+    ]
+    return facing_out(tube(np.concatenate([np.stack(lining), rings[first:]]), u_repeat=2.0))
+
+
+def _upper_rings(arm: Arm, scale: float, end: np.ndarray, extra: float) -> np.ndarray:
+    """(R, 24, 3) round cross-sections from the elbow over the shoulder to `end` (3,), the corner rounded."""
+    share = np.linspace(0, 1, _UPPER_SECTIONS)[:, None]
+    onward = np.linspace(0, 1, 9)[1:, None]
+    path = np.concatenate(
+        [arm.elbow + share * (arm.shoulder - arm.elbow), arm.shoulder + onward * (end - arm.shoulder)]
+    )
+    path = gaussian_filter1d(path, 1.3, axis=0, mode="nearest")
+    tangents = np.gradient(path, axis=0)
+    tangents = tangents / np.linalg.norm(tangents, axis=1, keepdims=True)
+    across = np.empty_like(tangents)
+    previous = arm.forearm[:, 1] + 0.3 * arm.forearm[:, 2] + 0.1 * arm.forearm[:, 0]
+    for k, tangent in enumerate(tangents):  # carried along without turning about the arm
+        previous = previous - (previous @ tangent) * tangent
+        previous = across[k] = previous / np.linalg.norm(previous)
+    width = _UPPER_WIDTH * scale
+    radius = np.interp(
+        np.arange(len(path)), [0, _UPPER_SECTIONS - 1, len(path) - 1], [0.90 * width, 1.12 * width, 0.07]
+    )
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
+    circle = np.cos(angle) * across[:, None] + np.sin(angle) * np.cross(tangents, across)[:, None]
+    return path[:, None] + (radius + extra)[:, None, None] * circle
+
+
+@dataclass(frozen=True)
+class Bust:
+    """What a camera opposite sees of a person beside the arms."""
+
+    clothed: Shape
+    skin: Shape  # neck and head
+    hair: Shape
+
+
+def bust(staging: Staging) -> Bust:
+    """Torso down to the floor, neck and a head that looks at the hands; for cameras that are not on that head."""
+    up, forward = staging.view.up, staging.body_forward
+    right = np.cross(forward, up)
+    chest = _chest(staging)
+    body = _stack(chest, right, forward, up, _TORSO * [1.0, 1.0, 0.6])
+    neck = _stack(chest + 0.01 * forward, right, forward, up, np.array([[0.04, 0.062, 0.06], [0.19, 0.05, 0.055]]))
+    tilt = np.stack([right, forward - 0.45 * up, up + 0.45 * forward], axis=-1) / [1.0, 1.097, 1.097]
+    place = chest + 0.245 * up + 0.065 * forward
+    head = _ellipsoid((0.074, 0.093, 0.115)).moved(tilt, place)
+    nose = _ellipsoid((0.012, 0.022, 0.022)).moved(tilt, place + tilt @ [0.0, 0.084, -0.02])
+    hair = _ellipsoid((0.081, 0.094, 0.10)).moved(tilt, place + tilt @ [0.0, -0.022, 0.026])
+    return Bust(body, merged([neck, head, nose]), hair)
+
+
+def _chest(staging: Staging) -> np.ndarray:
+    """(3,) the middle between the shoulders, a little behind them."""
+    forward = staging.body_forward
+    right = np.cross(forward, staging.view.up)
+    middle = np.mean([arm.shoulder for arm in staging.arms if arm is not None], axis=0)
+    if len(present_sides(staging)) == 1:
+        middle = middle + (0.17 if staging.arms[LEFT] is not None else -0.17) * right
+    return middle - 0.05 * forward
+
+
+def _stack(place: np.ndarray, right: np.ndarray, forward: np.ndarray, up: np.ndarray, sections: np.ndarray) -> Shape:
+    """Ellipses of (height, half width, half depth) above `place`; the last one is rounded off."""
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
+    height, wide, deep = sections[:, :, None, None].transpose(1, 0, 2, 3)
+    rings = place + height * up + wide * np.cos(angle) * right + deep * np.sin(angle) * forward
+    return facing_out(tube(rounded_end(rings)))
+
+
+def _ellipsoid(axes: tuple[float, float, float]) -> Shape:
+    """An ellipsoid about the origin."""
+    sphere = ball(1.0).moved(np.eye(3), np.array([0.0, 0.0, -1.0]))
+    normals = sphere.vertices / np.array(axes)
+    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    return replace(sphere, vertices=sphere.vertices * axes, normals=normals)
+
+
+def facing_out(shape: Shape) -> Shape:
+    """The shape with its faces turned over if they look inwards; for closed or nearly closed shapes."""
+    if volume(shape.vertices - shape.vertices.mean(axis=0), shape.faces) >= 0:
+        return shape
+    normals = None if shape.normals is None else -shape.normals
+    return replace(shape, faces=shape.faces[:, ::-1], uv=shape.uv[:, ::-1], normals=normals)
 
 
 def sleeve(rng: np.random.Generator, vertices: np.ndarray, arm: Arm, scale: float, cuff: float) -> list[Shape]:

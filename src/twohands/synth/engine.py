@@ -7,21 +7,30 @@ frame has its own stream of random numbers, so a change of the light does not mo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from twohands.geometry.camera import Camera
 from twohands.hands.free import DEFAULT_LEVEL, free_hand_arrays
 from twohands.hands.skeleton import NUM_JOINTS, ROOT
-from twohands.synth.config import GENERATOR_VERSION, SynthConfig
+from twohands.synth.config import FULL, GENERATOR_VERSION, SynthConfig
+from twohands.synth.photo import develop
 from twohands.synth.placement import Staging, sample_staging
 from twohands.synth.poses import SPLITS, sample_shape
-from twohands.synth.render import draw, labels, shade
+from twohands.synth.render import Surfaces, draw, labels, shade
 from twohands.synth.scene import Scene, build_scene, hand_alone
-from twohands.synth.sensor import STEP, develop, measure_depth, sample_depth_camera
+from twohands.synth.sensors import STEP, sample_sensor
 from twohands.types import RGBDFrame, Sample, TwoHands
 
-_STREAMS = {"person": 0, "staging": 1, "scene": 2, "photo": 3, "sensor": 4}
+_STREAMS = (
+    *("person", "staging", "scene", "photo", "sensor"),  # of the first engine
+    *("acts", "person's look", "light", "bystanders", "clutter", "motion"),
+)
+_DELAY = (0.006, 0.015)
+"""Seconds between colour and depth: deviation and largest."""
+_SPEED = 0.25
+"""Metres a second of a hand along each axis, deviation."""
 _MIDDLE_CHAIN = (0, 9, 10, 11, 12)  # wrist to the tip of the middle finger
 _DISC = 0.006  # metres, radius of the disc around a joint whose visibility is told
 _FLESH = 0.025  # metres, largest distance of a joint below the skin the camera sees
@@ -48,7 +57,7 @@ class SyntheticHands:
             raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
         if seed < 0:
             raise ValueError(f"the seed must not be negative; got {seed}")
-        self.seed, self.split, self.config, self.count = seed, split, config or SynthConfig(), count
+        self.seed, self.split, self.config, self.count = seed, split, config or FULL, count
 
     def __len__(self) -> int:
         if self.count is None:
@@ -60,12 +69,14 @@ class SyntheticHands:
         self._check(index)
         staging, scene = self.scene(index)
         camera = staging.view.camera
-        photo = develop(self._rng(index, "photo"), shade(scene.surfaces, scene.materials, scene.light, camera))
-        rng = self._rng(index, "sensor")
-        sensor = sample_depth_camera(rng, camera)
-        depth = measure_depth(rng, scene.surfaces, scene.materials.infrared, camera, sensor)
         true_depth, triangle = draw(scene.surfaces, camera)
         label = labels(scene.surfaces, triangle)
+        linear = shade(scene.surfaces, scene.materials, scene.light, camera)
+        moving = np.where(triangle >= 0, scene.owner[scene.surfaces.faces[triangle, 0]], 0)
+        photo = develop(self._rng(index, "photo"), linear, self.config, moving, true_depth)
+        rng = self._rng(index, "sensor")
+        sensor = sample_sensor(rng, self.config, camera)
+        depth = sensor.measure(rng, self._later(index, scene), scene.materials, camera)
         masks = np.stack([label == side for side in range(2)])
         hands = target(staging, scene)
         matrix = np.asarray(camera.K, dtype=np.float64)
@@ -86,12 +97,18 @@ class SyntheticHands:
     def staging(self, index: int) -> Staging:
         """Camera, person and hands of a frame; cheap, nothing is drawn."""
         shape = sample_shape(self._rng(index, "person"), self.split)
-        return sample_staging(self._rng(index, "staging"), self.config, shape)
+        return sample_staging(self._rng(index, "staging"), self.config, shape, self._rng(index, "acts"))
 
     def scene(self, index: int) -> tuple[Staging, Scene]:
         """The staging and everything to draw."""
         staging = self.staging(index)
-        return staging, build_scene(self._rng(index, "scene"), staging, self.config)
+        return staging, build_scene(partial(self._rng, index), staging, self.config)
+
+    def parts(self, index: int) -> tuple[str, ...]:
+        """The parts of the engine that a frame shows, its depth camera first."""
+        staging, scene = self.scene(index)
+        sensor = sample_sensor(self._rng(index, "sensor"), self.config, staging.view.camera)
+        return type(sensor).__name__, *scene.parts
 
     def describe(self, index: int) -> Description:
         """`describe` of a frame, without drawing its colour and sensor depth."""
@@ -104,7 +121,14 @@ class SyntheticHands:
 
     def _rng(self, index: int, stream: str) -> np.random.Generator:
         split = SPLITS.index(self.split)
-        return np.random.default_rng([GENERATOR_VERSION, split, self.seed, index, _STREAMS[stream]])
+        return np.random.default_rng([GENERATOR_VERSION, split, self.seed, index, _STREAMS.index(stream)])
+
+    def _later(self, index: int, scene: Scene) -> Surfaces:
+        """The surfaces when the depth camera sees them: hands, arms and what is held have moved on."""
+        rng = self._rng(index, "motion")
+        delay = self.config.registration * np.clip(rng.normal(0.0, _DELAY[0]), -_DELAY[1], _DELAY[1])
+        shifts = np.concatenate([np.zeros((1, 3)), delay * rng.normal(0.0, _SPEED, (2, 3))])
+        return scene.surfaces._replace(vertices=scene.surfaces.vertices + shifts[scene.owner])
 
     def _check(self, index: int) -> None:
         if index < 0 or (self.count is not None and index >= self.count):

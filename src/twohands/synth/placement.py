@@ -14,8 +14,10 @@ import numpy as np
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.skeleton import ROOT
-from twohands.synth.arms import Arm, arms_collide, hidden_share, reach
+from twohands.synth.arms import Arm, arms_collide, follow, hidden_share, reach
 from twohands.synth.config import SynthConfig
+from twohands.synth.contact import Pair, bring_together, mirror_fingers
+from twohands.synth.grasp import Grasp, sample_grasp
 from twohands.synth.poses import hand_parameters, held_pose, local_joints, local_rest_bone, penetration, sample_angles
 from twohands.types import LEFT, RIGHT, HandParameters
 
@@ -28,6 +30,9 @@ _LEAST_OFFSET = 0.45
 """Least distance in the image of two roots over a hand's length: one hand may hide much of the other, not all."""
 _MOST_HIDDEN = 0.45
 """Largest share of a hand's joints that the person's other arm may hide."""
+_TOUCHING_OFFSET, _TOUCHING_HIDDEN = 0.15, 0.6
+"""The same for hands that lie on each other."""
+_CONTACT_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ class Staging:
     arms: tuple[Arm | None, Arm | None]
     joints: np.ndarray  # (2, 21, 3) metres; meaningless where there is no arm
     holder: int | None  # the hand posed to hold something
+    grasp: Grasp | None = None  # what its fingers are closed on; None: something is to be fitted between them
+    mirrored: bool = False  # the fingers of one hand do what the other's do
+    touching: bool = False  # the hands lie on each other
 
     def arm(self, side: int) -> Arm:
         """The arm of a hand that is there."""
@@ -70,8 +78,13 @@ class Staging:
         return hand_parameters(self.angles, self.shape, rotation, translation)
 
 
-def sample_staging(rng: np.random.Generator, config: SynthConfig, shape: np.ndarray) -> Staging:
-    """A frame's camera, person and hands; draws until nothing collides and the hands are in view."""
+def sample_staging(
+    rng: np.random.Generator, config: SynthConfig, shape: np.ndarray, acts: np.random.Generator
+) -> Staging:
+    """A frame's camera, person and hands; draws until nothing collides and the hands are in view.
+
+    `acts` draws what the hands do with each other and with a thing: touch, mirror, grasp.
+    """
     draw = rng.random()
     both, lonely = draw < config.two_hands, int(rng.random() < 0.5)
     one = not both and draw < config.two_hands + config.one_hand
@@ -80,22 +93,85 @@ def sample_staging(rng: np.random.Generator, config: SynthConfig, shape: np.ndar
     held = any(present) and rng.random() < config.held
     holder = int(rng.choice([side for side in (LEFT, RIGHT) if present[side]])) if held else None
     most_outside = 0.35 if rng.random() < config.truncated else 0.1
-    cast = _Cast(shape, _sample_fingers(rng, holder), present, holder)
+    cast = _cast(rng, acts, config, shape, present, holder)
+    if both and not close and acts.random() * (1 - config.close_roots) < config.contact:
+        staging = _draw_touching(rng, acts, config, cast, most_outside)
+        if staging is not None:
+            return staging
     staging = _draw_staging(rng, config, cast, close)
     for attempt in range(_TRIES):
         if _acceptable(staging, config, most_outside, close):
             break
         if attempt % 15 == 14:
-            cast = replace(cast, angles=_sample_fingers(rng, holder))
+            cast = _cast(rng, acts, config, shape, present, holder)
         # a close pair that cannot be placed becomes a far one, so that every frame has its hands
         close = close and attempt < _TRIES // 2
         staging = _draw_staging(rng, config, cast, close)
     return staging
 
 
-def _sample_fingers(rng: np.random.Generator, holder: int | None) -> np.ndarray:
-    """(2, 16, 3) radians."""
-    return np.stack([held_pose(rng) if side == holder else sample_angles(rng) for side in (LEFT, RIGHT)])
+def _cast(
+    rng: np.random.Generator,
+    acts: np.random.Generator,
+    config: SynthConfig,
+    shape: np.ndarray,
+    present: tuple[bool, bool],
+    holder: int | None,
+) -> _Cast:
+    """Who acts, with fingers that are free, mirror each other or hold something."""
+    angles = np.stack([held_pose(rng) if side == holder else sample_angles(rng) for side in (LEFT, RIGHT)])
+    mirrored = all(present) and bool(acts.random() < config.mirrored)
+    if mirrored:
+        angles = mirror_fingers(acts, angles)
+    grasp = None
+    if holder is not None and acts.random() < config.closed_grasps:
+        grasp = sample_grasp(acts, shape)
+        if grasp is not None:
+            angles[holder] = grasp.angles
+    return _Cast(shape, angles, present, holder, grasp, mirrored)
+
+
+def _draw_touching(
+    rng: np.random.Generator, acts: np.random.Generator, config: SynthConfig, cast: _Cast, most_outside: float
+) -> Staging | None:
+    """Hands that touch each other and hold nothing; None when no placement allows it."""
+    contacts = 0
+    for _ in range(_TRIES):
+        angles = np.stack([sample_angles(rng) for _ in (LEFT, RIGHT)])
+        cast = replace(cast, holder=None, grasp=None, mirrored=False, angles=angles)
+        staging = _draw_staging(rng, config, cast, close=True)
+        if not all(_in_view(staging, config, side, staging.arm(side), most_outside) for side in (LEFT, RIGHT)):
+            continue
+        touching = _brought_together(acts, staging)
+        if touching is not None and _acceptable(touching, config, most_outside, close=True):
+            return touching
+        contacts += 1
+        if contacts == _CONTACT_TRIES:
+            break
+    return None
+
+
+def _brought_together(rng: np.random.Generator, staging: Staging) -> Staging | None:
+    """The staging with its hands moved until they touch, and its arms after them."""
+    arms = [staging.arm(side) for side in (LEFT, RIGHT)]
+    pair = Pair(staging.angles, np.stack([arm.hand for arm in arms]), np.stack([arm.wrist for arm in arms]))
+    pair = bring_together(rng, pair, staging.shape)
+    if pair is None:
+        return None
+    moved = [
+        follow(arm, hand, wrist, staging.scale)
+        for arm, hand, wrist in zip(arms, pair.rotation, pair.translation, strict=True)
+    ]
+    if moved[LEFT] is None or moved[RIGHT] is None:
+        return None
+    local = _both_local(pair.angles, staging.shape)
+    joints = np.einsum("hij,hnj->hni", pair.rotation, local) + pair.translation[:, None]
+    return replace(staging, angles=pair.angles, arms=(moved[0], moved[1]), joints=joints, touching=True)
+
+
+def _both_local(angles: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """(2, 21, 3) metres, each hand in its wrist frame; angles (2, 16, 3)."""
+    return np.stack([local_joints(a, shape) for a in angles]) * [[[-1, 1, 1]], [[1, 1, 1]]]
 
 
 def sample_view(rng: np.random.Generator, config: SynthConfig, egocentric: bool) -> View:
@@ -106,7 +182,7 @@ def sample_view(rng: np.random.Generator, config: SynthConfig, egocentric: bool)
     K = np.array([[focal, 0.0, center[0]], [0.0, focal * aspect, center[1]], [0.0, 0.0, 1.0]])
     K = K.astype(np.float32).astype(np.float64)  # frames keep it as float32
     pitch = np.radians(rng.uniform(28.0, 78.0) if egocentric else rng.uniform(8.0, 65.0))
-    roll = np.radians(rng.normal(0.0, 6.0))
+    roll = np.radians(rng.normal(0.0, config.roll))
     turn = matrix_from_axis_angle(np.array([0.0, 0.0, roll]))
     up = turn @ np.array([0.0, -np.cos(pitch), -np.sin(pitch)])
     forward = turn @ np.array([0.0, -np.sin(pitch), np.cos(pitch)])
@@ -143,11 +219,13 @@ class _Cast:
     angles: np.ndarray  # (2, 16, 3)
     present: tuple[bool, bool]
     holder: int | None
+    grasp: Grasp | None
+    mirrored: bool
 
     @cached_property
     def local(self) -> np.ndarray:
         """(2, 21, 3) metres, each in its wrist frame."""
-        return np.stack([local_joints(angles, self.shape) for angles in self.angles]) * [[[-1, 1, 1]], [[1, 1, 1]]]
+        return _both_local(self.angles, self.shape)
 
 
 def _draw_staging(rng: np.random.Generator, config: SynthConfig, cast: _Cast, close: bool) -> Staging:
@@ -166,7 +244,7 @@ def _draw_staging(rng: np.random.Generator, config: SynthConfig, cast: _Cast, cl
             arms[side], joints[side] = arm, local[side] @ arm.hand.T + arm.wrist
     return Staging(
         *(view, egocentric, body.forward, body.center, cast.shape, scale, cast.angles),
-        *((arms[0], arms[1]), joints, cast.holder),
+        *((arms[0], arms[1]), joints, cast.holder, cast.grasp, cast.mirrored),
     )
 
 
@@ -205,14 +283,17 @@ def _acceptable(staging: Staging, config: SynthConfig, most_outside: float, clos
     apart = float(np.linalg.norm(staging.joints[0, ROOT] - staging.joints[1, ROOT]))
     pixels = staging.view.camera.project(staging.joints[:, ROOT])
     length = 0.185 * staging.scale * float(staging.view.camera.focal[0]) / float(staging.joints[:, ROOT, 2].mean())
-    if np.linalg.norm(pixels[0] - pixels[1]) < _LEAST_OFFSET * length:
+    least, most_hidden = (_TOUCHING_OFFSET, _TOUCHING_HIDDEN) if staging.touching else (_LEAST_OFFSET, _MOST_HIDDEN)
+    if np.linalg.norm(pixels[0] - pixels[1]) < least * length:
         return False
-    if close != (apart < config.close_distance) or penetration(staging.joints[0], staging.joints[1]) > 0.001:
+    if close != (apart < config.close_distance):
+        return False
+    if not staging.touching and penetration(staging.joints[0], staging.joints[1]) > 0.001:
         return False
     pair = (staging.arm(LEFT), staging.arm(RIGHT))
     if arms_collide(pair, staging.joints, staging.scale):
         return False
-    return hidden_share(pair, staging.joints, staging.scale) <= _MOST_HIDDEN
+    return hidden_share(pair, staging.joints, staging.scale) <= most_hidden
 
 
 def _in_view(staging: Staging, config: SynthConfig, side: int, arm: Arm, most_outside: float) -> bool:

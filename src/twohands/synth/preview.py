@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from twohands.types import Sample
 
 CLOSE = 0.12
 """Metres between the roots of hands that count as close."""
+_WIDTH = 640  # pixels of one frame, colour and depth
 _OCCLUDED = 0.98  # a hand with a smaller share of its pixels visible has an occluder
 
 
@@ -29,11 +30,17 @@ class Frames(Protocol):
     def describe(self, index: int, /) -> Description: ...
 
 
-def write_preview(frames: Frames, path: str | Path, count: int = 12, columns: int = 3, width: int = 480) -> Path:
-    """A contact sheet of the first `count` frames: colour with the truth drawn into it, and depth; returns the path."""
+def write_preview(
+    frames: Frames, parts: Callable[[int], tuple[str, ...]], path: str | Path, count: int = 12, columns: int = 3
+) -> Path:
+    """A contact sheet of the first `count` frames: colour with the truth drawn into it, and depth; returns the path.
+
+    Each frame is titled with its id and the `parts` of the engine that it shows (`SyntheticHands.parts`).
+    """
     samples = [frames[index] for index in range(count)]
     pictures = [np.concatenate([draw_truth(s), color_depth(np.asarray(s.frame.depth))], axis=1) for s in samples]
-    sheet = contact_sheet(pictures, [sample.id for sample in samples], columns, width)
+    titles = [f"{sample.id}: {', '.join(parts(index))}" for index, sample in enumerate(samples)]
+    sheet = contact_sheet(pictures, titles, columns, _WIDTH)
     with write_atomically(path) as temporary:
         Image.fromarray(sheet).save(temporary)
     return Path(path)

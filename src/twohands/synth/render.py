@@ -1,5 +1,8 @@
 """A z-buffer and its shading in numba: colour with soft shadows, metric depth, part labels.
 
+Colour is texture x (light of the surroundings + lamps) + highlights. The surroundings are a sky and a ground colour, or
+nine spherical harmonics of a measured place, less where surfaces lie close to each other.
+
 Triangles are set up in float64 with homogeneous edge functions (Olano & Greer 1997): the three functions of a pixel's
 ray (x, y, 1) are the barycentric weights divided by z, so a triangle that passes through the camera needs no clipping.
 Integer coordinates are pixel centres, as everywhere in the house. One thread: parallel loops hang in forked workers.
@@ -14,13 +17,11 @@ import numpy as np
 from numba import njit
 
 from twohands.geometry.camera import Camera
+from twohands.synth.occlusion import open_share
+from twohands.synth.shading import NEAR, Lamps, Surroundings, pixel_normals, shade_samples
 
-NEAR = 0.02
-"""Surfaces nearer than this many metres are not drawn."""
 _SRGB_TO_LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 _SHADOW_SIZE = 1024
-_SHADOW_BIAS = 0.004  # metres a surface is lifted towards its normal before it asks for light
-_PENUMBRA_STEPS = 2  # soft shadows average (2 n + 1)^2 texels
 
 
 class Surfaces(NamedTuple):
@@ -42,19 +43,31 @@ class Materials(NamedTuple):
     specular: np.ndarray  # (M,) float32 strength of the highlight
     gloss: np.ndarray  # (M,) float32 exponent of the highlight
     infrared: np.ndarray  # (M,) float32 reflectance seen by the depth camera
+    scatter: np.ndarray | None = None  # (M,) float32: 1 for skin, whose red spreads into shadows; None is 0 for all
+
+
+class Lamp(NamedTuple):
+    """A lamp that casts shadows."""
+
+    position: np.ndarray  # (3,) metres
+    size: float  # metres, diameter: how soft the shadows are
+    color: np.ndarray  # (3,) linear
 
 
 class Light(NamedTuple):
-    """One shadowed lamp and the light of the surroundings, linear colour."""
+    """One shadowed lamp or two and the light of the surroundings, linear colour, camera frame."""
 
     position: np.ndarray  # (3,) metres
     target: np.ndarray  # (3,) metres, the middle of what may cast shadows
-    reach: float  # metres around the target that the shadow map covers
+    reach: float  # metres around the target that the shadow maps cover
     size: float  # metres, diameter of the lamp: how soft the shadows are
     color: np.ndarray  # (3,)
     sky: np.ndarray  # (3,) from above
     ground: np.ndarray  # (3,) from below
     up: np.ndarray  # (3,) unit vector
+    second: Lamp | None = None
+    environment: np.ndarray | None = None  # (9, 3) irradiance / pi in `harmonics`, in place of sky and ground
+    occlusion: bool = False  # surroundings light less where surfaces lie close to each other
 
 
 def draw(surfaces: Surfaces, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
@@ -68,20 +81,20 @@ def labels(surfaces: Surfaces, triangle: np.ndarray) -> np.ndarray:
     return np.where(triangle >= 0, surfaces.label[np.maximum(triangle, 0)], -1)
 
 
-class ShadowMap(NamedTuple):
-    """The scene seen from the lamp."""
-
-    lamp_from_camera: np.ndarray  # (3, 3) rotation
-    focal: float  # texels
-    inverse_depth: np.ndarray  # (N, N) float32
-
-
 def shade(surfaces: Surfaces, materials: Materials, light: Light, camera: Camera) -> np.ndarray:
     """Linear colour (H, W, 3) float32, the mean of 2x2 samples a pixel."""
     fine = camera.resize(2 * camera.width, 2 * camera.height)
     buffers = _rasterize(surfaces.vertices, surfaces.faces, fine)
-    shadow = _shadow_map(surfaces, light)
-    return _shade_samples(*buffers, _focal_and_center(fine), surfaces, materials, _SRGB_TO_LINEAR, light, shadow)
+    share = np.zeros((0, 0), np.float32)
+    if light.occlusion:
+        normals = pixel_normals(*buffers[1:], _focal_and_center(fine), surfaces.faces, surfaces.normals)
+        share = open_share(np.ascontiguousarray(buffers[0][::2, ::2]), normals, _focal_and_center(camera))
+    environment = np.zeros((0, 3)) if light.environment is None else light.environment
+    if materials.scatter is None:
+        materials = materials._replace(scatter=np.zeros(len(materials.gloss), np.float32))
+    surroundings = Surroundings(light.sky, light.ground, light.up, environment, share)
+    intrinsics, lamps = _focal_and_center(fine), _lamps(surfaces, light)
+    return shade_samples(*buffers, intrinsics, surfaces, materials, _SRGB_TO_LINEAR, surroundings, lamps)
 
 
 def _focal_and_center(camera: Camera) -> np.ndarray:
@@ -94,19 +107,31 @@ def _rasterize(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple
     return rasterize(vertices, faces, _focal_and_center(camera), camera.width, camera.height, NEAR)
 
 
-def _shadow_map(surfaces: Surfaces, light: Light) -> ShadowMap:
-    forward = light.target - light.position
+def _lamps(surfaces: Surfaces, light: Light) -> Lamps:
+    """The lamps of a light with their shadow maps."""
+    lamps = [Lamp(light.position, light.size, light.color)] + ([] if light.second is None else [light.second])
+    maps = [_shadow_map(surfaces, lamp.position, light.target, light.reach) for lamp in lamps]
+    position, size, color = (np.array(part, dtype=np.float64) for part in zip(*lamps, strict=True))
+    rotation, focal, inverse_depth = (np.stack(part) for part in zip(*maps, strict=True))
+    return Lamps(position, size, color, rotation, focal, inverse_depth)
+
+
+def _shadow_map(
+    surfaces: Surfaces, position: np.ndarray, target: np.ndarray, reach: float
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Rotation from the camera (3, 3), focal length in texels and 1 / z (N, N) float32 of the view from a lamp."""
+    forward = target - position
     distance = float(np.linalg.norm(forward))
     forward = forward / distance
     right = np.cross(forward, [0.3, 0.9, 0.3] if abs(forward[1]) < 0.8 else [0.9, 0.1, 0.3])
     right = right / np.linalg.norm(right)
     rotation = np.stack([right, np.cross(forward, right), forward])
-    focal = 0.5 * _SHADOW_SIZE * distance / light.reach
+    focal = 0.5 * _SHADOW_SIZE * distance / reach
     center = 0.5 * (_SHADOW_SIZE - 1)
-    seen = (surfaces.vertices - light.position) @ rotation.T
+    seen = (surfaces.vertices - position) @ rotation.T
     intrinsics = np.array([focal, focal, center, center])
     inverse, _, _ = rasterize(seen, surfaces.faces, intrinsics, _SHADOW_SIZE, _SHADOW_SIZE, NEAR)
-    return ShadowMap(rotation, focal, inverse)
+    return rotation, focal, inverse
 
 
 @njit(cache=True)
@@ -187,119 +212,3 @@ def _bounds(vertices, face, fx, fy, cx, cy, width, height, near):
     left, right = max(0.0, math.floor(low_u)), min(width - 1.0, math.ceil(high_u))
     top, bottom = max(0.0, math.floor(low_v)), min(height - 1.0, math.ceil(high_v))
     return int(left), int(right), int(top), int(bottom)
-
-
-@njit(cache=True, inline="always", fastmath=True)
-def _texture(texels, offset, height, width, u, v, to_linear):
-    """Bilinear, repeating look-up: red, green, blue in linear light."""
-    x, y = (u - math.floor(u)) * width - 0.5, (1 - (v - math.floor(v))) * height - 0.5
-    column, row = math.floor(x), math.floor(y)
-    fx, fy = np.float32(x - column), np.float32(y - row)
-    c0, c1 = (column + width) % width, (column + 1) % width
-    top, bottom = offset + 3 * width * ((row + height) % height), offset + 3 * width * ((row + 1) % height)
-    a, b, c, d = top + 3 * c0, top + 3 * c1, bottom + 3 * c0, bottom + 3 * c1
-    one = np.float32(1)
-    wa, wb, wc, wd = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
-    red = wa * to_linear[texels[a]] + wb * to_linear[texels[b]] + wc * to_linear[texels[c]] + wd * to_linear[texels[d]]
-    a, b, c, d = a + 1, b + 1, c + 1, d + 1
-    green = (
-        wa * to_linear[texels[a]] + wb * to_linear[texels[b]] + wc * to_linear[texels[c]] + wd * to_linear[texels[d]]
-    )
-    a, b, c, d = a + 1, b + 1, c + 1, d + 1
-    blue = wa * to_linear[texels[a]] + wb * to_linear[texels[b]] + wc * to_linear[texels[c]] + wd * to_linear[texels[d]]
-    return red, green, blue
-
-
-@njit(cache=True)
-def _lamp_visibility(x, y, z, shadow, size, seed):
-    """Share of the lamp that reaches a point given relative to the lamp: percentage-closer soft shadows.
-
-    `seed` moves the grid of looks by a part of its step, so that soft borders are grained and not stepped.
-    """
-    rotation, depth = shadow.lamp_from_camera, shadow.inverse_depth
-    a = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
-    b = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
-    c = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
-    if c <= NEAR:
-        return 1.0
-    count = depth.shape[0]
-    u, v = shadow.focal * a / c + 0.5 * count, shadow.focal * b / c + 0.5 * count  # truncated below to a texel
-    limit = 1 / (c - 0.002)
-    blocked, nearness = 0, 0.0
-    for m in range(-1, 2):
-        for n in range(-1, 2):
-            row, column = int(v + 10 * m), int(u + 10 * n)
-            if 0 <= row < count and 0 <= column < count and depth[row, column] > limit:
-                blocked += 1
-                nearness += depth[row, column]
-    if blocked == 0:
-        return 1.0
-    penumbra = shadow.focal * size * (nearness / blocked - 1 / c)
-    step = max(0.7, min(12.0, 0.5 * penumbra / _PENUMBRA_STEPS))
-    mixed = (seed * 2654435761) & 0xFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 15)) * 2246822519) & 0xFFFFFFFF
-    u += step * ((mixed & 0xFFFF) / 65536.0 - 0.5)
-    v += step * ((mixed >> 16) / 65536.0 - 0.5)
-    lit = 0
-    for m in range(-_PENUMBRA_STEPS, _PENUMBRA_STEPS + 1):
-        for n in range(-_PENUMBRA_STEPS, _PENUMBRA_STEPS + 1):
-            row, column = int(v + step * m), int(u + step * n)
-            if not (0 <= row < count and 0 <= column < count) or depth[row, column] <= limit:
-                lit += 1
-    return lit / (2 * _PENUMBRA_STEPS + 1) ** 2
-
-
-@njit(cache=True, fastmath=True)
-def _shade_samples(inverse, triangle, setup, intrinsics, surfaces, materials, to_linear, light, shadow):
-    """Linear colour (H / 2, W / 2, 3), the mean of 2x2 samples: texture x (surroundings + lamp) + highlight."""
-    height, width = triangle.shape
-    fx, fy, cx, cy = intrinsics
-    image = np.zeros((height // 2, width // 2, 3), np.float32)
-    for row in range(height):
-        for column in range(width):
-            i = triangle[row, column]
-            if i < 0:
-                continue
-            x, y, z = (column - cx) / fx, (row - cy) / fy, 1 / np.float64(inverse[row, column])
-            s, face, corner = setup[i], surfaces.faces[i], surfaces.uv[i]
-            b = (s[1, 0] * x + s[1, 1] * y + s[1, 2]) * z
-            c = (s[2, 0] * x + s[2, 1] * y + s[2, 2]) * z
-            nx, ny, nz = _normal(surfaces.normals, face, 1 - b - c, b, c, x, y)
-            u = corner[0, 0] + b * (corner[1, 0] - corner[0, 0]) + c * (corner[2, 0] - corner[0, 0])
-            v = corner[0, 1] + b * (corner[1, 1] - corner[0, 1]) + c * (corner[2, 1] - corner[0, 1])
-            lx, ly, lz = light.position[0] - x * z, light.position[1] - y * z, light.position[2] - z
-            length = 1 / math.sqrt(lx * lx + ly * ly + lz * lz)
-            facing = (nx * lx + ny * ly + nz * lz) * length
-            lamp, highlight, m = 0.0, 0.0, surfaces.material[i]
-            if facing > 0:
-                lift = _SHADOW_BIAS
-                lamp = _lamp_visibility(
-                    lift * nx - lx, lift * ny - ly, lift * nz - lz, shadow, light.size, row * width + column
-                )
-                view = 1 / math.sqrt(x * x + y * y + 1)
-                hx, hy, hz = lx * length - x * view, ly * length - y * view, lz * length - view
-                half = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
-                if half > 0.6 and lamp > 0 and materials.specular[m] > 0:
-                    highlight = materials.specular[m] * half ** materials.gloss[m] * lamp
-                lamp *= facing
-            above = 0.5 + 0.5 * (nx * light.up[0] + ny * light.up[1] + nz * light.up[2])
-            offset, rows, columns = materials.layout[m]
-            albedo = _texture(materials.texels, offset, rows, columns, u, v, to_linear)
-            pixel = image[row // 2, column // 2]
-            for k in range(3):
-                surroundings = light.sky[k] * above + light.ground[k] * (1 - above)
-                light_k = albedo[k] * (surroundings + lamp * light.color[k]) + highlight * light.color[k]
-                pixel[k] += np.float32(0.25) * np.float32(light_k)
-    return image
-
-
-@njit(cache=True, inline="always")
-def _normal(normals, face, a, b, c, x, y):
-    """Interpolated unit normal, turned towards the camera (surfaces have two sides)."""
-    nx = a * normals[face[0], 0] + b * normals[face[1], 0] + c * normals[face[2], 0]
-    ny = a * normals[face[0], 1] + b * normals[face[1], 1] + c * normals[face[2], 1]
-    nz = a * normals[face[0], 2] + b * normals[face[1], 2] + c * normals[face[2], 2]
-    scale = 1 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-20)
-    if nx * x + ny * y + nz > 0:
-        scale = -scale
-    return nx * scale, ny * scale, nz * scale

@@ -1,44 +1,48 @@
 """Frames on disk: `write_shards` stores a data set, `SyntheticShards` reads it back.
 
-A folder holds `index.json` and `shard-00000.tar`, ... of 50 frames each. A shard appears under its name only when it is
-complete, and its bytes depend on the data set alone: writing again resumes, any number of workers writes the same.
-Of each frame: `NNNNNN.jpg` colour, `.depth.png` 16-bit millimetres, `.masks.png` 0 none, 1 left, 2 right, `.npz` truth.
+A folder holds `shard-00000.tar`, ... of 50 frames each, and `index.json`: what was asked for, and of each finished
+shard its size, checksums and where its files lie. A shard appears under its name only when it is complete, and its
+bytes depend on the data set alone: writing again resumes, any number of workers writes the same.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
+import errno
 import os
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict
-from functools import cache
-from importlib.resources import files as resource_files
+from mmap import ACCESS_READ, mmap
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from twohands.files import locked, write_atomically
-from twohands.synth.config import GENERATOR_VERSION
 from twohands.synth.engine import Description, SyntheticHands, describe
-from twohands.synth.sensor import STEP
-from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
+from twohands.synth.index import (
+    INDEX_NAME,
+    describe_request,
+    frames_by_shard,
+    index_text,
+    noted_records,
+    read_index,
+    refuse_other_request,
+    shard_path,
+)
+from twohands.synth.records import ShardRecord, decode_sample, encode_sample, examine, pack
+from twohands.types import Sample
 
 FRAMES_PER_SHARD = 50
-INDEX_NAME = "index.json"
-_FORMAT = 1
-_JPEG_QUALITY = 95
+_LOCK_NAME = ".lock"
 _WATCH = 0.3  # seconds between looks at the parent process
+_AGAIN = "run the same `twohands synth` command again"
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def write_shards(
@@ -51,50 +55,60 @@ def write_shards(
 ) -> Path:
     """Write frames 0 .. count - 1 into the folder `out`, skipping the shards that are there; returns the folder.
 
-    Raises ValueError when the request cannot be right: a count below 1, a folder that cannot be written or that holds
-    something else than an unfinished run of the same request.
+    Raises ValueError with the remedy: a count or workers below 1, a folder that cannot be written, that holds something
+    else than an unfinished run of the same request or a damaged shard, a full disk, a worker that was ended.
     """
     if count < 1:
         raise ValueError(f"the number of frames must be at least 1; got {count}")
     if workers < 1:
         raise ValueError(f"the number of workers must be at least 1; got {workers}")
     folder = Path(out)
-    _claim(folder, _description(dataset, count, per_shard))
-    frames = {
-        number: range(first, min(count, first + per_shard))
-        for number, first in enumerate(range(0, count, per_shard))
-        if not _shard_path(folder, number).exists()
-    }
-    with _alone(folder), _bar(progress, count, count - sum(map(len, frames.values()))) as advance:
-        if workers == 1 or len(frames) <= 1:
-            for number, span in frames.items():
-                _write_shard(dataset, _shard_path(folder, number), span, advance)
-        else:
-            _write_in_parallel(dataset, folder, frames, min(workers, len(frames)), advance)
+    description = describe_request(dataset, count, per_shard)
+    _claim(folder, description)
+    with _alone(folder):
+        records = _finished(folder, count, per_shard)
+        missing = {number: span for number, span in frames_by_shard(count, per_shard).items() if number not in records}
+
+        def note() -> None:
+            _store(folder / INDEX_NAME, index_text(description, records).encode())
+
+        def keep(number: int, record: ShardRecord) -> None:
+            records[number] = record
+            note()
+
+        note()  # what a killed run had no time to
+        with _bar(progress, count, count - sum(map(len, missing.values()))) as advance:
+            if workers == 1 or len(missing) <= 1:
+                for number, span in missing.items():
+                    keep(number, _write_shard(dataset, shard_path(folder, number), span, advance))
+            else:
+                _write_in_parallel(dataset, folder, missing, min(workers, len(missing)), advance, keep)
     return folder
 
 
 class SyntheticShards:
-    """A written data set; `shards[index]` is the stored frame, with the colours of its JPEG."""
+    """A written data set; `shards[index]` is the stored frame, with the colours of its JPEG.
+
+    Opening reads the index alone; a frame maps its shard into memory for as long as its four files are copied, so that
+    any number of shards costs no open files, and nothing stands in the way of processes that read the same folder.
+    Raises ValueError with the remedy when a shard is missing, cut short or, on reading a frame, not what was written.
+    """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        path = self.folder / INDEX_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; write frames there with: twohands synth --out {folder}")
-        self.description = json.loads(path.read_text())
-        if self.description.get("format") != _FORMAT:
-            raise ValueError(f"{path} has format {self.description.get('format')}, this version reads {_FORMAT}")
+        self.description = read_index(self.folder)
         self.count = int(self.description["count"])
         self.per_shard = int(self.description["frames_per_shard"])
-        shards = -(-self.count // self.per_shard)
-        absent = sum(not _shard_path(self.folder, number).exists() for number in range(shards))
+        self._spans = frames_by_shard(self.count, self.per_shard)
+        self._records = noted_records(self.description)
+        absent = [path.name for path in map(self._path, self._spans) if not path.exists()]
         if absent:
             raise ValueError(
-                f"{self.folder} lacks {absent} of {shards} shards; "
-                "run the same `twohands synth` command again to finish it"
+                f"{self.folder} lacks {len(absent)} of {len(self._spans)} shards ({absent[0]}"
+                f"{', ...' if len(absent) > 1 else ''}); {_AGAIN} to finish it"
             )
-        self._members: dict[int, dict[str, tuple[int, int]]] = {}
+        for number, record in self._records.items():
+            _check_size(self._path(number), record)
 
     def __len__(self) -> int:
         return self.count
@@ -102,111 +116,122 @@ class SyntheticShards:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.count:
             raise IndexError(f"frame {index} of {self.count}")
-        shard = index // self.per_shard
-        if shard not in self._members:
-            with tarfile.open(_shard_path(self.folder, shard)) as archive:
-                self._members[shard] = {member.name: (member.offset_data, member.size) for member in archive}
-        name = f"{index:06d}"
-        with _shard_path(self.folder, shard).open("rb") as stream:
-            parts = {ending: self._bytes(stream, shard, f"{name}.{ending}") for ending in _ENDINGS}
-        identity = f"{self.description['split']}-{self.description['seed']}-{name}"
-        return decode_sample(parts, identity)
+        number = index // self.per_shard
+        with _mapped(self._path(number)) as content:
+            if number not in self._records:  # format 1, or a run that was killed before it noted its last shard
+                self._records[number] = examine(content, self._spans[number])
+            files = self._records[number].files(content, index)
+        return decode_sample(files, f"{self.description['split']}-{self.description['seed']}-{index:06d}")
 
     def describe(self, index: int) -> Description:
         """The figures of a stored frame."""
         sample = self[index]
         return describe(sample.hands, np.asarray(sample.shares), np.asarray(sample.masks), sample.frame.camera)
 
-    def _bytes(self, stream: Any, shard: int, name: str) -> bytes:
-        offset, size = self._members[shard][name]
-        stream.seek(offset)
-        return stream.read(size)
+    def _path(self, number: int) -> Path:
+        return shard_path(self.folder, number)
 
 
-_ENDINGS = ("jpg", "depth.png", "masks.png", "npz")
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap]:
+    """The bytes of a shard; what goes wrong with them becomes a sentence with the remedy."""
+    try:
+        with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
+            yield content
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; {_AGAIN} to write it") from None
+    except ValueError as error:  # of an empty file too
+        raise _damaged(path, error) from None
 
 
-def encode_sample(sample: Sample) -> dict[str, bytes]:
-    """The four files of a frame by their ending."""
-    assert sample.masks is not None
-    assert sample.hands.parameters is not None
-    masks = (sample.masks[0] + 2 * sample.masks[1]).astype(np.uint8)
-    depth = np.round(sample.frame.depth / STEP).astype(np.uint16)
-    parameters = sample.hands.parameters
-    targets = {
-        **{name: getattr(sample.hands, name) for name in ("vertices", "joints", "present")},
-        **{name: getattr(parameters, name) for name in ("pose", "shape", "rotation", "translation")},
-        "visibility": sample.visibility,
-        "shares": sample.shares,
-        "K": sample.frame.camera.K,
-    }
-    stream = io.BytesIO()
-    np.savez(stream, **targets)
-    return {
-        "jpg": _image_bytes(sample.frame.rgb_uint8(), "JPEG", quality=_JPEG_QUALITY, subsampling=0),
-        "depth.png": _image_bytes(depth, "PNG", compress_level=3),
-        "masks.png": _image_bytes(masks, "PNG", compress_level=3),
-        "npz": stream.getvalue(),
-    }
+def _check_size(path: Path, record: ShardRecord) -> None:
+    size = path.stat().st_size
+    if size != record.size:
+        raise _damaged(path, f"{size} bytes, not {record.size}")
 
 
-def decode_sample(parts: dict[str, bytes], identity: str) -> Sample:
-    """The frame that `encode_sample` stored."""
-    images = [np.array(Image.open(io.BytesIO(parts[ending]))) for ending in _ENDINGS[:3]]
-    with np.load(io.BytesIO(parts["npz"])) as archive:
-        truth = {name: archive[name] for name in archive.files}
-    parameters = HandParameters(*(truth[name] for name in ("pose", "shape", "rotation", "translation")))
-    return Sample(
-        frame=RGBDFrame.from_arrays(images[0], images[1].astype(np.uint16), truth["K"], depth_unit=STEP),
-        hands=TwoHands(truth["vertices"], truth["joints"], truth["present"], parameters),
-        masks=np.stack([images[2] == 1, images[2] == 2]),
-        visibility=truth["visibility"],
-        shares=truth["shares"],
-        joint_definition="free",
-        id=identity,
-    )
+def _damaged(path: Path, why: object) -> ValueError:
+    return ValueError(f"{path} is damaged ({why}); delete {path.name} and {_AGAIN}")
 
 
-def _image_bytes(image: np.ndarray, kind: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, kind, **options)
-    return stream.getvalue()
+def _write_shard(dataset: SyntheticHands, path: Path, indices: range, advance: Callable[[int], None]) -> ShardRecord:
+    def frames() -> Iterator[tuple[int, dict[str, bytes]]]:
+        for index in indices:
+            yield index, encode_sample(dataset[index])
+            advance(1)
+
+    content = pack(frames())
+    _store(path, content)
+    return examine(content, indices)
 
 
-def _write_shard(dataset: SyntheticHands, path: Path, indices: range, advance: Callable[[int], None]) -> None:
-    with write_atomically(path) as temporary:
-        with (
-            temporary.open("wb") as stream,
-            tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-        ):
-            for index in indices:
-                for ending, content in encode_sample(dataset[index]).items():
-                    header = tarfile.TarInfo(f"{index:06d}.{ending}")  # no time, no owner: the same bytes anywhere
-                    header.size = len(content)
-                    archive.addfile(header, io.BytesIO(content))
-                advance(1)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+def _store(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    with _helpful(path.parent), write_atomically(path) as temporary, temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def _helpful(folder: Path) -> Iterator[None]:
+    """What the file system refuses becomes a sentence with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ValueError(
+                f"the disk of {folder} is full; free some space and {_AGAIN}, it goes on after the finished shards"
+            ) from error
+        raise ValueError(f"cannot write into {folder} ({error.strerror}); give a folder you may write to") from error
 
 
 def _write_in_parallel(
-    dataset: SyntheticHands, folder: Path, frames: dict[int, range], workers: int, advance: Callable[[int], None]
+    dataset: SyntheticHands,
+    folder: Path,
+    missing: dict[int, range],
+    workers: int,
+    advance: Callable[[int], None],
+    keep: Callable[[int, ShardRecord], None],
 ) -> None:
     context = get_context("spawn")  # forked children would inherit locks of the progress bar's thread
     counter = context.Value("q", 0)
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(os.getpid(), counter))
     told = 0
     try:
-        waiting = {pool.submit(_work, dataset, _shard_path(folder, number), span) for number, span in frames.items()}
+        with _environment(_ONE_THREAD):  # what the workers start with
+            waiting = {
+                pool.submit(_work, dataset, shard_path(folder, number), span): number
+                for number, span in missing.items()
+            }
         while waiting:
-            finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            finished, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in finished:
-                future.result()
+                keep(waiting.pop(future), future.result())
             count = counter.value
             advance(count - told)
             told = count
+    except BrokenProcessPool as error:
+        raise ValueError(
+            f"a worker was ended from outside, perhaps for want of memory; {_AGAIN}, with fewer --workers"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 _frames_done: Any = None  # in a worker: the counter shared with the parent
@@ -225,12 +250,12 @@ def _start_worker(parent: int, counter: Any) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(dataset: SyntheticHands, path: Path, indices: range) -> None:
+def _work(dataset: SyntheticHands, path: Path, indices: range) -> ShardRecord:
     def advance(steps: int) -> None:
         with _frames_done.get_lock():
             _frames_done.value += steps
 
-    _write_shard(dataset, path, indices, advance)
+    return _write_shard(dataset, path, indices, advance)
 
 
 @contextmanager
@@ -241,63 +266,43 @@ def _bar(show: bool, total: int, done: int) -> Iterator[Callable[[int], None]]:
         yield lambda steps: bar.advance(task, steps)
 
 
-def _shard_path(folder: Path, number: int) -> Path:
-    return folder / f"shard-{number:05d}.tar"
-
-
-@cache
-def _hand_digest() -> str:
-    assets = resource_files("twohands.hands") / "assets"
-    names = ("free_hand.npz", "skin_maps.png")
-    return hashlib.sha256(b"".join((assets / name).read_bytes() for name in names)).hexdigest()[:16]
-
-
-def _description(dataset: SyntheticHands, count: int, per_shard: int) -> dict[str, Any]:
-    described = {
-        "format": _FORMAT,
-        "generator": GENERATOR_VERSION,
-        "hand": _hand_digest(),
-        "split": dataset.split,
-        "seed": dataset.seed,
-        "count": count,
-        "frames_per_shard": per_shard,
-        "config": asdict(dataset.config),
-    }
-    return json.loads(json.dumps(described))  # tuples become lists, as they will when read
+def _finished(folder: Path, count: int, per_shard: int) -> dict[int, ShardRecord]:
+    """The records of the shards that are there, also of those that a killed run had no time to note."""
+    known = noted_records(read_index(folder))
+    finished = {}
+    for number, span in frames_by_shard(count, per_shard).items():
+        path = shard_path(folder, number)
+        if not path.exists():
+            continue
+        if number in known:
+            _check_size(path, known[number])
+            finished[number] = known[number]
+        else:
+            with _mapped(path) as content:
+                finished[number] = examine(content, span)
+    return finished
 
 
 def _claim(folder: Path, description: dict[str, Any]) -> None:
     """Make the folder ours: new, empty, or begun with the same description."""
-    path = folder / INDEX_NAME
-    try:
+    with _helpful(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            _refuse_other_request(folder, json.loads(path.read_text()), description)
+        if (folder / INDEX_NAME).exists():
+            refuse_other_request(folder, description)
         elif any(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
             raise ValueError(f"{folder} holds other files; give a new or empty folder")
         else:
-            with write_atomically(path) as temporary:
-                temporary.write_text(json.dumps(description, indent=1) + "\n")
-    except OSError as error:
-        raise ValueError(f"cannot write into {folder} ({error.strerror}); give a folder you may write to") from error
+            _store(folder / INDEX_NAME, index_text(description, {}).encode())
+        (folder / _LOCK_NAME).touch()
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Nobody else writes into the folder meanwhile; the half-written files of a run that died are removed."""
-    with locked(folder / INDEX_NAME) as alone:
+    with locked(folder / _LOCK_NAME) as alone:
         if not alone:
             raise ValueError(f"another run is writing into {folder}; wait for it or give another folder")
-        for stale in folder.glob(".shard-*.tar"):
-            stale.unlink(missing_ok=True)
+        for pattern in (".shard-*.tar", ".index.*.json"):
+            for stale in folder.glob(pattern):
+                stale.unlink(missing_ok=True)
         yield
-
-
-def _refuse_other_request(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    differing = [name for name in wanted if found.get(name) != wanted[name]]
-    if differing:
-        name = differing[0]
-        raise ValueError(
-            f"{folder} was begun with {name} = {found.get(name)}, not {wanted[name]}; "
-            "give another folder, or the same request to resume"
-        )

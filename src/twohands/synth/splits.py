@@ -1,23 +1,53 @@
 """The frames that are kept apart, fixed before anything was tuned on them.
 
-Shapes: `poses.shape_split` divides the space of hand shapes into disjoint cells. Seeds: the test and validation frames
-below are the only ones measured in published tables; contact sheets and tuning use the split "train".
+Shapes: `poses.shape_split` divides the space of hand shapes into disjoint cells. Seeds: the frames below are the only
+ones measured in published tables; contact sheets and tuning use the split "train". Textures and things are made anew
+for every frame, so those of one split are not seen in another.
 """
 
 from __future__ import annotations
 
-from twohands.synth.config import SynthConfig
+from collections.abc import Callable
+from dataclasses import replace
+
+from twohands.synth.config import BASIC, FULL
 from twohands.synth.engine import SyntheticHands
 
-TEST_SEED, TEST_FRAMES = 20_261_123, 500
-VALIDATION_SEED, VALIDATION_FRAMES = 20_261_124, 200
+TEST_SEED, TEST_FRAMES = 20_261_125, 500
+VALIDATION_SEED, VALIDATION_FRAMES = 20_261_126, 200
+SHIFTED_SEED, SHIFTED_FRAMES = 20_261_127, 500
+BASIC_TEST_SEED, BASIC_TEST_FRAMES = 20_261_123, 500
+
+SHIFTED = replace(
+    FULL, sensor="active_stereo", environment=0.0, second_lamp=1.0, camera_faults=True, clutter=1.0, egocentric=0.5
+)
+"""Another depth camera, other light, more clutter and more views from outside than a network was trained on."""
 
 
 def test_frames() -> SyntheticHands:
-    """The 500 frames of the published numbers: split "test", default configuration."""
-    return SyntheticHands(TEST_SEED, "test", SynthConfig(), TEST_FRAMES)
+    """500 frames of unseen people, the full configuration."""
+    return SyntheticHands(TEST_SEED, "test", FULL, TEST_FRAMES)
 
 
 def validation_frames() -> SyntheticHands:
-    """200 frames for choosing settings: split "validation", default configuration."""
-    return SyntheticHands(VALIDATION_SEED, "validation", SynthConfig(), VALIDATION_FRAMES)
+    """200 frames for choosing settings: people of their own, the full configuration."""
+    return SyntheticHands(VALIDATION_SEED, "validation", FULL, VALIDATION_FRAMES)
+
+
+def shifted_frames() -> SyntheticHands:
+    """500 frames of people of the test split that look unlike the others: `SHIFTED`."""
+    return SyntheticHands(SHIFTED_SEED, "test", SHIFTED, SHIFTED_FRAMES)
+
+
+def basic_test_frames() -> SyntheticHands:
+    """The 500 test frames of the first engine, on which its tables were measured."""
+    return SyntheticHands(BASIC_TEST_SEED, "test", BASIC, BASIC_TEST_FRAMES)
+
+
+FROZEN: dict[str, Callable[[], SyntheticHands]] = {
+    "test": test_frames,
+    "validation": validation_frames,
+    "test_shifted": shifted_frames,
+    "basic_test": basic_test_frames,
+}
+"""Name -> the frames that are measured under it."""

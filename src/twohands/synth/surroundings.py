@@ -5,6 +5,7 @@ Built in level axes with the camera as the origin: x right, y forward, z up, met
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from twohands.synth.palette import Palette
 from twohands.synth.shapes import Shape, box, rectangle
 
 TABLE_LABEL, ROOM_LABEL = 5, 6
-_GAP = 0.008  # metres between things and people
+GAP = 0.008  # metres between things and people
 _LARGEST_OCCLUDER = 0.30  # metres
 
 
@@ -32,7 +33,7 @@ class Occupied:
 
 
 @dataclass(frozen=True)
-class _Top:
+class Top:
     """A table top: where things may stand."""
 
     middle: np.ndarray  # (3,) a point of it
@@ -42,8 +43,8 @@ class _Top:
     high: np.ndarray
 
     def holds(self, spot: np.ndarray, radius: float) -> bool:
-        """Whether something of this radius stands safely at a spot (2,)."""
-        place = np.array([self.right, self.forward])[:, :2] @ (spot - self.middle[:2])
+        """Whether something of this radius stands safely at a spot (..., 2), or at all of them."""
+        place = (spot - self.middle[:2]) @ np.array([self.right, self.forward])[:, :2].T
         return bool((place > self.low + radius).all() and (place < self.high - radius).all())
 
     def rectangle(self, height: float, repeat: float) -> Shape:
@@ -53,13 +54,31 @@ class _Top:
         return rectangle(corner, wide * self.right, deep * self.forward, (repeat * wide, repeat * deep))
 
 
-def furnished_table(rng: np.random.Generator, config: SynthConfig, occupied: Occupied, palette: Palette) -> list[Shape]:
+@dataclass(frozen=True)
+class Table:
+    """A table and what stands on it."""
+
+    top: Top
+    placed: tuple[tuple[np.ndarray, Thing], ...]  # where (2,) things stand
+    surfaces: tuple[Shape, ...]  # of the table and its cloth
+    things: tuple[Shape, ...]
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """All of it, to draw."""
+        return [*self.surfaces, *self.things]
+
+
+def set_table(rng: np.random.Generator, config: SynthConfig, occupied: Occupied, palette: Palette) -> Table:
     """A table, sometimes with a cloth, and things on it."""
     top = _place_table(rng, occupied)
-    return [*_table_shapes(rng, top, palette), *_standing_things(rng, config, occupied, top, palette)]
+    surfaces = _table_shapes(rng, top, palette)
+    placed = _standing_things(rng, config, occupied, top, palette)
+    things = [stood(rng, spot, thing, occupied.height, palette) for spot, thing in placed]
+    return Table(top, tuple(placed), tuple(surfaces), tuple(things))
 
 
-def _place_table(rng: np.random.Generator, occupied: Occupied) -> _Top:
+def _place_table(rng: np.random.Generator, occupied: Occupied) -> Top:
     """The near edge leaves room for elbows that hang lower than the table."""
     forward = occupied.forward
     right = np.cross(forward, [0.0, 0.0, 1.0])
@@ -67,11 +86,13 @@ def _place_table(rng: np.random.Generator, occupied: Occupied) -> _Top:
     below = occupied.points[occupied.points[:, 2] < occupied.height + 0.004]
     near = max(-rng.uniform(0.18, 0.55), float(((below - middle) @ forward).max(initial=-1.0)) + 0.02)
     far, left, wide = rng.uniform(0.35, 1.0), -rng.uniform(0.5, 1.0), rng.uniform(1.1, 2.0)
-    return _Top(middle, right, forward, np.array([left, min(near, -0.02)]), np.array([left + wide, far]))
+    return Top(middle, right, forward, np.array([left, min(near, -0.02)]), np.array([left + wide, far]))
 
 
-def _table_shapes(rng: np.random.Generator, top: _Top, palette: Palette) -> list[Shape]:
-    material = palette.add(textures.table_top(rng), rng.uniform(0.0, 0.15), rng.uniform(15, 60), rng.uniform(0.25, 0.9))
+def _table_shapes(rng: np.random.Generator, top: Top, palette: Palette) -> list[Shape]:
+    material = palette.add(
+        palette.surface(rng, textures.table_top), rng.uniform(0.0, 0.15), rng.uniform(15, 60), rng.uniform(0.25, 0.9)
+    )
     repeat = rng.uniform(1.5, 4.0)
     surface = top.rectangle(0.0, repeat)
     edge = rectangle(
@@ -90,19 +111,19 @@ def _table_shapes(rng: np.random.Generator, top: _Top, palette: Palette) -> list
         repeat = rng.uniform(2.0, 5.0)
         cloth = rectangle(corner + [0, 0, 0.0015], width * x, depth * y, (repeat * width, repeat * depth))
         painter = textures.plaid if rng.random() < 0.6 else textures.cloth
-        number = palette.add(painter(rng), 0.0, 8.0, rng.uniform(0.3, 0.9))
+        number = palette.add(palette.surface(rng, painter), 0.0, 8.0, rng.uniform(0.3, 0.9))
         shapes.append(replace(cloth, material=number, label=TABLE_LABEL))
     return shapes
 
 
 def _standing_things(
-    rng: np.random.Generator, config: SynthConfig, occupied: Occupied, top: _Top, palette: Palette
-) -> list[Shape]:
-    """Things that touch neither the person nor each other; first one that hides a hand, if that is asked for."""
+    rng: np.random.Generator, config: SynthConfig, occupied: Occupied, top: Top, palette: Palette
+) -> list[tuple[np.ndarray, Thing]]:
+    """Spots (2,) and things that touch neither people nor each other; first one that hides a hand, if asked for."""
     placed: list[tuple[np.ndarray, Thing]] = []
 
     def fits(spot: np.ndarray, thing: Thing) -> bool:
-        return top.holds(spot, thing.radius) and _has_room(spot, thing, occupied, placed)
+        return top.holds(spot, thing.radius) and has_room(spot, thing, occupied, placed)
 
     if occupied.hands and rng.random() < config.occluder:
         for _ in range(30):
@@ -111,15 +132,26 @@ def _standing_things(
                 placed.append((spot, thing))
                 break
     for _ in range(int(rng.integers(0, 6))):
-        thing = objects.STANDING[int(rng.integers(len(objects.STANDING)))](rng)
+        thing = some_thing(rng, objects.STANDING, palette)
         spot = occupied.center[:2] + rng.normal(0.0, [0.22, 0.16])
         if fits(spot, thing):
             placed.append((spot, thing))
-    shapes = []
-    for spot, thing in placed:
-        standing = thing.shape.moved(_about_up(rng.uniform(0, 2 * np.pi)), np.array([*spot, occupied.height + 0.002]))
-        shapes.append(replace(standing, material=palette.add_thing(rng), label=OBJECT_LABEL))
-    return shapes
+    return placed
+
+
+def some_thing(
+    rng: np.random.Generator, makers: Sequence[Callable[[np.random.Generator], Thing]], palette: Palette
+) -> Thing:
+    """A thing of one of the makers, or a stored model where the config asks for some."""
+    if palette.assets is not None and palette.models and rng.random() < palette.models:
+        return palette.assets.model(rng)
+    return makers[int(rng.integers(len(makers)))](rng)
+
+
+def stood(rng: np.random.Generator, spot: np.ndarray, thing: Thing, height: float, palette: Palette) -> Shape:
+    """The thing standing at a spot (2,) on a surface of this height, turned anyhow, with a material."""
+    standing = thing.shape.moved(about_up(rng.uniform(0, 2 * np.pi)), np.array([*spot, height + 0.002]))
+    return replace(standing, material=palette.add_thing(rng, thing.texture), label=OBJECT_LABEL)
 
 
 def _in_front_of_a_hand(rng: np.random.Generator, occupied: Occupied) -> tuple[np.ndarray, Thing | None]:
@@ -146,11 +178,12 @@ def _cover(spot: np.ndarray, thing: Thing, occupied: Occupied) -> float:
     return max(covers)
 
 
-def _has_room(spot: np.ndarray, thing: Thing, occupied: Occupied, placed: list[tuple[np.ndarray, Thing]]) -> bool:
-    near = np.linalg.norm(occupied.points[:, :2] - spot, axis=1) < thing.radius + _GAP
-    if (occupied.points[near, 2] < occupied.height + thing.height + _GAP).any():
+def has_room(spot: np.ndarray, thing: Thing, occupied: Occupied, placed: Sequence[tuple[np.ndarray, Thing]]) -> bool:
+    """Whether something standing at a spot (2,) of the table touches neither the person nor what is placed."""
+    near = np.linalg.norm(occupied.points[:, :2] - spot, axis=1) < thing.radius + GAP
+    if (occupied.points[near, 2] < occupied.height + thing.height + GAP).any():
         return False
-    return all(np.linalg.norm(spot - other) > thing.radius + taken.radius + 0.5 * _GAP for other, taken in placed)
+    return all(np.linalg.norm(spot - other) > thing.radius + taken.radius + 0.5 * GAP for other, taken in placed)
 
 
 def room(rng: np.random.Generator, table_height: float, nearest: float, palette: Palette) -> list[Shape]:
@@ -162,19 +195,23 @@ def room(rng: np.random.Generator, table_height: float, nearest: float, palette:
         rectangle(np.array([-5.0, far, 0]), 10 * x, 3 * z, (6.0, 2.0)),
         rectangle(np.array([aside, -3.0, 0]), (far + 3) * y, 3 * z, (6.0, 2.0)),
     ]
+    stored: list[Shape] = []
     for _ in range(int(rng.integers(1, 6))):
         spot = np.array([rng.uniform(-1.5, 1.5), rng.uniform(nearest, far), 0.0])
+        if palette.assets is not None and palette.models and rng.random() < palette.models:
+            piece = palette.assets.furniture(rng)
+            standing = piece.shape.moved(about_up(rng.uniform(0, 2 * np.pi)), spot + piece.radius * y)
+            stored.append(replace(standing, material=palette.add_thing(rng, piece.texture)))
+            continue
         width, depth, height = rng.uniform([0.2, 0.2, 0.3], [0.9, 0.6, 1.4])
         shapes.append(box((width, depth, height)).moved(np.eye(3), spot))
-    turn, down = _about_up(rng.uniform(-0.6, 0.6)), np.array([0.0, 0.0, table_height - rng.uniform(0.60, 0.80)])
-    numbers = [palette.add(textures.room(rng), 0.0, 8.0, rng.uniform(0.1, 0.9)) for _ in range(4)]
-    return [
-        replace(shape.moved(turn, down), material=numbers[min(k, 3)], label=ROOM_LABEL)
-        for k, shape in enumerate(shapes)
-    ]
+    turn, down = about_up(rng.uniform(-0.6, 0.6)), np.array([0.0, 0.0, table_height - rng.uniform(0.60, 0.80)])
+    numbers = [palette.add(palette.surface(rng, textures.room), 0.0, 8.0, rng.uniform(0.1, 0.9)) for _ in range(4)]
+    shapes = [replace(shape, material=numbers[min(k, 3)]) for k, shape in enumerate(shapes)]
+    return [replace(shape.moved(turn, down), label=ROOM_LABEL) for shape in (*shapes, *stored)]
 
 
-def _about_up(angle: float) -> np.ndarray:
+def about_up(angle: float) -> np.ndarray:
     """(3, 3) rotation by `angle` radians about z."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

@@ -2,84 +2,30 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 import numpy as np
-from PIL import Image
-from scipy.ndimage import map_coordinates, minimum_filter
+from scipy.ndimage import map_coordinates
 
-from twohands.hands.free import free_hand_arrays
-from twohands.synth.render import rasterize
-
-# sRGB of untanned to very dark skin; a tone in [0, 1] runs along them
-_SKIN_STOPS = np.array(
+_SKIN_LIKE = np.array(
     [
-        [0.93, 0.78, 0.69],
-        [0.86, 0.67, 0.55],
-        [0.74, 0.54, 0.41],
-        [0.55, 0.37, 0.26],
-        [0.36, 0.23, 0.16],
-        [0.22, 0.14, 0.10],
+        [0.95, 0.81, 0.73],
+        [0.93, 0.68, 0.62],
+        [0.86, 0.74, 0.60],
+        [0.80, 0.58, 0.45],
+        [0.70, 0.46, 0.36],
+        [0.50, 0.33, 0.24],
+        [0.27, 0.18, 0.13],
     ]
 )
-_FADE = (-0.012, 0.030)
-"""Metres along the hand between which the palm's colour sets in."""
-_NAIL_COLOR = np.array([0.93, 0.74, 0.70])
-
-
-@cache
-def skin_maps() -> np.ndarray:
-    """(512, 512, 4) float32 in [0, 1]: palmar mask, redness, nail, detail (0.5 = neutral) over the hand's atlas.
-
-    The palm's colour fades towards the wrist, where the forearm with its one colour goes on.
-    """
-    with (files("twohands.hands") / "assets" / "skin_maps.png").open("rb") as stream, Image.open(stream) as image:
-        maps = np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
-    fade = np.clip((_atlas_heights(len(maps)) - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
-    maps[..., 0] *= fade * fade * (3 - 2 * fade)
-    return maps
-
-
-def _atlas_heights(size: int) -> np.ndarray:
-    """(size, size) metres along the hand from the wrist of every texel of the atlas; 1 outside the hand."""
-    arrays = free_hand_arrays()
-    faces, faces_uv = arrays["faces"].astype(np.int64), arrays["faces_uv"].astype(np.int32)
-    flat = np.concatenate([arrays["uv"].astype(np.float64) * [1, -1] + [0, 1], np.ones((len(arrays["uv"]), 1))], axis=1)
-    _, triangle, setup = rasterize(flat, faces_uv, np.array([size, size, -0.5, -0.5]), size, size, 0.1)
-    row, column = np.mgrid[0:size, 0:size]
-    rays = np.stack([(column + 0.5) / size, (row + 0.5) / size, np.ones((size, size))], axis=-1)
-    weights = np.einsum("hwij,hwj->hwi", setup[triangle], rays)
-    heights = (weights * arrays["vertices"][faces[triangle], 2]).sum(axis=-1)
-    # two rings of texels around the charts take their neighbour's value, for the bilinear look-up at seams
-    heights = np.where(triangle >= 0, heights, np.inf)
-    for _ in range(2):
-        heights = np.where(np.isinf(heights), minimum_filter(heights, 3), heights)
-    return np.where(np.isinf(heights), 1.0, heights).astype(np.float32)
-
-
-def skin_base(tone: float) -> np.ndarray:
-    """(3,) sRGB in [0, 1] of the back of the hand; tone 0 is very light, 1 very dark."""
-    position = tone * (len(_SKIN_STOPS) - 1)
-    return np.array([np.interp(position, np.arange(len(_SKIN_STOPS)), _SKIN_STOPS[:, k]) for k in range(3)])
-
-
-def hand_skin(tone: float, tint: np.ndarray, redness: float, detail: float) -> np.ndarray:
-    """Skin of the hand's atlas, (512, 512, 3); `tint` (3,) multiplies the base; redness and detail are about 1."""
-    base = (skin_base(tone) * tint).astype(np.float32)
-    palm = _SKIN_STOPS[0].astype(np.float32) * 0.27 + base * 0.73 if tone > 0.3 else base * np.float32(1.03)
-    palmar, red, nail, relief = (skin_maps()[..., k : k + 1] for k in range(4))
-    color = base + palmar * (palm - base)
-    color = color * (1 - red * (0.22 * redness * np.array([0.15, 0.75, 0.8], dtype=np.float32)))
-    color = color * (1 + np.float32(0.55 * detail) * (relief - np.float32(0.5)))
-    nails = color * np.float32(0.75) + (0.25 * _NAIL_COLOR).astype(np.float32)
-    return _to_bytes(color + nail * (nails - color))
-
-
-def arm_skin(rng: np.random.Generator, tone: float, tint: np.ndarray, detail: float, size: int = 128) -> np.ndarray:
-    """Skin of the forearm: the same base colour with fine and broad mottling."""
-    mottling = 0.05 * detail * fractal_noise(rng, size, octaves=6, roughness=0.9)[..., None]
-    return _to_bytes(skin_base(tone) * tint * (1 + mottling * np.array([0.7, 1.0, 1.0])))
+_FRUIT = np.array(
+    [
+        [0.75, 0.12, 0.10],
+        [0.85, 0.35, 0.15],
+        [0.95, 0.60, 0.12],
+        [0.96, 0.82, 0.25],
+        [0.55, 0.68, 0.20],
+        [0.30, 0.14, 0.30],
+    ]
+)
 
 
 def fractal_noise(rng: np.random.Generator, size: int, octaves: int = 6, roughness: float = 0.6) -> np.ndarray:
@@ -176,6 +122,30 @@ def printed(rng: np.random.Generator, size: int = 256) -> np.ndarray:
             if rng.random() < 0.8:
                 image[row : row + height, start : start + height] = ink
     return _to_bytes(image + _weave(rng, size))
+
+
+def skin_like(rng: np.random.Generator, size: int = 64) -> np.ndarray:
+    """What can be taken for skin by its colour: leather, rubber, cardboard, pale wood, terracotta; mottled."""
+    first, second = _SKIN_LIKE[rng.integers(len(_SKIN_LIKE), size=2)]
+    color = first + rng.uniform(0.0, 0.6) * (second - first)
+    mottling = rng.uniform(0.01, 0.06) * fractal_noise(rng, size, octaves=5, roughness=0.8)[..., None]
+    return _to_bytes(color * rng.normal(1.0, 0.03, 3) * (1 + mottling * np.array([0.7, 1.0, 1.0])))
+
+
+def fruit_skin(rng: np.random.Generator, size: int = 64) -> np.ndarray:
+    """Two ripe colours that run into each other, and spots."""
+    first, second = _FRUIT[rng.integers(len(_FRUIT), size=2)]
+    blend = np.clip(rng.uniform(-0.3, 0.6) + 0.4 * fractal_noise(rng, size, octaves=3), 0, 1)[..., None]
+    spots = (fractal_noise(rng, size, octaves=5, roughness=1.2) > rng.uniform(1.8, 3.0))[..., None]
+    return _to_bytes((first + blend * (second - first)) * (1 - 0.3 * spots))
+
+
+def thing_base(rng: np.random.Generator) -> np.ndarray:
+    """The ground of a thing's texture, small and cheap: prints come on top."""
+    painter = (plain, noise, stripes, checks, wood, skin_like)[
+        int(rng.choice(6, p=(0.55, 0.10, 0.08, 0.05, 0.10, 0.12)))
+    ]
+    return painter(rng, size=64 if painter in (plain, skin_like) else 128)
 
 
 def cloth(rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,132 @@
+"""What the readers of public data sets share: errors that name a file, MANO hands, masks from meshes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from twohands.geometry.camera import Camera
+from twohands.geometry.zbuffer import rasterize, window_of
+from twohands.hands.mano import FOLDER_VARIABLE, Convention, PlacedHand, Values, place
+from twohands.hands.mano_files import Mano, read_mano
+from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
+
+BEHIND = 0.03
+"""Metres by which a hand may lie behind the measured depth and still count as seen: annotations err by centimetres."""
+_T = TypeVar("_T")
+
+
+class DamagedFileError(ValueError):
+    """A file of a data set cannot be read. Training leaves its frame out, evaluation stops."""
+
+
+def reading(path: Path, read: Callable[[Path], _T]) -> _T:
+    """read(path); raises DamagedFileError, naming the file, when it is missing or not what it should be."""
+    try:
+        return read(path)
+    except (OSError, ValueError, KeyError, IndexError, SyntaxError) as error:
+        said = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise DamagedFileError(f"{said}; copy this file from the data set again") from error
+
+
+def numbers(path: Path, count: int) -> np.ndarray:
+    """(count,) float64 from a text file of so many numbers. Raises DamagedFileError."""
+
+    def read(path: Path) -> np.ndarray:
+        values = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
+        if values.shape != (count,):
+            raise ValueError(f"{path} has {values.size} numbers, expected {count}")
+        return values
+
+    return reading(path, read)
+
+
+@cache
+def mano_files() -> Mano | None:
+    """The user's MANO files, or None when the environment names none: then there are joints, but no meshes."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return read_mano(folder) if folder else None
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What a data set says of one hand, in the camera's frame."""
+
+    joints: np.ndarray  # (21, 3) metres
+    mesh: PlacedHand | None = None
+
+
+def mano_hand_of(side: int, values: Values, convention: Convention) -> PlacedHand | None:
+    """The placed hand, or None without MANO's files."""
+    mano = mano_files()
+    return None if mano is None else place(mano, side, values, convention)
+
+
+def two_hands(hands: tuple[Hand | None, Hand | None]) -> TwoHands:
+    """Both hands of a frame, float32; None for an absent one. Meshes are there when every present hand has one."""
+    present = np.array([hand is not None for hand in hands], dtype=np.float32)
+    joints = np.stack([np.zeros((21, 3)) if hand is None else hand.joints for hand in hands])
+    meshes = [None if hand is None else hand.mesh for hand in hands]
+    if all(mesh is None for mesh in meshes) or any(
+        hand is not None and mesh is None for hand, mesh in zip(hands, meshes, strict=True)
+    ):
+        return TwoHands(None, joints.astype(np.float32), present)
+    sizes = {"vertices": (778, 3), "pose": (15, 3), "shape": (10,), "rotation": (3,), "translation": (3,)}
+    stacked = {
+        name: np.stack([np.zeros(size) if mesh is None else getattr(mesh, name) for mesh in meshes]).astype(np.float32)
+        for name, size in sizes.items()
+    }
+    vertices = stacked.pop("vertices")
+    return TwoHands(vertices, joints.astype(np.float32), present, HandParameters(**stacked))
+
+
+def sample(
+    frame: RGBDFrame, hands: TwoHands, definition: str, identity: str, masks: np.ndarray | None = None
+) -> Sample:
+    """A frame with its truth; masks (2, H, W) bool are drawn from the meshes where the data set has none."""
+    shares = None
+    if hands.vertices is not None:
+        mano = mano_files()
+        assert mano is not None
+        drawn, full = masks_from_meshes(hands, tuple(side.faces for side in mano.sides), frame)
+        masks = drawn if masks is None else masks
+        shares = (masks.sum(axis=(1, 2)) / np.maximum(full, 1)).clip(0, 1).astype(np.float32) * hands.present
+    return Sample(frame, hands, masks, None, shares, definition, identity)
+
+
+def masks_from_meshes(
+    hands: TwoHands, faces: tuple[np.ndarray, ...], frame: RGBDFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Visible pixels of each hand (2, H, W) bool, and how many it would cover if nothing hid it (2,).
+
+    A pixel belongs to the nearer hand, unless something measured lies more than BEHIND in front of it.
+    """
+    camera, vertices = frame.camera, np.asarray(hands.vertices)
+    depths = np.zeros((2, camera.height, camera.width), dtype=np.float32)
+    for side in np.flatnonzero(np.asarray(hands.present) >= 0.5):
+        window, left, top = window_of(vertices[side], camera)
+        depths[side, top : top + window.height, left : left + window.width] = rasterize(
+            vertices[side], faces[side], window
+        )[0]
+    covered = depths > 0
+    other = np.where(covered[::-1], depths[::-1], np.inf)
+    measured = np.where(frame.depth > 0, frame.depth, np.inf)
+    return covered & (depths <= other) & (depths < measured + BEHIND), covered.sum(axis=(1, 2))
+
+
+def flipped_camera_axes(points: np.ndarray) -> np.ndarray:
+    """(..., 3) between OpenGL's camera axes (y up, looking along -z) and ours."""
+    return points * np.array([1.0, -1.0, -1.0])
+
+
+def camera_of(values: Any, width: int, height: int) -> Camera:
+    """The camera of (3, 3), or of fx, fy, cx, cy."""
+    from twohands.files import check_intrinsics, intrinsics_matrix
+
+    return Camera(check_intrinsics(intrinsics_matrix(values), width, height), width, height)

@@ -1,0 +1,208 @@
+"""MANO (Romero, Tzionas & Black 2017) as a hand model, for users who have its files, and the values of data sets.
+
+The package's parameters know one hand in its wrist frame, mirrored for the left, and a pose relative to the flat hand.
+Everything that MANO and its users do otherwise is settled here: axes, the mean pose, principal components, the place
+of the wrist, and the shape basis of the left hand, whose file has the sign of one axis wrong (some data sets were
+annotated with it, some with the repaired one).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle, shortest_turn
+from twohands.hands.free import free_hand
+from twohands.hands.mano_files import ORDER, Mano, ManoSide, read_mano
+from twohands.hands.model import HandModel, pose_features, rotations_from_angles, skin
+from twohands.hands.skeleton import ARTICULATED_PARENTS, FINGERTIP_VERTICES, JOINTS_FROM_ARTICULATED
+from twohands.types import LEFT, RIGHT
+
+FOLDER_VARIABLE = "TWOHANDS_MANO"
+"""Environment variable with the folder of MANO's files."""
+_WRIST_FROM_MANO = np.array(
+    [
+        [[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]],  # left: fingers along +x, thumb along +z
+        [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]],  # right: fingers along -x, thumb along +z
+    ]
+)
+"""Rotations from MANO's axes to the wrist frame (+z to the fingers, +y dorsal), by side."""
+_OUR_FINGERS = [joint - 1 for joint in ORDER[1:]]
+_MANO_FINGERS = list(np.argsort(_OUR_FINGERS))
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How a data set writes MANO values."""
+
+    flat_hand_mean: bool  # a pose of 0 is the flat hand; otherwise the mean pose
+    components: int | None = None  # principal components of the pose; None: 45 axis-angle numbers
+    left_shape: Literal["raw", "flip_x"] = "flip_x"  # shape basis of the left hand: as in its file, or repaired
+    wrist_centred: bool = False  # the translation is that of the wrist joint (manopth with centre 0)
+    tips: str = "mano"  # name of the finger-tip vertices, see skeleton.FINGERTIP_VERTICES
+
+
+@dataclass(frozen=True)
+class Values:
+    """MANO values of one hand as data sets store them: radians, metres."""
+
+    orientation: np.ndarray  # (3,) axis-angle of the wrist
+    pose: np.ndarray  # (45,) axis-angle of the fingers in MANO's order, or (components,) coefficients
+    shape: np.ndarray  # (10,)
+    translation: np.ndarray  # (3,)
+
+
+@dataclass(frozen=True)
+class PlacedHand:
+    """One hand of a data set in the frame of its values, and its parameters as `HandParameters` has them."""
+
+    vertices: np.ndarray  # (778, 3) metres
+    joints: np.ndarray  # (21, 3) metres, finger tips as the data set defines them
+    pose: np.ndarray  # (15, 3)
+    shape: np.ndarray  # (10,)
+    rotation: np.ndarray  # (3,)
+    translation: np.ndarray  # (3,)
+
+
+@cache
+def mano_hand() -> HandModel:
+    """The hand model of the files in the folder that the environment variable TWOHANDS_MANO names, float32.
+
+    Raises FileNotFoundError or ValueError with the remedy.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder:
+        raise FileNotFoundError(
+            f"the hand model 'mano' needs its files; download them from https://mano.is.tue.mpg.de and set "
+            f"{FOLDER_VARIABLE} to their folder"
+        )
+    return hand_model(read_mano(folder))
+
+
+def hand_model(mano: Mano) -> HandModel:
+    """The right hand of the files in its wrist frame, float32; the left is its mirror image, shape basis repaired."""
+    side, turn = mano.sides[RIGHT], _WRIST_FROM_MANO[RIGHT]
+    rest_joints = side.regressor @ side.vertices
+    joint_directions = np.einsum("jv,vcs->jcs", side.regressor, side.shape_directions)
+    wrist, wrist_directions = rest_joints[0], joint_directions[0]  # the wrist stays at the origin whatever the shape
+    both = np.kron(turn, turn).T  # rotations change their axes as A R A^T
+    pose_directions = np.einsum("ab,vbjk->vajk", turn, side.pose_directions.reshape(*side.vertices.shape, 15, 9) @ both)
+    joints = (rest_joints - wrist) @ turn.T
+    vertices = (side.vertices - wrist) @ turn.T
+    tips = FINGERTIP_VERTICES["mano"][RIGHT]
+    frames = _joint_frames(np.concatenate([joints, vertices[list(tips)]]))
+    free = free_hand()
+    rest_angles = np.zeros((16, 3), dtype=np.float32)
+    rest_angles[1:4] = free.rest_angles[1:4]  # the thumb's are relative to its rest pose
+    arrays = {
+        "rest_vertices": vertices,
+        "rest_joints": joints,
+        "shape_directions": np.einsum("ab,vbs->vas", turn, side.shape_directions - wrist_directions),
+        "joint_directions": np.einsum("ab,jbs->jas", turn, joint_directions - wrist_directions),
+        "weights": side.weights,
+        "joint_frames": frames,
+        "pose_directions": pose_directions.reshape(*vertices.shape, 135),
+    }
+    return HandModel(
+        name="mano",
+        right_faces=side.faces,
+        tip_vertices=tips,
+        rest_angles=rest_angles,
+        limits=free.limits,
+        **{name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
+    )
+
+
+def place(mano: Mano, side: int, values: Values, convention: Convention) -> PlacedHand:
+    """Vertices, joints and parameters of one hand (LEFT or RIGHT) of a data set, float64.
+
+    With the raw basis of the left hand, vertices and joints follow it exactly, and `shape` is the repaired basis's
+    nearest. Formulas (2) to (6) of the MANO paper.
+    """
+    hand = mano.sides[side]
+    directions = shape_directions(mano, side, convention.left_shape)
+    rotations = matrix_from_axis_angle(finger_pose(hand, values.pose, convention))
+    shaped = hand.vertices + directions @ values.shape
+    rest_joints = hand.regressor @ shaped
+    posed = shaped + hand.pose_directions.reshape(*shaped.shape, 135) @ pose_features(rotations)
+    vertices, joints = skin(posed, rest_joints, hand.weights, rotations)
+    turn, wrist = matrix_from_axis_angle(np.asarray(values.orientation, dtype=np.float64)), rest_joints[0]
+    place_of_wrist = values.translation + (0 if convention.wrist_centred else wrist)
+    vertices, joints = ((points - wrist) @ turn.T + place_of_wrist for points in (vertices, joints))
+    tips = vertices[list(FINGERTIP_VERTICES[convention.tips][side])]
+    axes = _WRIST_FROM_MANO[side]
+    return PlacedHand(
+        vertices=vertices,
+        joints=np.concatenate([joints, tips])[list(JOINTS_FROM_ARTICULATED)],
+        pose=finger_pose(hand, values.pose, convention) @ axes.T,
+        shape=_repaired_shape(mano, side, values.shape, convention),
+        rotation=axis_angle_from_matrix(turn @ axes.T),
+        translation=place_of_wrist,
+    )
+
+
+def values_of(
+    mano: Mano, side: int, pose: np.ndarray, shape: np.ndarray, rotation: np.ndarray, translation: np.ndarray
+) -> Values:
+    """The MANO values (flat hand, axis-angle, repaired basis) of one hand of `HandParameters`, float64.
+
+    pose (15, 3), shape (10,), rotation (3,), translation (3,), as in `PlacedHand`.
+    """
+    hand, axes = mano.sides[side], _WRIST_FROM_MANO[side]
+    wrist = (hand.regressor @ (hand.vertices + shape_directions(mano, side, "flip_x") @ shape))[0]
+    turn = matrix_from_axis_angle(np.asarray(rotation, dtype=np.float64)) @ axes
+    fingers = np.asarray(pose, dtype=np.float64) @ axes
+    return Values(axis_angle_from_matrix(turn), fingers[_MANO_FINGERS].reshape(45), shape, translation - wrist)
+
+
+def shape_directions(mano: Mano, side: int, left_shape: str) -> np.ndarray:
+    """(778, 3, 10) metres, MANO's axes: the basis in the file, or for the left hand the mirrored one of the right."""
+    if side == LEFT and left_shape == "flip_x":
+        return mano.sides[RIGHT].shape_directions * np.array([-1.0, 1.0, 1.0])[:, None]
+    return mano.sides[side].shape_directions
+
+
+def finger_pose(hand: ManoSide, pose: np.ndarray, convention: Convention) -> np.ndarray:
+    """(15, 3) axis-angle about the flat hand, MANO's axes, our order of joints."""
+    pose = np.asarray(pose, dtype=np.float64).reshape(-1)
+    if convention.components is not None:
+        fingers = np.tensordot(pose, hand.pose_components[: convention.components], axes=1)
+    else:
+        fingers = pose.reshape(15, 3)[_OUR_FINGERS]
+    return fingers if convention.flat_hand_mean else fingers + hand.mean_pose
+
+
+def _repaired_shape(mano: Mano, side: int, shape: np.ndarray, convention: Convention) -> np.ndarray:
+    if side == RIGHT or convention.left_shape == "flip_x":
+        return np.asarray(shape, dtype=np.float64)
+    raw, repaired = (shape_directions(mano, side, name).reshape(-1, len(shape)) for name in ("raw", "flip_x"))
+    return np.linalg.lstsq(repaired, raw @ shape, rcond=None)[0]
+
+
+def _joint_frames(joints: np.ndarray) -> np.ndarray:
+    """(16, 3, 3) flexion, abduction and twist axes: those of the free hand, turned with the bones.
+
+    joints (21, 3): 16 articulated joints and 5 tips in the wrist frame. The free hand's axes at straight fingers are
+    taken; its thumb rests as MANO's does.
+    """
+    free = free_hand()
+    straight = np.zeros((1, 16, 3), dtype=np.float32)
+    straight[0, 1:4] = free.rest_angles[1:4]
+    turns = rotations_from_angles(straight[:, 1:] - free.rest_angles[1:], free.joint_frames[1:])
+    vertices, posed = skin(free.rest_vertices, free.rest_joints, free.weights, turns[0])
+    theirs = np.concatenate([posed, vertices[list(free.tip_vertices)]])
+    carried = [np.eye(3)]
+    for joint in range(1, 16):
+        carried.append(carried[ARTICULATED_PARENTS[joint]] @ turns[0, joint - 1])
+    frames = np.empty((16, 3, 3))
+    frames[0] = free.joint_frames[0]
+    for joint in range(1, 16):
+        last = (joint - 1) % 3 == 2
+        end = 16 + (joint - 1) // 3 if last else joint + 1
+        turn = shortest_turn(theirs[end] - theirs[joint], joints[end] - joints[joint])
+        frames[joint] = turn @ carried[joint] @ free.joint_frames[joint]
+    return frames

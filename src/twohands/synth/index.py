@@ -1,0 +1,109 @@
+"""`index.json` of a folder of shards: what was asked for, and of every finished shard what `ShardRecord` tells.
+
+A folder is of one request alone: the description says all that the bytes of its shards depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cache
+from importlib.resources import files as resource_files
+from pathlib import Path
+from typing import Any
+
+from twohands.synth.config import GENERATOR_VERSION, SynthConfig
+from twohands.synth.engine import SyntheticHands
+from twohands.synth.records import ShardRecord
+
+INDEX_NAME = "index.json"
+_FORMAT = 2
+_READABLE = (1, 2)  # the index of format 1 tells nothing of its shards
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """The file of a shard."""
+    return folder / f"shard-{number:05d}.tar"
+
+
+def frames_by_shard(count: int, per_shard: int) -> dict[int, range]:
+    """The frames of every shard."""
+    return {first // per_shard: range(first, min(count, first + per_shard)) for first in range(0, count, per_shard)}
+
+
+def describe_request(dataset: SyntheticHands, count: int, per_shard: int) -> dict[str, Any]:
+    """The head of the index, as it is when read back."""
+    described = {
+        "format": _FORMAT,
+        "generator": GENERATOR_VERSION,
+        "hand": _hand_digest(),
+        "assets": _asset_digest(dataset.config),
+        "split": dataset.split,
+        "seed": dataset.seed,
+        "count": count,
+        "frames_per_shard": per_shard,
+        "config": asdict(dataset.config),
+    }
+    return json.loads(json.dumps(described))  # tuples become lists
+
+
+def refuse_other_request(folder: Path, wanted: dict[str, Any]) -> None:
+    """Raises ValueError when the folder was begun with another description."""
+    found = read_index(folder)
+    differing = [name for name in wanted if found.get(name) != wanted[name]]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{folder} was begun with {name} = {found.get(name)}, not {wanted[name]}; "
+            "give another folder, or the same request to resume"
+        )
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a folder; FileNotFoundError or ValueError with the remedy when it cannot be read."""
+    path = folder / INDEX_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; write frames there with: twohands synth --out {folder}")
+    try:
+        index = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); copy it again or write the frames anew elsewhere") from None
+    if index.get("format") not in _READABLE:
+        known = " and ".join(map(str, _READABLE))
+        raise ValueError(
+            f"{path} has format {index.get('format')}, this version reads {known}; write the frames anew elsewhere"
+        )
+    return index
+
+
+def index_text(description: dict[str, Any], records: dict[int, ShardRecord]) -> str:
+    """The JSON of an index, with one line for every shard."""
+    shards = (
+        f'  "{shard_path(Path(), number).name}": {json.dumps(vars(records[number]))}' for number in sorted(records)
+    )
+    head = json.dumps(description, indent=1).removesuffix("\n}")
+    return head + ',\n "shards": {\n' + ",\n".join(shards) + "\n }\n}\n"
+
+
+def noted_records(index: dict[str, Any]) -> dict[int, ShardRecord]:
+    """The records of an index by the number of their shard."""
+    records = (ShardRecord(**shard) for shard in index.get("shards", {}).values())
+    return {record.first // index["frames_per_shard"]: record for record in records}
+
+
+@cache
+def _hand_digest() -> str:
+    assets = resource_files("twohands.hands") / "assets"
+    names = ("free_hand.npz", "skin_maps.png")
+    return hashlib.sha256(b"".join((assets / name).read_bytes() for name in names)).hexdigest()[:16]
+
+
+def _asset_digest(config: SynthConfig) -> str | None:
+    """The digest of the asset cache where frames depend on it."""
+    if not (config.models or config.photographs):
+        return None
+    from twohands.synth.assets import load_assets
+
+    assets = load_assets(required=True)
+    return None if assets is None else assets.digest

@@ -1,0 +1,137 @@
+"""H2O: a miniature copy in its layout is read back as it was written."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenes import CAMERA, scene
+from twohands.data.readers.common import DamagedFileError
+from twohands.data.readers.h2o import CONVENTION, H2O
+from twohands.hands.mano_files import read_mano
+from twohands.types import LEFT, RIGHT
+
+PRESENT = ((True, True), (False, True), (True, False))
+
+
+def write_frame(folder, index, world, mano_folder="hand_pose_mano"):
+    """One frame as H2O stores it."""
+    for name in ("rgb", "depth", "cam_pose", "hand_pose", mano_folder):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    number = f"{index:06d}"
+    Image.fromarray(world.rgb).save(folder / "rgb" / f"{number}.png")
+    Image.fromarray(np.round(world.depth * 1000).astype(np.uint16)).save(folder / "depth" / f"{number}.png")
+    joints, mano = np.zeros((2, 64)), np.zeros((2, 62))
+    for side in (LEFT, RIGHT):
+        if world.present[side]:
+            v = world.values[side]
+            joints[side] = [1, *world.joints[side].ravel()]
+            mano[side] = [1, *v.translation, *v.orientation, *v.pose, *v.shape]
+    (folder / "hand_pose" / f"{number}.txt").write_text(" ".join(repr(float(x)) for x in joints.ravel()))
+    (folder / mano_folder / f"{number}.txt").write_text(" ".join(repr(float(x)) for x in mano.ravel()))
+    (folder / "cam_pose" / f"{number}.txt").write_text(" ".join(map(str, np.eye(4).ravel())))
+    K = world.camera.K
+    numbers = (K[0, 0], K[1, 1], K[0, 2], K[1, 2], world.camera.width, world.camera.height)
+    (folder / "cam_intrinsics.txt").write_text(" ".join(str(float(x)) for x in numbers))
+
+
+def write_copy(root, mano, frames=3, mano_folder="hand_pose_mano", listed=True):
+    """A copy with the same few frames for subjects of train, validation and test."""
+    worlds = [scene(mano, seed, CONVENTION, PRESENT[seed % 3]) for seed in range(frames)]
+    lines = {"train": [], "val": [], "test": []}
+    for part, place in (("train", "subject1/h1/0"), ("val", "subject3/k2/0"), ("test", "subject4/k1/2")):
+        for index, world in enumerate(worlds):
+            write_frame(root / place / "cam4", index, world, mano_folder)
+            lines[part].append(f"{place}/cam4/rgb/{index:06d}.png")
+    if listed:
+        (root / "label_split").mkdir()
+        for part, text in lines.items():
+            (root / "label_split" / f"pose_{part}.txt").write_text("\n".join(text) + "\n")
+    return worlds
+
+
+@pytest.fixture(scope="module")
+def mano(mano_folder):
+    return read_mano(mano_folder)
+
+
+@pytest.fixture(scope="module")
+def copy(mano, tmp_path_factory):
+    root = tmp_path_factory.mktemp("h2o")
+    return root, write_copy(root, mano)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_what_was_written_is_read(copy, split):
+    root, worlds = copy
+    dataset = H2O(root, split)
+    assert len(dataset) == 3
+    for index, world in enumerate(worlds):
+        sample = dataset[index]
+        assert sample.hands.present.tolist() == list(map(float, world.present))
+        np.testing.assert_array_equal(sample.frame.rgb_uint8(), world.rgb)
+        np.testing.assert_allclose(sample.frame.depth, world.depth, atol=5.1e-4)
+        np.testing.assert_allclose(sample.frame.camera.K, CAMERA.K, atol=1e-4)
+        for side in np.flatnonzero(world.present):
+            np.testing.assert_allclose(sample.hands.joints[side], world.joints[side], atol=1e-6)
+            np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=1e-6)
+            assert (sample.masks[side] == world.masks[side]).mean() > 0.999
+            assert sample.shares[side] > 0.95
+        assert sample.joint_definition == "mano"
+    assert dataset[1].id.endswith("cam4/000001")
+
+
+def test_left_comes_first_and_lies_on_its_depth(copy):
+    root, _ = copy
+    sample = H2O(root, "train")[0]
+    assert sample.hands.joints[LEFT, 0, 0] < sample.hands.joints[RIGHT, 0, 0]
+    for side in (LEFT, RIGHT):
+        rows, columns = np.nonzero(sample.masks[side])
+        middle = sample.hands.vertices[side, :, 2].mean()
+        assert abs(np.median(sample.frame.depth[rows, columns]) - middle) < 0.05
+
+
+def test_names_and_places_that_copies_have(mano, tmp_path):
+    write_copy(tmp_path / "ego_view", mano, 1, "hand_pose_MANO", listed=False)
+    dataset = H2O(tmp_path, "test")
+    assert dataset[0].id == "subject4/k1/2/cam4/000000"
+    with pytest.raises(FileNotFoundError, match="seen by cam2"):
+        H2O(tmp_path, "test", camera=2)
+    with pytest.raises(FileNotFoundError, match="no folders subject1"):
+        H2O(tmp_path / "ego_view" / "subject4")
+    with pytest.raises(ValueError, match="choose one of train"):
+        H2O(tmp_path, "val")
+
+
+@pytest.mark.parametrize("name", ["rgb/000001.png", "depth/000001.png", "hand_pose/000001.txt", "cam_intrinsics.txt"])
+@pytest.mark.parametrize("fault", ["missing", "truncated"])
+def test_a_damaged_file_is_named(mano, tmp_path, name, fault):
+    write_copy(tmp_path, mano, 2)
+    path = tmp_path / "subject1/h1/0/cam4" / name
+    if fault == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DamagedFileError, match=path.name):
+        H2O(tmp_path, "train")[1]
+
+
+def test_without_the_hand_model_there_are_joints(copy, monkeypatch):
+    from twohands.data.readers import common
+
+    root, worlds = copy
+    monkeypatch.setattr(common, "mano_files", lambda: None)
+    sample = H2O(root, "train")[0]
+    assert sample.hands.vertices is None
+    assert sample.masks is None
+    np.testing.assert_allclose(sample.hands.joints, worlds[0].joints, atol=1e-6)
+
+
+def test_the_left_shape_basis_is_the_raw_one(copy, mano):
+    root, worlds = copy
+    repaired = scene(mano, 0, replace(CONVENTION, left_shape="flip_x"))
+    left = H2O(root, "train")[0].hands.vertices[LEFT]
+    assert np.abs(left - worlds[0].vertices[LEFT]).max() < 1e-5
+    shape_only = left - left.mean(axis=0) - (repaired.vertices[LEFT] - repaired.vertices[LEFT].mean(axis=0))
+    assert np.abs(shape_only).max() > 1e-3

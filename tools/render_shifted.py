@@ -1,0 +1,31 @@
+"""Writes frames of the split "test_shifted" whose colours come from the second renderer (path tracing).
+
+Depth, masks and truth are the engine's, and so are the scenes: frame k here and frame k of `splits.shifted_frames`
+differ in the renderer alone.
+
+Run: python tools/render_shifted.py --out shifted/ --count 300
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+
+from twohands.synth.second_renderer import SAMPLES, MitsubaHands
+from twohands.synth.shards import write_shards
+from twohands.synth.splits import shifted_frames
+
+
+def main(out: Path, count: int = 300, size: str = "640x480", samples: int = SAMPLES) -> None:
+    """Renders with every core; the same command goes on with an unfinished folder."""
+    frames = shifted_frames()
+    width, height = (int(side) for side in size.split("x"))
+    frames.config = replace(frames.config, width=width, height=height)
+    write_shards(MitsubaHands(frames, samples), count, out)
+    print(f"wrote {count} frames into {out}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
