@@ -161,7 +161,19 @@ def test_no_machine_and_no_time_in_a_shard(written):
 def test_the_index_tells_of_every_shard(written):
     index = json.loads((written / "index.json").read_text())
     assert list(index) == [
-        *("format", "generator", "hand", "assets", "split", "seed", "count", "frames_per_shard", "config", "shards")
+        *(
+            "format",
+            "generator",
+            "renderer",
+            "hand",
+            "assets",
+            "split",
+            "seed",
+            "count",
+            "frames_per_shard",
+            "config",
+            "shards",
+        )
     ]
     assert index["config"] == json.loads(json.dumps(asdict(TINY)))
     assert list(index["shards"]) == [f"shard-{number:05d}.tar" for number in range(4)]

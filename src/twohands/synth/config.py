@@ -22,11 +22,11 @@ class SynthConfig:
     two_hands: float = 0.80
     one_hand: float = 0.15
     """The remaining frames show no hand."""
-    close_roots: float = 0.30
+    close_roots: float = 0.20
     """Two-hand frames whose roots (joint 9) are asked to be closer than `close_distance`; a few cannot be placed."""
     close_distance: float = 0.12
     """Metres."""
-    contact: float = 0.32
+    contact: float = 0.45
     """Two-hand frames whose hands touch, with roots closer than 8 cm where they can be."""
     mirrored: float = 0.20
     """Two-hand frames in which the fingers of one hand mirror the other's."""

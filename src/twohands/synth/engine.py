@@ -52,6 +52,9 @@ class Description:
 class SyntheticHands:
     """An endless data set; `dataset[index]` draws one frame. Give it a `count` where a length is asked for."""
 
+    renderer = "engine"
+    """What draws the colours; frames of two renderers do not belong into one folder."""
+
     def __init__(self, seed: int, split: str = "train", config: SynthConfig | None = None, count: int | None = None):
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
@@ -71,7 +74,7 @@ class SyntheticHands:
         camera = staging.view.camera
         true_depth, triangle = draw(scene.surfaces, camera)
         label = labels(scene.surfaces, triangle)
-        linear = shade(scene.surfaces, scene.materials, scene.light, camera)
+        linear = self.linear_color(index, scene, camera)
         moving = np.where(triangle >= 0, scene.owner[scene.surfaces.faces[triangle, 0]], 0)
         photo = develop(self._rng(index, "photo"), linear, self.config, moving, true_depth)
         rng = self._rng(index, "sensor")
@@ -89,6 +92,10 @@ class SyntheticHands:
             joint_definition="free",
             id=self.id(index),
         )
+
+    def linear_color(self, index: int, scene: Scene, camera: Camera) -> np.ndarray:
+        """The light (H, W, 3) float32 that reaches the colour camera."""
+        return shade(scene.surfaces, scene.materials, scene.light, camera)
 
     def id(self, index: int) -> str:
         """The name of a frame: split, seed, index."""

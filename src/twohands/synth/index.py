@@ -37,6 +37,7 @@ def describe_request(dataset: SyntheticHands, count: int, per_shard: int) -> dic
     described = {
         "format": _FORMAT,
         "generator": GENERATOR_VERSION,
+        "renderer": dataset.renderer,
         "hand": _hand_digest(),
         "assets": _asset_digest(dataset.config),
         "split": dataset.split,

@@ -7,20 +7,16 @@ network has learned hands or the engine's way of drawing them. Geometry, masks, 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import rank_filter, uniform_filter
 
 from twohands.geometry.camera import Camera
-from twohands.synth.config import GENERATOR_VERSION
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.photo import develop
-from twohands.synth.poses import SPLITS
 from twohands.synth.render import Lamp, Light, Materials, Surfaces, shade
+from twohands.synth.scene import Scene
 from twohands.synth.shading import NEAR, harmonics
-from twohands.types import Sample
 
 SAMPLES = 8
 """Paths a pixel: with the filter below, grain under that of a camera, in about 6 CPU seconds at 640x480."""
@@ -29,7 +25,6 @@ _SKY_SIZE = (32, 64)
 _HIGHEST_REFLECTANCE = 0.08  # head on, what Mitsuba's `specular` = 1 means
 _WINDOW, _FLAT = 5, 1e-4
 _BAND_GAIN = np.repeat([1.0, 3 / 2, 4.0], [1, 3, 5])  # radiance over irradiance / pi of the harmonics
-_PHOTO_STREAM = 100  # no stream of the engine has this number
 
 
 class MitsubaHands(SyntheticHands):
@@ -37,23 +32,19 @@ class MitsubaHands(SyntheticHands):
 
     def __init__(self, frames: SyntheticHands, samples: int = SAMPLES):
         super().__init__(frames.seed, frames.split, frames.config, frames.count)
-        self.samples = samples
+        self.samples, self.renderer = samples, f"mitsuba, {samples} samples"
 
-    def __getitem__(self, index: int) -> Sample:
-        """The engine's frame with another photograph."""
-        sample = super().__getitem__(index)
-        staging, scene = self.scene(index)
-        world = scene.surfaces, scene.materials, scene.light, staging.view.camera
-        linear = without_grain(render(*world, self.samples), shade(*world))
-        rng = np.random.default_rng([GENERATOR_VERSION, SPLITS.index(self.split), self.seed, index, _PHOTO_STREAM])
-        rgb = develop(rng, linear, self.config).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-        return replace(sample, frame=replace(sample.frame, rgb=np.ascontiguousarray(rgb)))
+    def linear_color(self, index: int, scene: Scene, camera: Camera) -> np.ndarray:
+        """The light (H, W, 3) float32 that reaches the colour camera, some of it over other surfaces."""
+        world = scene.surfaces, scene.materials, scene.light, camera
+        return without_grain(render(*world, self.samples, seed=index), shade(*world))
 
 
 def render(
     surfaces: Surfaces, materials: Materials, light: Light, camera: Camera, samples: int = SAMPLES, seed: int = 0
 ) -> np.ndarray:
-    """Linear colour (H, W, 3) float32 of the scene that `render.shade` draws, with the grain of few paths a pixel.
+    """Linear colour (H, W, 3) float32 of the scene that `render.shade` draws, with the grain of few paths a pixel,
+    which `seed` draws.
 
     The camera is that of `camera.K` to a fraction of a pixel. Raises ImportError without Mitsuba.
     """
