@@ -23,7 +23,7 @@ CLOSE = 0.08
 
 def main(configs: tuple[str, ...] = ("basic", "full"), count: int = 40, placements: int = 400, seed: int = 5) -> None:
     """Draws `count` frames and places the hands of `placements` frames of every named configuration (split train)."""
-    print("| configuration | CPU s a frame, median (mean, largest) | roots < 8 cm | hands touch | penetration, mm, 50 / 90 / 100 % |")
+    print("| configuration | CPU s a frame, median (mean, max) | roots < 8 cm | touch | penetration, mm, 50/90/100 % |")
     print("|---|---|---|---|---|")
     for name in configs:
         dataset = SyntheticHands(seed, config=CONFIGS[name])

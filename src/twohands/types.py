@@ -66,7 +66,8 @@ class RGBDFrame(TensorRecord):
 
     def rgb_uint8(self) -> np.ndarray:
         """The colour image as (H, W, 3) uint8, for pictures."""
-        return np.clip(np.asarray(self.rgb).transpose(1, 2, 0) * 255 + 0.5, 0, 255).astype(np.uint8)
+        values = np.clip(np.asarray(self.rgb) * 255 + 0.5, 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(values.transpose(1, 2, 0))
 
 
 @dataclass(frozen=True)

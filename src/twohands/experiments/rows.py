@@ -106,6 +106,7 @@ ROWS = {
         published={"ground_truth": _published(16.15, 15.70, 10.73, 10.88)},
         shared_trunk=False,
     ),
+    "whole": Row("full model, its image branch trained along", shared_trunk=False, seeds=2),
     "concat": Row(
         "concat instead of FTN",
         {"fusion": "concat"},

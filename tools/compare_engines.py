@@ -1,0 +1,95 @@
+"""What each part of the data engine is worth: `paper-small` trained on variants of it, measured on `test_shifted`.
+
+    python tools/compare_engines.py FOLDER --configs full basic no_contact
+
+Frames, runs and results stay in FOLDER; everything continues where it was interrupted, and several processes may share
+the work. Every variant gets the same number of frames, the same CPU time and the same seeds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+
+from twohands.config import PRESETS
+from twohands.experiments.run import Plan, run_row
+from twohands.experiments.tables import reports_of
+from twohands.report import Report, paired_difference, pooled
+from twohands.synth.config import CONFIGS
+from twohands.synth.engine import SyntheticHands
+from twohands.synth.shards import SyntheticShards, write_shards
+from twohands.synth.splits import SHIFTED_FRAMES, shifted_frames
+
+ROW, MODE = "whole", "ground_truth"
+SEED = 1
+"""Of the training frames."""
+
+
+def main(
+    folder: tyro.conf.Positional[Path],
+    configs: tuple[str, ...] = (
+        "full",
+        "basic",
+        "no_sleeves",
+        "no_objects",
+        "no_sensor_noise",
+        "no_contact",
+        "no_clutter",
+    ),
+    frames: int = 5000,
+    test_frames: int = SHIFTED_FRAMES,
+    minutes: float = 30.0,
+    seeds: int = 2,
+    workers: int = 1,
+    preset: str = "paper-small",
+) -> None:
+    """Renders, trains and measures what is not done yet, then prints the table; the first configuration is the one
+    that the others are compared with.
+    """
+    unknown = [name for name in configs if name not in CONFIGS]
+    if unknown:
+        raise SystemExit(f"unknown configuration {unknown[0]!r}; choose from {', '.join(CONFIGS)}")
+    test = stored(shifted_frames(), test_frames, folder / "data" / "test_shifted", workers)
+    reports = {}
+    for name in configs:
+        train = stored(SyntheticHands(SEED, config=CONFIGS[name]), frames, folder / "data" / name, workers)
+        runs, rows = folder / "runs" / name, folder / "rows" / name
+        plan = Plan(PRESETS[preset], runs, rows, train, test, whole_minutes=minutes, seeds=seeds)
+        for seed in range(seeds):
+            if not run_row(plan, ROW, seed, print):
+                print(f"{name}, seed {seed}: another process is at it")
+        reports[name] = reports_of(rows, ROW, MODE)
+    finished = {name: pooled(found) for name, found in reports.items() if len(found) == seeds}
+    print(table(finished) if finished else "nothing is finished yet; run this again")
+
+
+def stored(dataset: SyntheticHands, count: int, folder: Path, workers: int) -> SyntheticShards:
+    """The first frames on disk; only what is missing is rendered."""
+    return SyntheticShards(write_shards(dataset, count, folder, workers))
+
+
+def table(reports: dict[str, Report]) -> str:
+    """Markdown: camera-space and aligned errors of every variant, and how it differs from the first."""
+    lines = ["| trained on | MPJPE, mm | AL-MPJPE, mm | worse than the first by, mm MPJPE |", "|---|---|---|---|"]
+    first = next(iter(reports.values()))
+    for name, report in reports.items():
+        cells = []
+        figures = report.summary()["all"]
+        for metric in ("mpjpe", "al_mpjpe"):
+            mean, low, high = (1e3 * figures[f"{metric}{part}"] for part in ("", "_low", "_high"))
+            cells.append(f"{mean:.1f} ({low:.1f}-{high:.1f})")
+        worse = "-" if report is first else compared(report, first)
+        lines.append(f"| {name} | {' | '.join(cells)} | {worse} |")
+    return "\n".join(lines)
+
+
+def compared(report: Report, first: Report) -> str:
+    """The mean difference hand by hand with its 95 % interval, and whether that settles the sign."""
+    difference = paired_difference(report, first, "mpjpe")
+    mean, low, high = (1e3 * value for value in (difference.mean, difference.low, difference.high))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}){'' if difference.resolved else ', not resolved'}"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
