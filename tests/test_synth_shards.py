@@ -303,7 +303,11 @@ def test_a_lost_worker(tmp_path):
 def test_frames_of_other_assets_do_not_mix(tmp_path, monkeypatch):
     assets = types.ModuleType("twohands.synth.assets")
     monkeypatch.setitem(sys.modules, assets.__name__, assets)
-    monkeypatch.setattr("twohands.synth.shards._write_shard", lambda *arguments: pytest.fail("nothing is drawn here"))
+
+    def fail(*arguments):
+        pytest.fail("nothing is drawn here")
+
+    monkeypatch.setitem(write_shards.__globals__, "_write_shard", fail)
     dataset = SyntheticHands(21, config=replace(TINY, photographs=0.5))
     for digest in ("one", "two"):
         assets.load_assets = lambda required, digest=digest: types.SimpleNamespace(digest=digest)
