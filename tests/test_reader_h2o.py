@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 
 from scenes import CAMERA, scene
+from twohands import cli
+from twohands.config import PRESETS
+from twohands.data.dataset import TrainingSet, open_dataset
 from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.h2o import CONVENTION, H2O
 from twohands.hands.mano_files import read_mano
@@ -135,3 +138,36 @@ def test_the_left_shape_basis_is_the_raw_one(copy, mano):
     assert np.abs(left - worlds[0].vertices[LEFT]).max() < 1e-5
     shape_only = left - left.mean(axis=0) - (repaired.vertices[LEFT] - repaired.vertices[LEFT].mean(axis=0))
     assert np.abs(shape_only).max() > 1e-3
+
+
+def test_sources_name_a_data_set_and_a_split(copy):
+    root, _ = copy
+    assert open_dataset(f"h2o={root}")[0].id.startswith("subject1")
+    assert open_dataset(f"h2o={root}", "test")[0].id.startswith("subject4")
+    assert open_dataset(f"h2o:validation={root}", "test")[0].id.startswith("subject3/k2")
+    with pytest.raises(ValueError, match="data set 'h20' is unknown; known are synthetic, h2o"):
+        open_dataset(f"h20={root}")
+    with pytest.raises(ValueError, match="split 'val' is unknown; choose one of train, validation, test"):
+        open_dataset(f"h2o:val={root}")
+
+
+def test_training_leaves_a_damaged_frame_out_and_names_the_file(mano, tmp_path, caplog):
+    write_copy(tmp_path, mano, 2)
+    (tmp_path / "subject1/h1/0/cam4/depth/000000.png").write_bytes(b"not a picture")
+    items = TrainingSet(H2O(tmp_path, "train"), 96, PRESETS["tiny"].augment, seed=0)
+    assert items[0, 0].sample.id.endswith("000001")
+    assert "depth/000000.png" in caplog.text
+    (tmp_path / "subject1/h1/0/cam4/depth/000001.png").unlink()
+    with pytest.raises(DamagedFileError, match=r"depth/00000\d.png"):
+        items[0, 0]
+
+
+def test_a_network_trains_and_is_measured_on_it(copy, tmp_path, capsys):
+    root, _ = copy
+    run = tmp_path / "run"
+    small = ["--network.hand-model", "mano", "--train.steps", "2", "--train.batch-size", "2", "--train.workers", "0"]
+    assert cli.main(["train", "tiny", "--data", f"h2o={root}", "--out", str(run), *small]) == 0
+    masks = ["--masks", "own", "ground_truth"]
+    measure = ["evaluate", "--data", f"h2o={root}", "--checkpoint", str(run / "final"), *masks, "--out", str(tmp_path)]
+    assert cli.main(measure) == 0
+    assert "ground_truth" in capsys.readouterr().out

@@ -111,7 +111,7 @@ def _open(data: str, split: str) -> Dataset:
     from twohands.data.dataset import open_dataset
     from twohands.synth.splits import FROZEN
 
-    return FROZEN[split]() if data == "synthetic" else open_dataset(data)
+    return FROZEN[split]() if data == "synthetic" else open_dataset(data, "test")
 
 
 def _load(method: str, fit: bool, weights: Path | None) -> Predictor:

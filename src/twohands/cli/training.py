@@ -34,7 +34,7 @@ def train(
 
     Args:
         config: The preset, with any value of it changed.
-        data: Frames to train on: a folder of shards, or NAME=FOLDER.
+        data: Frames to train on: a folder of shards, or h2o=FOLDER for a copy of that data set (its split "train").
         out: The run folder: configuration, log, TensorBoard events, checkpoints.
         validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks.
         trunk: A checkpoint folder whose image branch is taken over and kept frozen.
@@ -56,7 +56,7 @@ def _validation(source: str, config: ExperimentConfig) -> Validate:
     from twohands.data.dataset import open_dataset
     from twohands.training.validate import Validation
 
-    return Validation(open_dataset(source), config.network)
+    return Validation(open_dataset(source, "validation"), config.network)
 
 
 def experiment(
@@ -96,9 +96,10 @@ def experiment(
         check_folder(folder)
     for name in names:
         rows_of(name)
-    if Path(data.rpartition("=")[2]).resolve() == Path(test.rpartition("=")[2]).resolve():
+    shards = [source.removeprefix("synthetic=") for source in (data, test)]  # other data sets have splits
+    if "=" not in "".join(shards) and Path(shards[0]).resolve() == Path(shards[1]).resolve():
         raise ValueError(f"--data and --test are both {test}: what is trained on cannot be the test; give two folders")
-    sources = open_dataset(data), open_dataset(test)
+    sources = open_dataset(data), open_dataset(test, "test")
     plan = Plan(PRESETS["paper-small"], out, reports, *sources, minutes, whole_minutes, trunk_minutes, seeds)
     run_tables(plan, names, print)
     budgets = f"--minutes {minutes:g} --whole-minutes {whole_minutes:g} --trunk-minutes {trunk_minutes:g}"

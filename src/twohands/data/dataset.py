@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +11,8 @@ import numpy as np
 
 from twohands.config import AugmentConfig
 from twohands.data.augment import augmented, imperfect_masks
+from twohands.data.readers.common import DamagedFileError
+from twohands.data.readers.h2o import H2O
 from twohands.geometry.record import Array, TensorRecord
 from twohands.synth.shards import SyntheticShards
 from twohands.types import Sample
@@ -26,8 +29,14 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Sample: ...
 
 
-DATASETS: dict[str, Callable[[str], Dataset]] = {"synthetic": SyntheticShards}
-"""Name -> reader of a folder."""
+DATASETS: dict[str, Callable[[str, str], Dataset]] = {
+    "synthetic": lambda folder, split: SyntheticShards(folder),  # a folder of shards is of one split
+    "h2o": H2O,
+}
+"""Name -> reader of a folder and a split."""
+SPLITS = ("train", "validation", "test")
+_TRIES = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,10 @@ class TrainingItem(TensorRecord):
 
 
 class TrainingSet:
-    """Frames of a data set at network size, augmented anew in every epoch."""
+    """Frames of a data set at network size, augmented anew in every epoch.
+
+    A frame of which a file is damaged is left out, with a warning that names the file; the next one takes its place.
+    """
 
     def __init__(self, dataset: Dataset, size: int, config: AugmentConfig, seed: int, region: str = "frame"):
         self.dataset, self.size, self.config, self.seed, self.region = dataset, size, config, seed, region
@@ -52,16 +64,31 @@ class TrainingSet:
         """The item of an epoch and an index."""
         epoch, index = draw
         rng = np.random.default_rng((self.seed, epoch, index))
-        sample = augmented(self.dataset[index], self.size, self.config, rng, self.region)
+        sample = augmented(self._readable(index), self.size, self.config, rng, self.region)
         if sample.masks is None:
             raise ValueError(f"{sample.id} has no masks, from which the clouds of the hands are cut")
         masks = imperfect_masks(sample.masks, sample.frame.depth, self.config, rng)
         return TrainingItem(sample, masks, np.array([self.seed, epoch, index]))
 
+    def _readable(self, index: int) -> Sample:
+        """The frame, or the first one after it that can be read. Raises DamagedFileError when ten in a row cannot."""
+        for number in range(index, index + _TRIES):
+            try:
+                return self.dataset[number % len(self.dataset)]
+            except DamagedFileError as error:
+                _log.warning("left out: %s", error)
+        return self.dataset[index]
 
-def open_dataset(source: str) -> Dataset:
-    """The data set of 'NAME=FOLDER', NAME one of DATASETS, or of a folder of synthetic shards."""
+
+def open_dataset(source: str, split: str = "train") -> Dataset:
+    """The data set of 'NAME=FOLDER' or 'NAME:SPLIT=FOLDER', NAME one of DATASETS, or of a folder of synthetic shards.
+
+    `split`, one of SPLITS, is meant where the source names none. Raises ValueError for names that are unknown.
+    """
     name, _, folder = source.rpartition("=")
-    if name and name not in DATASETS:
+    name, _, named = (name or "synthetic").partition(":")
+    if name not in DATASETS:
         raise ValueError(f"data set {name!r} is unknown; known are {', '.join(DATASETS)}")
-    return DATASETS[name or "synthetic"](folder)
+    if (named or split) not in SPLITS:
+        raise ValueError(f"split {named or split!r} is unknown; choose one of {', '.join(SPLITS)}")
+    return DATASETS[name](folder, named or split)
