@@ -18,7 +18,7 @@ FLOORS = [
     {"losses", "metrics", "locate", "quality"},
     {"fitting"},
     {"predictor", "tracking", "doctor", "export", "overlay", "rows", "report"},
-    {"evaluation", "batch", "figures"},
+    {"evaluation", "protocols", "submissions", "batch", "figures"},
     {"training"},
     {"experiments"},
     {"viewer", "cli"},

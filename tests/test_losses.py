@@ -296,6 +296,36 @@ def test_image_heads_learn_that_an_absent_hand_is_not_there(name):
     assert (gradient[0, LEFT] < 0).any()
 
 
+# missing labels
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_frame_without_mesh_or_masks_among_others_does_not_count_in_their_terms(name):
+    """Frame 0 has neither; its fill is nonsense. Terms of meshes and masks are 0 and still there, all others are as
+    ever, values and gradients; frame 1 does not notice."""
+    full = truth()
+    known = torch.tensor([[False, False], [True, True]])
+    filled = replace(full.hands, vertices=torch.where(known[..., None, None], full.hands.vertices, 9.0))
+    masks = full.masks | ~known[..., None, None]
+    mixed = replace(full, hands=filled, masks=masks, meshes_known=known, masks_known=known)
+    gradients = []
+    for sample in (full, mixed):
+        output, leaves = learnable(shifted(answer(full), (0.01, 0.02, 0.03)))
+        values = term(name, output, sample)
+        values.sum().backward()
+        gradients.append([torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves])
+        if sample is full:
+            expected = values
+    needs = name in (*NEEDS_MESH, "mask")
+    torch.testing.assert_close(values[1], expected[1])
+    torch.testing.assert_close(values[0], torch.zeros(()) if needs else expected[0])
+    for whole, part in zip(*gradients, strict=True):
+        torch.testing.assert_close(part[1], whole[1])
+        torch.testing.assert_close(part[0], torch.zeros_like(part[0]) if needs else whole[0])
+    if name in ("joints", "absolute_joints", "joints_2d"):
+        assert any(part[0].any() for part in gradients[1])
+
+
 # gradients and known defects
 
 

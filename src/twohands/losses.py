@@ -3,13 +3,14 @@
 A term is a pure function (output, sample, surface) -> (B,), one value a frame. The terms of 3D and of 2D are means over
 the hands that are present; a hand that is absent is replaced on both sides before anything is computed from it, so
 neither its values (NaN included) nor its labels matter and no gradient reaches it. For the two image heads the truth of
-an absent hand is known: an empty map. A term whose labels are missing, or that a decoder has no answer to, is zero.
+an absent hand is known: an empty map. A term whose labels are missing, or that a decoder has no answer to, is zero; in
+a batch of frames with and without meshes or masks (`Sample.meshes_known`, `masks_known`) it is so frame by frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import torch
@@ -80,7 +81,10 @@ def mask(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     logits = output.mask_logits.float()
     seen = sample.masks.to(logits.dtype) * _present(sample)[..., None, None]
     share = functional.interpolate(seen, size=logits.shape[-2:], mode="area")
-    return functional.smooth_l1_loss(logits.sigmoid(), share, reduction="none").mean(dim=(1, 2, 3))
+    error = functional.smooth_l1_loss(logits.sigmoid(), share, reduction="none")
+    if sample.masks_known is not None:
+        error = error * sample.masks_known[..., None, None]
+    return error.mean(dim=(1, 2, 3))
 
 
 # positions, metres
@@ -93,6 +97,7 @@ def root(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
 
 def vertices(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     """L1 of the full mesh relative to the root."""
+    sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
     true = sample.hands.vertices - _true_root(sample)
@@ -110,6 +115,7 @@ def coarse(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
 
     A graph's target is that subset of the vertices of the same hand. Its joints are linear in its vertices.
     """
+    sample = _meshed(sample)
     if not output.stages or sample.hands.vertices is None:
         return _zero(output)
     true = sample.hands.vertices - _true_root(sample)
@@ -122,6 +128,7 @@ def coarse(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
 
 def absolute_vertices(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     """L1 of the full mesh in the camera frame."""
+    sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
     return _l1(output.hands.vertices, sample.hands.vertices, sample)
@@ -137,6 +144,7 @@ def absolute_joints(output: NetworkOutput, sample: Sample, surface: Surface) -> 
 
 def vertices_2d(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     """Mean square of the difference of the vertices' pixels divided by the image's width."""
+    sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
     return _squared_2d(output.hands.vertices, sample.hands.vertices, sample)
@@ -152,6 +160,7 @@ def joints_2d(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor
 
 def edges(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     """L1 of the lengths of the mesh's edges, metres."""
+    sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
     lengths = []
@@ -163,6 +172,7 @@ def edges(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
 
 def normals(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     """|Cosine| between the sides of a predicted triangle and the normal of the true one: 0 for equal planes."""
+    sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
     true = functional.normalize(face_normals(_settled(sample.hands.vertices, sample), surface.faces), dim=-1)
@@ -240,6 +250,14 @@ def _zero(output: NetworkOutput) -> Tensor:
 def _present(sample: Sample) -> Tensor:
     """(B, 2) bool."""
     return sample.hands.present >= 0.5
+
+
+def _meshed(sample: Sample) -> Sample:
+    """The sample in which only those hands are present whose vertices are labels."""
+    if sample.meshes_known is None:
+        return sample
+    hands = sample.hands
+    return replace(sample, hands=replace(hands, present=torch.where(sample.meshes_known, hands.present, 0.0)))
 
 
 def _settled(points: Tensor, sample: Sample) -> Tensor:

@@ -149,3 +149,5 @@ class Sample(TensorRecord):
     shares: Array | None  # (*B, 2) in [0, 1], share of the hand's pixels that nothing else hides
     joint_definition: str  # which joints and finger tips the labels mean; a key of skeleton.JOINT_DEFINITIONS
     id: str
+    meshes_known: Array | None = None  # (*B, 2) bool: whose vertices are labels, not fill; None: all that there are
+    masks_known: Array | None = None  # (*B, 2) bool: the same of the masks

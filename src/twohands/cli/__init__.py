@@ -1,7 +1,8 @@
-"""The command line: `twohands demo | predict | run | info | synth | train | evaluate | experiment | export | bench`.
+"""The command line: `twohands demo | predict | run | info | synth | train | evaluate | experiment | export | bench |
+data`.
 
-Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 2 bad
-arguments or nothing usable, 3 some frames failed, 130 interrupted.
+Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 1 a
+check has findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -48,13 +49,14 @@ def _command(arguments: list[str]) -> int:
     import tyro
 
     from twohands.cli.bench import bench
+    from twohands.cli.data import data
     from twohands.cli.laboratory import info, synth
     from twohands.cli.measure import evaluate
     from twohands.cli.reconstruct import demo, predict, run
     from twohands.cli.training import experiment, export, train
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, predict, run, info, synth, train, evaluate, experiment, export, bench):
+    for command in (demo, predict, run, info, synth, train, evaluate, experiment, export, bench, data):
         app.command(command)
     try:
         return app.cli(

@@ -46,10 +46,11 @@ def evaluate(
 
     Args:
         data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written,
-            or NAME=FOLDER.
+            or NAME=FOLDER for a copy of a data set (NAME:SPLIT=FOLDER for another split), NAME one of h2o, h2o3d,
+            ho3d, rhd, dexycb.
         split: The synthetic frames that are kept apart: 500 of the test, 200 of the validation split; 500 of the test
             split that look unlike those for training (test_shifted); the 500 test frames of the first engine
-            (basic_test).
+            (basic_test). Of a copy of a data set: test or validation.
         count: Only the first so many frames.
         out: Folder for the report.
         method: What is measured: image landmarks, or our own network on colour and depth.
@@ -111,7 +112,7 @@ def _open(data: str, split: str) -> Dataset:
     from twohands.data.dataset import open_dataset
     from twohands.synth.splits import FROZEN
 
-    return FROZEN[split]() if data == "synthetic" else open_dataset(data, "test")
+    return FROZEN[split]() if data == "synthetic" else open_dataset(data, split)
 
 
 def _load(method: str, fit: bool, weights: Path | None) -> Predictor:

@@ -22,8 +22,9 @@ Preset = Annotated[
 
 def train(
     config: Preset,
-    data: str,
+    data: tuple[str, ...],
     out: Path,
+    weights: tuple[float, ...] = (),
     validation: str | None = None,
     trunk: Path | None = None,
     pretrained: bool = False,
@@ -34,19 +35,22 @@ def train(
 
     Args:
         config: The preset, with any value of it changed.
-        data: Frames to train on: a folder of shards, or h2o=FOLDER for a copy of that data set (its split "train").
+        data: Frames to train on, from one or several places: a folder of shards, or NAME=FOLDER for a copy of a data
+            set (its split "train"; NAME:SPLIT=FOLDER for another), NAME one of h2o, h2o3d, ho3d, rhd, dexycb.
         out: The run folder: configuration, log, TensorBoard events, checkpoints.
+        weights: How often each place's frames come in an epoch, 1 or more; by default once.
         validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks.
         trunk: A checkpoint folder whose image branch is taken over and kept frozen.
         pretrained: Start the image encoder from ImageNet weights.
     """
-    from twohands.data.dataset import TrainingSet, open_dataset
+    from twohands.data.dataset import TrainingSet, open_mixture
     from twohands.training import train as run
 
     check_folder(out)
     assert isinstance(config, ExperimentConfig)
     network = config.network
-    items = TrainingSet(open_dataset(data), network.image_size, config.augment, config.train.seed, network.region)
+    frames, seed = open_mixture(data, "train", weights), config.train.seed
+    items = TrainingSet(frames, network.image_size, config.augment, seed, network.region, network.hand_model)
     validate = None if validation is None else _validation(validation, config)
     print(f"wrote {run(config, items, out, validate, trunk, pretrained)}/")
     return FINE

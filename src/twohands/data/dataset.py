@@ -1,21 +1,25 @@
-"""What training reads: any data set as augmented, network-sized items, each a pure function of (seed, epoch, index)."""
+"""What training reads: any data sets as augmented, network-sized items, pure functions of (seed, epoch, index)."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from twohands.config import AugmentConfig
 from twohands.data.augment import augmented, imperfect_masks
 from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.h2o import H2O
 from twohands.geometry.record import Array, TensorRecord
+from twohands.hands.mano_files import NUM_VERTICES
+from twohands.hands.skeleton import BONES
 from twohands.synth.shards import SyntheticShards
-from twohands.types import Sample
+from twohands.types import Sample, TwoHands
 
 Draw = tuple[int, int]
 """(epoch, index): the index-th frame as it is seen in an epoch."""
@@ -29,13 +33,25 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Sample: ...
 
 
+def _reader(module: str, name: str) -> Callable[[str, str], Dataset]:
+    """A class of `twohands.data.readers`, imported when a data set is opened."""
+    return lambda folder, split: getattr(import_module(f"twohands.data.readers.{module}"), name)(folder, split)
+
+
 DATASETS: dict[str, Callable[[str, str], Dataset]] = {
     "synthetic": lambda folder, split: SyntheticShards(folder),  # a folder of shards is of one split
-    "h2o": H2O,
+    "h2o": _reader("h2o", "H2O"),
+    "h2o3d": _reader("h2o3d", "H2O3D"),
+    "ho3d": _reader("ho3d", "HO3D"),
+    "rhd": _reader("rhd", "RHD"),
+    "dexycb": _reader("dexycb", "DexYCB"),
 }
 """Name -> reader of a folder and a split."""
 SPLITS = ("train", "validation", "test")
-_TRIES = 10
+NEAR_A_BONE = 0.025
+"""Metres: what is measured nearer than this to a bone belongs to the hand, where a frame has no masks."""
+_SOURCE = re.compile(r"(\w+)(?::(\w+))?=(.+)")
+_TRIES = 100
 _log = logging.getLogger(__name__)
 
 
@@ -43,52 +59,168 @@ _log = logging.getLogger(__name__)
 class TrainingItem(TensorRecord):
     """One frame of a training batch."""
 
-    sample: Sample  # at network size; the frame is what the network sees
+    sample: Sample  # at network size, see `stackable`; the frame is what the network sees
     masks: Array  # (*B, 2, S, S) bool: from these the clouds are cut; less perfect than the sample's
     draw: Array  # (*B, 3) int64 seed, epoch and index: what seeds everything else that is drawn for this frame
+
+
+class Mixture:
+    """Several data sets as one: an epoch has each frame of a data set `weight` times, all of them evenly interleaved.
+
+    Which frame an index means depends on the lengths and weights alone.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], weights: Sequence[float] = ()):
+        """A weight of 1.5 brings every frame once and the first half twice; without weights all are 1.
+
+        Raises ValueError for no data sets, and for weights below 1, which would lose frames, or too few or many.
+        """
+        if not datasets:
+            raise ValueError("there is no data set; name one or more")
+        weights = tuple(weights) or (1.0,) * len(datasets)
+        if len(weights) != len(datasets):
+            raise ValueError(f"there are {len(datasets)} data sets but {len(weights)} weights; give one for each")
+        if not all(1 <= weight < float("inf") for weight in weights):
+            raise ValueError(
+                f"weights say how often a frame comes in an epoch, 1 or more; got {min(weights)}. "
+                "Raise those of the other data sets instead"
+            )
+        self.datasets = tuple(datasets)
+        counts = [round(weight * len(dataset)) for weight, dataset in zip(weights, datasets, strict=True)]
+        order = np.argsort(np.concatenate([(np.arange(count) + 0.5) / count for count in counts]), kind="stable")
+        self._owners = np.repeat(np.arange(len(counts)), counts)[order]
+        self._numbers = np.concatenate([np.arange(count) for count in counts])[order]
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The frame that `place` names."""
+        owner, number = self.place(index)
+        return self.datasets[owner][number]
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Number of the data set, and index in it."""
+        owner = int(self._owners[index])
+        return owner, int(self._numbers[index]) % len(self.datasets[owner])
 
 
 class TrainingSet:
     """Frames of a data set at network size, augmented anew in every epoch.
 
-    A frame of which a file is damaged is left out, with a warning that names the file; the next one takes its place.
+    A frame of which a file is damaged is replaced by another one; a warning names each such file once a process.
     """
 
-    def __init__(self, dataset: Dataset, size: int, config: AugmentConfig, seed: int, region: str = "frame"):
-        self.dataset, self.size, self.config, self.seed, self.region = dataset, size, config, seed, region
+    def __init__(
+        self,
+        dataset: Dataset,
+        size: int,
+        config: AugmentConfig,
+        seed: int,
+        region: str = "frame",
+        hand_model: str = "free",
+    ):
+        """`region` and `hand_model` are those of the `NetworkConfig`."""
+        self.dataset, self.size, self.config, self.seed = dataset, size, config, seed
+        self.region, self.hand_model = region, hand_model
+        self._told: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, draw: Draw) -> TrainingItem:
-        """The item of an epoch and an index."""
+        """The item of an epoch and an index. Raises DamagedFileError when hardly a frame can be read."""
         epoch, index = draw
         rng = np.random.default_rng((self.seed, epoch, index))
-        sample = augmented(self._readable(index), self.size, self.config, rng, self.region)
-        if sample.masks is None:
-            raise ValueError(f"{sample.id} has no masks, from which the clouds of the hands are cut")
-        masks = imperfect_masks(sample.masks, sample.frame.depth, self.config, rng)
-        return TrainingItem(sample, masks, np.array([self.seed, epoch, index]))
+        sample = augmented(self._readable(epoch, index), self.size, self.config, rng, self.region)
+        masks = masks_near_bones(sample) if sample.masks is None else sample.masks
+        masks = imperfect_masks(masks, sample.frame.depth, self.config, rng)
+        model = model_of(sample)
+        if model not in (None, self.hand_model):
+            self._tell(
+                f"{sample.joint_definition!r} meshes, first of {sample.id}, are of the hand model {model!r}, the "
+                f"network's is {self.hand_model!r}: such frames train it by their joints and masks alone",
+                sample.joint_definition,
+            )
+        return TrainingItem(stackable(sample, self.hand_model), masks, np.array([self.seed, epoch, index]))
 
-    def _readable(self, index: int) -> Sample:
-        """The frame, or the first one after it that can be read. Raises DamagedFileError when ten in a row cannot."""
-        for number in range(index, index + _TRIES):
+    def _readable(self, epoch: int, index: int) -> Sample:
+        """The frame; or, as long as a file is damaged, one that (seed, epoch, index) chooses."""
+        rng = np.random.default_rng((self.seed, epoch, index, 3))
+        for _ in range(_TRIES):
             try:
-                return self.dataset[number % len(self.dataset)]
+                return self.dataset[index]
             except DamagedFileError as error:
-                _log.warning("left out: %s", error)
+                self._tell(f"left out: {error}", str(error.path or error))
+                index = int(rng.integers(len(self.dataset)))
         return self.dataset[index]
+
+    def _tell(self, warning: str, about: str) -> None:
+        if about not in self._told:
+            self._told.add(about)
+            _log.warning("%s", warning)
+
+
+def model_of(sample: Sample) -> str | None:
+    """The hand model of a sample's meshes, None without meshes: both models have 778 vertices, in different places."""
+    if sample.hands.vertices is None:
+        return None
+    return "free" if sample.joint_definition == "free" else "mano"
+
+
+def stackable(sample: Sample, hand_model: str) -> Sample:
+    """The sample as it stacks with those of any data set: exactly what losses read, zeros where a label is missing.
+
+    `meshes_known` and `masks_known` say which are labels. Filling keeps a batch a plain random draw of all frames;
+    batches of one kind would tie the gradient of a step to one data set. Meshes of another hand model are not known.
+    """
+    meshed, masked = model_of(sample) == hand_model, sample.masks is not None
+    hands = sample.hands
+    vertices = hands.vertices if meshed else np.zeros((2, NUM_VERTICES, 3), dtype=hands.joints.dtype)
+    return replace(
+        sample,
+        hands=TwoHands(vertices, hands.joints, hands.present),
+        masks=sample.masks if masked else np.zeros((2, *sample.frame.depth.shape), dtype=bool),
+        visibility=None,
+        shares=None,
+        meshes_known=np.full(2, meshed),
+        masks_known=np.full(2, masked),
+    )
+
+
+def masks_near_bones(sample: Sample) -> np.ndarray:
+    """(2, H, W) bool: pixels whose reading lies within NEAR_A_BONE of a hand's bones; clouds, but no truth of masks."""
+    frame = sample.frame
+    points = frame.camera.rays() * frame.depth[..., None]
+    masks = np.zeros((2, *frame.depth.shape), dtype=bool)
+    shares = np.linspace(0, 1, 5)[:, None, None]
+    for side in np.flatnonzero(sample.hands.present >= 0.5):
+        joints = sample.hands.joints[side]
+        starts, ends = (joints[[bone[end] for bone in BONES]] for end in (0, 1))
+        bones = (starts + shares * (ends - starts)).reshape(-1, 3)
+        low, high = bones.min(axis=0) - NEAR_A_BONE, bones.max(axis=0) + NEAR_A_BONE
+        boxed = (frame.depth > 0) & ((points > low) & (points < high)).all(axis=-1)
+        masks[side][boxed] = KDTree(bones).query(points[boxed])[0] < NEAR_A_BONE
+    return masks
 
 
 def open_dataset(source: str, split: str = "train") -> Dataset:
     """The data set of 'NAME=FOLDER' or 'NAME:SPLIT=FOLDER', NAME one of DATASETS, or of a folder of synthetic shards.
 
-    `split`, one of SPLITS, is meant where the source names none. Raises ValueError for names that are unknown.
+    `split`, one of SPLITS, is meant where the source names none; a folder of shards has only its own. Raises ValueError
+    for names that are unknown.
     """
-    name, _, folder = source.rpartition("=")
-    name, _, named = (name or "synthetic").partition(":")
+    named = _SOURCE.fullmatch(source)
+    if named is None:
+        return SyntheticShards(source)
+    name, chosen, folder = named[1], named[2] or split, named[3]
     if name not in DATASETS:
         raise ValueError(f"data set {name!r} is unknown; known are {', '.join(DATASETS)}")
-    if (named or split) not in SPLITS:
-        raise ValueError(f"split {named or split!r} is unknown; choose one of {', '.join(SPLITS)}")
-    return DATASETS[name](folder, named or split)
+    if chosen not in SPLITS:
+        raise ValueError(f"split {chosen!r} is unknown; choose one of {', '.join(SPLITS)}")
+    return DATASETS[name](folder, chosen)
+
+
+def open_mixture(sources: Sequence[str], split: str = "train", weights: Sequence[float] = ()) -> Dataset:
+    """The data set of one source, or the mixture of several, see `open_dataset` and `Mixture`."""
+    return Mixture([open_dataset(source, split) for source in sources], weights)

@@ -175,7 +175,8 @@ def _items(plan: Plan, config: ExperimentConfig, shared_trunk: bool) -> Items:
     seed = config.train.seed
     if shared_trunk:
         return TrunkMaps(plan.folder / "maps", config.augment, seed)
-    return TrainingSet(plan.train, config.network.image_size, config.augment, seed, config.network.region)
+    network = config.network
+    return TrainingSet(plan.train, network.image_size, config.augment, seed, network.region, network.hand_model)
 
 
 def _with_budget(

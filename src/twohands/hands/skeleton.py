@@ -47,3 +47,13 @@ JOINT_DEFINITIONS = {
     **{name: f"MANO's joints and the finger-tip vertices {name!r}" for name in FINGERTIP_VERTICES},
     "annotated": "key points as the data set has them, not tied to a mesh",
 }
+
+JOINT_ORDERS = {
+    "mano": (0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20),
+    "rhd": (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17),
+    "interhand": (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16),
+}
+"""Other orders of the 21 joints of one hand: ours = theirs[order], theirs = ours[argsort(order)].
+
+`mano`: 16 joints in MANO's order (index, middle, little, ring, thumb), then the tips from thumb to little; HO-3D and
+H2O-3D. `rhd`: wrist, then each finger from tip to palm. `interhand`: as `rhd`, but the wrist comes last."""

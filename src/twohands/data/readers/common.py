@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,15 @@ _T = TypeVar("_T")
 class DamagedFileError(ValueError):
     """A file of a data set cannot be read. Training leaves its frame out, evaluation stops."""
 
+    def __init__(self, fault: str, path: Path | None = None):
+        """`fault` names the file, says what is wrong with it and what to do."""
+        super().__init__(fault)
+        self.path = path
+
+
+class ContradictionError(DamagedFileError):
+    """Files of one frame that do not go together."""
+
 
 def reading(path: Path, read: Callable[[Path], _T]) -> _T:
     """read(path); raises DamagedFileError, naming the file, when it is missing or not what it should be."""
@@ -32,7 +41,16 @@ def reading(path: Path, read: Callable[[Path], _T]) -> _T:
         return read(path)
     except (OSError, ValueError, KeyError, IndexError, SyntaxError) as error:
         said = str(error) if str(path) in str(error) else f"{path}: {error}"
-        raise DamagedFileError(f"{said}; copy this file from the data set again") from error
+        raise DamagedFileError(f"{said}; copy this file from the data set again", path) from error
+
+
+def check_sizes(path: Path, rgb: np.ndarray, **others: Sequence[float]) -> None:
+    """Raises ContradictionError unless the (height, width) of what goes with a colour image is the image's own."""
+    sizes = {name: (int(height), int(width)) for name, (height, width) in others.items()}
+    height, width = rgb.shape[:2]
+    if any(size != (height, width) for size in sizes.values()):
+        said = ", ".join(f"its {name} {other[1]}x{other[0]}" for name, other in sizes.items())
+        raise ContradictionError(f"{path} is {width}x{height}, {said}; copy them from the data set again", path)
 
 
 def numbers(path: Path, count: int) -> np.ndarray:

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from twohands.data.readers.common import Hand, camera_of, mano_hand_of, numbers, reading, sample, two_hands
+from twohands.data.readers.common import (
+    Hand,
+    camera_of,
+    check_sizes,
+    mano_hand_of,
+    numbers,
+    reading,
+    sample,
+    two_hands,
+)
 from twohands.files import depth_in_metres, read_depth, read_rgb
 from twohands.hands.mano import Convention, Values
 from twohands.types import LEFT, RIGHT, RGBDFrame, Sample
@@ -49,14 +58,11 @@ class H2O:
     def __getitem__(self, index: int) -> Sample:
         """One frame; raises DamagedFileError when a file of it is missing or broken."""
         folder, number = self.frames[index]
-        rgb = reading(folder / "rgb" / f"{number}.png", read_rgb)
+        colour = folder / "rgb" / f"{number}.png"
+        rgb = reading(colour, read_rgb)
         depth = reading(folder / "depth" / f"{number}.png", lambda path: depth_in_metres(read_depth(path), DEPTH_UNIT))
         values = numbers(folder / "cam_intrinsics.txt", 6)
-        if rgb.shape[:2] != depth.shape or (values[4:] != [rgb.shape[1], rgb.shape[0]]).any():
-            raise ValueError(
-                f"{folder / 'rgb' / number}.png is {rgb.shape[1]}x{rgb.shape[0]}, its depth "
-                f"{depth.shape[1]}x{depth.shape[0]}, its intrinsics are for {values[4]:g}x{values[5]:g}"
-            )
+        check_sizes(colour, rgb, depth=depth.shape, intrinsics=(values[5], values[4]))
         frame = RGBDFrame.from_arrays(rgb, depth, camera_of(values[:4], rgb.shape[1], rgb.shape[0]).K)
         identity = f"{folder.relative_to(self.root).as_posix()}/{number}"
         return sample(frame, two_hands(self._hands(folder, number)), self.definition, identity)

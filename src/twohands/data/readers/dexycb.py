@@ -1,0 +1,270 @@
+"""DexYCB (Chao et al. 2021): one hand, left or right, grasps an object; eight fixed RealSense cameras.
+
+Metres, OpenCV camera of each view (so the extrinsics of the cameras are not needed). Poses are 45 principal components
+about the mean pose; the left shape basis is taken to be the raw one of MANO's file [S]. Masks are the data set's own.
+A frame whose camera does not see the hand is a frame without hands.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from twohands.data.readers.common import Hand, camera_of, check_sizes, mano_hand_of, reading, sample, two_hands
+from twohands.files import depth_in_metres, read_depth, read_rgb
+from twohands.geometry.camera import Camera
+from twohands.hands.mano import Convention, Values
+from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, Sample, TwoHands
+
+CONVENTION = Convention(flat_hand_mean=False, components=45, left_shape="raw", tips="mano")
+DEPTH_UNIT = 1e-3
+"""Metres per step of depth."""
+WIDTH, HEIGHT = 640, 480
+HAND_CLASS = 255
+"""Number of the hand in the segmentation; 1 to 21 are objects."""
+SUBJECTS = (
+    *("20200709-subject-01", "20200813-subject-02", "20200820-subject-03", "20200903-subject-04"),
+    *("20200908-subject-05", "20200918-subject-06", "20200928-subject-07", "20201002-subject-08"),
+    *("20201015-subject-09", "20201022-subject-10"),
+)
+SERIALS = (
+    *("836212060125", "839512060362", "840412060917", "841412060263"),
+    *("932122060857", "932122060861", "932122061900", "932122062010"),
+)
+"""Cameras in the order that the protocols count them."""
+RECORDINGS_PER_SUBJECT = 100
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a split takes of the data set, counted from 0."""
+
+    subjects: tuple[int, ...] = tuple(range(10))
+    cameras: tuple[int, ...] = tuple(range(8))
+    recordings: tuple[int, ...] = tuple(range(RECORDINGS_PER_SUBJECT))  # of each subject, sorted by name
+
+
+def _grasps(*objects: int) -> tuple[int, ...]:
+    """The recordings of some of the 20 objects: five in a row are of the same one."""
+    return tuple(number for number in range(RECORDINGS_PER_SUBJECT) if number // 5 in objects)
+
+
+_FIFTH = tuple(range(4, RECORDINGS_PER_SUBJECT, 5))
+PROTOCOLS = {
+    "s0": {
+        "train": Part(recordings=tuple(n for n in range(RECORDINGS_PER_SUBJECT) if n not in _FIFTH)),
+        "validation": Part(subjects=(0, 1), recordings=_FIFTH),
+        "test": Part(subjects=tuple(range(2, 10)), recordings=_FIFTH),
+    },
+    "s1": {"train": Part((0, 1, 2, 3, 4, 5, 9)), "validation": Part((6,)), "test": Part((7, 8))},
+    "s2": {
+        "train": Part(cameras=tuple(range(6))),
+        "validation": Part(cameras=(6,)),
+        "test": Part(cameras=(7,)),
+    },
+    "s3": {
+        "train": Part(recordings=_grasps(*(n for n in range(20) if n not in (3, 7, 11, 15, 19)))),
+        "validation": Part(recordings=_grasps(3, 19)),
+        "test": Part(recordings=_grasps(7, 11, 15)),
+    },
+}
+"""The official splits: s0 nothing is new in test, s1 its subjects, s2 its camera, s3 its grasped objects."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What meta.yml says of the frames that eight cameras took together."""
+
+    folder: Path
+    frames: int  # of each camera
+    side: int  # LEFT or RIGHT
+    calibration: str  # name of the hand's shape
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the label file of a frame says, camera frame."""
+
+    classes: np.ndarray  # (H, W) uint8
+    pose: np.ndarray  # (51,) float64: wrist axis-angle, 45 principal components, translation in metres
+    joints: np.ndarray  # (21, 3) float64 metres
+
+    @property
+    def seen(self) -> bool:
+        """Whether the camera sees the hand: otherwise the pose is all 0 and the joints are all -1."""
+        return bool(self.pose.any() and not (self.joints == -1).all())
+
+
+class DexYCB:
+    """The frames of one split of a user's copy; `protocol` is one of PROTOCOLS.
+
+    The index of a frame is its number in the official results files: recordings, in them cameras, in them frames.
+    """
+
+    definition = "mano"
+
+    def __init__(self, root: str | Path, split: str = "train", protocol: str = "s0"):
+        """Raises ValueError for a split or protocol that there is not, FileNotFoundError when subjects are missing.
+
+        Raises DamagedFileError when the meta.yml of a recording cannot be read.
+        """
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"DexYCB has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+        if split not in PROTOCOLS[protocol]:
+            raise ValueError(f"DexYCB has no split {split!r}; choose one of {', '.join(PROTOCOLS[protocol])}")
+        self.split, self.protocol, self.root = split, protocol, find_root(Path(root))
+        part = PROTOCOLS[protocol][split]
+        self.serials = tuple(SERIALS[number] for number in part.cameras)
+        self.recordings = [read_meta(folder) for folder in _recording_folders(self.root, part)]
+        self._ends = np.cumsum([recording.frames * len(self.serials) for recording in self.recordings])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        recording, serial, number = self._place(index)
+        folder = recording.folder / serial
+        colour = folder / f"color_{number}.jpg"
+        rgb = reading(colour, read_rgb)
+        depth = reading(
+            folder / f"aligned_depth_to_color_{number}.png", lambda path: depth_in_metres(read_depth(path), DEPTH_UNIT)
+        )
+        labels = read_labels(folder / f"labels_{number}.npz")
+        check_sizes(colour, rgb, depth=depth.shape, labels=labels.classes.shape, intrinsics=(HEIGHT, WIDTH))
+        camera = read_camera(self.root / "calibration" / "intrinsics" / f"{serial}_{WIDTH}x{HEIGHT}.yml")
+        masks = np.zeros((2, HEIGHT, WIDTH), dtype=bool)
+        if labels.seen:
+            masks[recording.side] = labels.classes == HAND_CLASS
+        frame = RGBDFrame.from_arrays(rgb, depth, camera.K)
+        identity = f"{folder.relative_to(self.root).as_posix()}/{number}"
+        return sample(frame, self._hands(recording, labels), self.definition, identity, masks)
+
+    def _hands(self, recording: Recording, labels: Labels) -> TwoHands:
+        """The one hand on its side; all zeros, of the same shapes, where the camera does not see it."""
+        orientation, pose, translation = np.split(labels.pose, [3, 48])
+        shape = read_shape(self.root / "calibration" / f"mano_{recording.calibration}" / "mano.yml")
+        mesh = mano_hand_of(recording.side, Values(orientation, pose, shape, translation), CONVENTION)
+        left, right = (Hand(labels.joints, mesh) if side == recording.side else None for side in (LEFT, RIGHT))
+        hands = two_hands((left, right))
+        return hands if labels.seen else hands.map(np.zeros_like)
+
+    def _place(self, index: int) -> tuple[Recording, str, str]:
+        """(recording, serial of the camera, frame number as its files have it)."""
+        place = range(len(self))[index]
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        recording = self.recordings[which]
+        start = int(self._ends[which]) - recording.frames * len(self.serials)
+        camera, number = divmod(place - start, recording.frames)
+        return recording, self.serials[camera], f"{number:06d}"
+
+
+def find_root(root: Path) -> Path:
+    """The folder with the subjects: the given one, or DexYCB below it."""
+    for folder in (root, root / "DexYCB"):
+        if any((folder / subject).is_dir() for subject in SUBJECTS):
+            return folder
+    raise FileNotFoundError(
+        f"{root} has no folders {SUBJECTS[0]} to {SUBJECTS[-1]}; unpack the archives of DexYCB and give their parent"
+    )
+
+
+def _recording_folders(root: Path, part: Part) -> list[Path]:
+    """The recordings of a part; subjects must be whole, since the splits count."""
+    folders = []
+    for subject in (root / SUBJECTS[number] for number in part.subjects):
+        if not subject.is_dir():
+            raise FileNotFoundError(f"{subject} does not exist, and the split needs it; unpack {subject.name}.tar.gz")
+        found = sorted(path for path in subject.iterdir() if path.is_dir())
+        if len(found) != RECORDINGS_PER_SUBJECT:
+            raise FileNotFoundError(
+                f"{subject} has {len(found)} recordings, expected {RECORDINGS_PER_SUBJECT}; unpack its archive again"
+            )
+        folders += [found[number] for number in part.recordings]
+    return folders
+
+
+def read_meta(folder: Path) -> Recording:
+    """What the meta.yml of a recording says. Raises DamagedFileError."""
+
+    def read(path: Path) -> Recording:
+        meta = read_yaml(path)
+        side, calibration = _only(meta["mano_sides"]), _only(meta["mano_calib"])
+        if side not in SIDE_NAMES:
+            raise ValueError(f"mano_sides is {side!r}, expected {' or '.join(SIDE_NAMES)}")
+        frames = _number(meta["num_frames"])
+        if frames < 1 or frames % 1:
+            raise ValueError(f"num_frames is {frames:g}, expected a whole number from 1")
+        return Recording(folder, int(frames), SIDE_NAMES.index(side), calibration)
+
+    return reading(folder / "meta.yml", read)
+
+
+def read_camera(path: Path) -> Camera:
+    """The colour camera of a calibration file. Raises DamagedFileError."""
+
+    def read(path: Path) -> Camera:
+        colour = read_yaml(path)["color"]
+        if not isinstance(colour, dict):
+            raise ValueError(f"color is {colour!r}, expected fx, fy, ppx, ppy")
+        return camera_of([_number(colour[name]) for name in ("fx", "fy", "ppx", "ppy")], WIDTH, HEIGHT)
+
+    return reading(path, read)
+
+
+def read_shape(path: Path) -> np.ndarray:
+    """(10,) float64: MANO's shape of a subject's hand. Raises DamagedFileError."""
+
+    def read(path: Path) -> np.ndarray:
+        betas = read_yaml(path)["betas"]
+        if not isinstance(betas, list) or len(betas) != 10:
+            raise ValueError("betas are not a list of 10 numbers")
+        return np.array([_number(value) for value in betas])
+
+    return reading(path, read)
+
+
+def read_labels(path: Path) -> Labels:
+    """The arrays seg, pose_m and joint_3d of a label file. Raises DamagedFileError."""
+
+    def read(path: Path) -> Labels:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                classes, pose, joints = (archive[name] for name in ("seg", "pose_m", "joint_3d"))
+        except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError, TypeError) as error:
+            raise ValueError(f"{path} is not an archive of arrays ({error})") from None
+        for name, values, size in (("pose_m", pose, 51), ("joint_3d", joints, 63)):
+            if values.size != size or not np.isfinite(values).all():
+                raise ValueError(f"{name} has shape {values.shape}, expected {size} finite numbers of one hand")
+        return Labels(classes, pose.astype(np.float64).reshape(51), joints.astype(np.float64).reshape(21, 3))
+
+    return reading(path, read)
+
+
+def _number(text: Any) -> float:
+    if not isinstance(text, str) or not np.isfinite(float(text)):
+        raise ValueError(f"{text!r} is not a finite number")
+    return float(text)
+
+
+def _only(values: Any) -> str:
+    if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], str):
+        raise ValueError(f"{values!r} is not a list of one name")
+    return values[0]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds, every scalar as text: numbers of cameras are names. Raises ValueError."""
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no mapping")
+    return found

@@ -1,0 +1,170 @@
+"""RHD, the Rendered Hand Pose data set (Zimmermann & Brox 2017): rendered persons, both hands, in front of photographs.
+
+Metres, OpenCV camera, left hand first, joints but no meshes. Every frame has the joints of both hands, also of those
+out of sight: as in the published comparisons, a hand is present when more than 10 of its joints are visible. The masks
+are the data set's own. Depth behind the persons is as it is stored; what its largest value, 5 m, stands for is
+uncertain [U], and so is whether the intrinsics mean pixel centres or corners [U].
+
+Nothing of the annotation file, a pickle, is executed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twohands.data.readers.common import Hand, camera_of, check_sizes, reading, two_hands
+from twohands.files import read_rgb
+from twohands.hands.mano_files import read_pickle
+from twohands.hands.skeleton import JOINT_ORDERS
+from twohands.types import LEFT, RIGHT, RGBDFrame, Sample
+
+FARTHEST = 5.0
+"""Metres that the largest code of depth stands for."""
+MASK_CLASSES = (range(2, 18), range(18, 34))
+"""Numbers in the masks by side: three for each finger from thumb to little, then the palm. 0 background, 1 person."""
+VISIBLE_JOINTS = 11
+"""A hand with fewer visible joints counts as absent."""
+VALIDATION_SHARE = 20
+"""The last frame numbers of `training`, one in so many of all, are the split `validation`; `train` is the rest."""
+_FOLDERS = {"train": "training", "validation": "training", "test": "evaluation"}
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What the pickle of a folder says of its frames, in the order of their numbers; sides and joints in our order."""
+
+    numbers: tuple[int, ...]
+    intrinsics: np.ndarray  # (N, 3, 3) pixels
+    joints: np.ndarray  # (N, 2, 21, 3) metres
+    visible: np.ndarray  # (N, 2, 21) bool
+
+
+class RHD:
+    """The frames of one split of a user's copy. Official `training` is train and validation, `evaluation` is test.
+
+    Validation are the last twentieth of the frame numbers of `training`, 2,063 of 41,258: one block, so that frames
+    that follow each other are on one side.
+    """
+
+    definition = "annotated"
+
+    def __init__(self, root: str | Path, split: str = "train"):
+        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no RHD.
+
+        Raises DamagedFileError when the annotations cannot be read.
+        """
+        if split not in _FOLDERS:
+            raise ValueError(f"RHD has no split {split!r}; choose one of {', '.join(_FOLDERS)}")
+        self.split = split
+        self.folder = find_root(Path(root)) / _FOLDERS[split]
+        self._annotated = self.folder / f"anno_{self.folder.name}.pickle"
+        self.annotations = read_annotations(self._annotated)
+        count = len(self.annotations.numbers)
+        held_out = -(-count // VALIDATION_SHARE)
+        places = {"train": range(count - held_out), "validation": range(count - held_out, count), "test": range(count)}
+        self.frames = places[split]  # rows of the annotations
+        if not self.frames:
+            raise FileNotFoundError(f"{self._annotated} has {count} frames, none of them of split {split!r}")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One frame; raises DamagedFileError when a file of it is missing or broken.
+
+        `visibility` is 0 or 1, and `shares` its mean: the nearest to the share of visible pixels that RHD tells. An
+        absent hand has neither mask nor visible joints.
+        """
+        row = self.frames[index]
+        number = f"{self.annotations.numbers[row]:05d}"
+        colour, distance, classes = (self.folder / name / f"{number}.png" for name in ("color", "depth", "mask"))
+        rgb = reading(colour, read_rgb)
+        depth = reading(distance, lambda path: decode_depth(read_rgb(path)))
+        masks = reading(classes, read_masks)
+        check_sizes(colour, rgb, depth=depth.shape, mask=masks.shape[1:])
+        intrinsics, (height, width) = self.annotations.intrinsics[row], depth.shape
+        camera = reading(self._annotated, lambda _: camera_of(intrinsics, width, height))
+        joints, visible = self.annotations.joints[row], self.annotations.visible[row]
+        present = visible.sum(axis=1) >= VISIBLE_JOINTS
+        visibility = (visible & present[:, None]).astype(np.float32)
+        left, right = (Hand(joints[side]) if present[side] else None for side in (LEFT, RIGHT))
+        return Sample(
+            frame=RGBDFrame.from_arrays(rgb, depth, camera.K),
+            hands=two_hands((left, right)),
+            masks=masks & present[:, None, None],
+            visibility=visibility,
+            shares=visibility.mean(axis=1),
+            joint_definition=self.definition,
+            id=f"{self.folder.name}/{number}",
+        )
+
+
+def find_root(root: Path) -> Path:
+    """The folder with `training` and `evaluation`: the given one, or a usual one below it."""
+    for folder in (root, root / "RHD_published_v2", root / "RHD_v1-1" / "RHD_published_v2"):
+        if any((folder / name / f"anno_{name}.pickle").is_file() for name in ("training", "evaluation")):
+            return folder
+    raise FileNotFoundError(
+        f"{root} has neither training/anno_training.pickle nor evaluation/anno_evaluation.pickle; unpack RHD_v1-1.zip "
+        "and give its folder RHD_published_v2"
+    )
+
+
+def decode_depth(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8, red first -> (H, W) float32 metres, 0 = no reading: high byte red, low byte green.
+
+    HO-3D's two bytes are the other way round, and in another unit. Raises ValueError for another shape or type.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"coded depth must be (height, width, 3) uint8, red first; got {rgb.shape} {rgb.dtype}")
+    high, low = rgb[..., 0].astype(np.uint32), rgb[..., 1].astype(np.uint32)
+    return ((256 * high + low) * (FARTHEST / 65535)).astype(np.float32)
+
+
+def read_masks(path: Path) -> np.ndarray:
+    """(2, H, W) bool: the pixels of each hand, left first. Raises ValueError for an image that has no such classes."""
+    channels = read_rgb(path)
+    classes = channels[..., 0]
+    if (channels != classes[..., None]).any() or classes.max() > MASK_CLASSES[RIGHT][-1]:
+        raise ValueError(f"{path} is not a grey image of the classes 0 to {MASK_CLASSES[RIGHT][-1]}")
+    return np.stack([(classes >= numbers[0]) & (classes <= numbers[-1]) for numbers in MASK_CLASSES])
+
+
+def read_annotations(path: Path) -> Annotations:
+    """What the pickle of a folder says. Raises DamagedFileError, also for a pickle that is not one of arrays."""
+
+    def read(path: Path) -> Annotations:
+        with path.open("rb") as stream:
+            found = read_pickle(stream, str(path))
+        if not isinstance(found, dict) or not all(isinstance(number, int) for number in found) or not found:
+            raise ValueError(f"{path} does not hold a dictionary of numbered frames")
+        numbers = tuple(sorted(found))
+        positions = _stacked(found, numbers, "xyz", (42, 3)).reshape(-1, 2, 21, 3)
+        pixels = _stacked(found, numbers, "uv_vis", (42, 3)).reshape(-1, 2, 21, 3)
+        order = list(JOINT_ORDERS["rhd"])
+        return Annotations(
+            numbers=numbers,
+            intrinsics=_stacked(found, numbers, "K", (3, 3)),
+            joints=positions[:, :, order],
+            visible=pixels[:, :, order, 2] > 0.5,
+        )
+
+    return reading(path, read)
+
+
+def _stacked(found: dict[int, Any], numbers: tuple[int, ...], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """(N, *shape) float32, finite: one named array of all frames."""
+    stacked = np.empty((len(numbers), *shape), dtype=np.float32)
+    for row, number in enumerate(numbers):
+        try:
+            values = np.asarray(found[number][name], dtype=np.float32)
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise ValueError(f"frame {number} has no numbers {name}") from None
+        if values.shape != shape or not np.isfinite(values).all():
+            raise ValueError(f"frame {number} has {name} of shape {values.shape}, expected {shape}, all finite")
+        stacked[row] = values
+    return stacked

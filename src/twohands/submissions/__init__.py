@@ -1,0 +1,19 @@
+"""Files that benchmarks take: `write_*` makes them of predictions, `validate` checks any such file before it is sent.
+
+The `names` of a writer are what `validate` expects, in the order in which the benchmark lists them:
+
+    ho3d, h2o3d   lines of evaluation.txt, "SEQUENCE/0000"
+    h2o           (action, file name), see `h2o_names`
+    dexycb        numbers of the images in the toolkit's data set
+    hot3d         (sequence, frame, hand), hand 0 left, 1 right
+
+Every benchmark scores every frame: a hand that was not found must be filled in before writing. ARCTIC takes files that
+only torch writes, and has none here. Marks as in `twohands.protocols`: [V] read in a program of the benchmark's makers,
+[S] second-hand, [U] uncertain.
+"""
+
+from twohands.submissions.names import h2o_names
+from twohands.submissions.validate import KINDS, validate
+from twohands.submissions.writers import write_dexycb, write_h2o, write_h2o3d, write_ho3d, write_hot3d
+
+__all__ = ["KINDS", "h2o_names", "validate", "write_dexycb", "write_h2o", "write_h2o3d", "write_ho3d", "write_hot3d"]

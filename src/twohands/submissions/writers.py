@@ -1,0 +1,188 @@
+"""Predictions (metres, OpenCV camera, our order of joints) to the files of benchmarks.
+
+A path that ends in .zip or .tar becomes the archive that is uploaded, one in .json the bare document. Lengths are
+written to the micrometre.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twohands.files import write_atomically
+from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
+from twohands.hands.mano import Convention, finger_pose, values_of
+from twohands.hands.mano_files import NUM_VERTICES, Mano
+from twohands.hands.skeleton import JOINT_ORDERS, WRIST
+from twohands.submissions.containers import write_json
+from twohands.submissions.names import H2OName, HOT3DName
+from twohands.types import LEFT, RIGHT, SIDE_NAMES, TwoHands
+
+H2O_FILE = "hand_poses.json"
+HO3D_FILE = "pred.json"
+HOT3D_FILE = "result_pose_hot3d.json"
+HOT3D_COMPONENTS = 15
+OPENGL_FROM_OPENCV = np.array([1.0, -1.0, -1.0])
+TO_MANO = np.argsort(JOINT_ORDERS["mano"])
+"""MANO's order = ours[TO_MANO]."""
+DECIMALS = 6
+
+
+def write_h2o(path: str | Path, names: Sequence[H2OName], predictions: Sequence[TwoHands]) -> None:
+    """hand_poses.json of H2O [S: only known from PDFNet's program]; the data set's own check is not public.
+
+    {"modality": "RGBD", "1": {"000000.txt": [126 numbers], ...}, ..., "242": {...}}: left joints, then right ones,
+    metres, camera frame. Raises ValueError where a hand is missing.
+    """
+    document: dict[str, Any] = {"modality": "RGBD"}
+    for (action, frame), hands in zip(names, _complete(names, predictions, (LEFT, RIGHT)), strict=True):
+        document.setdefault(str(action), {})[frame] = _rounded(hands.joints).reshape(-1).tolist()
+    write_json(path, H2O_FILE, [json.dumps(document)])
+
+
+def write_ho3d(path: str | Path, names: Sequence[str], predictions: Sequence[TwoHands]) -> None:
+    """pred.json of HO-3D v2 and v3 [V]: right joints (N, 21, 3) and MANO's vertices (N, 778, 3).
+
+    Metres, OpenGL camera (y up, looking along -z), joints in MANO's order, frames in that of evaluation.txt. Raises
+    ValueError where a right hand or its mesh is missing.
+    """
+    complete = _complete(names, predictions, (RIGHT,))
+    meshes = [_mesh(name, hands)[RIGHT] for name, hands in zip(names, complete, strict=True)]
+    joints = (hands.joints[RIGHT][TO_MANO] for hands in complete)
+    opengl = [(points * OPENGL_FROM_OPENCV for points in part) for part in (joints, meshes)]
+    write_json(path, HO3D_FILE, chain(["["], _listed(opengl[0]), [", "], _listed(opengl[1]), ["]"]))
+
+
+def write_h2o3d(path: str | Path, names: Sequence[str], predictions: Sequence[TwoHands]) -> None:
+    """pred.json of H2O-3D [V for what the authors' program writes; U how the server reads it].
+
+    Joints (N, 21, 6), and MANO's vertices (N, 778, 6) when every prediction has a mesh; columns 0 to 2 right, 3 to 5
+    left. Metres, OpenGL axes, relative to the right wrist, joints in MANO's order. Raises ValueError where a hand is
+    missing.
+    """
+    complete = _complete(names, predictions, (LEFT, RIGHT))
+
+    def relative(hands: TwoHands, points: np.ndarray) -> np.ndarray:
+        moved = (points - hands.joints[RIGHT, WRIST]) * OPENGL_FROM_OPENCV
+        return np.concatenate([moved[RIGHT], moved[LEFT]], axis=1)
+
+    parts: list[Iterable[str]] = [_listed(relative(hands, hands.joints[:, TO_MANO]) for hands in complete)]
+    if all(hands.vertices is not None for hands in complete):
+        meshes = [_mesh(name, hands) for name, hands in zip(names, complete, strict=True)]
+        both = zip(complete, meshes, strict=True)
+        parts.append(chain([", "], _listed(relative(hands, vertices) for hands, vertices in both)))
+    write_json(path, HO3D_FILE, chain(["["], *parts, ["]"]))
+
+
+def write_dexycb(path: str | Path, names: Sequence[int], predictions: Sequence[TwoHands], sides: Sequence[int]) -> None:
+    """The text that DexYCB's toolkit evaluates [V]: a line for each image, its number and 63 numbers.
+
+    MILLIMETRES, camera frame, our order of joints, separated by commas. sides: LEFT or RIGHT of each image, from
+    `mano_sides` of its sequence. Raises ValueError where that hand is missing.
+    """
+    lines = []
+    for name, hands, side in zip(names, predictions, sides, strict=True):
+        _check_present(name, hands, side)
+        lines.append(",".join([str(name), *(f"{1e3 * value:.3f}" for value in hands.joints[side].reshape(-1))]) + "\n")
+    with write_atomically(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def write_hot3d(
+    path: str | Path,
+    names: Sequence[HOT3DName],
+    predictions: Sequence[TwoHands],
+    T_world_from_camera: Sequence[np.ndarray],
+    shapes: Sequence[np.ndarray],
+    mano: Mano,
+) -> None:
+    """result_pose_hot3d.json of the pose track [V: hand_tracking_toolkit]; the upload is a .tar of it.
+
+    One dictionary for each name; a prediction may stand in the list once for each of its hands. Their parameters must
+    be those of the hand model `mano`. T_world_from_camera (4, 4) and shapes (10,), the true ones which the track gives
+    for each sequence and which the server poses, for each name. The pose is put into the nearest 15 components; the
+    wrist stays where it was predicted. Raises ValueError where a hand or its parameters are missing.
+    """
+    document = []
+    for name, hands, transform, shape in zip(names, predictions, T_world_from_camera, shapes, strict=True):
+        sequence, frame, side = name
+        _check_present(name, hands, side)
+        theta, wrist = _hot3d_values(
+            mano, name, hands, np.asarray(transform, np.float64), np.asarray(shape, np.float64)
+        )
+        document.append(
+            {
+                "sequence_name": sequence,
+                "frame_id": frame,
+                "mano_theta": theta.tolist(),
+                "wrist_xform": wrist.tolist(),
+                "hand_side": side,
+            }
+        )
+    write_json(path, HOT3D_FILE, [json.dumps(document)])
+
+
+def _hot3d_values(
+    mano: Mano, name: HOT3DName, hands: TwoHands, transform: np.ndarray, shape: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (15,) about the mean pose; axis-angle and translation (6,) in the world."""
+    side, parameters = name[2], hands.parameters
+    if parameters is None:
+        raise ValueError(f"the prediction of {name} has no parameters; HOT3D needs those of the hand model 'mano'")
+    pose, rotation, translation = (
+        np.asarray(values[side], dtype=np.float64)
+        for values in (parameters.pose, parameters.rotation, parameters.translation)
+    )
+    turn = transform[:3, :3] @ matrix_from_axis_angle(rotation)
+    place = transform[:3, :3] @ translation + transform[:3, 3]
+    values = values_of(mano, side, pose, shape, axis_angle_from_matrix(turn), place)
+    hand = mano.sides[side]
+    fingers = finger_pose(hand, values.pose, Convention(flat_hand_mean=True)) - hand.mean_pose
+    components = hand.pose_components[:HOT3D_COMPONENTS].reshape(HOT3D_COMPONENTS, 45)
+    theta = np.linalg.lstsq(components.T, fingers.reshape(45), rcond=None)[0]
+    return theta, np.concatenate([values.orientation, values.translation])
+
+
+def _complete(names: Sequence[Any], predictions: Sequence[TwoHands], sides: Sequence[int]) -> Sequence[TwoHands]:
+    """The predictions, when there is one for each name and each has these hands."""
+    if len(names) != len(predictions):
+        raise ValueError(f"there are {len(predictions)} predictions for {len(names)} names; give one for each")
+    for name, hands in zip(names, predictions, strict=True):
+        for side in sides:
+            _check_present(name, hands, side)
+    return predictions
+
+
+def _check_present(name: Any, hands: TwoHands, side: int) -> None:
+    if hands.present[side] < 0.5:
+        raise ValueError(
+            f"the prediction of {name} has no {SIDE_NAMES[side]} hand, but the benchmark scores it; fill it in, for "
+            "example from the frames beside it"
+        )
+    if not np.isfinite(hands.joints[side]).all():
+        raise ValueError(f"the {SIDE_NAMES[side]} hand predicted for {name} has joints that are not finite")
+
+
+def _mesh(name: Any, hands: TwoHands) -> np.ndarray:
+    """(2, 778, 3) vertices."""
+    if hands.vertices is None or hands.vertices.shape != (2, NUM_VERTICES, 3):
+        shape = None if hands.vertices is None else hands.vertices.shape
+        raise ValueError(f"the prediction of {name} has vertices {shape}; predict with the hand model 'mano'")
+    return hands.vertices
+
+
+def _rounded(points: np.ndarray) -> np.ndarray:
+    return np.round(np.asarray(points, dtype=np.float64), DECIMALS)
+
+
+def _listed(frames: Iterable[np.ndarray]) -> Iterator[str]:
+    """The text of a JSON list of arrays, a piece for each: those of a whole data set do not fit into memory as text."""
+    yield "["
+    for number, points in enumerate(frames):
+        yield (", " if number else "") + json.dumps(_rounded(points).tolist())
+    yield "]"
