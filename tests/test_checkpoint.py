@@ -10,7 +10,7 @@ from twohands.config import PRESETS
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
 from twohands.networks import build_network
-from twohands.networks.checkpoint import CONFIG, WEIGHTS, load_checkpoint, save_checkpoint
+from twohands.networks.checkpoint import CONFIG, WEIGHTS, load_checkpoint, save_checkpoint, start_from
 from twohands.types import RGBDFrame
 
 TINY = replace(PRESETS["tiny"].network, fusion="concat", depth_range=(0.1, 1.5))
@@ -95,3 +95,32 @@ def test_weights_of_another_network_are_refused(network, tmp_path):
     save_checkpoint(network, replace(TINY, fusion="pdfnet"), tmp_path)
     with pytest.raises(ValueError, match=r"are not those of its config.json: Missing key"):
         load_checkpoint(tmp_path)
+
+
+def seeded(config, seed):
+    torch.manual_seed(seed)
+    return build_network(config, free_hand())
+
+
+def test_a_network_starts_from_another(tmp_path):
+    """What belongs to the vertices of a hand model stays as it is when the other network has another one."""
+    other, mine = seeded(TINY, 1), seeded(TINY, 2)
+    save_checkpoint(other, TINY, tmp_path)
+    own = {name: value.clone() for name, value in mine.state_dict().items()}
+    start_from(mine, replace(TINY, hand_model="mano"), tmp_path)
+    kept = [name for name in own if name.endswith(("full_mesh", "embedding"))]
+    assert len(kept) == 4
+    for name, value in mine.state_dict().items():
+        torch.testing.assert_close(value, own[name] if name in kept else other.state_dict()[name], rtol=0, atol=0)
+    start_from(mine, TINY, tmp_path)
+    for name, value in mine.state_dict().items():
+        torch.testing.assert_close(value, other.state_dict()[name], rtol=0, atol=0)
+
+
+def test_a_network_of_another_kind_is_no_start(tmp_path):
+    other = replace(
+        TINY, fused_channels=12, point_widths=((8, 8, 8), (8, 8, 8), (24, 24, 24)), decoder_widths=(16, 16, 8)
+    )
+    save_checkpoint(seeded(other, 0), other, tmp_path)
+    with pytest.raises(ValueError, match=r"is another one: .* weights have the same name and shape"):
+        start_from(seeded(TINY, 0), TINY, tmp_path)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,14 +13,17 @@ import torch
 import twohands
 from fakes import PosedHands
 from twohands.config import PRESETS
+from twohands.files import read_depth, read_rgb
 from twohands.fitting import HandFitter
 from twohands.hands import free_hand
 from twohands.metrics import mpjpe
 from twohands.networks import build_network, export
+from twohands.networks.checkpoint import load_checkpoint
 from twohands.networks.export import export_network
 from twohands.networks.runner import ModuleRunner
 from twohands.predictor import NetworkPredictor, load
-from twohands.runtime import LOCATE, METADATA, RECONSTRUCT, OnnxNetwork
+from twohands.runtime import LOCATE, METADATA, RECONSTRUCT, SHIPPED, OnnxNetwork
+from twohands.types import RGBDFrame
 
 TINY = PRESETS["tiny"].network
 CENTERS = np.array([[100.0, 120.0], [220.0, 118.0]], np.float32)
@@ -102,6 +106,38 @@ def test_a_large_kernel_is_stored_in_steps_of_its_outputs(monkeypatch, exported,
     one = NetworkPredictor(ModuleRunner(network, config))(sample.frame, **given)
     two = NetworkPredictor(OnnxNetwork(tmp_path))(sample.frame, **given)
     np.testing.assert_allclose(one.vertices, two.vertices, atol=3e-4)  # everything else is rounded to float16
+
+
+def test_exported_graphs_give_the_network_back(exported, tmp_path):
+    """Statistics of normalisation included, of which the first is made too large for float16."""
+    network, config = network_of()
+    network.norm.running_var.mul_(1e6)
+    export_network(network, config, tmp_path)
+    again, read = load_checkpoint(tmp_path)
+    assert read == config
+    weights = network.state_dict()
+    for name, value in again.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, weights[name], rtol=1e-3, atol=1e-6)
+    text = (tmp_path / RECONSTRUCT).read_bytes().replace(b"network.norm.bias", b"another.norm.bias")
+    (tmp_path / RECONSTRUCT).write_bytes(text)
+    with pytest.raises(ValueError, match=r"lacks the weight norm.bias; export the network again"):
+        load_checkpoint(tmp_path)
+
+
+def test_the_shipped_network_finds_the_hands_of_the_demo_frame():
+    folder = Path(str(SHIPPED)).parents[1] / "demo"
+    rgb, depth = read_rgb(folder / "color.jpg"), read_depth(folder / "depth.png")
+    hands = load("pdfnet")(RGBDFrame.from_arrays(rgb, depth, np.loadtxt(folder / "cam_K.txt")))
+    assert (hands.present > 0.5).all()
+    assert (hands.quality.depth_residual < 0.006).all()
+    assert (hands.quality.depth_support > 0.5).all()
+
+
+def test_all_shipped_networks_are_small():
+    weights = [path for path in Path(str(SHIPPED)).parent.rglob("*") if path.is_file()]
+    assert {path.suffix for path in weights} == {".onnx"}
+    assert sum(path.stat().st_size for path in weights) <= 25e6
 
 
 def test_given_masks_and_centres_are_used(exported):

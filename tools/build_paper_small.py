@@ -2,7 +2,7 @@
 
     python tools/build_paper_small.py runs/paper_small
 
-It is the row "full", seed 0, of `twohands experiment` at the budgets below, some four hours of CPU time with frames and
+It is the row "full", seed 0, of `twohands experiment` at the budgets below, some two hours of CPU time with frames and
 measurement; an interrupted run continues. How many steps a budget buys depends on the machine: the weights do not come
 out bit by bit.
 """
@@ -23,7 +23,7 @@ from twohands.synth.splits import basic_test_frames
 from twohands.training.loop import FINAL
 
 FRAMES, SEED = 4000, 1
-MINUTES, TRUNK_MINUTES = 60.0, 120.0
+MINUTES, TRUNK_MINUTES = 20.0, 45.0
 WEIGHTS = Path(__file__).parent.parent / "src" / "twohands" / "weights" / "paper_small"
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from twohands.geometry.camera import Camera
 from twohands.hands import HAND_MODELS, HandModel, free_hand
 from twohands.locate import HandLocator
 from twohands.quality import measure_quality
-from twohands.runtime import OnnxNetwork
+from twohands.runtime import SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 
 Locate = Callable[[np.ndarray], LocatedHands]
@@ -194,8 +193,7 @@ def load(method: str = DEFAULT_METHOD, fit: bool = True, weights: str | Path | N
         if weights is not None:
             raise ValueError("weights belong to method 'pdfnet'; the networks of 'landmarks' are shipped")
         return TwoHandPredictor(model, fit=HandFitter(model, None if fit else FitConfig(point_rounds=0)))
-    shipped = files("twohands") / "weights" / "paper_small"
-    network = OnnxNetwork(shipped if weights is None else weights)
+    network = OnnxNetwork(SHIPPED if weights is None else weights)
     model = HAND_MODELS[network.config.hand_model]()
     return NetworkPredictor(network, model, HandFitter(model) if fit else None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from twohands.config import NetworkConfig
 from twohands.geometry.cloud import centers_on, hand_clouds
 from twohands.types import HandParameters, RGBDFrame, TwoHands
 
+SHIPPED = files("twohands") / "weights" / "paper_small"
+"""Folder of the packaged network."""
 LOCATE, RECONSTRUCT = "locate.onnx", "reconstruct.onnx"
 METADATA = "twohands"
 FORMAT_VERSION = 1

@@ -146,7 +146,7 @@ def run(
         raise ValueError(f"--every must be at least 1; got {every}")
     recording = FolderRecording(folder, depth_unit, intrinsics)
     watch = Stopwatch()
-    settings = {"every": every, "method": method, "fit": fit, "weights": None if weights is None else str(weights)}
+    settings = {"every": every, "method": method, "fit": fit, "weights": None if weights is None else _digest(weights)}
     batch = BatchRun(recording, recording.ids[::every], _load(watch, method, fit, weights), out, settings, watch)
     interrupted = False
     try:
@@ -166,6 +166,14 @@ def run(
     if timings:
         print(watch.table())
     return SOME_FAILED if failed else FINE
+
+
+def _digest(weights: Path) -> str:
+    """The folder with what its graphs hold: another network in the same place is another run."""
+    from hashlib import sha256
+
+    content = b"".join(path.read_bytes() for path in sorted(weights.glob("*.onnx")))
+    return f"{weights} {sha256(content).hexdigest()[:16]}"
 
 
 def _load(watch: Stopwatch, method: str, fit: bool, weights: Path | None) -> Predictor:

@@ -28,6 +28,7 @@ def train(
     validation: str | None = None,
     trunk: Path | None = None,
     pretrained: bool = False,
+    start: Path | None = None,
 ) -> int:
     """Train a network in a run folder; the same command continues a run that was interrupted.
 
@@ -42,8 +43,10 @@ def train(
         validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks.
         trunk: A checkpoint folder whose image branch is taken over and kept frozen.
         pretrained: Start the image encoder from ImageNet weights.
+        start: Start from all weights of a checkpoint folder or of exported graphs; "shipped" is the packaged network.
     """
     from twohands.data.dataset import TrainingSet, open_mixture
+    from twohands.runtime import SHIPPED
     from twohands.training import train as run
 
     check_folder(out)
@@ -52,7 +55,9 @@ def train(
     frames, seed = open_mixture(data, "train", weights), config.train.seed
     items = TrainingSet(frames, network.image_size, config.augment, seed, network.region, network.hand_model)
     validate = None if validation is None else _validation(validation, config)
-    print(f"wrote {run(config, items, out, validate, trunk, pretrained)}/")
+    if str(start) == "shipped":
+        start = Path(str(SHIPPED))
+    print(f"wrote {run(config, items, out, validate, trunk, pretrained, start)}/")
     return FINE
 
 

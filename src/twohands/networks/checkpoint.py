@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ from twohands.config import NetworkConfig
 from twohands.files import write_atomically
 from twohands.hands import HAND_MODELS
 from twohands.networks.build import HandNetwork, build_network
+from twohands.runtime import LOCATE
+
+_log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 """Raised whenever a network of the same configuration no longer means the same function."""
+OF_VERTICES = ("full_mesh", "embedding")
+"""Last names of weights that belong to the single vertices of a hand model."""
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
@@ -30,11 +36,16 @@ def save_checkpoint(network: HandNetwork, config: NetworkConfig, folder: str | P
 
 
 def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[HandNetwork, NetworkConfig]:
-    """The network of a folder, ready to predict (`eval`), and its configuration.
+    """The network of a folder, ready to predict (`eval`), and its configuration; exported graphs are read as well.
 
     Raises FileNotFoundError or ValueError with a sentence when a file is missing, of another format or not its mate.
     """
     folder = Path(folder)
+    if (folder / LOCATE).is_file():
+        from twohands.networks.export import load_exported  # needs onnx
+
+        network, config = load_exported(folder)
+        return network.to(device), config
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} is not a checkpoint: it has no {name}")
@@ -50,6 +61,31 @@ def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[HandNetwor
         reason = str(error).splitlines()[1].strip()
         raise ValueError(f"the weights in {folder} are not those of its {CONFIG}: {reason[:300]}") from None
     return network.to(device).eval(), config
+
+
+def start_from(network: HandNetwork, config: NetworkConfig, folder: str | Path) -> None:
+    """Copies what the network of another folder has learned into `network`, of `config`, where names and shapes agree.
+
+    What belongs to single vertices is left out when the hand models differ. Raises ValueError when less than half of
+    the weights can be taken over.
+    """
+    source, theirs = load_checkpoint(folder)
+    learned, wanted = source.state_dict(), network.state_dict()
+    same_hand = theirs.hand_model == config.hand_model
+    taken = {
+        name: learned[name]
+        for name, value in wanted.items()
+        if name in learned
+        and learned[name].shape == value.shape
+        and (same_hand or name.rpartition(".")[2] not in OF_VERTICES)
+    }
+    if 2 * len(taken) < len(wanted):
+        raise ValueError(
+            f"the network in {folder} is another one: {len(taken)} of {len(wanted)} weights have the same name and "
+            "shape; start from one of the same preset"
+        )
+    network.load_state_dict(taken, strict=False)
+    _log.info("%s of %s weights are those of %s", len(taken), len(wanted), folder)
 
 
 def _read_config(path: Path) -> NetworkConfig:

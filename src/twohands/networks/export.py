@@ -1,5 +1,6 @@
 """A trained network as two ONNX graphs of static shapes, between which the product lifts the clouds.
 
+Every weight keeps its name, so that the network can be had back from the graphs and trained on (`load_exported`).
 Weights are stored as float16, a kernel of a million weights as 8-bit integers with a scale for each of its outputs; the
 node behind each one makes float32 of it, and ONNX Runtime folds it when a session is created.
 """
@@ -14,18 +15,24 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from torch import Tensor, nn
 
 from twohands.config import NetworkConfig
 from twohands.files import write_atomically
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import HandClouds
-from twohands.networks.build import HandNetwork
+from twohands.hands import HAND_MODELS
+from twohands.networks.build import HandNetwork, build_network
 from twohands.networks.image_branch import Scene
 from twohands.networks.two_hand_net import TwoHandNet
-from twohands.runtime import FORMAT_VERSION, LOCATE, METADATA, RECONSTRUCT
+from twohands.runtime import FORMAT_VERSION, LOCATE, METADATA, RECONSTRUCT, OnnxNetwork
 from twohands.types import RGBDFrame
 
+PREFIX = "network."
+"""Of the names of weights in the graphs."""
+HALF, STEPS, SCALES = ".half", ".steps", ".scales"
+"""What follows the name of a weight in float16, and of one in 8 bits with its scales."""
 SMALL = 256
 """Numbers below which a constant stays float32: shapes and scales need their digits and cost nothing."""
 LARGE = 1_000_000
@@ -61,6 +68,29 @@ def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Pa
     with torch.no_grad():
         reconstruct(*given.values())
     _write(reconstruct, given, reconstruct.outputs, Path(folder) / RECONSTRUCT, metadata, compact)
+
+
+def load_exported(folder: str | Path) -> tuple[HandNetwork, NetworkConfig]:
+    """The network of two graphs, ready to predict (`eval`), its weights rounded as they are stored; its configuration.
+
+    Raises FileNotFoundError or ValueError when the folder holds none, or of another format.
+    """
+    config = OnnxNetwork(folder).config
+    weights: dict[str, np.ndarray] = {}
+    for name in (LOCATE, RECONSTRUCT):
+        for tensor in onnx.load(Path(folder) / name).graph.initializer:
+            if tensor.name.startswith(PREFIX):
+                weights[tensor.name.removeprefix(PREFIX)] = numpy_helper.to_array(tensor)
+    network = build_network(config, HAND_MODELS[config.hand_model]())
+    for name, value in network.state_dict().items():
+        if name + STEPS in weights:
+            scales = weights[name + SCALES][:, None, None, None]
+            value.copy_(torch.tensor(weights[name + STEPS] * scales))
+        elif name + HALF in weights or name in weights:
+            value.copy_(torch.tensor(weights.get(name + HALF, weights.get(name))))
+        elif not name.endswith("num_batches_tracked"):  # of use to training alone
+            raise ValueError(f"{folder} lacks the weight {name}; export the network again with this version")
+    return network.eval(), config
 
 
 class _Locate(nn.Module):
@@ -110,9 +140,11 @@ def _write(
     with write_atomically(path) as temporary:
         torch.onnx.export(
             module.eval(), tuple(inputs.values()), temporary, dynamo=True, verbose=False, external_data=False,
-            input_names=list(inputs), output_names=list(outputs),
+            input_names=list(inputs), output_names=list(outputs), optimize=False,
         )  # fmt: skip
         model = onnx.load(temporary)
+        fold_constants(model, should_fold=lambda node: False if any(map(_is_weight, node.inputs)) else None)
+        remove_unused_nodes(model)
         for node in model.graph.node:  # where each node came from in the source code, of use to nobody
             del node.metadata_props[:]
             node.doc_string = ""
@@ -124,6 +156,11 @@ def _write(
         onnx.save(model, temporary)
 
 
+def _is_weight(value: Any) -> bool:
+    """Whether a value of a graph is one of the network's: these keep their names, ONNX Runtime folds them as well."""
+    return value is not None and value.name.startswith(PREFIX)
+
+
 def _store_compactly(graph: Any) -> None:
     """Turns every large float32 constant into fewer bits and the node that makes float32 of them."""
     nodes = []
@@ -132,15 +169,16 @@ def _store_compactly(graph: Any) -> None:
         if tensor.data_type != onnx.TensorProto.FLOAT or size < SMALL:
             continue
         name, values = tensor.name, numpy_helper.to_array(tensor)
+        if np.abs(values).max() > np.finfo(np.float16).max:  # statistics of features, for example
+            continue
         if size >= LARGE and values.ndim == 4:
             scales = np.abs(values).max(axis=(1, 2, 3)) / 127
             steps = np.rint(values / np.maximum(scales, 1e-12)[:, None, None, None]).astype(np.int8)
-            tensor.CopyFrom(numpy_helper.from_array(steps, f"{name}.steps"))
-            graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), f"{name}.scales"))
-            parts = [f"{name}.steps", f"{name}.scales"]
-            nodes.append(onnx.helper.make_node("DequantizeLinear", parts, [name], axis=0))
+            tensor.CopyFrom(numpy_helper.from_array(steps, name + STEPS))
+            graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), name + SCALES))
+            nodes.append(onnx.helper.make_node("DequantizeLinear", [name + STEPS, name + SCALES], [name], axis=0))
         else:
-            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-            nodes.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + HALF))
+            nodes.append(onnx.helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
     for node in reversed(nodes):
         graph.node.insert(0, node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,9 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of red, green and blue in [0, 1]; the colour statistics of every encoder, pretrained or not."""
 CENTER_BIAS = -4.59
 """Logit of a prior probability of 0.01, so that the first steps are not spent on empty background (CenterNet)."""
+EVEN_PEAK = 0.3
+"""Height of a centre's peak at which a hand counts as likely as not, as in CenterNet; see reports/paper_small.md."""
+EVEN_LOGIT = math.log(EVEN_PEAK / (1 - EVEN_PEAK))
 MASK_THRESHOLD = 0.5
 HEAD_CHANNELS = 64
 
@@ -31,7 +35,7 @@ class Scene(TensorRecord):
     center_logits: Tensor  # (B, 2, h, w) at H/4
     mask_logits: Tensor  # (B, 2, h, w) at H/4
     centers: Tensor  # (B, 2, 2) image pixel (u, v) of each hand's highest peak
-    present: Tensor  # (B, 2) height of that peak in [0, 1]
+    present: Tensor  # (B, 2) in [0, 1], 0.5 for a peak of EVEN_PEAK
     masks: Tensor  # (B, 2, H, W) bool
 
 
@@ -154,7 +158,7 @@ class ImageBranch(nn.Module):
             center_logits=center_logits,
             mask_logits=mask_logits,
             centers=rescale(cells[..., 0, :], rgb.shape[-1] / fused.shape[-1]),
-            present=scores[..., 0],
+            present=(scores[..., 0].logit() - EVEN_LOGIT).sigmoid(),
             masks=probability > MASK_THRESHOLD,
         )
 

@@ -31,7 +31,7 @@ from twohands.files import write_atomically
 from twohands.hands import HAND_MODELS
 from twohands.losses import surface_of
 from twohands.networks import HandNetwork, build_network
-from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
+from twohands.networks.checkpoint import load_checkpoint, save_checkpoint, start_from
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog
 from twohands.training.objective import Objective
@@ -69,18 +69,19 @@ def train(
     validate: Validate | None = None,
     trunk: str | Path | None = None,
     pretrained: bool = False,
+    start: str | Path | None = None,
     progress: bool = True,
 ) -> Path:
     """Trains the network of a configuration in a run folder, or continues there; returns the folder `final`.
 
-    `trunk` is the checkpoint of a network whose image branch is taken over and kept frozen. Under torchrun every
-    process calls this alike. Raises ValueError when the folder holds another run, FloatingPointError, naming term and
-    frame, when a loss is not finite.
+    `trunk` is the checkpoint of a network whose image branch is taken over and kept frozen, `start` that of one whose
+    weights the run begins with, see `checkpoint.start_from`. Under torchrun every process calls this alike. Raises
+    ValueError when the folder holds another run, FloatingPointError, naming term and frame, when a loss is not finite.
     """
     folder, recipe = Path(folder), config.train
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=recipe.precision)
-    _claim(folder, config, trunk, accelerator)
-    objective = _objective(config, trunk, pretrained)
+    _claim(folder, config, {"trunk": trunk, "start": start}, accelerator)
+    objective = _objective(config, trunk, pretrained, start)
     optimizer = torch.optim.AdamW(
         [parameter for parameter in objective.parameters() if parameter.requires_grad],
         lr=recipe.learning_rate,
@@ -152,10 +153,14 @@ class Mean:
         return means
 
 
-def _objective(config: ExperimentConfig, trunk: str | Path | None, pretrained: bool) -> Objective:
+def _objective(
+    config: ExperimentConfig, trunk: str | Path | None, pretrained: bool, start: str | Path | None
+) -> Objective:
     torch.manual_seed(config.train.seed)
     hand_model = HAND_MODELS[config.network.hand_model]()
     network = build_network(config.network, hand_model, pretrained)
+    if start is not None:
+        start_from(network, config.network, start)
     if trunk is not None:
         network.image.load_state_dict(load_checkpoint(trunk)[0].image.state_dict())
     network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -230,9 +235,12 @@ def _validate(
     accelerator.wait_for_everyone()
 
 
-def _claim(folder: Path, config: ExperimentConfig, trunk: str | Path | None, accelerator: Accelerator) -> None:
+def _claim(
+    folder: Path, config: ExperimentConfig, origins: dict[str, str | Path | None], accelerator: Accelerator
+) -> None:
     """Makes the folder that of this run; a folder of another run is refused."""
-    wanted = json.loads(json.dumps({**config.to_dict(), "trunk": None if trunk is None else str(trunk)}))
+    named = {name: None if origin is None else str(origin) for name, origin in origins.items()}
+    wanted = json.loads(json.dumps({**config.to_dict(), **named}))
     path = folder / CONFIG
     if path.exists():
         found = _flat(json.loads(path.read_text(encoding="utf-8")))
