@@ -20,7 +20,15 @@ from twohands.hands.skeleton import ROOT
 from twohands.networks import DECODERS, FUSIONS, NETWORKS, RGB_ENCODERS, build_network, count
 from twohands.networks.decoder import HandNorm, RootHead, moved
 from twohands.networks.fusion import FeatureTransform
-from twohands.networks.image_branch import IMAGENET_MEAN, CenterFeature, FusedMap, ImageBranch, Scene, TinyPyramid
+from twohands.networks.image_branch import (
+    EVEN_PEAK,
+    IMAGENET_MEAN,
+    CenterFeature,
+    FusedMap,
+    ImageBranch,
+    Scene,
+    TinyPyramid,
+)
 from twohands.networks.points import PointLayer, SetAbstraction
 from twohands.networks.two_hand_net import START_DEPTH
 from twohands.types import LEFT, RIGHT, RGBDFrame
@@ -216,7 +224,9 @@ def test_untrained_centres_are_improbable():
 
 
 def test_a_given_peak_is_found_at_its_pixel():
-    """A 4x4 cell is centred 1.5 pixels from its first pixel; a weak hand stays where it is (method, section 6)."""
+    """A 4x4 cell is centred 1.5 pixels from its first pixel; a weak hand stays where it is (method, section 6).
+
+    A peak of EVEN_PEAK would be even odds."""
     branch = ImageBranch(TinyPyramid(3, False), FusedMap((16, 32), 8), rgbd_input=False).eval()
     logits = torch.full((1, 2, 8, 8), -9.0)
     logits[0, LEFT, 2, 3], logits[0, RIGHT, 6, 7] = -4.0, 5.0
@@ -225,7 +235,9 @@ def test_a_given_peak_is_found_at_its_pixel():
     branch.mask_head = torch.nn.Identity()  # type: ignore[assignment]
     scene = branch(torch.zeros(1, 3, 32, 32), torch.zeros(1, 32, 32))
     assert scene.centers.tolist() == [[[13.5, 9.5], [29.5, 25.5]]]
-    torch.testing.assert_close(scene.present, torch.sigmoid(torch.tensor([[-4.0, 5.0]])))
+    torch.testing.assert_close(
+        scene.present, torch.sigmoid(torch.tensor([[-4.0, 5.0]]) - torch.tensor(EVEN_PEAK).logit())
+    )
 
 
 def test_bfloat16_touches_the_image_half_only():

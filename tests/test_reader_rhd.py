@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from scenes import scene
+from twohands import cli
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers.common import DamagedFileError
@@ -219,3 +220,19 @@ def test_it_can_be_trained_on(copy):
     batch = Sample.stack([items[0, index].sample for index in (0, 1)])
     assert batch.frame.rgb.shape == (2, 3, 96, 96)
     assert batch.masks.any(axis=(1, 2, 3)).all()
+
+
+def test_table2_runs_on_it(copy, tmp_path, monkeypatch):
+    source = f"rhd={copy}"
+    monkeypatch.setitem(PRESETS, "paper-small", PRESETS["tiny"])
+    monkeypatch.setattr(RHD, "__len__", lambda self: 3)  # only these frames of the copy have pictures
+    folders = ["--out", tmp_path / "runs", "--reports", tmp_path / "rows", "--report", tmp_path / "tables.md"]
+    minutes = ["--minutes", 0.01, "--whole-minutes", 0.01, "--trunk-minutes", 0.01]
+    arguments = ["experiment", "table2", "--data", source, "--test", source, *folders, *minutes]
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    text = (tmp_path / "tables.md").read_text()
+    assert "MPJPE, paper (RHD)" in text
+    assert "Table III" not in text
+    row = next(line for line in text.splitlines() if line.startswith("| with fusion | given masks | 1 |"))
+    assert [cell.strip() for cell in row.split("|")[5:8:2]] == ["-", "-"]  # RHD has no meshes
+    assert "215.00 / 218.00" in row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,7 +86,7 @@ def experiment(
     The same command in several terminals shares the rows among them.
 
     Args:
-        names: Tables (table1, table3, table4) or single rows of them (full, concat, intaghand_depth, ...).
+        names: Tables (table1 to table4) or single rows of them (full, concat, intaghand_depth, ...).
         data: Frames to train on: a folder of shards, or NAME=FOLDER.
         test: Frames to measure on.
         out: Folder of the runs and of the maps of the shared image branch.
@@ -97,7 +98,7 @@ def experiment(
         seeds: The most seeds of a row.
     """
     from twohands.config import PRESETS
-    from twohands.data.dataset import open_dataset
+    from twohands.data.dataset import model_of, name_of, open_dataset
     from twohands.experiments import run_tables, write_tables
     from twohands.experiments.run import Plan, rows_of
 
@@ -109,11 +110,14 @@ def experiment(
     if "=" not in "".join(shards) and Path(shards[0]).resolve() == Path(shards[1]).resolve():
         raise ValueError(f"--data and --test are both {test}: what is trained on cannot be the test; give two folders")
     sources = open_dataset(data), open_dataset(test, "test")
-    plan = Plan(PRESETS["paper-small"], out, reports, *sources, minutes, whole_minutes, trunk_minutes, seeds)
+    preset = PRESETS["paper-small"]
+    hand_model = model_of(sources[0][0]) or preset.network.hand_model
+    preset = replace(preset, network=replace(preset.network, hand_model=hand_model))
+    plan = Plan(preset, out, reports, *sources, minutes, whole_minutes, trunk_minutes, seeds)
     run_tables(plan, names, print)
     budgets = f"--minutes {minutes:g} --whole-minutes {whole_minutes:g} --trunk-minutes {trunk_minutes:g}"
     command = f"twohands experiment {' '.join(names)} --data FRAMES --test OTHER_FRAMES {budgets} --seeds {seeds}"
-    write_tables(reports, report, "The tables of the paper, on our synthetic frames", command)
+    write_tables(reports, report, f"The tables of the paper, on {name_of(test)} frames", command)
     print(f"wrote {report}")
     return FINE
 

@@ -133,8 +133,7 @@ class TrainingSet:
         epoch, index = draw
         rng = np.random.default_rng((self.seed, epoch, index))
         sample = augmented(self._readable(epoch, index), self.size, self.config, rng, self.region)
-        masks = masks_near_bones(sample) if sample.masks is None else sample.masks
-        masks = imperfect_masks(masks, sample.frame.depth, self.config, rng)
+        masks = imperfect_masks(cloud_masks(sample), sample.frame.depth, self.config, rng)
         model = model_of(sample)
         if model not in (None, self.hand_model):
             self._tell(
@@ -188,8 +187,13 @@ def stackable(sample: Sample, hand_model: str) -> Sample:
     )
 
 
-def masks_near_bones(sample: Sample) -> np.ndarray:
-    """(2, H, W) bool: pixels whose reading lies within NEAR_A_BONE of a hand's bones; clouds, but no truth of masks."""
+def cloud_masks(sample: Sample) -> np.ndarray:
+    """(2, H, W) bool: from these the clouds of the hands are cut. The masks of the sample if it has some.
+
+    Otherwise the pixels whose reading lies within NEAR_A_BONE of a hand's bones: clouds, but no truth of masks.
+    """
+    if sample.masks is not None:
+        return np.asarray(sample.masks)
     frame = sample.frame
     points = frame.camera.rays() * frame.depth[..., None]
     masks = np.zeros((2, *frame.depth.shape), dtype=bool)
@@ -219,6 +223,12 @@ def open_dataset(source: str, split: str = "train") -> Dataset:
     if chosen not in SPLITS:
         raise ValueError(f"split {chosen!r} is unknown; choose one of {', '.join(SPLITS)}")
     return DATASETS[name](folder, chosen)
+
+
+def name_of(source: str) -> str:
+    """The name of the data set that a source, see `open_dataset`, is of; "synthetic" for a folder of shards."""
+    named = _SOURCE.fullmatch(source)
+    return named[1] if named else "synthetic"
 
 
 def open_mixture(sources: Sequence[str], split: str = "train", weights: Sequence[float] = ()) -> Dataset:

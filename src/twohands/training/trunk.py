@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from twohands.config import AugmentConfig
 from twohands.data.augment import imperfect_masks
-from twohands.data.dataset import Dataset, Draw, TrainingItem
+from twohands.data.dataset import Dataset, Draw, TrainingItem, cloud_masks, stackable
 from twohands.data.preprocess import square_sample
 from twohands.files import write_atomically
 from twohands.geometry.camera import Camera
@@ -35,7 +35,7 @@ INDEX, COMPLETE = "index.json", "complete.npy"
 DEPTH_STEP = 1e-4
 """Metres per stored step of depth."""
 BATCH = 16
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,13 @@ def write_trunk_maps(
     assert isinstance(network, TwoHandNet)
     weights = hashlib.sha256((Path(checkpoint) / WEIGHTS).read_bytes()).hexdigest()[:16]
     index = {"format": _FORMAT, "weights": weights, "data": data, "count": len(dataset), "size": config.image_size}
-    first = _rows(network, [square_sample(dataset[0], config.image_size)])
+
+    def rows_of(indices: Iterable[int]) -> dict[str, np.ndarray]:
+        return _rows(
+            network, [square_sample(dataset[index], config.image_size) for index in indices], config.hand_model
+        )
+
+    first = rows_of([0])
     _claim(folder, index, first)
     arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in first}
     complete = np.lib.format.open_memmap(folder / COMPLETE, "r+")
@@ -112,17 +118,18 @@ def write_trunk_maps(
     missing = np.flatnonzero(~complete)
     for begin in range(0, len(missing), BATCH):
         chosen = missing[begin : begin + BATCH]
-        rows = _rows(network, [square_sample(dataset[int(i)], config.image_size) for i in chosen])
-        for name, values in rows.items():
+        for name, values in rows_of(chosen.tolist()).items():
             arrays[name][chosen] = values
         complete[chosen] = True
         advance(len(chosen))
 
 
 @torch.no_grad()
-def _rows(network: TwoHandNet, samples: list[Sample]) -> dict[str, np.ndarray]:
+def _rows(network: TwoHandNet, samples: list[Sample], hand_model: str) -> dict[str, np.ndarray]:
     """All that is stored of some frames, by field; arrays have one row a frame."""
-    batch = collate([TrainingItem(sample, sample.masks, np.zeros(3, dtype=np.int64)) for sample in samples]).sample
+    unused = np.zeros(3, dtype=np.int64)
+    item = collate([TrainingItem(stackable(sample, hand_model), cloud_masks(sample), unused) for sample in samples])
+    batch = item.sample
     scene = network.locate(batch.frame)
     _, stem, fused = scene.pyramid
 
@@ -132,7 +139,7 @@ def _rows(network: TwoHandNet, samples: list[Sample]) -> dict[str, np.ndarray]:
     def plain(name: str) -> np.ndarray:
         return getattr(batch.hands, name).numpy()
 
-    assert batch.masks is not None
+    assert batch.meshes_known is not None
     return {
         "stem": half(stem),
         "fused": half(fused),
@@ -143,7 +150,8 @@ def _rows(network: TwoHandNet, samples: list[Sample]) -> dict[str, np.ndarray]:
         "rgb": (batch.frame.rgb.numpy() * 255 + 0.5).astype(np.uint8),
         "depth": np.round(batch.frame.depth.numpy() / DEPTH_STEP).clip(0, 65535).astype(np.uint16),
         "K": batch.frame.camera.K.numpy(),
-        "masks": np.packbits(batch.masks.numpy(), axis=-1),
+        "masks": np.packbits(item.masks.numpy(), axis=-1),
+        "meshes_known": batch.meshes_known.numpy(),
         "vertices": plain("vertices"),
         "joints": plain("joints"),
         "present": plain("present"),
@@ -156,7 +164,8 @@ def _sample(row: dict[str, np.ndarray], identity: str) -> Sample:
     rgb, depth = row["rgb"].astype(np.float32) / 255, row["depth"].astype(np.float32) * np.float32(DEPTH_STEP)
     masks = np.unpackbits(row["masks"], axis=-1, count=size).astype(bool)
     hands = TwoHands(row["vertices"], row["joints"], row["present"])
-    return Sample(RGBDFrame(rgb, depth, Camera(row["K"], size, size)), hands, masks, None, None, "free", identity)
+    frame = RGBDFrame(rgb, depth, Camera(row["K"], size, size))
+    return Sample(frame, hands, masks, None, None, "free", identity, meshes_known=row["meshes_known"])
 
 
 def _claim(folder: Path, index: dict[str, Any], first: dict[str, np.ndarray]) -> None:
