@@ -11,8 +11,7 @@ from fakes import OneSample, PosedHands
 from test_training import SIZE, TINY, assert_same_weights, config_of, weights_of
 from twohands import cli
 from twohands.config import AugmentConfig
-from twohands.data import dataset as datasets
-from twohands.data.dataset import DATASETS, Mixture, TrainingSet, masks_near_bones, open_dataset, open_mixture
+from twohands.data.dataset import DATASETS, Mixture, TrainingSet, cloud_masks, open_dataset, open_mixture
 from twohands.data.readers.common import DamagedFileError
 from twohands.hands import free_hand
 from twohands.losses import TERMS, surface_of, total_loss
@@ -72,7 +71,6 @@ def opened(monkeypatch):
     """Readers that only note what they are asked for."""
     for name in DATASETS:
         monkeypatch.setitem(DATASETS, name, lambda folder, split, name=name: (name, folder, split))
-    monkeypatch.setattr(datasets, "SyntheticShards", lambda folder: ("shards", folder))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +78,8 @@ def opened(monkeypatch):
     [
         ("h2o=/data/H2O", ("h2o", "/data/H2O", "test")),
         ("rhd:validation=/data/R=1", ("rhd", "/data/R=1", "validation")),
-        ("runs/rate=3/frames", ("shards", "runs/rate=3/frames")),
-        ("data/synth", ("shards", "data/synth")),
+        ("runs/rate=3/frames", ("synthetic", "runs/rate=3/frames", "test")),
+        ("data/synth", ("synthetic", "data/synth", "test")),
     ],
 )
 def test_a_source_names_data_split_and_folder(opened, source, expected):
@@ -168,7 +166,7 @@ def test_a_run_on_a_mixture_continues_bit_for_bit(tmp_path):
 
 def test_the_command_mixes_what_it_is_given(tmp_path, monkeypatch):
     sets = {"one": PosedHands(2), "two": Without(PosedHands(3), meshes=False)}
-    monkeypatch.setattr(datasets, "SyntheticShards", sets.__getitem__)
+    monkeypatch.setitem(DATASETS, "synthetic", lambda folder, split: sets[folder])
     seen = []
 
     def run(config, items, *rest):
@@ -282,11 +280,11 @@ def test_meshes_of_another_hand_model_are_not_labels(caplog):
 
 def test_without_masks_the_clouds_are_cut_near_the_bones():
     sample = PosedHands()[2]
-    found = masks_near_bones(replace(sample, masks=None))
+    found = cloud_masks(replace(sample, masks=None))
     for side in (LEFT, RIGHT):
         assert (found[side] & sample.masks[side]).sum() > 0.85 * sample.masks[side].sum()
         assert (found[side] & ~sample.masks[side]).sum() < 0.02 * sample.masks[side].sum()
     item = TrainingSet(Without(PosedHands(3), masks=False), SIZE, PLAIN, 0)[0, 2]
     assert item.masks.any(axis=(1, 2)).all()
     absent = replace(sample, hands=replace(sample.hands, present=np.array([1.0, 0.0], np.float32)))
-    assert not masks_near_bones(absent)[RIGHT].any()
+    assert not cloud_masks(replace(absent, masks=None))[RIGHT].any()

@@ -121,3 +121,11 @@ def test_two_reports_are_compared_hand_by_hand():
     assert not paired_difference(one, one, "mpjpe").resolved
     again = Report.from_json(one.json())  # to the micrometre
     assert paired_difference(one, again, "mpjpe").mean == pytest.approx(0, abs=1e-6)
+
+
+def test_meshes_of_another_hand_model_are_not_compared():
+    truth = sample()
+    other = dataclasses.replace(truth, joint_definition="mano")
+    report = evaluate(lambda sample: sample.hands, [truth, other], hand_model="free")
+    assert [row.errors["mpvpe"] for row in report.rows[:2]] == [0, 0]
+    assert all(np.isnan(row.errors["mpvpe"]) and row.errors["mpjpe"] == 0 for row in report.rows[2:])

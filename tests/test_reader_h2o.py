@@ -1,5 +1,6 @@
 """H2O: a miniature copy in its layout is read back as it was written."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -171,7 +172,12 @@ def test_a_network_trains_and_is_measured_on_it(copy, tmp_path, capsys):
     masks = ["--masks", "own", "ground_truth"]
     measure = ["evaluate", "--data", f"h2o={root}", "--checkpoint", str(run / "final"), *masks, "--out", str(tmp_path)]
     assert cli.main(measure) == 0
-    assert "ground_truth" in capsys.readouterr().out
+    assert "As the benchmark of this data set measures:\n\n- found 1.000\n- mpjpe " in capsys.readouterr().out
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert set(document) == {"own", "ground_truth"}
+    figures = document["ground_truth"]["benchmark"]
+    assert figures["mpjpe"] == pytest.approx((figures["mpjpe_left"] + figures["mpjpe_right"]) / 2)
+    assert 0 < figures["al_mpjpe"] < figures["mpvpe"] < 10
 
 
 def test_the_tables_run_on_it(copy, tmp_path, monkeypatch):

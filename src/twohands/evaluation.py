@@ -7,7 +7,7 @@ side; or, where it is known that the hands are there (the paper's tables), all h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -28,18 +28,41 @@ ON_THE_HAND = 0.35
 """A prediction lies on a hand when its joints are within this share of the hand's image length, on average."""
 
 
-def evaluate(predict: Callable[[Sample], TwoHands], samples: Iterable[Sample], known_presence: bool = False) -> Report:
-    """Predicts the hands of every sample and scores them; `predict` may use as much of a sample as the row allows.
+def evaluate(
+    predict: Callable[[Sample], TwoHands],
+    samples: Iterable[Sample],
+    known_presence: bool = False,
+    hand_model: str | None = None,
+) -> Report:
+    """Predicts the hands of every sample and scores them, see `predictions` and `report_of`."""
+    return report_of(predictions(predict, samples, known_presence, hand_model), known_presence)
 
-    masks of a sample hold the visible pixels, `shares` the visible share. `known_presence`: whatever the prediction
-    says of presence, both its hands are taken.
+
+def predictions(
+    predict: Callable[[Sample], TwoHands],
+    samples: Iterable[Sample],
+    known_presence: bool = False,
+    hand_model: str | None = None,
+) -> Iterator[tuple[TwoHands, Sample]]:
+    """The prediction for every sample, beside it; `predict` may use as much of a sample as the row allows.
+
+    `known_presence`: whatever the prediction says of presence, both its hands are taken. `hand_model` names the one of
+    the predicted meshes, which are left out where the sample's are of another; None: they are of the same.
     """
-    rows: list[HandRow] = []
-    phantoms = frames = 0
     for sample in samples:
         prediction = predict(sample)
         if known_presence:
             prediction = replace(prediction, present=np.ones(2))
+        if None not in (hand_model, sample.hand_model) and sample.hand_model != hand_model:
+            prediction = replace(prediction, vertices=None)
+        yield prediction, sample
+
+
+def report_of(pairs: Iterable[tuple[TwoHands, Sample]], known_presence: bool = False) -> Report:
+    """The report of predictions; masks of a sample hold the visible pixels, `shares` the visible share."""
+    rows: list[HandRow] = []
+    phantoms = frames = 0
+    for prediction, sample in pairs:
         new, wrong = score(prediction, sample, known_presence)
         rows, phantoms, frames = rows + new, phantoms + wrong, frames + 1
     return Report(tuple(rows), phantoms, frames)

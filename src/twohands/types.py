@@ -151,3 +151,10 @@ class Sample(TensorRecord):
     id: str
     meshes_known: Array | None = None  # (*B, 2) bool: whose vertices are labels, not fill; None: all that there are
     masks_known: Array | None = None  # (*B, 2) bool: the same of the masks
+
+    @property
+    def hand_model(self) -> str | None:
+        """The hand model of the meshes, None without: both have 778 vertices, in different places."""
+        if self.hands.vertices is None:
+            return None
+        return "free" if self.joint_definition == "free" else "mano"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -14,7 +15,9 @@ from twohands.cli.common import FINE, check_folder
 if TYPE_CHECKING:
     from twohands.data.dataset import Dataset
     from twohands.predictor import NetworkPredictor, Predictor
+    from twohands.protocols import Protocol
     from twohands.report import Report
+    from twohands.types import Sample, TwoHands
 
 Mode = Literal["own", "ground_truth", "ground_truth_centers"]
 """What the networks are given, see `evaluation.MODES`."""
@@ -43,6 +46,8 @@ def evaluate(
     rivals: tuple[Path, ...] = (),
 ) -> int:
     """Measure what a user gets: metrics per hand, by visibility and distance; report.md and report.json.
+
+    For a public data set the figures of its benchmark follow.
 
     Args:
         data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written,
@@ -78,7 +83,8 @@ def evaluate(
     ]
     known = modes != ("own",)
     _remove_figures(out)
-    _write(out, {mode: _measure(predictor, mode, dataset, range(total), known) for mode in modes})
+    benchmark = _benchmark(data)
+    _write(out, {mode: _measure(predictor, mode, dataset, range(total), known, benchmark) for mode in modes})
     if figures:
         _draw(out, shown, modes[0], dataset, _spread(total, figures), known)
     return FINE
@@ -115,6 +121,14 @@ def _open(data: str, split: str) -> Dataset:
     return FROZEN[split]() if data == "synthetic" else open_dataset(data, split)
 
 
+def _benchmark(data: str) -> Protocol | None:
+    """What the benchmark of a public data set measures."""
+    from twohands.data.dataset import name_of
+    from twohands.protocols import PROTOCOLS
+
+    return PROTOCOLS.get(name_of(data))
+
+
 def _load(method: str, fit: bool, weights: Path | None) -> Predictor:
     """The predictor of a method."""
     from twohands.predictor import load
@@ -142,12 +156,45 @@ def _name(folder: Path) -> str:
     return folder.parent.name if folder.name in ("final", "best") else folder.name
 
 
-def _measure(predictor: Predictor, mode: str, dataset: Dataset, chosen: Sequence[int], known: bool) -> Report:
-    from twohands.evaluation import evaluate as measure
-    from twohands.evaluation import predict_with
+def _measure(
+    predictor: Predictor, mode: str, dataset: Dataset, chosen: Sequence[int], known: bool, benchmark: Protocol | None
+) -> Measured:
+    from twohands.evaluation import predict_with, predictions, report_of
 
     samples = (dataset[index] for index in _tracked(chosen, f"frames, {GIVEN[mode].lower()}" if known else "frames"))
-    return measure(predict_with(predictor, mode), samples, known)
+    ours: list[TwoHands] = []
+    theirs: list[TwoHands] = []
+
+    def kept() -> Iterator[tuple[TwoHands, Sample]]:
+        for prediction, sample in predictions(predict_with(predictor, mode), samples, known, predictor.model.name):
+            if benchmark is not None:
+                ours.append(replace(prediction, parameters=None, quality=None))
+                theirs.append(replace(sample.hands, parameters=None, quality=None))
+            yield prediction, sample
+
+    report = report_of(kept(), known)
+    return Measured(report, benchmark, {} if benchmark is None else benchmark.measure(ours, theirs))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one mode gave."""
+
+    report: Report
+    benchmark: Protocol | None
+    figures: dict[str, float]  # of the benchmark, metres and shares
+
+    def markdown(self) -> str:
+        """The report's table, then the benchmark's own figures."""
+        if self.benchmark is None:
+            return self.report.markdown()
+        lines = [f"- {line}" for line in self.benchmark.text(self.figures).splitlines()]
+        return "\n".join([self.report.markdown(), "", "As the benchmark of this data set measures:", "", *lines])
+
+    def document(self) -> dict[str, Any]:
+        """What report.json holds."""
+        document = json.loads(self.report.json())
+        return document if self.benchmark is None else {**document, "benchmark": self.figures}
 
 
 def _tracked(chosen: Sequence[int], what: str) -> Iterable[int]:
@@ -158,22 +205,20 @@ def _tracked(chosen: Sequence[int], what: str) -> Iterable[int]:
     return track(chosen, what, len(chosen), console=Console(stderr=True))
 
 
-def _write(out: Path, reports: Mapping[str, Report]) -> None:
-    """Prints and writes the reports: one as it is if it is of own masks, otherwise a section or entry for each mode."""
-    from json import dumps, loads
-
+def _write(out: Path, measured: Mapping[str, Measured]) -> None:
+    """Prints and writes what was measured: as it is if it is of own masks alone, otherwise a section for each mode."""
     from twohands.files import write_atomically
 
-    if list(reports) == ["own"]:
-        markdown, json = reports["own"].markdown(), reports["own"].json()
+    if list(measured) == ["own"]:
+        markdown, document = measured["own"].markdown(), measured["own"].document()
     else:
         sections = [
-            f"## {GIVEN[mode]}\n\n`{mode}`; the hands are known to be there.\n\n{report.markdown()}"
-            for mode, report in reports.items()
+            f"## {GIVEN[mode]}\n\n`{mode}`; the hands are known to be there.\n\n{part.markdown()}"
+            for mode, part in measured.items()
         ]
         markdown = "\n\n".join(sections)
-        json = dumps({mode: loads(report.json()) for mode, report in reports.items()}, indent=1)
-    for name, text in (("report.md", markdown + "\n"), ("report.json", json)):
+        document = {mode: part.document() for mode, part in measured.items()}
+    for name, text in (("report.md", markdown + "\n"), ("report.json", json.dumps(document, indent=1))):
         with write_atomically(out / name) as temporary:
             temporary.write_text(text)
     print(markdown)

@@ -98,7 +98,7 @@ def experiment(
         seeds: The most seeds of a row.
     """
     from twohands.config import PRESETS
-    from twohands.data.dataset import model_of, name_of, open_dataset
+    from twohands.data.dataset import name_of, open_dataset
     from twohands.experiments import run_tables, write_tables
     from twohands.experiments.run import Plan, rows_of
 
@@ -111,7 +111,7 @@ def experiment(
         raise ValueError(f"--data and --test are both {test}: what is trained on cannot be the test; give two folders")
     sources = open_dataset(data), open_dataset(test, "test")
     preset = PRESETS["paper-small"]
-    hand_model = model_of(sources[0][0]) or preset.network.hand_model
+    hand_model = sources[0][0].hand_model or preset.network.hand_model
     preset = replace(preset, network=replace(preset.network, hand_model=hand_model))
     plan = Plan(preset, out, reports, *sources, minutes, whole_minutes, trunk_minutes, seeds)
     run_tables(plan, names, print)

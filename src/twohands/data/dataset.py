@@ -18,7 +18,6 @@ from twohands.data.readers.common import DamagedFileError
 from twohands.geometry.record import Array, TensorRecord
 from twohands.hands.mano_files import NUM_VERTICES
 from twohands.hands.skeleton import BONES
-from twohands.synth.shards import SyntheticShards
 from twohands.types import Sample, TwoHands
 
 Draw = tuple[int, int]
@@ -38,8 +37,15 @@ def _reader(module: str, name: str) -> Callable[[str, str], Dataset]:
     return lambda folder, split: getattr(import_module(f"twohands.data.readers.{module}"), name)(folder, split)
 
 
+def _shards(folder: str, split: str) -> Dataset:
+    """A folder of synthetic shards, which is of one split."""
+    from twohands.synth.shards import SyntheticShards  # needs numba
+
+    return SyntheticShards(folder)
+
+
 DATASETS: dict[str, Callable[[str, str], Dataset]] = {
-    "synthetic": lambda folder, split: SyntheticShards(folder),  # a folder of shards is of one split
+    "synthetic": _shards,
     "h2o": _reader("h2o", "H2O"),
     "h2o3d": _reader("h2o3d", "H2O3D"),
     "ho3d": _reader("ho3d", "HO3D"),
@@ -134,11 +140,10 @@ class TrainingSet:
         rng = np.random.default_rng((self.seed, epoch, index))
         sample = augmented(self._readable(epoch, index), self.size, self.config, rng, self.region)
         masks = imperfect_masks(cloud_masks(sample), sample.frame.depth, self.config, rng)
-        model = model_of(sample)
-        if model not in (None, self.hand_model):
+        if sample.hand_model not in (None, self.hand_model):
             self._tell(
-                f"{sample.joint_definition!r} meshes, first of {sample.id}, are of the hand model {model!r}, the "
-                f"network's is {self.hand_model!r}: such frames train it by their joints and masks alone",
+                f"meshes of {sample.id} and others are of the hand model {sample.hand_model!r}, the network's is "
+                f"{self.hand_model!r}: such frames train it by their joints and masks alone",
                 sample.joint_definition,
             )
         return TrainingItem(stackable(sample, self.hand_model), masks, np.array([self.seed, epoch, index]))
@@ -160,20 +165,13 @@ class TrainingSet:
             _log.warning("%s", warning)
 
 
-def model_of(sample: Sample) -> str | None:
-    """The hand model of a sample's meshes, None without meshes: both models have 778 vertices, in different places."""
-    if sample.hands.vertices is None:
-        return None
-    return "free" if sample.joint_definition == "free" else "mano"
-
-
 def stackable(sample: Sample, hand_model: str) -> Sample:
     """The sample as it stacks with those of any data set: exactly what losses read, zeros where a label is missing.
 
     `meshes_known` and `masks_known` say which are labels. Filling keeps a batch a plain random draw of all frames;
     batches of one kind would tie the gradient of a step to one data set. Meshes of another hand model are not known.
     """
-    meshed, masked = model_of(sample) == hand_model, sample.masks is not None
+    meshed, masked = sample.hand_model == hand_model, sample.masks is not None
     hands = sample.hands
     vertices = hands.vertices if meshed else np.zeros((2, NUM_VERTICES, 3), dtype=hands.joints.dtype)
     return replace(
@@ -216,7 +214,7 @@ def open_dataset(source: str, split: str = "train") -> Dataset:
     """
     named = _SOURCE.fullmatch(source)
     if named is None:
-        return SyntheticShards(source)
+        return DATASETS["synthetic"](source, split)
     name, chosen, folder = named[1], named[2] or split, named[3]
     if name not in DATASETS:
         raise ValueError(f"data set {name!r} is unknown; known are {', '.join(DATASETS)}")

@@ -24,7 +24,8 @@ def evaluate_network(
     network: HandNetwork, config: NetworkConfig, samples: Iterable[Sample], mode: str, known_presence: bool = True
 ) -> Report:
     """The report of a network in one of the MODES; that the hands are there is given unless told otherwise."""
-    return evaluate(predict_with(predictor_of(network, config), mode), samples, known_presence)
+    predict = predict_with(predictor_of(network, config), mode)
+    return evaluate(predict, samples, known_presence, config.hand_model)
 
 
 class Validation:
