@@ -1,14 +1,23 @@
-"""`twohands data check`: what it prints and writes, and its exit codes."""
+"""`twohands data check` and `pack`: what they print and write, and the exit codes."""
+
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fakes import PosedHands
 from test_reader_h2o import write_copy
 from twohands import cli
 from twohands.data import inspection
+from twohands.data.dataset import open_dataset
 from twohands.data.inspection import Facts
+from twohands.data.packing import pack
+from twohands.data.readers.h2o import H2O
 from twohands.hands.mano_files import read_mano
+from twohands.synth.shards import SyntheticShards
+from twohands.types import TwoHands
 
 
 @pytest.fixture
@@ -30,6 +39,7 @@ def test_a_clean_copy(root, tmp_path, capsys, split):
     printed = capsys.readouterr().out
     assert f"h2o, split {split}: 3 frames; looked at 3 of them with 4 labelled hands" in printed
     assert "all is well" in printed
+    assert re.search(r"a core reads \d+ frames a second", printed)
     sheet = np.asarray(Image.open(tmp_path / "out" / f"h2o_{split}.png"))
     assert sheet.shape[1] > 4 * 480  # colour and depth of two frames side by side
     assert sheet.shape[0] > 2 * 250
@@ -65,3 +75,37 @@ def test_what_cannot_be_opened_is_an_error(root, tmp_path, capsys):
     assert "--frames must be 1 or more" in capsys.readouterr().err
     assert check(tmp_path / "nothing", tmp_path) == 2
     assert "no folders subject1" in capsys.readouterr().err
+
+
+def test_packed_frames_are_those_of_the_copy(root, tmp_path, capsys):
+    """But for the colours, which are JPEG; depth is exact where its step is a millimetre."""
+    arguments = ["data", "pack", "h2o", str(root), "--out", str(tmp_path / "packed")]
+    assert cli.main(arguments) == 0
+    assert f"wrote {tmp_path}/packed/" in capsys.readouterr().out
+    copy, packed = H2O(root), open_dataset(str(tmp_path / "packed"))
+    assert len(packed) == len(copy) == 3
+    for one, two in ((copy[index], packed[index]) for index in range(3)):
+        assert (two.id, two.joint_definition, two.hand_model) == (one.id, "mano", "mano")
+        colours = [sample.frame.rgb.astype(np.float64) for sample in (one, two)]
+        assert np.abs(colours[0] - colours[1]).mean() < 0.02
+        np.testing.assert_allclose(two.frame.depth, one.frame.depth, atol=1e-6)
+        np.testing.assert_array_equal(two.masks, one.masks)
+        for name in ("vertices", "joints", "present"):
+            np.testing.assert_array_equal(getattr(two.hands, name), getattr(one.hands, name))
+        np.testing.assert_array_equal(two.hands.parameters.pose, one.hands.parameters.pose)
+        np.testing.assert_array_equal(two.shares, one.shares)
+    assert cli.main([*arguments, "--split", "test"]) == 2
+    assert "was begun with split = train, not test" in capsys.readouterr().err
+
+
+def test_what_a_data_set_lacks_is_lacking_when_packed(tmp_path):
+    sample = replace(PosedHands()[0], joint_definition="annotated", id="a/b", masks=None, visibility=None, shares=None)
+    sample = replace(sample, hands=TwoHands(None, sample.hands.joints, sample.hands.present))
+    far = replace(sample, frame=replace(sample.frame, depth=sample.frame.depth + 7))
+    packed = SyntheticShards(pack([sample, far], "rhd", "train", tmp_path / "packed"))
+    for index, one in enumerate((sample, far)):
+        again = packed[index]
+        assert (again.id, again.joint_definition) == ("a/b", "annotated")
+        assert again.masks is again.visibility is again.shares is again.hands.vertices is again.hands.parameters is None
+        np.testing.assert_array_equal(again.hands.joints, one.hands.joints)
+        np.testing.assert_allclose(again.frame.depth, one.frame.depth, atol=(5.1e-5, 5.1e-4)[index])

@@ -32,21 +32,23 @@ def frames_by_shard(count: int, per_shard: int) -> dict[int, range]:
     return {first // per_shard: range(first, min(count, first + per_shard)) for first in range(0, count, per_shard)}
 
 
-def describe_request(dataset: SyntheticHands, count: int, per_shard: int) -> dict[str, Any]:
-    """The head of the index, as it is when read back."""
-    described = {
-        "format": _FORMAT,
+def describe_request(content: dict[str, Any], count: int, per_shard: int) -> dict[str, Any]:
+    """The head of the index of frames of some content, as it is when read back."""
+    described = {"format": _FORMAT, **content, "count": count, "frames_per_shard": per_shard}
+    return json.loads(json.dumps(described))  # tuples become lists
+
+
+def rendered_content(dataset: SyntheticHands) -> dict[str, Any]:
+    """All that the bytes of rendered frames depend on."""
+    return {
         "generator": GENERATOR_VERSION,
         "renderer": dataset.renderer,
         "hand": _hand_digest(),
         "assets": _asset_digest(dataset.config),
         "split": dataset.split,
         "seed": dataset.seed,
-        "count": count,
-        "frames_per_shard": per_shard,
         "config": asdict(dataset.config),
     }
-    return json.loads(json.dumps(described))  # tuples become lists
 
 
 def refuse_other_request(folder: Path, wanted: dict[str, Any]) -> None:

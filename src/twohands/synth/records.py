@@ -1,7 +1,8 @@
 """Bytes of stored frames: a frame as four files, a shard as a tar of frames, and the table that finds them in it.
 
-Of each frame: `NNNNNN.jpg` colour, `.depth.png` 16-bit millimetres, `.masks.png` 0 none, 1 left, 2 right, `.npz` truth.
-The names are those of WebDataset, whose readers see one sample per frame. Nothing here touches a disk.
+Of each frame: `NNNNNN.jpg` colour, `.depth.png` 16-bit, `.masks.png` 0 none, 1 left, 2 right, 3 both, `.npz` truth: by
+name what the `Sample` has of its fields, and `depth_step` where a step of depth is not a millimetre. The names are
+those of WebDataset, whose readers see one sample per frame. Nothing here touches a disk.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
 
 ENDINGS = ("jpg", "depth.png", "masks.png", "npz")
 """The files of a frame, in the order in which a shard holds them."""
+PARAMETERS = ("pose", "shape", "rotation", "translation")
+OURS = "free"
+"""Joint definition of the frames that this package renders."""
+FINE_STEP = 1e-4
+"""Metres of one depth step of other frames, unless something is beyond 6.5 m."""
 _JPEG_QUALITY = 95
 
 
@@ -79,44 +85,60 @@ def examine(content: bytes | mmap, indices: range) -> ShardRecord:
     return ShardRecord(indices.start, len(content), hashlib.sha256(content).hexdigest(), members)
 
 
-def encode_sample(sample: Sample) -> dict[str, bytes]:
-    """The four files of a frame by their ending."""
-    assert sample.masks is not None
-    assert sample.hands.parameters is not None
-    masks = (sample.masks[0] + 2 * sample.masks[1]).astype(np.uint8)
-    depth = np.round(sample.frame.depth / STEP).astype(np.uint16)
+def encode_sample(sample: Sample, step: float = STEP) -> dict[str, bytes]:
+    """The four files of a frame by their ending; `step` is that of the depth, metres.
+
+    Identity and joint definition are stored where they are not those of our own frames. Raises ValueError for depth
+    that does not fit into 16 bits.
+    """
+    depth = np.round(np.asarray(sample.frame.depth) / step)
+    if depth.max() > np.iinfo(np.uint16).max:
+        raise ValueError(
+            f"{sample.id} measures {sample.frame.depth.max():.1f} m, more than 16 bits hold; is it metres?"
+        )
+    masks = np.zeros(depth.shape, np.uint8) if sample.masks is None else sample.masks[0] + np.uint8(2) * sample.masks[1]
     parameters = sample.hands.parameters
-    targets = {
+    targets: dict[str, Any] = {
         **{name: getattr(sample.hands, name) for name in ("vertices", "joints", "present")},
-        **{name: getattr(parameters, name) for name in ("pose", "shape", "rotation", "translation")},
+        **({} if parameters is None else {name: getattr(parameters, name) for name in PARAMETERS}),
         "visibility": sample.visibility,
         "shares": sample.shares,
         "K": sample.frame.camera.K,
     }
+    if sample.joint_definition != OURS:
+        targets |= {"joint_definition": sample.joint_definition, "id": sample.id, "depth_step": step}
+        targets |= {"no_masks": True} if sample.masks is None else {}
     stream = io.BytesIO()
-    np.savez(stream, **targets)
+    np.savez(stream, **{name: value for name, value in targets.items() if value is not None})
     return {
         "jpg": _image_bytes(sample.frame.rgb_uint8(), "JPEG", quality=_JPEG_QUALITY, subsampling=0),
-        "depth.png": _image_bytes(depth, "PNG", compress_level=3),
+        "depth.png": _image_bytes(depth.astype(np.uint16), "PNG", compress_level=3),
         "masks.png": _image_bytes(masks, "PNG", compress_level=3),
         "npz": stream.getvalue(),
     }
 
 
+def step_of(sample: Sample) -> float:
+    """The step of depth that a frame is stored with: ours, or the finest that holds the depth of another's camera."""
+    fits = float(np.max(sample.frame.depth)) < FINE_STEP * np.iinfo(np.uint16).max
+    return FINE_STEP if sample.joint_definition != OURS and fits else STEP
+
+
 def decode_sample(files: dict[str, bytes], identity: str) -> Sample:
     """The frame that `encode_sample` stored."""
-    images = [np.array(Image.open(io.BytesIO(files[ending]))) for ending in ENDINGS[:3]]
+    color, depth, masks = (np.array(Image.open(io.BytesIO(files[ending]))) for ending in ENDINGS[:3])
     with np.load(io.BytesIO(files["npz"])) as archive:
         truth = {name: archive[name] for name in archive.files}
-    parameters = HandParameters(*(truth[name] for name in ("pose", "shape", "rotation", "translation")))
+    parameters = HandParameters(*(truth[name] for name in PARAMETERS)) if PARAMETERS[0] in truth else None
+    step = float(truth.get("depth_step", STEP))
     return Sample(
-        frame=RGBDFrame.from_arrays(images[0], images[1].astype(np.uint16), truth["K"], depth_unit=STEP),
-        hands=TwoHands(truth["vertices"], truth["joints"], truth["present"], parameters),
-        masks=np.stack([images[2] == 1, images[2] == 2]),
-        visibility=truth["visibility"],
-        shares=truth["shares"],
-        joint_definition="free",
-        id=identity,
+        frame=RGBDFrame.from_arrays(color, depth.astype(np.uint16), truth["K"], depth_unit=step),
+        hands=TwoHands(truth.get("vertices"), truth["joints"], truth["present"], parameters),
+        masks=None if "no_masks" in truth else np.stack([masks & 1, masks & 2]) > 0,
+        visibility=truth.get("visibility"),
+        shares=truth.get("shares"),
+        joint_definition=str(truth.get("joint_definition", OURS)),
+        id=str(truth.get("id", identity)),
     )
 
 

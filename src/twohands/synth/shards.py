@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,37 +33,49 @@ from twohands.synth.index import (
     noted_records,
     read_index,
     refuse_other_request,
+    rendered_content,
     shard_path,
 )
-from twohands.synth.records import ShardRecord, decode_sample, encode_sample, examine, pack
+from twohands.synth.records import ShardRecord, decode_sample, encode_sample, examine, pack, step_of
 from twohands.types import Sample
 
 FRAMES_PER_SHARD = 50
 _LOCK_NAME = ".lock"
 _WATCH = 0.3  # seconds between looks at the parent process
-_AGAIN = "run the same `twohands synth` command again"
+_AGAIN = "run the same `twohands synth` or `twohands data pack` command again"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
+class Frames(Protocol):
+    """What can be stored: samples by index."""
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
 def write_shards(
-    dataset: SyntheticHands,
+    dataset: Frames,
     count: int,
     out: str | Path,
     workers: int = 1,
     progress: bool = True,
     per_shard: int = FRAMES_PER_SHARD,
+    content: dict[str, Any] | None = None,
 ) -> Path:
     """Write frames 0 .. count - 1 into the folder `out`, skipping the shards that are there; returns the folder.
 
-    Raises ValueError with the remedy: a count or workers below 1, a folder that cannot be written, that holds something
-    else than an unfinished run of the same request or a damaged shard, a full disk, a worker that was ended.
+    `content` says what frames these are, if they are not rendered ones. Raises ValueError with the remedy: a count or
+    workers below 1, a folder that cannot be written, that holds something else than an unfinished run of the same
+    request or a damaged shard, a full disk, a worker that was ended.
     """
     if count < 1:
         raise ValueError(f"the number of frames must be at least 1; got {count}")
     if workers < 1:
         raise ValueError(f"the number of workers must be at least 1; got {workers}")
     folder = Path(out)
-    description = describe_request(dataset, count, per_shard)
+    if content is None:
+        assert isinstance(dataset, SyntheticHands)
+        content = rendered_content(dataset)
+    description = describe_request(content, count, per_shard)
     _claim(folder, description)
     with _alone(folder):
         records = _finished(folder, count, per_shard)
@@ -121,7 +133,7 @@ class SyntheticShards:
             if number not in self._records:  # format 1, or a run that was killed before it noted its last shard
                 self._records[number] = examine(content, self._spans[number])
             files = self._records[number].files(content, index)
-        return decode_sample(files, f"{self.description['split']}-{self.description['seed']}-{index:06d}")
+        return decode_sample(files, f"{self.description['split']}-{self.description.get('seed', 0)}-{index:06d}")
 
     def describe(self, index: int) -> Description:
         """The figures of a stored frame."""
@@ -154,10 +166,11 @@ def _damaged(path: Path, why: object) -> ValueError:
     return ValueError(f"{path} is damaged ({why}); delete {path.name} and {_AGAIN}")
 
 
-def _write_shard(dataset: SyntheticHands, path: Path, indices: range, advance: Callable[[int], None]) -> ShardRecord:
+def _write_shard(dataset: Frames, path: Path, indices: range, advance: Callable[[int], None]) -> ShardRecord:
     def frames() -> Iterator[tuple[int, dict[str, bytes]]]:
         for index in indices:
-            yield index, encode_sample(dataset[index])
+            sample = dataset[index]
+            yield index, encode_sample(sample, step_of(sample))
             advance(1)
 
     content = pack(frames())
@@ -187,7 +200,7 @@ def _helpful(folder: Path) -> Iterator[None]:
 
 
 def _write_in_parallel(
-    dataset: SyntheticHands,
+    dataset: Frames,
     folder: Path,
     missing: dict[int, range],
     workers: int,
@@ -250,7 +263,7 @@ def _start_worker(parent: int, counter: Any) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(dataset: SyntheticHands, path: Path, indices: range) -> ShardRecord:
+def _work(dataset: Frames, path: Path, indices: range) -> ShardRecord:
     def advance(steps: int) -> None:
         with _frames_done.get_lock():
             _frames_done.value += steps

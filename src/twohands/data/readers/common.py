@@ -127,15 +127,19 @@ def masks_from_meshes(
     """
     camera, vertices = frame.camera, np.asarray(hands.vertices)
     depths = np.zeros((2, camera.height, camera.width), dtype=np.float32)
-    for side in np.flatnonzero(np.asarray(hands.present) >= 0.5):
+    places = {}
+    for side in np.flatnonzero(np.asarray(hands.present) >= 0.5).tolist():
         window, left, top = window_of(vertices[side], camera)
-        depths[side, top : top + window.height, left : left + window.width] = rasterize(
-            vertices[side], faces[side], window
-        )[0]
-    covered = depths > 0
-    other = np.where(covered[::-1], depths[::-1], np.inf)
-    measured = np.where(frame.depth > 0, frame.depth, np.inf)
-    return covered & (depths <= other) & (depths < measured + BEHIND), covered.sum(axis=(1, 2))
+        places[side] = slice(top, top + window.height), slice(left, left + window.width)
+        depths[side][places[side]] = rasterize(vertices[side], faces[side], window)[0]
+    masks, counts = np.zeros(depths.shape, dtype=bool), np.zeros(2, dtype=np.int64)
+    for side, area in places.items():
+        drawn, other, measured = depths[side][area], depths[1 - side][area], frame.depth[area]
+        covered = drawn > 0
+        counts[side] = covered.sum()
+        nearer = (other == 0) | (drawn <= other)
+        masks[side][area] = covered & nearer & ((measured == 0) | (drawn < measured + BEHIND))
+    return masks, counts
 
 
 def flipped_camera_axes(points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,23 @@
+"""A copy of a public data set as our shards: a few large files in place of many small ones, masks drawn once.
+
+Colours are stored as JPEG of quality 95, depth in steps of 0.1 mm, or of 1 mm in frames that measure beyond 6.5 m;
+everything else as it is read. The shards are derived from the data set: its licence applies to them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twohands.data.dataset import Dataset
+from twohands.data.readers.common import mano_files
+from twohands.synth.shards import write_shards
+
+
+def pack(dataset: Dataset, name: str, split: str, out: str | Path, count: int | None = None, workers: int = 1) -> Path:
+    """Writes the first `count` frames, by default all, of a split into a folder, or continues there; returns it.
+
+    With MANO's files the meshes are packed as well. Raises ValueError as `write_shards` does, DamagedFileError for a
+    frame that cannot be read.
+    """
+    content = {"data_set": name, "split": split, "meshes": mano_files() is not None}
+    return write_shards(dataset, min(count or len(dataset), len(dataset)), out, workers, content=content)
