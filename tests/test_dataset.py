@@ -288,3 +288,17 @@ def test_without_masks_the_clouds_are_cut_near_the_bones():
     assert item.masks.any(axis=(1, 2)).all()
     absent = replace(sample, hands=replace(sample.hands, present=np.array([1.0, 0.0], np.float32)))
     assert not cloud_masks(replace(absent, masks=None))[RIGHT].any()
+
+
+def test_frames_of_colour_alone_train(tmp_path):
+    """There are no points to cut; the loss is there all the same, and finite."""
+
+    class ColourOnly(PosedHands):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return replace(sample, frame=replace(sample.frame, depth=np.zeros_like(sample.frame.depth)))
+
+    items = TrainingSet(Mixture([PosedHands(3), ColourOnly(3)]), SIZE, PLAIN, 0)
+    empty = [items[0, index] for index in range(6) if not items[0, index].sample.frame.depth.any()]
+    assert len(empty) == 3
+    train(config_of(steps=2), items, tmp_path, progress=False)

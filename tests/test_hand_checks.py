@@ -99,7 +99,9 @@ def test_the_fit_counts_joints_on_the_surface():
     assert fit(view) > 0.8
     for shift in ([0, 0, 0.1], [0, 0, -0.1], [1.0, 0, 0], [0, 0, -2.0]):
         assert fit(replace(view, joints=view.joints + shift)) == 0
-    assert fit(replace(view, depth=np.zeros_like(view.depth))) == 0
+    nothing = replace(view, depth=np.zeros_like(view.depth))
+    assert fit(nothing) == 1  # all in the image
+    assert fit(replace(nothing, joints=view.joints + [1.0, 0, 0])) == 0
     one = view.joints.copy()
     one[4:] += [1.0, 0, 0]
     assert fit(replace(view, joints=one)) == pytest.approx(4 / 21)

@@ -25,7 +25,7 @@ def worlds(mano_folder):
     return [scene(mano, seed, CONVENTION, SIDES[kind]) for seed, kind in enumerate(PATTERN)]
 
 
-def findings(root, worlds, change=lambda folder: None):
+def findings(root, worlds, change=lambda folder: None, facts=SIZE):
     """What is found in a copy of the worlds after a change of its files."""
     folder = root / FOLDER
     for index, world in enumerate(worlds):
@@ -35,7 +35,7 @@ def findings(root, worlds, change=lambda folder: None):
     (root / "label_split" / "pose_train.txt").write_text("\n".join(lines) + "\n")
     change(folder)
     dataset = H2O(root, "train")
-    return inspect(dataset, range(len(dataset)), SIZE)[1]
+    return inspect(dataset, range(len(dataset)), facts)[1]
 
 
 def the_only(found, kind):
@@ -206,3 +206,17 @@ def test_sizes_and_counts_that_are_not_the_official_ones(tmp_path, worlds):
 def test_frames_are_spread():
     assert spread_over(100, 4) == [0, 25, 50, 75]
     assert spread_over(3, 24) == [0, 1, 2]
+
+
+def test_colour_alone(tmp_path, worlds):
+    """Without depth a clean copy is silent, and hands behind the camera are still seen."""
+    nothing = rewrite_depth(np.zeros_like)
+    assert "8 of 8 frames have no depth reading" in the_only(findings(tmp_path / "empty", worlds, nothing), "no depth")
+    colour = replace(SIZE, depth=False)
+    assert findings(tmp_path / "clean", worlds, nothing, colour) == ()
+
+    def change(folder):
+        nothing(folder)
+        rewrite_joints(lambda joints: joints * [1, -1, -1])(folder)
+
+    assert "OpenGL's axes" in the_only(findings(tmp_path / "turned", worlds, change, colour), "camera axes")

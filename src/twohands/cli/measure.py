@@ -126,7 +126,7 @@ def _benchmark(data: str) -> Protocol | None:
     from twohands.data.dataset import name_of
     from twohands.protocols import PROTOCOLS
 
-    return PROTOCOLS.get(name_of(data))
+    return PROTOCOLS.get(name_of(data).partition("_")[0])
 
 
 def _load(method: str, fit: bool, weights: Path | None) -> Predictor:

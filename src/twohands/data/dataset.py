@@ -32,9 +32,11 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Sample: ...
 
 
-def _reader(module: str, name: str) -> Callable[[str, str], Dataset]:
+def _reader(module: str, name: str, *protocol: str) -> Callable[[str, str], Dataset]:
     """A class of `twohands.data.readers`, imported when a data set is opened."""
-    return lambda folder, split: getattr(import_module(f"twohands.data.readers.{module}"), name)(folder, split)
+    return lambda folder, split: getattr(import_module(f"twohands.data.readers.{module}"), name)(
+        folder, split, *protocol
+    )
 
 
 def _shards(folder: str, split: str) -> Dataset:
@@ -50,7 +52,10 @@ DATASETS: dict[str, Callable[[str, str], Dataset]] = {
     "h2o3d": _reader("h2o3d", "H2O3D"),
     "ho3d": _reader("ho3d", "HO3D"),
     "rhd": _reader("rhd", "RHD"),
-    "dexycb": _reader("dexycb", "DexYCB"),
+    "dexycb": _reader("dexycb", "DexYCB", "s0"),
+    "dexycb_s1": _reader("dexycb", "DexYCB", "s1"),
+    "dexycb_s2": _reader("dexycb", "DexYCB", "s2"),
+    "dexycb_s3": _reader("dexycb", "DexYCB", "s3"),
 }
 """Name -> reader of a folder and a split."""
 SPLITS = ("train", "validation", "test")

@@ -1,6 +1,7 @@
 """Checks of labelled hands against the measured depth and against anatomy: pure functions that return findings.
 
 Most rest on one figure, `fit`: the share of a hand's joints that lie just behind the depth measured at their pixels.
+Where no depth is measured much less can be seen.
 """
 
 from __future__ import annotations
@@ -161,11 +162,16 @@ def _range_of(parent: int, joint: int) -> tuple[float, float]:
 
 
 def fit(view: View) -> float:
-    """Share of the 21 joints that lie within BEHIND_SURFACE of the depth at their pixel; others count as astray."""
+    """Share of the 21 joints that lie within BEHIND_SURFACE of the depth at their pixel; others count as astray.
+
+    Of a frame in which no depth is measured, as in data sets of colour alone: share that lies in the image.
+    """
     ahead = view.joints[:, 2] > 0.05
     pixels = view.camera.project(np.where(ahead[:, None], view.joints, 1.0))
     columns, rows = (np.floor(pixels + 0.5).clip(-1, 2**30)).astype(np.int64).T
     inside = ahead & (columns >= 0) & (columns < view.camera.width) & (rows >= 0) & (rows < view.camera.height)
+    if not view.depth.any():
+        return float(inside.mean())
     measured = view.depth[np.where(inside, rows, 0), np.where(inside, columns, 0)]
     gap = view.joints[:, 2] - measured
     low, high = BEHIND_SURFACE

@@ -34,6 +34,7 @@ class Facts:
 
     size: tuple[int, int]  # width, height of colour and depth
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # split -> frames, of any release
+    depth: bool = True  # otherwise it has colour alone
 
 
 FACTS = {
@@ -54,6 +55,8 @@ def inspect(
     if facts is not None:
         findings += check_count(len(dataset), facts, split)
     findings += check_sizes(list(samples.values()), facts)
+    if (facts is None or facts.depth) and samples:
+        findings += check_depth(list(samples.values()))
     findings += check_hands(samples, dataset)
     return tuple(samples.values()), tuple(findings)
 
@@ -135,6 +138,15 @@ def check_sizes(samples: Sequence[Sample], facts: Facts | None) -> list[Finding]
     return []
 
 
+def check_depth(samples: Sequence[Sample]) -> list[Finding]:
+    """Whether depth is measured in most frames."""
+    empty = [sample.id for sample in samples if not sample.frame.depth.any()]
+    if 2 * len(empty) < len(samples):
+        return []
+    text = f"{len(empty)} of {len(samples)} frames have no depth reading, first {empty[0]}; unpack the depth again"
+    return [Finding("no depth", text)]
+
+
 def check_hands(samples: Mapping[int, Sample], dataset: Dataset) -> list[Finding]:
     """What is wrong with the labels of the hands, causes before what follows from them."""
     views = {(index, side): view for index, sample in samples.items() for side, view in _views(sample).items()}
@@ -186,7 +198,7 @@ def check_place(views: Mapping[tuple[int, int], View], dataset: Dataset) -> list
         return [Finding("frame numbers", text)]
     if now >= MISFIT:
         return []
-    text = f"only {now:.0%} of the joints lie on the measured depth: images and labels do not belong together"
+    text = f"only {now:.0%} of the joints lie on what the images show: images and labels do not belong together"
     return [Finding("place", f"{text}; compare the overlay, and take both from the same release")]
 
 

@@ -140,7 +140,7 @@ class _RefusedError(Exception):
 _DAMAGE = (EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     """Builds arrays and inert stand-ins; refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -158,13 +158,14 @@ class _ArrayUnpickler(pickle.Unpickler):
         raise _RefusedError(f"{module}.{name}")
 
 
-def read_pickle(stream: BinaryIO, name: str) -> Any:
+def read_pickle(stream: BinaryIO, name: str, unpickler: type[pickle.Unpickler] = ArrayUnpickler) -> Any:
     """What a pickle of arrays holds; objects of chumpy and scipy come back as stand-ins that `_dense` understands.
 
-    Raises ValueError, naming the file, for a damaged pickle and for one that asks for anything but arrays.
+    Raises ValueError, naming the file, for a damaged pickle and for one that asks for anything but arrays, or what else
+    `unpickler` knows.
     """
     try:
-        return _ArrayUnpickler(stream, encoding="latin1").load()
+        return unpickler(stream, encoding="latin1").load()
     except _RefusedError as error:
         raise ValueError(f"{name} asks for {error}, which no file of arrays needs; it was not executed") from error
     except (pickle.UnpicklingError, *_DAMAGE) as error:

@@ -1,0 +1,91 @@
+"""Pickles that hold tensors of PyTorch, read as arrays: nothing is executed, and PyTorch is not needed.
+
+A pickled tensor names its storage, and the storage is five pickles and raw numbers, as `torch.save` wrote them before
+its archives: magic number, version, description of the machine, name and type of the storage, list of the names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twohands.hands.mano_files import ArrayUnpickler, read_pickle
+
+_MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
+_STORAGES = {
+    "HalfStorage": np.dtype("<f2"),
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "IntStorage": np.dtype("<i4"),
+    "LongStorage": np.dtype("<i8"),
+}
+
+
+def read_tensors(path: Path) -> Any:
+    """What a pickle of arrays and tensors holds, tensors as arrays.
+
+    Raises ValueError, naming the file, for a damaged pickle and for one that asks for anything else.
+    """
+    with path.open("rb") as stream:
+        return read_pickle(stream, str(path), _TensorUnpickler)
+
+
+class _StorageUnpickler(ArrayUnpickler):
+    """Knows the types of storages by name, and a storage by (kind, type, name, device, count, view)."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        return super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> tuple[np.dtype, int]:
+        kind, numbers, _, _, count, view = pid
+        if kind != "storage" or view is not None:
+            raise ValueError(f"{pid!r} is not a whole storage")
+        return numbers, count
+
+
+class _TensorUnpickler(ArrayUnpickler):
+    """Builds arrays from tensors; refuses what the base class refuses."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _CONSTRUCTORS[module, name] if (module, name) in _CONSTRUCTORS else super().find_class(module, name)
+
+
+def _storage(content: bytes) -> np.ndarray:
+    """(N,) the numbers of a storage."""
+    stream = BytesIO(content)
+    magic, version, machine, (numbers, count), names = (_StorageUnpickler(stream).load() for _ in range(5))
+    if (magic, version) != (_MAGIC, _VERSION) or not machine["little_endian"] or len(names) != 1:
+        raise ValueError("a tensor is not stored as torch.save did it")
+    stored = int.from_bytes(stream.read(8), "little")
+    values = np.frombuffer(stream.read(), dtype=numbers)
+    if not stored == count == len(values):
+        raise ValueError(f"a tensor has {len(values)} numbers, expected {count}")
+    return values
+
+
+def _tensor(storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> np.ndarray:
+    """An array of `size`; offset and stride count numbers."""
+    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if min(offset, *size, *stride) < 0 or (math.prod(size) and last >= len(storage)):
+        raise ValueError(f"a tensor of size {tuple(size)} does not fit into its {len(storage)} numbers")
+    strides = [step * storage.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), strides).copy()
+
+
+def _parameter(values: np.ndarray, *_: Any) -> np.ndarray:
+    return values
+
+
+_CONSTRUCTORS = {
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch.storage", "_load_from_bytes"): _storage,
+    ("collections", "OrderedDict"): dict,
+}
