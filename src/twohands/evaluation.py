@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from twohands.data.preprocess import box_centers
 from twohands.geometry.camera import Camera
 from twohands.hands.skeleton import ROOT
 from twohands.metrics import METRICS, SHARES
@@ -66,15 +67,6 @@ def report_of(pairs: Iterable[tuple[TwoHands, Sample]], known_presence: bool = F
         new, wrong = score(prediction, sample, known_presence)
         rows, phantoms, frames = rows + new, phantoms + wrong, frames + 1
     return Report(tuple(rows), phantoms, frames)
-
-
-def box_centers(sample: Sample) -> np.ndarray:
-    """(2, 2) pixels: centre of the box of each hand's projected joints; the image's centre for an absent hand."""
-    camera = sample.frame.camera
-    present = np.asarray(sample.hands.present) >= 0.5
-    pixels = camera.project(np.where(present[:, None, None], sample.hands.joints, np.float32(1)))
-    middle = np.array([(camera.width - 1) / 2, (camera.height - 1) / 2])
-    return np.where(present[:, None], (pixels.min(axis=1) + pixels.max(axis=1)) / 2, middle).astype(np.float32)
 
 
 def predict_with(predictor: Predictor, mode: str) -> Callable[[Sample], TwoHands]:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from twohands.config import AugmentConfig
-from twohands.data.preprocess import region_camera, roll_matrix, view, view_masks
+from twohands.data.preprocess import box_centers, region_camera, roll_matrix, view, view_masks
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
@@ -148,12 +148,9 @@ def _noisy(depth: np.ndarray, deviation: float, rng: np.random.Generator) -> np.
 
 def _without_hands_outside(sample: Sample) -> Sample:
     camera = sample.frame.camera
-    present = sample.hands.present >= 0.5
-    ahead = np.where(present[:, None, None], sample.hands.joints, np.float32(1))
-    pixels = camera.project(ahead)
-    u, v = ((pixels.min(axis=1) + pixels.max(axis=1)) / 2).T
+    u, v = box_centers(sample).T
     inside = (u > -0.5) & (u < camera.width - 0.5) & (v > -0.5) & (v < camera.height - 0.5)
-    if (inside | ~present).all():
+    if inside.all():
         return sample
     kept = sample.hands.present * inside.astype(sample.hands.present.dtype)
     masks = None if sample.masks is None else sample.masks & inside[:, None, None]

@@ -100,3 +100,12 @@ def _nearest(values: np.ndarray, before: Camera, after: Camera, matrix: np.ndarr
     inside = (columns >= 0) & (columns < before.width) & (rows >= 0) & (rows < before.height)
     taken = values[..., rows.clip(0, before.height - 1), columns.clip(0, before.width - 1)]
     return np.where(inside, taken, np.zeros((), dtype=values.dtype))
+
+
+def box_centers(sample: Sample) -> np.ndarray:
+    """(2, 2) pixels: centre of the box of each hand's projected joints; the image's centre for an absent hand."""
+    camera = sample.frame.camera
+    present = np.asarray(sample.hands.present) >= 0.5
+    pixels = camera.project(np.where(present[:, None, None], sample.hands.joints, np.float32(1)))
+    middle = np.array([(camera.width - 1) / 2, (camera.height - 1) / 2])
+    return np.where(present[:, None], (pixels.min(axis=1) + pixels.max(axis=1)) / 2, middle).astype(np.float32)

@@ -17,7 +17,7 @@ from twohands.hands.free import pose_prior
 from twohands.synth.closing import Hand, Path, Skin, close
 from twohands.synth.graspables import MAKERS, Graspable, Hold, Maker
 from twohands.synth.objects import OBJECT_LABEL
-from twohands.synth.poses import _finger_pairs, _overlaps, capsules
+from twohands.synth.poses import capsules, finger_pairs, overlaps
 from twohands.synth.shapes import Shape, smooth_normals
 from twohands.synth.solids import Moved, Rods, Solid, Union
 
@@ -254,8 +254,8 @@ def own_penetration(hand: Hand, angles: np.ndarray) -> float:
     As `poses.self_penetration`, in the size of the mean hand; but what overlaps in the person's open hand already is a
     matter of proportions (the capsules are the mean hand's), not of the grasp.
     """
-    first, second, allowed = _finger_pairs()
-    now, opened = (_overlaps(hand.places(a) / hand.scale, first, second) for a in (angles, _library("open")))
+    first, second, allowed = finger_pairs()
+    now, opened = (overlaps(hand.places(a) / hand.scale, first, second) for a in (angles, _library("open")))
     return float((now - np.maximum(allowed, opened)).max())
 
 

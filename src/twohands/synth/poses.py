@@ -178,7 +178,7 @@ def capsules() -> Capsules:
 
 
 @cache
-def _finger_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def finger_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Capsule pairs that could collide (different fingers, not both in the palm), and the overlap the library needs."""
     c = capsules()
     finger = (c.ends - 1) // 4
@@ -191,14 +191,14 @@ def _finger_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         and len({c.starts[a], c.ends[a], c.starts[b], c.ends[b]}) == 4
     ]
     first, second = np.array(pairs).T
-    overlaps = [_overlaps(local_joints(angles.astype(np.float64)), first, second) for angles in pose_prior().library]
-    return first, second, np.maximum(np.max(overlaps, axis=0), 0.002)
+    found = [overlaps(local_joints(angles.astype(np.float64)), first, second) for angles in pose_prior().library]
+    return first, second, np.maximum(np.max(found, axis=0), 0.002)
 
 
 def self_penetration(joints: np.ndarray) -> float:
     """How much deeper, in metres, two capsules of one hand overlap than they do in any pose of the library."""
-    first, second, allowed = _finger_pairs()
-    return float((_overlaps(joints, first, second) - allowed).max())
+    first, second, allowed = finger_pairs()
+    return float((overlaps(joints, first, second) - allowed).max())
 
 
 def penetration(joints: np.ndarray, other: np.ndarray) -> float:
@@ -218,7 +218,8 @@ def local_rest_bone() -> np.ndarray:
     return np.asarray(free_hand().rest_joints[7] - free_hand().rest_joints[0], dtype=np.float64)
 
 
-def _overlaps(joints: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def overlaps(joints: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Metres by which pairs of capsules of a mean-sized hand (21, 3) overlap; negative: their gap."""
     c = capsules()
     distance = segment_distance(
         joints[c.starts[first]], joints[c.ends[first]], joints[c.starts[second]], joints[c.ends[second]]
