@@ -44,7 +44,7 @@ class Perfect:
 def chosen(monkeypatch) -> list[tuple]:
     """Methods predict perfectly on posed hands; what was chosen of them: (method, fit, weights)."""
     seen: list[tuple] = []
-    monkeypatch.setattr(measure, "_load", lambda *choice: seen.append(choice) or Perfect())
+    monkeypatch.setattr(measure, "load_method", lambda *choice: seen.append(choice) or Perfect())
     monkeypatch.setattr(measure, "_open", lambda data, split: FRAMES)
     return seen
 
@@ -84,10 +84,10 @@ def test_method_fit_and_weights_are_those_of_the_product(tmp_path, chosen):
 
 def test_a_checkpoint_is_fitted_only_if_asked(tmp_path, monkeypatch, chosen):
     folder = checkpoint(tmp_path / "net")
-    assert measure._load_checkpoint(folder, fit=False).fit is None
-    assert measure._load_checkpoint(folder, fit=True).fit is not None
+    assert measure.load_trained(folder, fit=False).fit is None
+    assert measure.load_trained(folder, fit=True).fit is not None
     asked = []
-    monkeypatch.setattr(measure, "_load_checkpoint", lambda folder, fit: asked.append((folder.name, fit)) or Perfect())
+    monkeypatch.setattr(measure, "load_trained", lambda folder, fit: asked.append((folder.name, fit)) or Perfect())
     for more in ([], ["--fit"], ["--no-fit"]):
         assert evaluate(tmp_path / "out", "--count", 1, "--checkpoint", folder, *more) == 0
     assert asked == [("net", False), ("net", True), ("net", False)]

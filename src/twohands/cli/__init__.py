@@ -1,5 +1,5 @@
 """The command line: `twohands demo | predict | run | info | synth | train | evaluate | experiment | export | bench |
-data`.
+data | submit`.
 
 Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 1 a
 check has findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupted.
@@ -53,10 +53,11 @@ def _command(arguments: list[str]) -> int:
     from twohands.cli.laboratory import info, synth
     from twohands.cli.measure import evaluate
     from twohands.cli.reconstruct import demo, predict, run
+    from twohands.cli.submit import submit
     from twohands.cli.training import experiment, export, train
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, predict, run, info, synth, train, evaluate, experiment, export, bench, data):
+    for command in (demo, predict, run, info, synth, train, evaluate, experiment, export, bench, data, submit):
         app.command(command)
     try:
         return app.cli(

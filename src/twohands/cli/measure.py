@@ -75,11 +75,11 @@ def evaluate(
     total = len(dataset) if count is None else min(count, len(dataset))
     if total < 1:
         raise ValueError(f"there is nothing to evaluate: --count {count}, {len(dataset)} frames")
-    predictor = _load(method, not no_fit, weights) if checkpoint is None else _load_checkpoint(checkpoint, fit)
+    predictor = load_method(method, not no_fit, weights) if checkpoint is None else load_trained(checkpoint, fit)
     own = checkpoint or weights
     shown = [
         (_name(own) if own else method, predictor),
-        *((_name(folder), _load_checkpoint(folder, fit)) for folder in rivals),
+        *((_name(folder), load_trained(folder, fit)) for folder in rivals),
     ]
     known = modes != ("own",)
     _remove_figures(out)
@@ -129,14 +129,14 @@ def _benchmark(data: str) -> Protocol | None:
     return PROTOCOLS.get(name_of(data).partition("_")[0])
 
 
-def _load(method: str, fit: bool, weights: Path | None) -> Predictor:
+def load_method(method: str, fit: bool, weights: Path | None) -> Predictor:
     """The predictor of a method."""
     from twohands.predictor import load
 
     return load(method, fit, weights)
 
 
-def _load_checkpoint(folder: Path, fit: bool) -> NetworkPredictor:
+def load_trained(folder: Path, fit: bool) -> NetworkPredictor:
     """The predictor of a trained network."""
     from twohands.fitting import HandFitter
     from twohands.hands import HAND_MODELS
@@ -161,7 +161,7 @@ def _measure(
 ) -> Measured:
     from twohands.evaluation import predict_with, predictions, report_of
 
-    samples = (dataset[index] for index in _tracked(chosen, f"frames, {GIVEN[mode].lower()}" if known else "frames"))
+    samples = (dataset[index] for index in tracked(chosen, f"frames, {GIVEN[mode].lower()}" if known else "frames"))
     ours: list[TwoHands] = []
     theirs: list[TwoHands] = []
 
@@ -197,7 +197,7 @@ class Measured:
         return document if self.benchmark is None else {**document, "benchmark": self.figures}
 
 
-def _tracked(chosen: Sequence[int], what: str) -> Iterable[int]:
+def tracked(chosen: Sequence[int], what: str) -> Iterable[int]:
     """The same, with a bar on stderr."""
     from rich.console import Console
     from rich.progress import track
@@ -254,7 +254,7 @@ def _draw(
     from twohands.files import write_atomically
 
     faces = np.asarray(shown[0][1].model.faces)
-    for index in _tracked(chosen, "figures"):
+    for index in tracked(chosen, "figures"):
         sample = dataset[index]
         hands = [(name, predict_with(predictor, mode)(sample)) for name, predictor in shown]
         if known:

@@ -7,13 +7,27 @@ The `names` of a writer are what `validate` expects, in the order in which the b
     dexycb        numbers of the images in the toolkit's data set
     hot3d         (sequence, frame, hand), hand 0 left, 1 right
 
-Every benchmark scores every frame: a hand that was not found must be filled in before writing. ARCTIC takes files that
+Every benchmark scores every frame: a hand that was not found must be filled in before writing (`fill_missing`); for the
+test frames of a reader `submission_of` knows names, recordings and hands (`twohands submit`). ARCTIC takes files that
 only torch writes, and has none here. Marks as in `twohands.protocols`: [V] read in a program of the benchmark's makers,
 [S] second-hand, [U] uncertain.
 """
 
+from twohands.submissions.data_sets import Submission, fill_missing, submission_of
 from twohands.submissions.names import h2o_names
 from twohands.submissions.validate import KINDS, validate
 from twohands.submissions.writers import write_dexycb, write_h2o, write_h2o3d, write_ho3d, write_hot3d
 
-__all__ = ["KINDS", "h2o_names", "validate", "write_dexycb", "write_h2o", "write_h2o3d", "write_ho3d", "write_hot3d"]
+__all__ = [
+    "KINDS",
+    "Submission",
+    "fill_missing",
+    "h2o_names",
+    "submission_of",
+    "validate",
+    "write_dexycb",
+    "write_h2o",
+    "write_h2o3d",
+    "write_ho3d",
+    "write_hot3d",
+]

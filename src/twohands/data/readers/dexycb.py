@@ -146,6 +146,15 @@ class DexYCB:
         identity = f"{folder.relative_to(self.root).as_posix()}/{number}"
         return sample(frame, self._hands(recording, labels), self.definition, identity, masks)
 
+    def side(self, index: int) -> int:
+        """LEFT or RIGHT: the hand of a frame, also where the camera does not see it."""
+        return self._place(index)[0].side
+
+    def recording(self, index: int) -> str:
+        """Subject, recording and camera of a frame."""
+        recording, serial, _ = self._place(index)
+        return f"{recording.folder.relative_to(self.root).as_posix()}/{serial}"
+
     def _hands(self, recording: Recording, labels: Labels) -> TwoHands:
         """The one hand on its side; all zeros, of the same shapes, where the camera does not see it."""
         orientation, pose, translation = np.split(labels.pose, [3, 48])
