@@ -24,7 +24,7 @@ from twohands.types import TwoHands
 def root(mano_folder, tmp_path, monkeypatch):
     """A miniature copy, and its size and counts in place of the official ones."""
     write_copy(tmp_path / "H2O", read_mano(mano_folder))
-    facts = Facts((320, 180), dict.fromkeys(("train", "validation", "test"), (3,)))
+    facts = Facts(((320, 180),), dict.fromkeys(("train", "validation", "test"), (3,)))
     monkeypatch.setitem(inspection.FACTS, "h2o", facts)
     return tmp_path / "H2O"
 

@@ -2,6 +2,8 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ import torch
 from fakes import OneSample, PosedHands
 from test_training import SIZE, TINY, assert_same_weights, config_of, weights_of
 from twohands import cli
+from twohands.cli.data import Name
 from twohands.config import AugmentConfig
 from twohands.data.dataset import DATASETS, Mixture, TrainingSet, cloud_masks, open_dataset, open_mixture
+from twohands.data.inspection import FACTS
 from twohands.data.readers.common import DamagedFileError
 from twohands.hands import free_hand
 from twohands.losses import TERMS, surface_of, total_loss
@@ -95,7 +99,7 @@ def test_every_name_has_its_reader(name, kind, tmp_path, monkeypatch):
     from importlib import import_module
 
     module = import_module(f"twohands.data.readers.{name}")
-    monkeypatch.setattr(module, kind, lambda folder, split: (folder, split))
+    monkeypatch.setattr(module, kind, lambda folder, split, *protocol: (folder, split))
     assert open_dataset(f"{name}:test=somewhere") == ("somewhere", "test")
 
 
@@ -302,3 +306,11 @@ def test_frames_of_colour_alone_train(tmp_path):
     empty = [items[0, index] for index in range(6) if not items[0, index].sample.frame.depth.any()]
     assert len(empty) == 3
     train(config_of(steps=2), items, tmp_path, progress=False)
+
+
+def test_every_data_set_is_listed_and_keeps_the_contract():
+    assert set(get_args(Name)) == set(DATASETS)
+    for name in {name.partition("_")[0] for name in DATASETS} - {"synthetic"}:
+        tests = (Path(__file__).parent / f"test_reader_{name}.py").read_text()
+        assert f'check_contract(f"{name}' in tests, name
+        assert name in FACTS

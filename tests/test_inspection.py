@@ -16,7 +16,7 @@ from twohands.hands.skeleton import JOINT_ORDERS
 SIDES = ((True, True), (False, True), (True, False))
 PATTERN = (0, 1, 1, 2, 2, 1, 2, 0)  # of SIDES: no two images that lie close together have the same hands
 FOLDER = "subject1/h1/0/cam4"
-SIZE = Facts((320, 180), {"train": (8,)})
+SIZE = Facts(((320, 180),), {"train": (8,)})
 
 
 @pytest.fixture(scope="module")

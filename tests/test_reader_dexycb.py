@@ -7,6 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from contract import check_contract
 from scenes import scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
@@ -289,3 +290,7 @@ def test_a_description_that_is_no_mapping_is_a_damaged_file(worlds, tmp_path, te
     (tmp_path / VALIDATION / recording_name(0) / "meta.yml").write_text(text)
     with pytest.raises(DamagedFileError, match=r"meta.yml.*copy this file"):
         DexYCB(tmp_path, "validation", "s1")
+
+
+def test_it_keeps_the_contract(copy):
+    check_contract(f"dexycb_s1:validation={copy}", FRAMES.values())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract import check_contract
 from scenes import CAMERA, scene
 from twohands import cli, evaluation
 from twohands.config import PRESETS
@@ -194,3 +195,7 @@ def test_the_tables_run_on_it(copy, tmp_path, monkeypatch):
     assert text.startswith("# The tables of the paper, on h2o frames")
     row = next(line for line in text.splitlines() if line.startswith("| full model | given masks"))
     assert " - |" not in row  # meshes were measured as well
+
+
+def test_it_keeps_the_contract(copy):
+    check_contract(f"h2o={copy[0]}", range(3))

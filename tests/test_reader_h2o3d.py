@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contract import check_contract
 from ho3d_copies import TIPS, check, edit_meta, write_h2o3d
 from twohands.data.readers import common
 from twohands.data.readers.common import DamagedFileError
@@ -97,3 +98,7 @@ def test_a_copy_of_ho3d_is_not_taken_for_one(h2o3d, tmp_path):
 
 def _copied(root, folder):
     return Path(shutil.copytree(root, folder, dirs_exist_ok=True))
+
+
+def test_it_keeps_the_contract(h2o3d):
+    check_contract(f"h2o3d={h2o3d[0]}", range(1))

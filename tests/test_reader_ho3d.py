@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract import check_contract
 from ho3d_copies import check, edit_meta, encode_depth, opengl_values, without_annotation, write_ho3d
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
@@ -211,3 +212,7 @@ def test_training_leaves_a_damaged_frame_out(mano, tmp_path, caplog):
     items = TrainingSet(HO3D(tmp_path), 96, PRESETS["tiny"].augment, seed=0)
     assert items[0, 0].sample.id.endswith("ABF10/0001")
     assert "meta/0000.pkl" in caplog.text
+
+
+def test_it_keeps_the_contract(ho3d):
+    check_contract(f"ho3d={ho3d[0]}", range(2))

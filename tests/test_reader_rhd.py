@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract import check_contract
 from scenes import scene
 from twohands import cli
 from twohands.config import PRESETS
@@ -236,3 +237,7 @@ def test_table2_runs_on_it(copy, tmp_path, monkeypatch):
     row = next(line for line in text.splitlines() if line.startswith("| with fusion | given masks | 1 |"))
     assert [cell.strip() for cell in row.split("|")[5:8:2]] == ["-", "-"]  # RHD has no meshes
     assert "215.00 / 218.00" in row
+
+
+def test_it_keeps_the_contract(copy):
+    check_contract(f"rhd:test={copy}", range(3))

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from twohands.data.dataset import Dataset
     from twohands.types import Sample
 
+Name = Literal[
+    "h2o", "h2o3d", "ho3d", "rhd", "dexycb", "dexycb_s1", "dexycb_s2", "dexycb_s3", "interhand", "freihand", "hocap",
+    "contactpose", "arctic", "hot3d", "hoi4d", "taco", "synthetic",
+]  # fmt: skip
+"""The names of `dataset.DATASETS`, which is imported when a command runs."""
 FINDINGS = 1
 """Exit code of a check that found something."""
 LOOKED_AT = 24
@@ -26,7 +31,7 @@ SHOWN = 12
 
 def data(
     action: Positional[Literal["check", "pack"]],
-    name: Positional[Literal["h2o", "h2o3d", "ho3d", "rhd", "dexycb", "synthetic"]],
+    name: Positional[Name],
     root: Positional[Path],
     split: Literal["train", "validation", "test"] = "train",
     frames: int | None = None,
@@ -67,7 +72,7 @@ def _check(dataset: Dataset, name: str, split: str, frames: int, out: Path) -> i
     from twohands.data.inspection import FACTS, inspect, reading_rate, spread_over
 
     chosen = spread_over(len(dataset), frames)
-    samples, findings = inspect(dataset, chosen, FACTS.get(name), split)
+    samples, findings = inspect(dataset, chosen, FACTS.get(name.partition("_")[0]), split)
     hands = sum(int((sample.hands.present >= 0.5).sum()) for sample in samples)
     print(
         f"{name}, split {split}: {len(dataset):,} frames; looked at {len(samples)} of them with {hands} labelled hands"

@@ -51,8 +51,8 @@ def evaluate(
 
     Args:
         data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written,
-            or NAME=FOLDER for a copy of a data set (NAME:SPLIT=FOLDER for another split), NAME one of h2o, h2o3d,
-            ho3d, rhd, dexycb.
+            or NAME=FOLDER for a copy of a data set (NAME:SPLIT=FOLDER for another split), NAME one of those
+            of `twohands data --help`.
         split: The synthetic frames that are kept apart: 500 of the test, 200 of the validation split; 500 of the test
             split that look unlike those for training (test_shifted); the 500 test frames of the first engine
             (basic_test). Of a copy of a data set: test or validation.

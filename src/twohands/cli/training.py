@@ -38,7 +38,7 @@ def train(
     Args:
         config: The preset, with any value of it changed.
         data: Frames to train on, from one or several places: a folder of shards, or NAME=FOLDER for a copy of a data
-            set (its split "train"; NAME:SPLIT=FOLDER for another), NAME one of h2o, h2o3d, ho3d, rhd, dexycb.
+            set (its split "train"; NAME:SPLIT=FOLDER for another), NAME one of those of `twohands data --help`.
         out: The run folder: configuration, log, TensorBoard events, checkpoints.
         weights: How often each place's frames come in an epoch, 1 or more; by default once.
         validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks.

@@ -56,6 +56,14 @@ DATASETS: dict[str, Callable[[str, str], Dataset]] = {
     "dexycb_s1": _reader("dexycb", "DexYCB", "s1"),
     "dexycb_s2": _reader("dexycb", "DexYCB", "s2"),
     "dexycb_s3": _reader("dexycb", "DexYCB", "s3"),
+    "interhand": _reader("interhand", "InterHand"),
+    "freihand": _reader("freihand", "FreiHAND"),
+    "hocap": _reader("hocap", "HOCap"),
+    "contactpose": _reader("contactpose", "ContactPose"),
+    "arctic": _reader("arctic", "ARCTIC"),
+    "hot3d": _reader("hot3d", "HOT3D"),
+    "hoi4d": _reader("hoi4d", "HOI4D"),
+    "taco": _reader("taco", "TACO"),
 }
 """Name -> reader of a folder and a split."""
 SPLITS = ("train", "validation", "test")

@@ -9,7 +9,7 @@ annotated with it, some with the repaired one).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -66,6 +66,17 @@ class PlacedHand:
     shape: np.ndarray  # (10,)
     rotation: np.ndarray  # (3,)
     translation: np.ndarray  # (3,)
+
+    def moved(self, T_b_from_a: np.ndarray) -> PlacedHand:
+        """A hand of frame a in frame b; T_b_from_a (4, 4) rigid, metres."""
+        turn, shift = T_b_from_a[:3, :3], T_b_from_a[:3, 3]
+        return replace(
+            self,
+            vertices=self.vertices @ turn.T + shift,
+            joints=self.joints @ turn.T + shift,
+            rotation=axis_angle_from_matrix(turn @ matrix_from_axis_angle(self.rotation)),
+            translation=turn @ self.translation + shift,
+        )
 
 
 @cache

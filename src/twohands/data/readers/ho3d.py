@@ -12,7 +12,7 @@ annotated hand is passed over: its index gives the next frame that has one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,7 +29,7 @@ from twohands.data.readers.common import (
     two_hands,
 )
 from twohands.files import read_rgb
-from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
+from twohands.geometry.transforms import rigid
 from twohands.hands.mano import Convention, PlacedHand, Values
 from twohands.hands.mano_files import read_pickle
 from twohands.hands.skeleton import JOINT_ORDERS
@@ -205,14 +205,7 @@ def decode_depth(rgb: np.ndarray) -> np.ndarray:
 
 def flipped(hand: PlacedHand) -> PlacedHand:
     """The hand of OpenGL's camera frame in OpenCV's, or back: half a turn about x."""
-    turn = flipped_camera_axes(np.eye(3)) @ matrix_from_axis_angle(hand.rotation)
-    return replace(
-        hand,
-        vertices=flipped_camera_axes(hand.vertices),
-        joints=flipped_camera_axes(hand.joints),
-        rotation=axis_angle_from_matrix(turn),
-        translation=flipped_camera_axes(hand.translation),
-    )
+    return hand.moved(rigid(flipped_camera_axes(np.eye(3)), np.zeros(3)))
 
 
 def read_annotation(path: Path, keys: tuple[HandKeys | None, HandKeys | None]) -> Annotation:

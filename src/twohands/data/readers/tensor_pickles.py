@@ -73,7 +73,7 @@ def _storage(content: bytes) -> np.ndarray:
 def _tensor(storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> np.ndarray:
     """An array of `size`; offset and stride count numbers."""
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-    if min(offset, *size, *stride) < 0 or (math.prod(size) and last >= len(storage)):
+    if min((offset, *size, *stride)) < 0 or (math.prod(size) and last >= len(storage)):
         raise ValueError(f"a tensor of size {tuple(size)} does not fit into its {len(storage)} numbers")
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), strides).copy()

@@ -1,0 +1,256 @@
+"""ContactPose (Brahmbhatt et al. 2020): one or both hands hold an object still or turn it; three Kinects.
+
+Metres, the object's frame, left hand first. A recording is one grasp: the joints of each hand are the same in all its
+frames, and so is MANO's pose, which the data set fitted to them (15 principal components about the mean pose, raw
+shape basis of the left hand, joints with the finger-tip vertices `contactpose`). A hand that moves on the object moves
+as a rigid whole. Masks are drawn from the meshes.
+
+The pictures of the three cameras are stored upright: turned by quarters or by half from what the sensors saw, to
+which the calibration belongs. Samples are in the OpenCV frame of the turned camera. Turns are the data set's own, W - u
+for a width W, where integer pixel centres would want W - 1 - u; which of them its calibration means is uncertain [U].
+That depth is registered to colour is second-hand [S].
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from twohands.data.readers.common import Hand, camera_of, check_sizes, mano_hand_of, reading, sample, two_hands
+from twohands.files import depth_in_metres, read_depth, read_rgb
+from twohands.geometry.transforms import rigid
+from twohands.hands.mano import Convention, Values
+from twohands.types import LEFT, RIGHT, RGBDFrame, Sample
+
+COMPONENTS = 15
+"""Of the two fits that each grasp has, the one with 10 components is not used."""
+CONVENTION = Convention(flat_hand_mean=False, components=COMPONENTS, left_shape="raw", tips="contactpose")
+DEPTH_UNIT = 1e-3
+"""Metres per step of depth."""
+LONG, SHORT = 960, 540
+"""Pixels of the sides of a picture."""
+TURNS = {
+    "kinect2_left": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+    "kinect2_middle": np.array([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]]),
+    "kinect2_right": np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
+}
+"""Rotations from the frame of a sensor to that of its stored picture."""
+INTENTS = ("use", "handoff")
+PARTICIPANTS = {
+    "train": tuple(number for number in range(1, 51) if number % 5),
+    "validation": tuple(range(5, 51, 10)),
+    "test": tuple(range(10, 51, 10)),
+}
+_NO_GRASPS = ("palm_print", "hands")
+"""Folders beside the objects that hold other recordings."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class View:
+    """One camera's pictures of a grasp."""
+
+    folder: Path  # of the grasp
+    camera: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the annotations say of one frame seen by one sensor."""
+
+    intrinsics: np.ndarray  # (3, 3) pixels, of the sensor
+    joints: tuple[np.ndarray | None, np.ndarray | None]  # (21, 3) metres, in each hand's own frame; None: no such hand
+    T_sensor_from_hand: np.ndarray  # (2, 4, 4) metres
+
+
+@dataclass(frozen=True)
+class Fit:
+    """MANO's values of a hand, and where its frame lies in the hand's own."""
+
+    values: Values  # without translation: the wrist stays where MANO has it, which is not the origin
+    T_hand_from_mano: np.ndarray  # (4, 4) metres
+
+
+class ContactPose:
+    """The frames of one split of a user's copy, of all cameras; grasps without pictures in the copy are passed over.
+
+    There is no official split for hand poses: of the 50 participants those whose number ends in 5 are validation, those
+    whose number ends in 0 are test, with all their grasps.
+    """
+
+    definition = "contactpose"
+
+    def __init__(self, root: str | Path, split: str = "train"):
+        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no pictures of it.
+
+        Raises DamagedFileError when the annotations of a grasp cannot be read.
+        """
+        if split not in PARTICIPANTS:
+            raise ValueError(f"ContactPose has no split {split!r}; choose one of {', '.join(PARTICIPANTS)}")
+        self.split, self.root = split, find_root(Path(root))
+        self.views = [view for folder in _grasp_folders(self.root, split) for view in read_views(folder)]
+        self._ends = np.cumsum([view.frames for view in self.views])
+        if not len(self):
+            raise FileNotFoundError(
+                f"{self.root} has no pictures of split {split!r}; download images of participants "
+                f"{', '.join(map(str, PARTICIPANTS[split]))}, or of some of them"
+            )
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self.views else 0
+
+    def __getitem__(self, index: int) -> Sample:
+        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        view, number = self._place(index)
+        colour, distance = (
+            view.folder / "images_full" / view.camera / kind / f"frame{number:03d}.png" for kind in ("color", "depth")
+        )
+        rgb = reading(colour, read_rgb)
+        depth = reading(distance, lambda path: depth_in_metres(read_depth(path), DEPTH_UNIT))
+        turn = TURNS[view.camera]
+        height, width = (LONG, SHORT) if turn[0, 1] else (SHORT, LONG)  # turned by a quarter, or by half
+        check_sizes(colour, rgb, depth=depth.shape, intrinsics=(height, width))
+        annotations = view.folder / "annotations.json"
+        placement = read_placement(annotations, view.camera, number)
+        matrix = turned_intrinsics(placement.intrinsics, turn, width, height)
+        camera = reading(annotations, lambda _: camera_of(matrix, width, height))
+        frame = RGBDFrame.from_arrays(rgb, depth, camera.K)
+        hands = two_hands(_hands(view.folder, placement, turn))
+        identity = f"{view.folder.relative_to(self.root).as_posix()}/{view.camera}/{number:03d}"
+        return sample(frame, hands, self.definition, identity)
+
+    def _place(self, index: int) -> tuple[View, int]:
+        """(camera of a grasp, frame number)."""
+        place = range(len(self))[index]
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        view = self.views[which]
+        return view, place - int(self._ends[which]) + view.frames
+
+
+def find_root(root: Path) -> Path:
+    """The folder with full1_use, full1_handoff, ...: the given one, or a usual one below it."""
+    for folder in (root, root / "contactpose_data", root / "data" / "contactpose_data"):
+        if any((folder / f"full{number}_{intent}").is_dir() for number in range(1, 51) for intent in INTENTS):
+            return folder
+    raise FileNotFoundError(
+        f"{root} has no folders full1_use to full50_handoff; download grasps and images of ContactPose, and give its "
+        "folder contactpose_data"
+    )
+
+
+def _grasp_folders(root: Path, split: str) -> list[Path]:
+    """The grasps of a split's participants that have pictures in the copy."""
+    sessions = [root / f"full{number}_{intent}" for number in PARTICIPANTS[split] for intent in INTENTS]
+    found = [folder for session in sessions for folder in sorted(session.glob("*"))]
+    return [folder for folder in found if folder.name not in _NO_GRASPS and (folder / "images_full").is_dir()]
+
+
+def turned_intrinsics(intrinsics: np.ndarray, turn: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(3, 3) pixels of the stored picture, width x height, from those of the sensor; `turn` is one of TURNS.
+
+    The image turns as the camera does, and comes back into view by its size where an axis points the other way.
+    """
+    place = turn.copy()
+    place[:2, 2] = (turn[:2] < 0).any(axis=1) * np.array([width, height])
+    return place @ intrinsics @ turn.T
+
+
+def _hands(folder: Path, placement: Placement, turn: np.ndarray) -> tuple[Hand | None, Hand | None]:
+    """Both hands in the frame of the stored picture's camera; a mesh where the data set fitted one."""
+    fits = read_fits(folder / f"mano_fits_{COMPONENTS}.json")
+    hands: list[Hand | None] = [None, None]
+    for side in (LEFT, RIGHT):
+        joints, fit = placement.joints[side], fits[side]
+        if joints is None:
+            continue
+        T_camera_from_hand = rigid(turn, np.zeros(3)) @ placement.T_sensor_from_hand[side]
+        placed = None if fit is None else mano_hand_of(side, fit.values, CONVENTION)
+        mesh = None if fit is None or placed is None else placed.moved(T_camera_from_hand @ fit.T_hand_from_mano)
+        hands[side] = Hand(joints @ T_camera_from_hand[:3, :3].T + T_camera_from_hand[:3, 3], mesh)
+    return hands[LEFT], hands[RIGHT]
+
+
+def read_views(folder: Path) -> list[View]:
+    """The cameras of a grasp that are valid and have pictures in the copy. Raises DamagedFileError."""
+
+    def parse(found: Any) -> list[View]:
+        frames = len(found["frames"])
+        cameras = {name: camera for name, camera in found["cameras"].items() if camera["valid"]}
+        unknown = sorted(set(cameras) - set(TURNS))
+        if unknown:
+            raise ValueError(f"has the cameras {', '.join(unknown)}, known are {', '.join(TURNS)}")
+        return [View(folder, name, frames) for name in sorted(cameras) if (folder / "images_full" / name).is_dir()]
+
+    return _read_json(folder / "annotations.json", parse)
+
+
+def read_placement(path: Path, camera: str, number: int) -> Placement:
+    """What annotations.json says of one frame seen by one camera. Raises DamagedFileError."""
+
+    def parse(found: Any) -> Placement:
+        calibration, frame = found["cameras"][camera], found["frames"][number]
+        fx, fy, cx, cy = (float(calibration["K"][name]) for name in ("fx", "fy", "cx", "cy"))
+        T_sensor_from_object = np.linalg.inv(_pose(frame["oTw"]) @ _pose(calibration["wTc"]))
+        joints: list[np.ndarray | None] = [None, None]
+        transforms = np.stack([T_sensor_from_object] * 2)
+        for side in (LEFT, RIGHT):
+            hand = found["hands"][side]
+            if not hand["valid"]:
+                continue
+            joints[side] = _numbers(hand["joints"], (21, 3))
+            if hand["moving"]:  # otherwise the hand's frame is the object's
+                transforms[side] = T_sensor_from_object @ np.linalg.inv(_pose(frame["hTo"][side]))
+        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        return Placement(intrinsics, (joints[LEFT], joints[RIGHT]), transforms)
+
+    return _read_json(path, parse)
+
+
+def read_fits(path: Path) -> tuple[Fit | None, Fit | None]:
+    """MANO's values of both hands of a grasp; None where there is none. Raises DamagedFileError."""
+
+    def parse(found: Any) -> tuple[Fit | None, Fit | None]:
+        return _fit(found[LEFT]), _fit(found[RIGHT])
+
+    return _read_json(path, parse)
+
+
+def _fit(found: Any) -> Fit | None:
+    if not found["valid"]:
+        return None
+    orientation, pose = np.split(_numbers(found["pose"], (3 + COMPONENTS,)), [3])
+    values = Values(orientation, pose, _numbers(found["betas"], (10,)), np.zeros(3))
+    return Fit(values, np.linalg.inv(_pose(found["mTc"])))
+
+
+def _pose(found: Any) -> np.ndarray:
+    """(4, 4) of a translation in metres and a quaternion wxyz; its name aTb says that it leads from b to a."""
+    w, *xyz = _numbers(found["rotation"], (4,))
+    return rigid(Rotation.from_quat([*xyz, w]).as_matrix(), _numbers(found["translation"], (3,)))
+
+
+def _numbers(found: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """(*shape) float64, finite."""
+    numbers = np.array(found, dtype=np.float64)
+    if numbers.shape != shape or not np.isfinite(numbers).all():
+        raise ValueError(f"has numbers of shape {numbers.shape}, expected {shape}, all finite")
+    return numbers
+
+
+def _read_json(path: Path, parse: Callable[[Any], _T]) -> _T:
+    """What `parse` makes of a JSON file. Raises DamagedFileError, also when the file is of other content."""
+
+    def read(path: Path) -> _T:
+        try:
+            return parse(json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not of this data set ({error})") from None
+
+    return reading(path, read)

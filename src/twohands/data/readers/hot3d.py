@@ -1,0 +1,322 @@
+"""HOT3D-Clips (Banerjee et al. 2024): both hands and objects from the cameras of Aria glasses and Quest 3 headsets.
+
+Clips are tar files, read where they lie, of FRAMES frames each. Poses are 15 principal components about the mean pose,
+in metres in the world; all hands of a clip share its shape, and the left shape basis is the repaired one. There are no
+joints but those of MANO, no depth, and no masks of hands: masks are drawn from the meshes, and do not know the objects
+that hide a hand. Images are as the sensor has them, those of Aria presumably a quarter turn from upright [U].
+
+The lenses are fisheyes (FISHEYE624). A frame is the image resampled into a pinhole camera with the size, the focal
+lengths and the principal point of the fisheye: the middle keeps its resolution, about 50 degrees to each side are
+there (Aria's colour camera [U]), what lies farther out is lost. A hand of which fewer than SEEN_JOINTS joints are in
+the resampled image counts as absent, and so does one without a MANO pose.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
+
+from twohands.data.readers.common import (
+    Hand,
+    camera_of,
+    check_sizes,
+    mano_hand_of,
+    reading,
+    sample,
+    two_hands,
+)
+from twohands.data.readers.extracted import require_mano
+from twohands.geometry.camera import Camera
+from twohands.geometry.transforms import rigid
+from twohands.hands.mano import Convention, Values
+from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, Sample, TwoHands
+
+CONVENTION = Convention(flat_hand_mean=False, components=15, left_shape="flip_x", tips="hot3d")
+FRAMES = 150
+"""Frames of every clip; their numbers count from 0."""
+HELD_OUT = 2
+"""The last so many participants of the official train, by number, are the split `validation`."""
+SEEN_JOINTS = 11
+"""A hand with fewer joints in the image counts as absent."""
+STREAMS = {
+    "214-1": ("aria",),  # colour
+    "1201-1": ("aria", "quest3"),  # left and right monochrome
+    "1201-2": ("aria", "quest3"),
+}
+"""Cameras, and the devices that have them, as the folders call those."""
+_LISTS = {"train": "train", "validation": "train", "test": "test_ht_pose"}
+_LENS, _LENS_NUMBERS = "FISHEYE624", 16
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Fisheye:
+    """A camera with the lens model FISHEYE624."""
+
+    numbers: tuple[float, ...]  # fx, fy, cx, cy in pixels; k1 to k6 radial, p1, p2 tangential, s1 to s4 thin prism
+    width: int
+    height: int
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) metres, camera frame -> pixels (..., 2)."""
+        fx, fy, cx, cy = self.numbers[:4]
+        radial, (p1, p2, s1, s2, s3, s4) = self.numbers[4:10], self.numbers[10:]
+        x, y, z = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
+        aside = np.hypot(x, y)
+        angle = np.arctan2(aside, z)
+        powers = 1.0 + sum(k * angle ** (2 * order) for order, k in enumerate(radial, start=1))
+        stretch = powers * angle / np.where(aside > 0, aside, 1.0)
+        x, y = x * stretch, y * stretch
+        squared = x * x + y * y
+        bent_x = x + p1 * (squared + 2 * x * x) + 2 * p2 * x * y + s1 * squared + s2 * squared**2
+        bent_y = y + p2 * (squared + 2 * y * y) + 2 * p1 * x * y + s3 * squared + s4 * squared**2
+        return np.stack([fx * bent_x + cx, fy * bent_y + cy], axis=-1)
+
+    def pinhole(self) -> Camera:
+        """The pinhole camera of the resampled image. Raises ValueError when the numbers cannot be those of a camera."""
+        return camera_of(self.numbers[:4], self.width, self.height)
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera at one moment."""
+
+    lens: Fisheye
+    T_world_from_camera: np.ndarray  # (4, 4), metres
+
+
+class HOT3D:
+    """The frames of one split of a user's copy, of the clips that are in it, seen by one of STREAMS.
+
+    Validation are the clips of the last HELD_OUT participants of the official train, whom no other split has; train is
+    the rest. Test is the official test of the pose track, whose poses are not public: its samples have no hand
+    (`present` is 0 on both sides).
+    """
+
+    definition = "hot3d"
+
+    def __init__(self, root: str | Path, split: str = "train", stream: str = "214-1"):
+        """Raises ValueError for a split or stream that there is not, FileNotFoundError when a list or MANO is missing.
+
+        Raises DamagedFileError when a list cannot be read.
+        """
+        if split not in _LISTS:
+            raise ValueError(f"HOT3D has no split {split!r}; choose one of {', '.join(_LISTS)}")
+        if stream not in STREAMS:
+            raise ValueError(f"HOT3D has no stream {stream!r}; choose one of {', '.join(STREAMS)}")
+        require_mano("HOT3D")
+        self.split, self.stream, self.root = split, stream, find_root(Path(root))
+        self.clips = self._clips()
+        if not self.clips:
+            raise FileNotFoundError(f"{self.root} has no clips of split {split!r} with images of {stream}")
+
+    def __len__(self) -> int:
+        return FRAMES * len(self.clips)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One frame; raises DamagedFileError when its clip lacks a file or has a broken one."""
+        clip, number = self._place(index)
+        view = self._view(index)
+        rgb = read_member(clip, f"{number}.image_{self.stream}.jpg", _decoded)
+        check_sizes(clip, rgb, calibration=(view.lens.height, view.lens.width))
+        camera = reading(clip, lambda _: view.lens.pinhole())
+        depth = np.zeros(rgb.shape[:2], dtype=np.float32)
+        frame = RGBDFrame.from_arrays(resampled(rgb, _places(view.lens)), depth, camera.K)
+        hands = self._hands(clip, number, np.linalg.inv(view.T_world_from_camera))
+        seen = joints_in_image(hands.joints, camera).sum(axis=1) >= SEEN_JOINTS
+        return sample(frame, only(hands, seen), self.definition, f"{clip.stem}/{number}")
+
+    def T_world_from_camera(self, index: int) -> np.ndarray:
+        """(4, 4) float64, metres: where the camera of a frame is. Raises DamagedFileError."""
+        return self._view(index).T_world_from_camera
+
+    def shape(self, index: int) -> np.ndarray:
+        """(10,) float64: MANO's shape of both hands of a frame, of test frames too. Raises DamagedFileError."""
+        return read_member(self._place(index)[0], "__hand_shapes.json__", _shape)
+
+    def _place(self, index: int) -> tuple[Path, str]:
+        """(clip, frame number as its files have it)."""
+        which, number = divmod(range(len(self))[index], FRAMES)
+        return self.clips[which], f"{number:06d}"
+
+    def _view(self, index: int) -> View:
+        clip, number = self._place(index)
+        return read_member(clip, f"{number}.cameras.json", lambda content: _view(json.loads(content)[self.stream]))
+
+    def _hands(self, clip: Path, number: str, T_camera_from_world: np.ndarray) -> TwoHands:
+        """The hands with a MANO pose, in or out of the image."""
+        if self.split == "test":
+            return two_hands((None, None))
+        shape = read_member(clip, "__hand_shapes.json__", _shape)
+        hands: list[Hand | None] = [None, None]
+        for side, (pose, wrist) in read_member(clip, f"{number}.hands.json", _poses).items():
+            values = Values(wrist[:3], pose, shape, wrist[3:])
+            hands[side] = hand_in_camera(side, values, CONVENTION, T_camera_from_world)
+        return two_hands((hands[LEFT], hands[RIGHT]))
+
+    def _clips(self) -> list[Path]:
+        """The clips of the split that are in the copy, by number."""
+        found = []
+        for device, numbers in clip_numbers(self.root, self.split).items():
+            if device in STREAMS[self.stream]:
+                folder = self.root / f"{'test' if self.split == 'test' else 'train'}_{device}"
+                found += [folder / f"clip-{number:06d}.tar" for number in numbers]
+        return sorted((path for path in found if path.is_file()), key=lambda path: path.name)
+
+
+def find_root(root: Path) -> Path:
+    """The folder with the lists of clips: the given one, or a usual one below it."""
+    for folder in (root, root / "hot3d", root / "HOT3D-Clips"):
+        if all((folder / name).is_file() for name in ("clip_splits.json", "clip_definitions.json")):
+            return folder
+    raise FileNotFoundError(
+        f"{root} has no clip_splits.json and clip_definitions.json; download them with the folders train_aria, "
+        "train_quest3, ... of HOT3D-Clips and give their parent"
+    )
+
+
+def clip_numbers(root: Path, split: str) -> dict[str, list[int]]:
+    """The clips of a split by device, "aria" or "quest3", as the lists of the data set have them [S].
+
+    Raises DamagedFileError.
+    """
+
+    def listed(content: bytes) -> dict[str, list[int]]:
+        devices = json.loads(content)[_LISTS[split]]
+        return {str(device).lower(): [int(number) for number in clips] for device, clips in devices.items()}
+
+    def persons(content: bytes) -> dict[int, str]:
+        clips = json.loads(content)
+        known = (number for of_device in numbers.values() for number in of_device)
+        return {number: str(clips[str(number)]["sequence_id"]).partition("_")[0] for number in known}
+
+    path = root / "clip_splits.json"
+    numbers = reading(path, lambda path: _parsed(str(path), path.read_bytes(), listed))
+    if split == "test":
+        return numbers
+    path = root / "clip_definitions.json"
+    person = reading(path, lambda path: _parsed(str(path), path.read_bytes(), persons))
+    order = sorted(set(person.values()))
+    chosen = order[-HELD_OUT:] if split == "validation" else order[:-HELD_OUT]
+    return {device: [number for number in clips if person[number] in chosen] for device, clips in numbers.items()}
+
+
+def read_member(clip: Path, name: str, parse: Callable[[bytes], _T]) -> _T:
+    """parse(content) of a file in a clip. Raises DamagedFileError, naming both."""
+
+    def read(path: Path) -> _T:
+        members = _members(path)
+        if name not in members:
+            raise ValueError(f"{path} has no file {name}")
+        start, size = members[name]
+        with path.open("rb") as stream:
+            stream.seek(start)
+            return _parsed(f"{path}: {name}", stream.read(size), parse)
+
+    return reading(clip, read)
+
+
+def _parsed(name: str, content: bytes, parse: Callable[[bytes], _T]) -> _T:
+    """parse(content), whose errors become ValueError."""
+    try:
+        return parse(content)
+    except (OSError, SyntaxError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{name} is not what it should be ({type(error).__name__}: {error})") from error
+
+
+@lru_cache(maxsize=256)
+def _members(clip: Path) -> dict[str, tuple[int, int]]:
+    """Name -> first byte and number of bytes of every file in a clip. Raises ValueError when it is no whole tar."""
+    try:
+        with tarfile.open(clip, "r:") as archive:
+            return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
+    except tarfile.TarError as error:
+        raise ValueError(f"{clip} is not a whole tar file ({error})") from error
+
+
+def _view(camera: dict[str, Any]) -> View:
+    """A camera of a cameras.json. Raises ValueError for other lenses than FISHEYE624."""
+    calibration, pose = camera["calibration"], camera["T_world_from_camera"]
+    if not str(calibration["projection_model_type"]).endswith(_LENS):
+        raise ValueError(f"its lens is {calibration['projection_model_type']}, expected {_LENS}")
+    numbers = array_of(calibration["projection_params"], _LENS_NUMBERS)
+    lens = Fisheye(tuple(numbers.tolist()), int(calibration["image_width"]), int(calibration["image_height"]))
+    quaternion = np.roll(array_of(pose["quaternion_wxyz"], 4), -1)
+    turn = Rotation.from_quat(quaternion).as_matrix()
+    return View(lens, rigid(turn, array_of(pose["translation_xyz"], 3)))
+
+
+def _poses(content: bytes) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """By side: components of the pose (15,); axis-angle and translation (6,) of the wrist in the world."""
+    hands, poses = json.loads(content), {}
+    for side, name in enumerate(SIDE_NAMES):
+        pose = (hands.get(name) or {}).get("mano_pose")
+        if pose:
+            poses[side] = array_of(pose["thetas"], 15), array_of(pose["wrist_xform"], 6)
+    return poses
+
+
+def _shape(content: bytes) -> np.ndarray:
+    return array_of(json.loads(content)["mano"], 10)
+
+
+def _decoded(content: bytes) -> np.ndarray:
+    with Image.open(BytesIO(content)) as image:
+        return np.array(image.convert("RGB"))
+
+
+def array_of(values: Any, *shape: int | None) -> np.ndarray:
+    """float64 of this shape (None: any length). Raises ValueError for what is not so many finite numbers."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except TypeError as error:
+        raise ValueError(f"{error}; expected numbers of shape {shape}") from error
+    fits = array.ndim == len(shape) and all(size in (None, own) for size, own in zip(shape, array.shape, strict=True))
+    if not fits or not np.isfinite(array).all():
+        raise ValueError(f"numbers of shape {array.shape}, expected {shape}, all finite")
+    return array
+
+
+@lru_cache(maxsize=4)
+def _places(lens: Fisheye) -> np.ndarray:
+    """(H, W, 2) float32: the pixel of the fisheye image that each pixel of the pinhole image shows."""
+    return lens.project(lens.pinhole().rays()).astype(np.float32)
+
+
+def resampled(rgb: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8: an image (H, W, 3) uint8 at pixels (h, w, 2), bilinear; black where it has none."""
+    places = pixels[..., 1], pixels[..., 0]
+    channels = [map_coordinates(rgb[..., channel], places, output=np.uint8, order=1) for channel in range(3)]
+    return np.stack(channels, axis=-1)
+
+
+def hand_in_camera(side: int, values: Values, convention: Convention, T_camera_from_world: np.ndarray) -> Hand:
+    """A hand of MANO values in the world, in the frame of the camera; only after `require_mano`."""
+    hand = mano_hand_of(side, values, convention)
+    assert hand is not None
+    mesh = hand.moved(T_camera_from_world)
+    return Hand(mesh.joints, mesh)
+
+
+def joints_in_image(joints: np.ndarray, camera: Camera) -> np.ndarray:
+    """(2, 21) bool: which joints (2, 21, 3) are in front of the camera and in its image."""
+    ahead = joints[..., 2] > 0
+    pixels = camera.project(np.where(ahead[..., None], joints, 1.0))
+    inside = (pixels >= -0.5) & (pixels <= np.array([camera.width, camera.height]) - 0.5)
+    return ahead & inside.all(axis=-1)
+
+
+def only(hands: TwoHands, kept: np.ndarray) -> TwoHands:
+    """Both hands; where `kept` (2,) is false, absent and all zeros, of the same shapes."""
+    return hands.map(lambda array: array * kept.reshape(2, *[1] * (array.ndim - 1)).astype(array.dtype))

@@ -1,0 +1,318 @@
+"""InterHand2.6M v1.0 at 5 frames a second (Moon et al. 2020): one or two bare hands, seen by many fixed cameras.
+
+No depth: it is 0 everywhere, which means no reading. On disk joints are millimetres in the world of a capture, right
+hand first, each finger from tip to palm and the wrist last; samples are metres in the camera's frame in the standard
+order. Meshes are MANO fitted to the joints (NeuralAnnot), about 5 mm off them [S]: world, metres, about the mean pose,
+left shape basis repaired. A frame has meshes when every hand of it was fitted. InterHand2.6M has no masks: they are
+drawn from the meshes.
+
+`hand_type` says which hands a picture shows. A sample cannot leave a hand or a joint open, so its frame is left out
+of every split
+
+- when a hand that it shows is not annotated in all 21 joints, be it in part or not at all;
+- when `hand_type_valid` says that the type is uncertain, unless both hands are annotated.
+
+How many these are is logged. The data set's own evaluation scores the remaining joints of such hands, so figures of
+the split `test` are not exactly the published ones. A picture that shows a hand which its `hand_type` does not name
+cannot be told; there are some [S].
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from twohands.data.readers.common import (
+    DamagedFileError,
+    Hand,
+    camera_of,
+    check_sizes,
+    mano_hand_of,
+    reading,
+    sample,
+    two_hands,
+)
+from twohands.files import read_rgb
+from twohands.geometry.transforms import rigid
+from twohands.hands.mano import Convention, PlacedHand, Values
+from twohands.hands.skeleton import JOINT_ORDERS
+from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, Sample
+
+CONVENTION = Convention(flat_hand_mean=False, left_shape="flip_x")
+UNIT = 1e-3
+"""Metres per step of joints and camera positions; the fitted hands are in metres."""
+HAND_TYPES = {"left": (LEFT,), "right": (RIGHT,), "interacting": (LEFT, RIGHT)}
+"""Which hands a picture shows."""
+_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
+_SLACK = 1e-3  # by which a rotation matrix may miss orthonormality
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+Moment = tuple[int, int]
+"""(capture, frame number): what all cameras see at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One picture, as the data file lists it."""
+
+    file: str  # below images/train, images/val or images/test
+    moment: Moment
+    camera: str
+    width: int  # pixels
+    height: int
+    sides: tuple[int, ...]  # the hands that it shows
+    sides_known: bool  # whether there are surely no others
+    annotated: tuple[bool, bool]  # by side: all joints
+
+
+@dataclass(frozen=True)
+class Joints:
+    """Both hands at a moment, left first, standard order."""
+
+    points: np.ndarray  # (2, 21, 3) float64 metres, world
+    annotated: tuple[bool, bool]  # all joints
+
+
+@dataclass(frozen=True)
+class WorldCamera:
+    """A camera of a capture: p_camera = rotation @ (p_world - position)."""
+
+    rotation: np.ndarray  # (3, 3)
+    position: np.ndarray  # (3,) metres, world
+    intrinsics: np.ndarray  # (4,) fx, fy, cx, cy, pixels
+
+    def see(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) of the world in the camera's frame, metres."""
+        return (points - self.position) @ self.rotation.T
+
+    def see_hand(self, hand: PlacedHand) -> PlacedHand:
+        """A hand of the world in the camera's frame."""
+        return hand.moved(rigid(self.rotation, -self.rotation @ self.position))
+
+
+class InterHand:
+    """The frames of one split of a user's copy; the splits are the official ones.
+
+    The description of train lists 1.3 million pictures [S]: opening it takes a minute or two and about 6 GB of memory.
+    """
+
+    definition = "annotated"
+
+    def __init__(self, root: str | Path, split: str = "train"):
+        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no InterHand2.6M.
+
+        Raises DamagedFileError when the annotations cannot be read or do not go together.
+        """
+        if split not in _FOLDERS:
+            raise ValueError(f"InterHand2.6M has no split {split!r}; choose one of {', '.join(_FOLDERS)}")
+        self.split = split
+        self.root = find_root(Path(root), _FOLDERS[split])
+        listed, cameras, joints, fits = annotation_files(self.root, _FOLDERS[split])
+        views = read_views(listed)
+        self._camera_file = cameras
+        self.cameras = read_cameras(cameras)
+        self.joints = read_joints(joints)
+        self.values = read_values(fits) if fits.is_file() else {}
+        _require({view.moment for view in views}, self.joints, joints, "capture and frame")
+        _require({(view.moment[0], view.camera) for view in views}, self.cameras, cameras, "capture and camera")
+        self.frames = [view for view in views if is_known(view, self.joints[view.moment])]
+        _log.info(
+            "%s: left out %d of %d pictures whose hands are not wholly annotated",
+            *(listed, len(views) - len(self.frames), len(views)),
+        )
+        if not self.frames:
+            raise FileNotFoundError(f"{listed} has {len(views)} pictures, none of them wholly annotated")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        view = self.frames[index]
+        camera = self.cameras[view.moment[0], view.camera]
+        colour = self.root / "images" / _FOLDERS[self.split] / view.file
+        rgb = reading(colour, read_rgb)
+        check_sizes(colour, rgb, description=(view.height, view.width))
+        intrinsics = reading(self._camera_file, lambda _: camera_of(camera.intrinsics, view.width, view.height))
+        frame = RGBDFrame.from_arrays(rgb, np.zeros(rgb.shape[:2], dtype=np.float32), intrinsics.K)
+        left, right = (self._hand(side, view, camera) if side in view.sides else None for side in (LEFT, RIGHT))
+        identity = f"{_FOLDERS[self.split]}/{view.file.removesuffix('.jpg')}"
+        return sample(frame, two_hands((left, right)), self.definition, identity)
+
+    def _hand(self, side: int, view: View, camera: WorldCamera) -> Hand:
+        joints = camera.see(self.joints[view.moment].points[side])
+        values = self.values.get(view.moment, (None, None))[side]
+        mesh = None if values is None else mano_hand_of(side, values, CONVENTION)
+        return Hand(joints, None if mesh is None else camera.see_hand(mesh))
+
+
+def find_root(root: Path, part: str) -> Path:
+    """The folder with `images` and `annotations` of a part (train, val, test): the given one, or a usual one in it."""
+    for folder in (root, root / "InterHand2.6M", root / "InterHand2.6M_5fps_batch1"):
+        if annotation_files(folder, part)[0].is_file():
+            return folder
+    listed = annotation_files(Path(), part)[0].as_posix()
+    raise FileNotFoundError(
+        f"{root} has no {listed}; unpack the 5 fps pictures and annotations of InterHand2.6M v1.0 and give the folder "
+        "with images and annotations"
+    )
+
+
+def is_known(view: View, joints: Joints) -> bool:
+    """Whether the presence of both hands and all joints of those that are there are known, see the module."""
+    annotated = all(view.annotated[side] and joints.annotated[side] for side in view.sides)
+    return annotated and (view.sides_known or len(view.sides) == 2)
+
+
+def annotation_files(root: Path, part: str) -> tuple[Path, Path, Path, Path]:
+    """Where the pictures, cameras, joints and fitted hands of a part are described."""
+    start = root / "annotations" / part / f"InterHand2.6M_{part}"
+    data, camera, joints, fits = (
+        start.with_name(f"{start.name}_{name}.json") for name in ("data", "camera", "joint_3d", "MANO_NeuralAnnot")
+    )
+    return data, camera, joints, fits
+
+
+def read_views(path: Path) -> list[View]:
+    """The pictures of a data file in its order. Raises DamagedFileError."""
+
+    def parse(found: Any) -> list[View]:
+        images = {image["id"]: image for image in found["images"]}
+        listed = found["annotations"]
+        annotated = _flagged(np.array([one["joint_valid"] for one in listed], dtype=np.int8)).tolist()
+        views = []
+        for one, (left, right) in zip(listed, annotated, strict=True):
+            image = images[one["image_id"]]
+            views.append(
+                View(
+                    file=image["file_name"],
+                    moment=(int(image["capture"]), int(image["frame_idx"])),
+                    camera=str(image["camera"]),
+                    width=int(image["width"]),
+                    height=int(image["height"]),
+                    sides=HAND_TYPES[one["hand_type"]],
+                    sides_known=bool(one["hand_type_valid"]),
+                    annotated=(left, right),
+                )
+            )
+        return views
+
+    return read_json(path, parse)
+
+
+def read_cameras(path: Path) -> dict[tuple[int, str], WorldCamera]:
+    """The cameras by capture and name. Raises DamagedFileError."""
+
+    def parse(found: Any) -> dict[tuple[int, str], WorldCamera]:
+        cameras = {}
+        for capture, of_capture in found.items():
+            for name in of_capture["campos"]:
+                position, rotation, focal, centre = (
+                    _numbers(of_capture[kind][name], f"{kind} of capture {capture}, camera {name}", shape)
+                    for kind, shape in (("campos", (3,)), ("camrot", (3, 3)), ("focal", (2,)), ("princpt", (2,)))
+                )
+                if not np.allclose(rotation @ rotation.T, np.eye(3), atol=_SLACK) or np.linalg.det(rotation) < 0:
+                    raise ValueError(f"camrot of capture {capture}, camera {name} is not a rotation")
+                cameras[int(capture), name] = WorldCamera(rotation, position * UNIT, np.concatenate([focal, centre]))
+        return cameras
+
+    return read_json(path, parse)
+
+
+def read_joints(path: Path) -> dict[Moment, Joints]:
+    """The joints of every moment. Raises DamagedFileError."""
+    order = list(JOINT_ORDERS["interhand"])
+
+    def parse(found: Any) -> dict[Moment, Joints]:
+        moments = {}
+        for capture, of_capture in found.items():
+            for frame, one in of_capture.items():
+                name = f"of capture {capture}, frame {frame}"
+                points = _shaped(one["world_coord"], f"world_coord {name}", (2, 21, 3))[::-1, order]  # left first
+                flags = _shaped(one["joint_valid"], f"joint_valid {name}", (42,))
+                left, right = _flagged(flags)[0] & np.isfinite(points).all(axis=(1, 2))
+                moments[int(capture), int(frame)] = Joints(points * UNIT, (bool(left), bool(right)))
+        return moments
+
+    return read_json(path, parse)
+
+
+def read_values(path: Path) -> dict[Moment, tuple[Values | None, Values | None]]:
+    """MANO values of every moment in the world, by side; None: not fitted. Raises DamagedFileError."""
+
+    def parse(found: Any) -> dict[Moment, tuple[Values | None, Values | None]]:
+        moments = {}
+        for capture, of_capture in found.items():
+            for frame, one in of_capture.items():
+                left, right = (
+                    _values(one[side], f"{side} of capture {capture}, frame {frame}") if one.get(side) else None
+                    for side in SIDE_NAMES
+                )
+                moments[int(capture), int(frame)] = (left, right)
+        return moments
+
+    return read_json(path, parse)
+
+
+def _values(found: dict[str, Any], name: str) -> Values:
+    pose, shape, translation = (
+        _numbers(found[kind], f"{kind} of {name}", (count,))
+        for kind, count in (("pose", 48), ("shape", 10), ("trans", 3))
+    )
+    return Values(pose[:3], pose[3:], shape, translation)
+
+
+def read_json(path: Path, parse: Callable[[Any], _T]) -> _T:
+    """What `parse` makes of a JSON file. Raises DamagedFileError, also when it holds something else."""
+
+    def read(path: Path) -> _T:
+        try:
+            return parse(json.loads(path.read_bytes()))
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not laid out as InterHand2.6M v1.0 is ({error})") from None
+        except KeyError as error:
+            raise ValueError(f"{path} has an entry without {error}, or with {error} for a value") from None
+
+    return reading(path, read)
+
+
+def _flagged(joint_valid: np.ndarray) -> np.ndarray:
+    """(N, 2) bool, left first, of 42 flags each, right first: whether all joints of a hand are annotated."""
+    return np.all(joint_valid.reshape(-1, 2, 21) != 0, axis=2)[:, ::-1]
+
+
+def _numbers(found: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """As `_shaped`, and all finite."""
+    numbers = _shaped(found, name, shape)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} has numbers that are not finite")
+    return numbers
+
+
+def _shaped(found: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The float64 numbers of one entry, reshaped. Raises ValueError for another count of them."""
+    try:
+        numbers = np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is not an array of numbers") from None
+    if numbers.size != np.prod(shape):
+        raise ValueError(f"{name} has {numbers.size} numbers, expected {np.prod(shape)}")
+    return numbers.reshape(shape)
+
+
+def _require(wanted: set[Any], known: dict[Any, Any], path: Path, what: str) -> None:
+    """Raises DamagedFileError unless the file at `path` knows everything that the list of pictures names."""
+    missing = sorted(wanted - known.keys())
+    if missing:
+        raise DamagedFileError(
+            f"{path} lacks {len(missing)} entries that the list of pictures names, the first is {what} {missing[0]}; "
+            "copy the annotations from the data set again",
+            path,
+        )
