@@ -4,6 +4,7 @@ import pytest
 
 import mano_standin
 from twohands.hands.mano import FOLDER_VARIABLE, mano_hand
+from twohands.hands.mano_files import read_mano
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,3 +15,9 @@ def mano_folder(tmp_path_factory):
         patch.setenv(FOLDER_VARIABLE, str(folder))
         mano_hand.cache_clear()
         yield folder
+
+
+@pytest.fixture(scope="session")
+def mano(mano_folder):
+    """What those files hold."""
+    return read_mano(mano_folder)

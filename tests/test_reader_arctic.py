@@ -11,11 +11,11 @@ from scipy.spatial.transform import Rotation
 
 from contract import check_contract
 from scenes import CAMERA, HEIGHT, WIDTH, scene
-from twohands.data.readers import extracted
-from twohands.data.readers.arctic import ARCTIC, CONVENTION, bent
+from twohands.data.readers import common
+from twohands.data.readers.arctic import ARCTIC, CONVENTION
 from twohands.data.readers.common import DamagedFileError
+from twohands.data.readers.lenses import bent
 from twohands.hands.mano import Values, place
-from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT, SIDE_NAMES
 
 RECORDINGS = ("s01/box_grab_01", "s05/box_use_01")
@@ -133,11 +133,6 @@ def write_copy(root, mano, view=0):
 
 
 @pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
-
-
-@pytest.fixture(scope="module")
 def copy(mano, tmp_path_factory):
     root = tmp_path_factory.mktemp("arctic")
     return root, write_copy(root, mano)
@@ -237,7 +232,7 @@ def test_splits_views_and_folders_that_there_are_not(copy, tmp_path):
 
 
 def test_without_mano_it_is_refused(copy, monkeypatch):
-    monkeypatch.setattr(extracted, "mano_files", lambda: None)
+    monkeypatch.setattr(common, "mano_files", lambda: None)
     with pytest.raises(FileNotFoundError, match=r"ARCTIC has no 3D joints, only values of MANO.*TWOHANDS_MANO"):
         ARCTIC(copy[0])
 

@@ -18,7 +18,6 @@ from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.contactpose import PARTICIPANTS, TURNS, ContactPose, turned_intrinsics
 from twohands.geometry.camera import Camera
 from twohands.hands.mano import Convention, place
-from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT
 
 CONVENTION = Convention(flat_hand_mean=False, components=15, left_shape="raw", tips="contactpose")
@@ -146,11 +145,6 @@ def write_pictures(folder, world):
     Image.fromarray(depth).save(folder / "depth" / "frame000.png", compress_level=1)
     for kind in ("color", "depth"):
         shutil.copy(folder / kind / "frame000.png", folder / kind / "frame001.png")
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.dexycb import CONVENTION, SERIALS, SUBJECTS, DexYCB
 from twohands.geometry.camera import Camera
 from twohands.hands.mano import place
-from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT, Sample
 
 CAMERA = Camera(np.array([[613.1, 0, 313.0], [0, 612.0, 245.0], [0, 0, 1]], dtype=np.float32), 640, 480)
@@ -89,11 +88,6 @@ def write_copy(root, worlds, flow=True):
 
 FRAMES = {RIGHT: 0, LEFT: 16 + 14}
 """Index of each side's frame: two frames of each of eight cameras to a recording."""
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet, open_dataset
 from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.h2o import CONVENTION, H2O
-from twohands.hands.mano_files import read_mano
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.types import LEFT, RIGHT
 
@@ -55,11 +54,6 @@ def write_copy(root, mano, frames=3, mano_folder="hand_pose_mano", listed=True):
         for part, text in lines.items():
             (root / "label_split" / f"pose_{part}.txt").write_text("\n".join(text) + "\n")
     return worlds
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,8 @@ from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.h2o3d import H2O3D
 from twohands.data.readers.ho3d import CONVENTION
 from twohands.hands.mano import place
-from twohands.hands.mano_files import read_mano
 from twohands.hands.skeleton import FINGERTIPS
 from twohands.types import LEFT
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")

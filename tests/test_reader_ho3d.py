@@ -15,14 +15,9 @@ from twohands.data.readers.ho3d import CONVENTION, DEPTH_UNIT, HO3D, decode_dept
 from twohands.evaluation import evaluate
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.mano import Values, place
-from twohands.hands.mano_files import ORDER, read_mano
+from twohands.hands.mano_files import ORDER
 from twohands.hands.skeleton import FINGERTIPS, JOINT_ORDERS, JOINTS_FROM_ARTICULATED
 from twohands.types import LEFT, RIGHT, TwoHands
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")

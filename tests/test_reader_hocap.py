@@ -19,7 +19,6 @@ from twohands.data.readers.hocap import HOCap
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.mano import Convention, place
-from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT
 
 CAMERA = Camera(np.array([[613.1, 0, 313.0], [0, 612.0, 245.0], [0, 0, 1]], dtype=np.float32), 640, 480)
@@ -123,11 +122,6 @@ def write_copy(root, mano, worlds, form="yaml", convention=CONVENTIONS[FIRST]):
     write_calibration(root, worlds, form)
     for subject, world in worlds.items():
         write_recording(root, mano, subject, world, form, convention)
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,10 @@ from contract import check_contract
 from scenes import CAMERA, scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
-from twohands.data.readers import common, extracted
+from twohands.data.readers import common
 from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.hoi4d import CONVENTION, HOI4D, read_values
 from twohands.hands.mano import Convention, place
-from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT, Sample
 
 MUG, BUCKET, CHAIR = (
@@ -60,11 +59,6 @@ def write_segmentation(root, sequence, number, classes, folder="mask"):
     for number_of_class, colour in COLOURS.items():
         rgb[classes == number_of_class] = colour
     Image.fromarray(rgb).save(path)
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +162,7 @@ def test_videos_must_be_extracted(worlds, tmp_path):
 
 
 def test_without_the_hand_model_there_is_nothing_to_read(copy, monkeypatch):
-    monkeypatch.setattr(extracted, "mano_files", lambda: None)
+    monkeypatch.setattr(common, "mano_files", lambda: None)
     with pytest.raises(FileNotFoundError, match=r"HOI4D has no 3D joints.*TWOHANDS_MANO"):
         HOI4D(copy)
 

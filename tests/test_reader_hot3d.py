@@ -13,11 +13,11 @@ from scipy.spatial.transform import Rotation
 from contract import check_contract
 from scenes import CAMERA, HEIGHT, WIDTH, scene
 from test_reader_arctic import dotted, place_of_dot, world_values
-from twohands.data.readers import extracted
-from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.hot3d import CONVENTION, FRAMES, HOT3D, Fisheye, joints_in_image
+from twohands.data.readers import common
+from twohands.data.readers.common import DamagedFileError, joints_in_image
+from twohands.data.readers.hot3d import CONVENTION, FRAMES, HOT3D
+from twohands.data.readers.lenses import Fisheye
 from twohands.hands.mano import place
-from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT, SIDE_NAMES
 
 LENS = (160.0, 159.5, 158.8, 91.7, 0.05, -0.04, 0.03, -0.02, 0.01, -0.004, 0.003, -0.002, 0.001, 0.002, -0.003, 0.0015)
@@ -112,11 +112,6 @@ def copy_lists(root, folder):
     folder.mkdir(exist_ok=True)
     for name in ("clip_splits.json", "clip_definitions.json"):
         (folder / name).write_bytes((root / name).read_bytes())
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +217,7 @@ def test_splits_streams_and_folders_that_there_are_not(copy, tmp_path):
 
 
 def test_without_mano_it_is_refused(copy, monkeypatch):
-    monkeypatch.setattr(extracted, "mano_files", lambda: None)
+    monkeypatch.setattr(common, "mano_files", lambda: None)
     with pytest.raises(FileNotFoundError, match=r"HOT3D has no 3D joints, only values of MANO.*TWOHANDS_MANO"):
         HOT3D(copy[0])
 

@@ -18,7 +18,6 @@ from twohands.data.readers import common
 from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.interhand import CONVENTION, InterHand
 from twohands.hands.mano import mano_hand, place
-from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT, Sample
 
 TIP_FIRST = (*(4 * finger + part for finger in range(5) for part in (4, 3, 2, 1)), 0)  # our number of each of theirs
@@ -109,11 +108,6 @@ def write_copy(root, mano, moments, cameras=("400262",), split="train"):
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in parts.items():
         (folder / f"InterHand2.6M_{split}_{name}.json").write_text(json.dumps(content))
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")

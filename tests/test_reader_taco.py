@@ -13,11 +13,10 @@ from contract import check_contract
 from scenes import CAMERA, scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
-from twohands.data.readers import extracted
+from twohands.data.readers import common
 from twohands.data.readers.common import ContradictionError, DamagedFileError
 from twohands.data.readers.taco import CONVENTION, SPLIT_FILE, TACO, read_poses, read_shape, read_splits
 from twohands.hands.mano import Convention, place
-from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, Sample
 
 FRAMES = 12  # so that names in the order of text differ from those in the order of numbers
@@ -77,11 +76,6 @@ def marked(world, number):
 def write_list(root, lines=(f"{TRAIN[-12:]},train", f"{TEST[-12:]},test_4")):
     root.mkdir(parents=True, exist_ok=True)
     (root / SPLIT_FILE).write_text("\n".join(lines) + "\n")
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +198,7 @@ def test_frames_that_cannot_be_matched_to_poses_are_refused(worlds, tmp_path, lo
 
 
 def test_without_the_hand_model_there_is_nothing_to_read(copy, monkeypatch):
-    monkeypatch.setattr(extracted, "mano_files", lambda: None)
+    monkeypatch.setattr(common, "mano_files", lambda: None)
     with pytest.raises(FileNotFoundError, match=r"TACO has no 3D joints.*TWOHANDS_MANO"):
         TACO(copy)
 

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from scenes import scene
 from twohands.hands.mano import Convention, Values, place
-from twohands.hands.mano_files import ORDER, read_mano
+from twohands.hands.mano_files import ORDER
 from twohands.hands.skeleton import FINGERTIPS, JOINT_NAMES, JOINT_ORDERS
 from twohands.submissions import (
     h2o_names,
@@ -30,11 +30,6 @@ IMAGES = [3, 8, 13, 21]
 ACTIONS = [(1, "000000.txt"), (1, "000001.txt"), (2, "000007.txt"), (242, "000000.txt")]
 CONVENTION = Convention(flat_hand_mean=False, components=15, tips="hot3d")
 FLIP = np.array([1.0, -1, -1])
-
-
-@pytest.fixture(scope="module")
-def mano(mano_folder):
-    return read_mano(mano_folder)
 
 
 @pytest.fixture(scope="module")

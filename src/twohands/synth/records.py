@@ -85,12 +85,13 @@ def examine(content: bytes | mmap, indices: range) -> ShardRecord:
     return ShardRecord(indices.start, len(content), hashlib.sha256(content).hexdigest(), members)
 
 
-def encode_sample(sample: Sample, step: float = STEP) -> dict[str, bytes]:
-    """The four files of a frame by their ending; `step` is that of the depth, metres.
+def encode_sample(sample: Sample) -> dict[str, bytes]:
+    """The four files of a frame by their ending.
 
     Identity and joint definition are stored where they are not those of our own frames. Raises ValueError for depth
     that does not fit into 16 bits.
     """
+    step = _step_of(sample)
     depth = np.round(np.asarray(sample.frame.depth) / step)
     if depth.max() > np.iinfo(np.uint16).max:
         raise ValueError(
@@ -118,7 +119,7 @@ def encode_sample(sample: Sample, step: float = STEP) -> dict[str, bytes]:
     }
 
 
-def step_of(sample: Sample) -> float:
+def _step_of(sample: Sample) -> float:
     """The step of depth that a frame is stored with: ours, or the finest that holds the depth of another's camera."""
     fits = float(np.max(sample.frame.depth)) < FINE_STEP * np.iinfo(np.uint16).max
     return FINE_STEP if sample.joint_definition != OURS and fits else STEP

@@ -36,7 +36,7 @@ from twohands.synth.index import (
     rendered_content,
     shard_path,
 )
-from twohands.synth.records import ShardRecord, decode_sample, encode_sample, examine, pack, step_of
+from twohands.synth.records import ShardRecord, decode_sample, encode_sample, examine, pack
 from twohands.types import Sample
 
 FRAMES_PER_SHARD = 50
@@ -169,8 +169,7 @@ def _damaged(path: Path, why: object) -> ValueError:
 def _write_shard(dataset: Frames, path: Path, indices: range, advance: Callable[[int], None]) -> ShardRecord:
     def frames() -> Iterator[tuple[int, dict[str, bytes]]]:
         for index in indices:
-            sample = dataset[index]
-            yield index, encode_sample(sample, step_of(sample))
+            yield index, encode_sample(dataset[index])
             advance(1)
 
     content = pack(frames())

@@ -12,8 +12,6 @@ present when its wrist and at least two more joints are in the image.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from twohands.data.readers.common import Hand, camera_of, check_sizes, reading, sample, two_hands
-from twohands.data.readers.extracted import require_mano
-from twohands.data.readers.hot3d import array_of, hand_in_camera, joints_in_image, only, resampled
+from twohands.data.readers.common import (
+    Hand,
+    camera_of,
+    check_sizes,
+    hand_in_camera,
+    joints_in_image,
+    only,
+    place_in,
+    reading,
+    require_mano,
+    sample,
+    two_hands,
+)
+from twohands.data.readers.contents import array_of, read_json
+from twohands.data.readers.lenses import bent, resampled
 from twohands.files import read_rgb
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import rigid
@@ -148,10 +158,8 @@ class ARCTIC:
 
     def _place(self, index: int) -> tuple[Recording, int]:
         """(recording, number of the image)."""
-        place = range(len(self))[index]
-        which = int(np.searchsorted(self._ends, place, side="right"))
-        recording = self.recordings[which]
-        return recording, recording.images[place - int(self._ends[which])]  # counted from its end
+        which, place = place_in(self._ends, index)
+        return self.recordings[which], self.recordings[which].images[place]
 
     def _subject(self, name: str) -> Subject:
         return self.subjects[name.split("/")[0]]
@@ -178,7 +186,7 @@ class ARCTIC:
         there = sorted(name for name in there if name.split("/")[0] in self.subjects)
         official = self.root / "splits_json" / f"protocol_{'p2' if self.view == EGO else 'p1'}.json"
         if official.is_file():
-            listed = set(reading(official, lambda path: read_json(path)[_LISTS[self.split]]))
+            listed = read_json(official, lambda found: set(found[_LISTS[self.split]]))
             return [name for name in there if name in listed]
         others = {subject for subjects in SUBJECTS.values() for subject in subjects}
         chosen = set(SUBJECTS.get(self.split, set(self.subjects) - others))
@@ -198,9 +206,9 @@ def find_root(root: Path) -> Path:
 def read_subjects(path: Path) -> dict[str, Subject]:
     """What misc.json says, by subject. Raises DamagedFileError."""
 
-    def read(path: Path) -> dict[str, Subject]:
+    def parse(found: Any) -> dict[str, Subject]:
         subjects = {}
-        for name, said in read_json(path).items():
+        for name, said in found.items():
             offset, sizes, intrinsics, places = entries(said, "ioi_offset", "image_size", "intris_mat", "world2cam")
             subjects[name] = Subject(
                 offset=int(array_of(offset)),
@@ -210,7 +218,7 @@ def read_subjects(path: Path) -> dict[str, Subject]:
             )
         return subjects
 
-    return reading(path, read)
+    return read_json(path, parse)
 
 
 def read_labels(path: Path) -> Labels:
@@ -255,37 +263,12 @@ def read_dictionary(path: Path) -> Any:
     return found.item()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds. Raises ValueError."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no object")
-    return found
-
-
 def entries(found: Any, *names: str) -> list[Any]:
     """The values of these names. Raises ValueError where one is missing."""
     missing = [name for name in names if not isinstance(found, dict) or name not in found]
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
     return [found[name] for name in names]
-
-
-def bent(plane: np.ndarray, lens: Sequence[float]) -> np.ndarray:
-    """Points (..., 2) of the plane z = 1 where a lens of OpenCV's rational model (8 numbers) shows them."""
-    k1, k2, p1, p2, k3, k4, k5, k6 = lens
-    x, y = plane[..., 0], plane[..., 1]
-    squared = x * x + y * y
-    stretch = (1 + squared * (k1 + squared * (k2 + squared * k3))) / (
-        1 + squared * (k4 + squared * (k5 + squared * k6))
-    )
-    return np.stack(
-        [
-            x * stretch + 2 * p1 * x * y + p2 * (squared + 2 * x * x),
-            y * stretch + p1 * (squared + 2 * y * y) + 2 * p2 * x * y,
-        ],
-        axis=-1,
-    )
 
 
 @lru_cache(maxsize=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +72,15 @@ def mano_files() -> Mano | None:
     return read_mano(folder) if folder else None
 
 
+def require_mano(name: str) -> None:
+    """Raises FileNotFoundError, with the remedy, without MANO's files: the data set `name` has no joints of its own."""
+    if mano_files() is None:
+        raise FileNotFoundError(
+            f"{name} has no 3D joints, only values of MANO; download its files from https://mano.is.tue.mpg.de and set "
+            f"{FOLDER_VARIABLE} to their folder"
+        )
+
+
 @dataclass(frozen=True)
 class Hand:
     """What a data set says of one hand, in the camera's frame."""
@@ -84,6 +93,14 @@ def mano_hand_of(side: int, values: Values, convention: Convention) -> PlacedHan
     """The placed hand, or None without MANO's files."""
     mano = mano_files()
     return None if mano is None else place(mano, side, values, convention)
+
+
+def hand_in_camera(side: int, values: Values, convention: Convention, T_camera_from_world: np.ndarray) -> Hand:
+    """A hand of MANO values in the world, in the frame of the camera; only after `require_mano`."""
+    hand = mano_hand_of(side, values, convention)
+    assert hand is not None
+    mesh = hand.moved(T_camera_from_world)
+    return Hand(mesh.joints, mesh)
 
 
 def two_hands(hands: tuple[Hand | None, Hand | None]) -> TwoHands:
@@ -105,15 +122,24 @@ def two_hands(hands: tuple[Hand | None, Hand | None]) -> TwoHands:
 
 
 def sample(
-    frame: RGBDFrame, hands: TwoHands, definition: str, identity: str, masks: np.ndarray | None = None
+    frame: RGBDFrame,
+    hands: TwoHands,
+    definition: str,
+    identity: str,
+    masks: np.ndarray | None = None,
+    room: np.ndarray | None = None,
 ) -> Sample:
-    """A frame with its truth; masks (2, H, W) bool are drawn from the meshes where the data set has none."""
+    """A frame with its truth; masks (2, H, W) bool are drawn from the meshes where the data set has none.
+
+    `room` (2, H, W) bool is where drawn masks may be.
+    """
     shares = None
     if hands.vertices is not None:
         mano = mano_files()
         assert mano is not None
         drawn, full = masks_from_meshes(hands, tuple(side.faces for side in mano.sides), frame)
-        masks = drawn if masks is None else masks
+        if masks is None:
+            masks = drawn if room is None else drawn & room
         shares = (masks.sum(axis=(1, 2)) / np.maximum(full, 1)).clip(0, 1).astype(np.float32) * hands.present
     return Sample(frame, hands, masks, None, shares, definition, identity)
 
@@ -140,6 +166,33 @@ def masks_from_meshes(
         nearer = (other == 0) | (drawn <= other)
         masks[side][area] = covered & nearer & ((measured == 0) | (drawn < measured + BEHIND))
     return masks, counts
+
+
+def only(hands: TwoHands, kept: np.ndarray) -> TwoHands:
+    """Both hands; where `kept` (2,) is false, absent and all zeros, of the same shapes."""
+    return hands.map(lambda array: array * kept.reshape(2, *[1] * (array.ndim - 1)).astype(array.dtype))
+
+
+def joints_in_image(joints: np.ndarray, camera: Camera) -> np.ndarray:
+    """(2, 21) bool: which joints (2, 21, 3) are in front of the camera and in its image."""
+    ahead = joints[..., 2] > 0
+    pixels = camera.project(np.where(ahead[..., None], joints, 1.0))
+    inside = (pixels >= -0.5) & (pixels <= np.array([camera.width, camera.height]) - 0.5)
+    return ahead & inside.all(axis=-1)
+
+
+def nearest_of(distances: Mapping[str, Sequence[float]]) -> tuple[str, str]:
+    """Of distances in metres by name: the name of the smallest mean, and all means as text."""
+    means = {name: float(np.mean(values)) for name, values in distances.items()}
+    said = ", ".join(f"{name} {1000 * mean:.2f} mm" for name, mean in means.items())
+    return min(means, key=means.__getitem__), said
+
+
+def place_in(ends: np.ndarray, index: int) -> tuple[int, int]:
+    """Number of the part that an index lies in, and its place there; `ends` (N,) are those of consecutive parts."""
+    index = range(int(ends[-1]))[index]
+    which = int(np.searchsorted(ends, index, side="right"))
+    return which, index - (int(ends[which - 1]) if which else 0)
 
 
 def flipped_camera_axes(points: np.ndarray) -> np.ndarray:

@@ -13,16 +13,24 @@ That depth is registered to colour is second-hand [S].
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from twohands.data.readers.common import Hand, camera_of, check_sizes, mano_hand_of, reading, sample, two_hands
+from twohands.data.readers.common import (
+    Hand,
+    camera_of,
+    check_sizes,
+    mano_hand_of,
+    place_in,
+    reading,
+    sample,
+    two_hands,
+)
+from twohands.data.readers.contents import array_of, read_json
 from twohands.files import depth_in_metres, read_depth, read_rgb
 from twohands.geometry.transforms import rigid
 from twohands.hands.mano import Convention, Values
@@ -49,7 +57,6 @@ PARTICIPANTS = {
 }
 _NO_GRASPS = ("palm_print", "hands")
 """Folders beside the objects that hold other recordings."""
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -128,10 +135,8 @@ class ContactPose:
 
     def _place(self, index: int) -> tuple[View, int]:
         """(camera of a grasp, frame number)."""
-        place = range(len(self))[index]
-        which = int(np.searchsorted(self._ends, place, side="right"))
-        view = self.views[which]
-        return view, place - int(self._ends[which]) + view.frames
+        which, number = place_in(self._ends, index)
+        return self.views[which], number
 
 
 def find_root(root: Path) -> Path:
@@ -188,7 +193,7 @@ def read_views(folder: Path) -> list[View]:
             raise ValueError(f"has the cameras {', '.join(unknown)}, known are {', '.join(TURNS)}")
         return [View(folder, name, frames) for name in sorted(cameras) if (folder / "images_full" / name).is_dir()]
 
-    return _read_json(folder / "annotations.json", parse)
+    return read_json(folder / "annotations.json", parse)
 
 
 def read_placement(path: Path, camera: str, number: int) -> Placement:
@@ -204,13 +209,13 @@ def read_placement(path: Path, camera: str, number: int) -> Placement:
             hand = found["hands"][side]
             if not hand["valid"]:
                 continue
-            joints[side] = _numbers(hand["joints"], (21, 3))
+            joints[side] = array_of(hand["joints"], 21, 3)
             if hand["moving"]:  # otherwise the hand's frame is the object's
                 transforms[side] = T_sensor_from_object @ np.linalg.inv(_pose(frame["hTo"][side]))
         intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
         return Placement(intrinsics, (joints[LEFT], joints[RIGHT]), transforms)
 
-    return _read_json(path, parse)
+    return read_json(path, parse)
 
 
 def read_fits(path: Path) -> tuple[Fit | None, Fit | None]:
@@ -219,38 +224,18 @@ def read_fits(path: Path) -> tuple[Fit | None, Fit | None]:
     def parse(found: Any) -> tuple[Fit | None, Fit | None]:
         return _fit(found[LEFT]), _fit(found[RIGHT])
 
-    return _read_json(path, parse)
+    return read_json(path, parse)
 
 
 def _fit(found: Any) -> Fit | None:
     if not found["valid"]:
         return None
-    orientation, pose = np.split(_numbers(found["pose"], (3 + COMPONENTS,)), [3])
-    values = Values(orientation, pose, _numbers(found["betas"], (10,)), np.zeros(3))
+    orientation, pose = np.split(array_of(found["pose"], 3 + COMPONENTS), [3])
+    values = Values(orientation, pose, array_of(found["betas"], 10), np.zeros(3))
     return Fit(values, np.linalg.inv(_pose(found["mTc"])))
 
 
 def _pose(found: Any) -> np.ndarray:
     """(4, 4) of a translation in metres and a quaternion wxyz; its name aTb says that it leads from b to a."""
-    w, *xyz = _numbers(found["rotation"], (4,))
-    return rigid(Rotation.from_quat([*xyz, w]).as_matrix(), _numbers(found["translation"], (3,)))
-
-
-def _numbers(found: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """(*shape) float64, finite."""
-    numbers = np.array(found, dtype=np.float64)
-    if numbers.shape != shape or not np.isfinite(numbers).all():
-        raise ValueError(f"has numbers of shape {numbers.shape}, expected {shape}, all finite")
-    return numbers
-
-
-def _read_json(path: Path, parse: Callable[[Any], _T]) -> _T:
-    """What `parse` makes of a JSON file. Raises DamagedFileError, also when the file is of other content."""
-
-    def read(path: Path) -> _T:
-        try:
-            return parse(json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is not of this data set ({error})") from None
-
-    return reading(path, read)
+    w, *xyz = array_of(found["rotation"], 4)
+    return rigid(Rotation.from_quat([*xyz, w]).as_matrix(), array_of(found["translation"], 3))

@@ -7,8 +7,6 @@ A frame whose camera does not see the hand is a frame without hands.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,17 @@ from typing import Any
 import numpy as np
 import yaml
 
-from twohands.data.readers.common import Hand, camera_of, check_sizes, mano_hand_of, reading, sample, two_hands
+from twohands.data.readers.common import (
+    Hand,
+    camera_of,
+    check_sizes,
+    mano_hand_of,
+    place_in,
+    reading,
+    sample,
+    two_hands,
+)
+from twohands.data.readers.contents import load_arrays
 from twohands.files import depth_in_metres, read_depth, read_rgb
 from twohands.geometry.camera import Camera
 from twohands.hands.mano import Convention, Values
@@ -166,11 +174,9 @@ class DexYCB:
 
     def _place(self, index: int) -> tuple[Recording, str, str]:
         """(recording, serial of the camera, frame number as its files have it)."""
-        place = range(len(self))[index]
-        which = int(np.searchsorted(self._ends, place, side="right"))
+        which, place = place_in(self._ends, index)
         recording = self.recordings[which]
-        start = int(self._ends[which]) - recording.frames * len(self.serials)
-        camera, number = divmod(place - start, recording.frames)
+        camera, number = divmod(place, recording.frames)
         return recording, self.serials[camera], f"{number:06d}"
 
 
@@ -243,11 +249,7 @@ def read_labels(path: Path) -> Labels:
     """The arrays seg, pose_m and joint_3d of a label file. Raises DamagedFileError."""
 
     def read(path: Path) -> Labels:
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                classes, pose, joints = (archive[name] for name in ("seg", "pose_m", "joint_3d"))
-        except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError, TypeError) as error:
-            raise ValueError(f"{path} is not an archive of arrays ({error})") from None
+        classes, pose, joints = load_arrays(path, "seg", "pose_m", "joint_3d")
         for name, values, size in (("pose_m", pose, 51), ("joint_3d", joints, 63)):
             if values.size != size or not np.isfinite(values).all():
                 raise ValueError(f"{name} has shape {values.shape}, expected {size} finite numbers of one hand")

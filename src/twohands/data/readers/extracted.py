@@ -1,20 +1,8 @@
-"""What the readers of data sets share that come as videos, and whose 3D labels are values of MANO alone."""
+"""What the readers of data sets share that come as videos."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from twohands.data.readers.common import mano_files
-from twohands.hands.mano import FOLDER_VARIABLE
-
-
-def require_mano(name: str) -> None:
-    """Raises FileNotFoundError, with the remedy, without MANO's files: the data set `name` has no joints of its own."""
-    if mano_files() is None:
-        raise FileNotFoundError(
-            f"{name} has no 3D joints, only values of MANO; download its files from https://mano.is.tue.mpg.de and set "
-            f"{FOLDER_VARIABLE} to their folder"
-        )
 
 
 def extraction(timing: str, *videos: tuple[Path, str]) -> str:

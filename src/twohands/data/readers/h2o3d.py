@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from twohands.data.readers.common import DamagedFileError, mano_hand_of
+from twohands.data.readers.common import DamagedFileError, mano_hand_of, nearest_of
 from twohands.data.readers.ho3d import CONVENTION, Frames, HandKeys, Labels, flipped
 from twohands.hands.mano import Convention, PlacedHand, Values
 from twohands.types import LEFT
@@ -79,9 +79,7 @@ class H2O3D(Frames):
                 distances[name].append(float(np.linalg.norm(mesh.joints - labels.joints, axis=1).mean()))
         if not distances["flip_x"]:
             return "flip_x"
-        means = {name: float(np.mean(values)) for name, values in distances.items()}
-        nearest = min(means, key=means.__getitem__)
-        said = ", ".join(f"{name} {1000 * mean:.2f} mm" for name, mean in means.items())
+        nearest, said = nearest_of(distances)
         _log.info("%s: left hands are %r; distance of MANO's joints from the files': %s", self.name, nearest, said)
         return nearest
 

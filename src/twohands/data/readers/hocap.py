@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import json
 import logging
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,10 +30,12 @@ from twohands.data.readers.common import (
     camera_of,
     check_sizes,
     mano_hand_of,
+    nearest_of,
     reading,
     sample,
     two_hands,
 )
+from twohands.data.readers.contents import load_array, load_arrays
 from twohands.data.readers.dexycb import read_shape, read_yaml
 from twohands.files import depth_in_metres, read_depth, read_rgb
 from twohands.geometry.camera import Camera
@@ -157,9 +157,7 @@ class HOCap:
                     distances[name].append(float(np.linalg.norm(mesh.joints - joints, axis=1).mean()))
         if not distances[default]:
             return default
-        means = {name: float(np.mean(values)) for name, values in distances.items()}
-        nearest = min(means, key=means.__getitem__)
-        said = ", ".join(f"{name} {1000 * mean:.2f} mm" for name, mean in means.items())
+        nearest, said = nearest_of(distances)
         _log.info("HO-Cap: hands have %s; distance of MANO's joints from the labels': %s", nearest, said)
         return nearest
 
@@ -274,11 +272,7 @@ def read_labels(path: Path) -> Labels:
     """The arrays cam_K and hand_joints_3d of a label file. Raises DamagedFileError."""
 
     def read(path: Path) -> Labels:
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                intrinsics, joints = archive["cam_K"], archive["hand_joints_3d"]
-        except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError, TypeError) as error:
-            raise ValueError(f"{path} is not an archive of arrays ({error})") from None
+        intrinsics, joints = load_arrays(path, "cam_K", "hand_joints_3d")
         if intrinsics.shape != (3, 3) or joints.shape != (2, 21, 3):
             raise ValueError(
                 f"cam_K has shape {intrinsics.shape} and hand_joints_3d {joints.shape}; expected (3, 3), (2, 21, 3)"
@@ -295,10 +289,7 @@ def read_values(path: Path, number: int, side: int) -> np.ndarray:
     """
 
     def read(path: Path) -> np.ndarray:
-        try:
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (EOFError, TypeError) as error:
-            raise ValueError(f"{path} is not an array ({error})") from None
+        values = load_array(path, mmap_mode="r")
         if values.ndim != 3 or values.shape[0] != 2 or values.shape[2] != 51 or values.shape[1] <= number:
             raise ValueError(f"has shape {values.shape}, expected (2, frames, 51) with a frame {number}")
         return np.array(values[1 - side, number], dtype=np.float64)

@@ -29,10 +29,12 @@ from twohands.data.readers.common import (
     check_sizes,
     mano_hand_of,
     reading,
+    require_mano,
     sample,
     two_hands,
 )
-from twohands.data.readers.extracted import extraction, image, require_mano
+from twohands.data.readers.contents import load_array, named_numbers
+from twohands.data.readers.extracted import extraction, image
 from twohands.files import depth_in_metres, read_depth, read_rgb
 from twohands.hands.mano import Convention, Values
 from twohands.hands.mano_files import read_pickle
@@ -89,14 +91,11 @@ class HOI4D:
         sizes = {} if classes is None else {"segmentation": classes.shape}
         check_sizes(colour, rgb, depth=depth.shape, **sizes)
         intrinsics = self.root / "camera_params" / place.split("/")[0] / "intrin.npy"
-        K = reading(intrinsics, lambda path: camera_of(_array(path), rgb.shape[1], rgb.shape[0]).K)
+        K = reading(intrinsics, lambda path: camera_of(load_array(path), rgb.shape[1], rgb.shape[0]).K)
         frame = RGBDFrame.from_arrays(rgb, depth, K)
         left, right = (self._hand(side, place, number) for side in (LEFT, RIGHT))
-        drawn = sample(frame, two_hands((left, right)), self.definition, f"{place}/{number:05d}")
-        if classes is None:
-            return drawn
-        masks = drawn.masks & hand_masks(classes, place.split("/")[2])
-        return sample(frame, drawn.hands, self.definition, drawn.id, masks)
+        room = None if classes is None else hand_masks(classes, place.split("/")[2])
+        return sample(frame, two_hands((left, right)), self.definition, f"{place}/{number:05d}", room=room)
 
     def _hand(self, side: int, place: str, number: int) -> Hand | None:
         for name in (str(number), f"{number:05d}"):
@@ -156,15 +155,8 @@ def read_values(path: Path) -> Values:
     def read(path: Path) -> Values:
         with path.open("rb") as stream:
             found = read_pickle(stream, str(path))
-        values = []
-        for name, size in (("poseCoeff", 48), ("beta", 10), ("trans", 3)):
-            try:
-                values.append(np.asarray(found[name], dtype=np.float64).reshape(-1))
-            except (TypeError, KeyError, IndexError):
-                raise ValueError(f"{path} has no numbers {name}") from None
-            if values[-1].size != size or not np.isfinite(values[-1]).all():
-                raise ValueError(f"{name} has {values[-1].size} numbers, expected {size}, all finite")
-        pose, shape, translation = values
+        sizes = {"poseCoeff": 48, "beta": 10, "trans": 3}
+        pose, shape, translation = (named_numbers(found, name, size) for name, size in sizes.items())
         return Values(pose[:3], pose[3:], shape, translation)
 
     return reading(path, read)
@@ -183,13 +175,6 @@ def hand_masks(classes: np.ndarray, category: str) -> np.ndarray:
     """(2, H, W) bool: where the segmentation of a category leaves room for each hand and its forearm."""
     left = LEFT_CLASSES.get(category)
     return np.stack([np.ones(classes.shape, dtype=bool) if left is None else classes == left, classes == RIGHT_CLASS])
-
-
-def _array(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except EOFError as error:
-        raise ValueError(f"{path} is not an array ({error})") from None
 
 
 def _part(root: Path, name: str) -> Path:

@@ -24,20 +24,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from twohands.data.readers.common import (
     Hand,
-    camera_of,
     check_sizes,
-    mano_hand_of,
+    hand_in_camera,
+    joints_in_image,
+    only,
     reading,
+    require_mano,
     sample,
     two_hands,
 )
-from twohands.data.readers.extracted import require_mano
-from twohands.geometry.camera import Camera
+from twohands.data.readers.contents import array_of
+from twohands.data.readers.lenses import Fisheye, resampled
 from twohands.geometry.transforms import rigid
 from twohands.hands.mano import Convention, Values
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, Sample, TwoHands
@@ -58,34 +59,6 @@ STREAMS = {
 _LISTS = {"train": "train", "validation": "train", "test": "test_ht_pose"}
 _LENS, _LENS_NUMBERS = "FISHEYE624", 16
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Fisheye:
-    """A camera with the lens model FISHEYE624."""
-
-    numbers: tuple[float, ...]  # fx, fy, cx, cy in pixels; k1 to k6 radial, p1, p2 tangential, s1 to s4 thin prism
-    width: int
-    height: int
-
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) metres, camera frame -> pixels (..., 2)."""
-        fx, fy, cx, cy = self.numbers[:4]
-        radial, (p1, p2, s1, s2, s3, s4) = self.numbers[4:10], self.numbers[10:]
-        x, y, z = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
-        aside = np.hypot(x, y)
-        angle = np.arctan2(aside, z)
-        powers = 1.0 + sum(k * angle ** (2 * order) for order, k in enumerate(radial, start=1))
-        stretch = powers * angle / np.where(aside > 0, aside, 1.0)
-        x, y = x * stretch, y * stretch
-        squared = x * x + y * y
-        bent_x = x + p1 * (squared + 2 * x * x) + 2 * p2 * x * y + s1 * squared + s2 * squared**2
-        bent_y = y + p2 * (squared + 2 * y * y) + 2 * p1 * x * y + s3 * squared + s4 * squared**2
-        return np.stack([fx * bent_x + cx, fy * bent_y + cy], axis=-1)
-
-    def pinhole(self) -> Camera:
-        """The pinhole camera of the resampled image. Raises ValueError when the numbers cannot be those of a camera."""
-        return camera_of(self.numbers[:4], self.width, self.height)
 
 
 @dataclass(frozen=True)
@@ -276,47 +249,7 @@ def _decoded(content: bytes) -> np.ndarray:
         return np.array(image.convert("RGB"))
 
 
-def array_of(values: Any, *shape: int | None) -> np.ndarray:
-    """float64 of this shape (None: any length). Raises ValueError for what is not so many finite numbers."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except TypeError as error:
-        raise ValueError(f"{error}; expected numbers of shape {shape}") from error
-    fits = array.ndim == len(shape) and all(size in (None, own) for size, own in zip(shape, array.shape, strict=True))
-    if not fits or not np.isfinite(array).all():
-        raise ValueError(f"numbers of shape {array.shape}, expected {shape}, all finite")
-    return array
-
-
 @lru_cache(maxsize=4)
 def _places(lens: Fisheye) -> np.ndarray:
     """(H, W, 2) float32: the pixel of the fisheye image that each pixel of the pinhole image shows."""
     return lens.project(lens.pinhole().rays()).astype(np.float32)
-
-
-def resampled(rgb: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8: an image (H, W, 3) uint8 at pixels (h, w, 2), bilinear; black where it has none."""
-    places = pixels[..., 1], pixels[..., 0]
-    channels = [map_coordinates(rgb[..., channel], places, output=np.uint8, order=1) for channel in range(3)]
-    return np.stack(channels, axis=-1)
-
-
-def hand_in_camera(side: int, values: Values, convention: Convention, T_camera_from_world: np.ndarray) -> Hand:
-    """A hand of MANO values in the world, in the frame of the camera; only after `require_mano`."""
-    hand = mano_hand_of(side, values, convention)
-    assert hand is not None
-    mesh = hand.moved(T_camera_from_world)
-    return Hand(mesh.joints, mesh)
-
-
-def joints_in_image(joints: np.ndarray, camera: Camera) -> np.ndarray:
-    """(2, 21) bool: which joints (2, 21, 3) are in front of the camera and in its image."""
-    ahead = joints[..., 2] > 0
-    pixels = camera.project(np.where(ahead[..., None], joints, 1.0))
-    inside = (pixels >= -0.5) & (pixels <= np.array([camera.width, camera.height]) - 0.5)
-    return ahead & inside.all(axis=-1)
-
-
-def only(hands: TwoHands, kept: np.ndarray) -> TwoHands:
-    """Both hands; where `kept` (2,) is false, absent and all zeros, of the same shapes."""
-    return hands.map(lambda array: array * kept.reshape(2, *[1] * (array.ndim - 1)).astype(array.dtype))

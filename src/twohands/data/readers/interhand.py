@@ -19,12 +19,10 @@ cannot be told; there are some [S].
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +36,7 @@ from twohands.data.readers.common import (
     sample,
     two_hands,
 )
+from twohands.data.readers.contents import read_json
 from twohands.files import read_rgb
 from twohands.geometry.transforms import rigid
 from twohands.hands.mano import Convention, PlacedHand, Values
@@ -51,7 +50,6 @@ HAND_TYPES = {"left": (LEFT,), "right": (RIGHT,), "interacting": (LEFT, RIGHT)}
 """Which hands a picture shows."""
 _FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 _SLACK = 1e-3  # by which a rotation matrix may miss orthonormality
-_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 Moment = tuple[int, int]
@@ -267,20 +265,6 @@ def _values(found: dict[str, Any], name: str) -> Values:
         for kind, count in (("pose", 48), ("shape", 10), ("trans", 3))
     )
     return Values(pose[:3], pose[3:], shape, translation)
-
-
-def read_json(path: Path, parse: Callable[[Any], _T]) -> _T:
-    """What `parse` makes of a JSON file. Raises DamagedFileError, also when it holds something else."""
-
-    def read(path: Path) -> _T:
-        try:
-            return parse(json.loads(path.read_bytes()))
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is not laid out as InterHand2.6M v1.0 is ({error})") from None
-        except KeyError as error:
-            raise ValueError(f"{path} has an entry without {error}, or with {error} for a value") from None
-
-    return reading(path, read)
 
 
 def _flagged(joint_valid: np.ndarray) -> np.ndarray:

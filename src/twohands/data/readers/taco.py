@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,17 +30,19 @@ from twohands.data.readers.common import (
     Hand,
     camera_of,
     check_sizes,
-    mano_hand_of,
+    hand_in_camera,
+    joints_in_image,
     numbers,
     reading,
+    require_mano,
     sample,
     two_hands,
 )
-from twohands.data.readers.extracted import extraction, image, require_mano
+from twohands.data.readers.contents import load_array, named_numbers
+from twohands.data.readers.extracted import extraction, image
 from twohands.data.readers.tensor_pickles import read_tensors
 from twohands.files import depth_in_metres, read_depth, read_rgb
 from twohands.geometry.camera import Camera
-from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.mano import Convention, Values
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, Sample
 
@@ -179,24 +180,22 @@ def read_poses(path: Path) -> np.ndarray:
         if not isinstance(found, dict) or not found:
             raise ValueError(f"{path} does not hold a dictionary of numbered frames")
         frames = [found[key] for key in sorted(found, key=lambda key: int(str(key)))]
-        return np.stack([np.concatenate([_numbers(f, "hand_pose", 48), _numbers(f, "hand_trans", 3)]) for f in frames])
+        parts = {"hand_pose": 48, "hand_trans": 3}
+        return np.stack([np.concatenate([named_numbers(f, *part) for part in parts.items()]) for f in frames])
 
     return reading(path, read)
 
 
 def read_shape(path: Path) -> np.ndarray:
     """(10,) float64: MANO's shape of a hand. Raises DamagedFileError."""
-    return reading(path, lambda path: _numbers(read_tensors(path), "hand_shape", 10))
+    return reading(path, lambda path: named_numbers(read_tensors(path), "hand_shape", 10))
 
 
 def read_extrinsics(path: Path) -> np.ndarray:
     """(N, 4, 4) float64: camera from room, of every frame. Raises DamagedFileError."""
 
     def read(path: Path) -> np.ndarray:
-        try:
-            found = np.load(path, allow_pickle=False).astype(np.float64)
-        except EOFError as error:
-            raise ValueError(f"{path} is not an array ({error})") from None
+        found = load_array(path).astype(np.float64)
         if found.ndim != 3 or found.shape[1:] != (4, 4):
             raise ValueError(f"{path} has shape {found.shape}, expected (frames, 4, 4)")
         turns = found[:, :3, :3]
@@ -207,30 +206,12 @@ def read_extrinsics(path: Path) -> np.ndarray:
     return reading(path, read)
 
 
-def in_camera(pose: np.ndarray, shape: np.ndarray, extrinsic: np.ndarray) -> Values:
-    """Values (51,) of the room in the camera's frame: the wrist turns and moves with the room."""
-    turn = extrinsic[:3, :3]
-    return Values(
-        orientation=axis_angle_from_matrix(turn @ matrix_from_axis_angle(pose[:3])),
-        pose=pose[3:48],
-        shape=shape,
-        translation=turn @ pose[48:] + extrinsic[:3, 3],
-    )
-
-
 def _hand(side: int, recording: Recording, number: int, camera: Camera) -> Hand | None:
     """The hand, or None when none of its joints is in the picture."""
-    values = in_camera(
-        recording.poses[side, number].astype(np.float64), recording.shapes[side], recording.extrinsics[number]
-    )
-    mesh = mano_hand_of(side, values, CONVENTION)
-    assert mesh is not None  # the constructor has seen MANO's files
-    before = mesh.joints[mesh.joints[:, 2] > 0]
-    u, v = camera.project(before).T
-    inside = (np.abs(u - (camera.width - 1) / 2) <= camera.width / 2) & (
-        np.abs(v - (camera.height - 1) / 2) <= camera.height / 2
-    )
-    return Hand(mesh.joints, mesh) if inside.any() else None
+    orientation, pose, translation = np.split(recording.poses[side, number].astype(np.float64), [3, 48])
+    values = Values(orientation, pose, recording.shapes[side], translation)
+    hand = hand_in_camera(side, values, CONVENTION, recording.extrinsics[number])
+    return hand if joints_in_image(hand.joints, camera).any() else None
 
 
 def _image_numbers(folder: Path, suffix: str) -> list[int]:
@@ -240,13 +221,3 @@ def _image_numbers(folder: Path, suffix: str) -> list[int]:
 def _commands(root: Path, place: str) -> str:
     colour, depth = root / COLOUR / place / "color.mp4", root / DEPTH / place / "egocentric_depth.avi"
     return extraction("-fps_mode passthrough", (colour, ".jpg"), (depth, ".png"))
-
-
-def _numbers(found: Any, name: str, size: int) -> np.ndarray:
-    try:
-        values = np.asarray(found[name], dtype=np.float64).reshape(-1)
-    except (KeyError, TypeError, IndexError):
-        raise ValueError(f"there are no numbers {name}") from None
-    if values.size != size or not np.isfinite(values).all():
-        raise ValueError(f"{name} has {values.size} numbers, expected {size}, all finite")
-    return values

@@ -1,0 +1,70 @@
+"""What files of data sets hold, as arrays: each function raises ValueError for what is not so, for `common.reading`."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from twohands.data.readers.common import reading
+
+_T = TypeVar("_T")
+
+
+def array_of(values: Any, *shape: int | None) -> np.ndarray:
+    """float64 of this shape (None: any length). Raises ValueError for what is not so many finite numbers."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except TypeError as error:
+        raise ValueError(f"{error}; expected numbers of shape {shape}") from error
+    fits = array.ndim == len(shape) and all(size in (None, own) for size, own in zip(shape, array.shape, strict=True))
+    if not fits or not np.isfinite(array).all():
+        raise ValueError(f"numbers of shape {array.shape}, expected {shape}, all finite")
+    return array
+
+
+def named_numbers(found: Any, name: str, count: int) -> np.ndarray:
+    """(count,) float64, finite: found[name], of any shape. Raises ValueError."""
+    try:
+        values = np.asarray(found[name], dtype=np.float64).reshape(-1)
+    except (KeyError, TypeError, IndexError):
+        raise ValueError(f"there are no numbers {name}") from None
+    if values.size != count or not np.isfinite(values).all():
+        raise ValueError(f"{name} has {values.size} numbers, expected {count}, all finite")
+    return values
+
+
+def read_json(path: Path, parse: Callable[[Any], _T]) -> _T:
+    """What `parse` makes of a JSON file. Raises DamagedFileError, also when the file holds something else."""
+
+    def read(path: Path) -> _T:
+        try:
+            return parse(json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not laid out as in the data set ({error})") from None
+        except KeyError as error:
+            raise ValueError(f"{path} has an entry without {error}, or with {error} for a value") from None
+
+    return reading(path, read)
+
+
+def load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    """The array of an .npy file. Raises ValueError."""
+    try:
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (EOFError, TypeError) as error:
+        raise ValueError(f"{path} is not an array ({error})") from None
+
+
+def load_arrays(path: Path, *names: str) -> list[np.ndarray]:
+    """These arrays of an .npz file. Raises ValueError, KeyError for a name that it lacks."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return [archive[name] for name in names]
+    except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is not an archive of arrays ({error})") from None
