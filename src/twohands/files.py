@@ -131,7 +131,8 @@ def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.nd
         raise ValueError(f"depth must be integers or floats; got {depth.dtype}")
     _refuse_coarse_depth(depth, "depth")
     metres = depth.astype(np.float32) * np.float32(effective_depth_unit(depth, depth_unit))
-    metres[~np.isfinite(metres) | (metres < 0)] = 0
+    if depth.dtype.kind != "u":
+        metres[~np.isfinite(metres) | (metres < 0)] = 0
     return np.ascontiguousarray(metres)
 
 

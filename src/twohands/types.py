@@ -49,7 +49,7 @@ class RGBDFrame(TensorRecord):
                 "register the depth image to the colour image first"
             )
         matrix = files.check_intrinsics(files.intrinsics_matrix(K), width, height)
-        scaled = np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+        scaled = np.divide(rgb.transpose(2, 0, 1), np.float32(255), dtype=np.float32, order="C")
         return RGBDFrame(scaled, metres, Camera(matrix, width, height))
 
     @staticmethod
