@@ -16,6 +16,7 @@ from twohands.hands.skeleton import FINGERTIP_VERTICES, ROOT
 from twohands.types import LEFT, RIGHT, HandParameters
 
 FLAT = Convention(flat_hand_mean=True)
+FIELDS = ("pose", "shape", "rotation", "translation")
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +74,26 @@ def test_the_hand_model_is_the_same_hand(mano, side):
     model = hand_model(mano)
     values = random_values(4 + side)
     placed = place(mano, side, values, FLAT)
-    fields = ("pose", "shape", "rotation", "translation")
-    parameters = HandParameters(*(np.stack([getattr(placed, name)] * 2).astype(np.float32) for name in fields))
+    parameters = HandParameters(*(np.stack([getattr(placed, name)] * 2).astype(np.float32) for name in FIELDS))
     hands = model(parameters)
     np.testing.assert_allclose(hands.vertices[side], placed.vertices, atol=2e-6)
     np.testing.assert_allclose(hands.joints[side][:4], placed.joints[:4], atol=2e-6)
     mirrored = by_the_paper(mano_standin.arrays(side), values, _repaired(side))[0]
     np.testing.assert_allclose(placed.vertices, mirrored, atol=1e-9)
-    back = values_of(mano, side, *(getattr(placed, name) for name in fields))
-    again = place(mano, side, back, FLAT)
-    np.testing.assert_allclose(again.vertices, placed.vertices, atol=1e-9)
+    for convention in (FLAT, Convention(flat_hand_mean=False, components=45, wrist_centred=True)):
+        back = values_of(mano, side, *(getattr(placed, name) for name in FIELDS), convention)
+        again = place(mano, side, back, convention)
+        np.testing.assert_allclose(again.vertices, placed.vertices, atol=1e-9)
+
+
+def test_values_of_the_raw_left_basis_keep_the_wrist(mano):
+    placed = place(mano, LEFT, random_values(7), FLAT)
+    raw = replace(FLAT, left_shape="raw")
+    again = place(mano, LEFT, values_of(mano, LEFT, *(getattr(placed, name) for name in FIELDS), raw), raw)
+    np.testing.assert_allclose(again.joints[0], placed.joints[0], atol=1e-9)
+    error = np.linalg.norm(again.vertices - placed.vertices, axis=1).mean()
+    unmoved = place(mano, LEFT, replace(random_values(7), shape=np.zeros(10)), raw)
+    assert error < np.linalg.norm(unmoved.vertices - placed.vertices, axis=1).mean()
 
 
 def _repaired(side):

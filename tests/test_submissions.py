@@ -1,5 +1,6 @@
 """Files of benchmarks: what stands in them, and that every planted fault is named."""
 
+import io
 import json
 import tarfile
 import zipfile
@@ -7,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from scenes import scene
@@ -14,8 +16,10 @@ from twohands.hands.mano import Convention, Values, place
 from twohands.hands.mano_files import ORDER
 from twohands.hands.skeleton import FINGERTIPS, JOINT_NAMES, JOINT_ORDERS
 from twohands.submissions import (
+    ObjectPose,
     h2o_names,
     validate,
+    write_arctic,
     write_dexycb,
     write_h2o,
     write_h2o3d,
@@ -176,6 +180,97 @@ def test_hot3d_poses_the_same_hands_in_the_world(tmp_path, mano, scenes, hot3d):
         truth = one.joints[name[2]] @ camera[:3, :3].T + camera[:3, 3]
         np.testing.assert_allclose(posed.joints, truth, atol=1e-6)
         np.testing.assert_allclose(entry["mano_theta"], one.values[name[2]].pose, atol=1e-6)
+
+
+FRAMES = ["s03/box_use_01/0/00010", "s03/box_use_01/0/00011", "s03/mixer_grab_02/0/00010", "s03/mixer_grab_02/0/00011"]
+OBJECT = ObjectPose(np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.1, 0.6]), 0.4)
+TASK = "pose_p2_test/eval/"
+
+
+def stored(path):
+    """The members of an archive of tensors."""
+    with zipfile.ZipFile(path) as archive:
+        return {name: torch.load(io.BytesIO(archive.read(name))) for name in archive.namelist()}
+
+
+def restored(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            stream = io.BytesIO()
+            torch.save(content, stream)
+            archive.writestr(name, stream.getvalue())
+
+
+def test_arctic_poses_the_same_hands(tmp_path, mano, scenes):
+    path, predictions = tmp_path / "pose_p2_test.zip", placed_predictions(mano, scenes)
+    write_arctic(path, FRAMES, predictions, mano, [OBJECT] * COUNT)
+    validate(path, "arctic", FRAMES)
+    members = stored(path)
+    assert len(members) == 2 * 10
+    assert members[f"{TASK}s03_box_use_01_0/meta_info/meta_info.imgname.pt"] == [
+        f"./data/arctic_data/data/cropped_images/{name}.jpg" for name in FRAMES[:2]
+    ]
+    rows = {key.partition("preds/pred.")[2]: value for key, value in members.items() if "mixer" in key}
+    np.testing.assert_allclose(rows["object.rot.pt"], [OBJECT.rotation] * 2, atol=1e-7)
+    assert rows["object.radian.pt"].shape == (2,)
+    raw = Convention(flat_hand_mean=False, left_shape="raw", tips="hot3d")
+    for row, one in enumerate(predictions[2:]):
+        for side, letter in ((LEFT, "l"), (RIGHT, "r")):
+            beta, shift, pose = (rows[f"mano.{name}.{letter}.pt"][row].numpy() for name in ("beta", "cam_t", "pose"))
+            assert pose.dtype == np.float32
+            turns = Rotation.from_matrix(pose).as_rotvec()
+            posed = place(mano, side, Values(turns[0], turns[1:].reshape(45), beta, shift), raw)
+            np.testing.assert_allclose(posed.joints[0], one.joints[side, 0], atol=1e-6)
+            np.testing.assert_allclose(posed.rotation, one.parameters.rotation[side], atol=1e-5)
+            np.testing.assert_allclose(posed.pose, one.parameters.pose[side], atol=1e-5)
+            if side == RIGHT:  # the left shape is only the nearest of the raw basis
+                np.testing.assert_allclose(posed.vertices, one.vertices[side], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("pose.r", lambda v: v * 1.1), "s03/box_use_01/0/00010 mano.pose.r: these are not rotations"),
+        (("pose.l", lambda v: v[:, :15]), r"00010 mano.pose.l: the shape is \(15, 3, 3\)"),
+        (("cam_t.r", lambda v: v * 1e3), "00010 mano.cam_t.r: the hand is at z = .*metres"),
+        (("cam_t.l", lambda v: v * torch.tensor([1, -1, -1])), "in front of the camera"),
+        (("cam_t.l", lambda v: v * torch.nan), "numbers that are not finite"),
+        (("beta.l", lambda v: v * 0 + 30), "30 standard deviations"),
+        (("beta.r", lambda v: v[:1]), r"1 entries of mano\.beta\.r, expected 2; nothing .*/00011"),
+        (("imgname", lambda v: v[::-1]), "not in the order of their numbers"),
+        (("imgname", lambda v: [v[0].replace("s03", "s05"), v[1]]), "s05/box_use_01/0/00010 does not belong there"),
+    ],
+)  # fmt: skip
+def test_planted_faults_of_arctic_are_named(change, complaint, tmp_path, mano, scenes):
+    path = tmp_path / "a.zip"
+    write_arctic(path, FRAMES, placed_predictions(mano, scenes), mano)
+    members, (what, function) = stored(path), change
+    key = next(key for key in members if f".{what}.pt" in key)
+    restored(path, {**members, key: function(members[key])})
+    with pytest.raises(ValueError, match=complaint):
+        validate(path, "arctic", FRAMES)
+
+
+def test_archives_of_arctic_that_are_not_whole(tmp_path, mano, scenes):
+    path, predictions = tmp_path / "a.zip", placed_predictions(mano, scenes)
+    write_arctic(path, FRAMES, predictions, mano)
+    members = stored(path)
+    with pytest.raises(ValueError, match="s03/box_use_01/0/00012 is missing"):
+        validate(path, "arctic", [*FRAMES, "s03/box_use_01/0/00012"])
+    with pytest.raises(ValueError, match="these names belong into pose_p1_test/eval/"):
+        validate(path, "arctic", [name.replace("/0/", "/3/") for name in FRAMES])
+    restored(path, {key: value for key, value in members.items() if "radian" not in key})
+    with pytest.raises(ValueError, match=r"no readable .*pred\.object\.radian\.pt"):
+        validate(path, "arctic", FRAMES)
+    path.write_bytes(b"PK")
+    with pytest.raises(ValueError, match="no archive"):
+        validate(path, "arctic", FRAMES)
+    with pytest.raises(ValueError, match=r"got views \[0, 2\]"):
+        write_arctic(path, ["s03/box_use_01/0/00010", "s03/box_use_01/2/00010"], predictions[:2], mano)
+    with pytest.raises(ValueError, match="'7' is no frame of ARCTIC"):
+        write_arctic(path, ["7"], predictions[:1], mano)
+    with pytest.raises(ValueError, match="ARCTIC needs those of the hand model 'mano'"):
+        write_arctic(path, FRAMES, [replace(hands, parameters=None) for hands in predictions], mano)
 
 
 def test_h2o_names_of_a_list(tmp_path):
@@ -356,8 +451,8 @@ def test_writers_refuse_what_cannot_be_scored(tmp_path, predictions, mano, hot3d
 
 
 def test_wrong_questions_are_refused(tmp_path, written):
-    with pytest.raises(ValueError, match="no files of kind 'arctic'"):
-        validate(tmp_path / "a.json", "arctic", [])
+    with pytest.raises(ValueError, match="no files of kind 'contactpose'"):
+        validate(tmp_path / "a.json", "contactpose", [])
     with pytest.raises(FileNotFoundError, match="no file"):
         validate(tmp_path / "none.json", "ho3d", NAMES)
     with pytest.raises(FileNotFoundError, match="no file"):

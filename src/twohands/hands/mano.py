@@ -150,24 +150,38 @@ def place(mano: Mano, side: int, values: Values, convention: Convention) -> Plac
         vertices=vertices,
         joints=np.concatenate([joints, tips])[list(JOINTS_FROM_ARTICULATED)],
         pose=finger_pose(hand, values.pose, convention) @ axes.T,
-        shape=_repaired_shape(mano, side, values.shape, convention),
+        shape=_shape_in(mano, side, values.shape, convention.left_shape, "flip_x"),
         rotation=axis_angle_from_matrix(turn @ axes.T),
         translation=place_of_wrist,
     )
 
 
 def values_of(
-    mano: Mano, side: int, pose: np.ndarray, shape: np.ndarray, rotation: np.ndarray, translation: np.ndarray
+    mano: Mano,
+    side: int,
+    pose: np.ndarray,
+    shape: np.ndarray,
+    rotation: np.ndarray,
+    translation: np.ndarray,
+    convention: Convention,
 ) -> Values:
-    """The MANO values (flat hand, axis-angle, repaired basis) of one hand of `HandParameters`, float64.
+    """The values of one hand of `HandParameters` as a data set writes them, float64: `place` undone.
 
-    pose (15, 3), shape (10,), rotation (3,), translation (3,), as in `PlacedHand`.
+    pose (15, 3), shape (10,), rotation (3,), translation (3,), as in `PlacedHand`. Few components and the raw basis of
+    the left hand give the nearest hand that they can; its wrist stays in place.
     """
     hand, axes = mano.sides[side], _WRIST_FROM_MANO[side]
-    wrist = (hand.regressor @ (hand.vertices + shape_directions(mano, side, "flip_x") @ shape))[0]
     turn = matrix_from_axis_angle(np.asarray(rotation, dtype=np.float64)) @ axes
-    fingers = np.asarray(pose, dtype=np.float64) @ axes
-    return Values(axis_angle_from_matrix(turn), fingers[_MANO_FINGERS].reshape(45), shape, translation - wrist)
+    shape = _shape_in(mano, side, shape, "flip_x", convention.left_shape)
+    fingers = np.asarray(pose, dtype=np.float64) @ axes - (0 if convention.flat_hand_mean else hand.mean_pose)
+    if convention.components is None:
+        numbers = fingers[_MANO_FINGERS].reshape(45)
+    else:
+        components = hand.pose_components[: convention.components].reshape(-1, 45)
+        numbers = np.linalg.lstsq(components.T, fingers.reshape(45), rcond=None)[0]
+    shaped = hand.vertices + shape_directions(mano, side, convention.left_shape) @ shape
+    wrist = 0 if convention.wrist_centred else (hand.regressor @ shaped)[0]
+    return Values(axis_angle_from_matrix(turn), numbers, shape, translation - wrist)
 
 
 def shape_directions(mano: Mano, side: int, left_shape: str) -> np.ndarray:
@@ -187,11 +201,13 @@ def finger_pose(hand: ManoSide, pose: np.ndarray, convention: Convention) -> np.
     return fingers if convention.flat_hand_mean else fingers + hand.mean_pose
 
 
-def _repaired_shape(mano: Mano, side: int, shape: np.ndarray, convention: Convention) -> np.ndarray:
-    if side == RIGHT or convention.left_shape == "flip_x":
-        return np.asarray(shape, dtype=np.float64)
-    raw, repaired = (shape_directions(mano, side, name).reshape(-1, len(shape)) for name in ("raw", "flip_x"))
-    return np.linalg.lstsq(repaired, raw @ shape, rcond=None)[0]
+def _shape_in(mano: Mano, side: int, shape: np.ndarray, given: str, wanted: str) -> np.ndarray:
+    """(10,) float64: a shape of the basis `given` in the basis `wanted`, the nearest one."""
+    shape = np.asarray(shape, dtype=np.float64)
+    if side == RIGHT or given == wanted:
+        return shape
+    theirs, ours = (shape_directions(mano, side, name).reshape(-1, len(shape)) for name in (given, wanted))
+    return np.linalg.lstsq(ours, theirs @ shape, rcond=None)[0]
 
 
 def _joint_frames(joints: np.ndarray) -> np.ndarray:

@@ -6,13 +6,14 @@ The `names` of a writer are what `validate` expects, in the order in which the b
     h2o           (action, file name), see `h2o_names`
     dexycb        numbers of the images in the toolkit's data set
     hot3d         (sequence, frame, hand), hand 0 left, 1 right
+    arctic        `Sample.id`, "s03/box_use_01/0/00010"
 
 Every benchmark scores every frame: a hand that was not found must be filled in before writing (`fill_missing`); for the
-test frames of a reader `submission_of` knows names, recordings and hands (`twohands submit`). ARCTIC takes files that
-only torch writes, and has none here. Marks as in `twohands.protocols`: [V] read in a program of the benchmark's makers,
-[S] second-hand, [U] uncertain.
+test frames of a reader `submission_of` knows names, recordings and hands (`twohands submit`). Marks as in
+`twohands.protocols`: [V] read in a program of the benchmark's makers, [S] second-hand, [U] uncertain.
 """
 
+from twohands.submissions.arctic import ObjectPose, write_arctic
 from twohands.submissions.data_sets import Submission, fill_missing, submission_of
 from twohands.submissions.names import h2o_names
 from twohands.submissions.validate import KINDS, validate
@@ -20,11 +21,13 @@ from twohands.submissions.writers import write_dexycb, write_h2o, write_h2o3d, w
 
 __all__ = [
     "KINDS",
+    "ObjectPose",
     "Submission",
     "fill_missing",
     "h2o_names",
     "submission_of",
     "validate",
+    "write_arctic",
     "write_dexycb",
     "write_h2o",
     "write_h2o3d",

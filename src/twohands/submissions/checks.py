@@ -13,6 +13,8 @@ from twohands.hands.skeleton import JOINT_ORDERS, NUM_JOINTS, WRIST
 
 SIZES = (0.04, 0.40)
 """Metres from the wrist to the farthest joint that a hand can have."""
+ROOM = 20.0
+"""Metres from the origin within which hands are."""
 ORDERS = {"standard": tuple(range(NUM_JOINTS)), **JOINT_ORDERS}
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from twohands.hands.mano_files import NUM_VERTICES
 from twohands.hands.skeleton import NUM_JOINTS
+from twohands.submissions.arctic import check_arctic
 from twohands.submissions.checks import (
+    ROOM,
     array,
     check_count,
     check_joint_order,
@@ -26,8 +28,6 @@ NEAR = 0.1
 """Metres between submitted and given wrists, in the middle of all frames, beyond which the order is not the list's."""
 WRIST_OF_MESH = 0.3
 """Metres from the wrist within which the centre of a mesh lies."""
-ROOM = 20.0
-"""Metres from the origin of the world within which hands are."""
 
 
 def validate(path: str | Path, kind: str, expected: Sequence[Any], wrists: np.ndarray | None = None) -> None:
@@ -178,4 +178,5 @@ KINDS: dict[str, Callable[[Path, Sequence[Any]], None]] = {
     "h2o3d": _h2o3d,
     "dexycb": _dexycb,
     "hot3d": _hot3d,
+    "arctic": check_arctic,
 }

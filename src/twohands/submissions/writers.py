@@ -16,17 +16,18 @@ import numpy as np
 
 from twohands.files import write_atomically
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
-from twohands.hands.mano import Convention, finger_pose, values_of
+from twohands.hands.mano import Convention, Values, values_of
 from twohands.hands.mano_files import NUM_VERTICES, Mano
 from twohands.hands.skeleton import JOINT_ORDERS, WRIST
 from twohands.submissions.containers import write_json
 from twohands.submissions.names import H2OName, HOT3DName
-from twohands.types import LEFT, RIGHT, SIDE_NAMES, TwoHands
+from twohands.types import LEFT, RIGHT, SIDE_NAMES, HandParameters, TwoHands
 
 H2O_FILE = "hand_poses.json"
 HO3D_FILE = "pred.json"
 HOT3D_FILE = "result_pose_hot3d.json"
 HOT3D_COMPONENTS = 15
+_HOT3D = Convention(flat_hand_mean=False, components=HOT3D_COMPONENTS)
 OPENGL_FROM_OPENCV = np.array([1.0, -1.0, -1.0])
 TO_MANO = np.argsort(JOINT_ORDERS["mano"])
 """MANO's order = ours[TO_MANO]."""
@@ -87,7 +88,7 @@ def write_dexycb(path: str | Path, names: Sequence[int], predictions: Sequence[T
     """
     lines = []
     for name, hands, side in zip(names, predictions, sides, strict=True):
-        _check_present(name, hands, side)
+        check_present(name, hands, side)
         lines.append(",".join([str(name), *(f"{1e3 * value:.3f}" for value in hands.joints[side].reshape(-1))]) + "\n")
     with write_atomically(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
@@ -111,41 +112,26 @@ def write_hot3d(
     document = []
     for name, hands, transform, shape in zip(names, predictions, T_world_from_camera, shapes, strict=True):
         sequence, frame, side = name
-        _check_present(name, hands, side)
-        theta, wrist = _hot3d_values(
-            mano, name, hands, np.asarray(transform, np.float64), np.asarray(shape, np.float64)
-        )
+        check_present(name, hands, side)
+        values = _in_world(mano, name, hands, np.asarray(transform, np.float64), shape)
         document.append(
             {
                 "sequence_name": sequence,
                 "frame_id": frame,
-                "mano_theta": theta.tolist(),
-                "wrist_xform": wrist.tolist(),
+                "mano_theta": values.pose.tolist(),
+                "wrist_xform": [*values.orientation.tolist(), *values.translation.tolist()],
                 "hand_side": side,
             }
         )
     write_json(path, HOT3D_FILE, [json.dumps(document)])
 
 
-def _hot3d_values(
-    mano: Mano, name: HOT3DName, hands: TwoHands, transform: np.ndarray, shape: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (15,) about the mean pose; axis-angle and translation (6,) in the world."""
-    side, parameters = name[2], hands.parameters
-    if parameters is None:
-        raise ValueError(f"the prediction of {name} has no parameters; HOT3D needs those of the hand model 'mano'")
-    pose, rotation, translation = (
-        np.asarray(values[side], dtype=np.float64)
-        for values in (parameters.pose, parameters.rotation, parameters.translation)
-    )
-    turn = transform[:3, :3] @ matrix_from_axis_angle(rotation)
-    place = transform[:3, :3] @ translation + transform[:3, 3]
-    values = values_of(mano, side, pose, shape, axis_angle_from_matrix(turn), place)
-    hand = mano.sides[side]
-    fingers = finger_pose(hand, values.pose, Convention(flat_hand_mean=True)) - hand.mean_pose
-    components = hand.pose_components[:HOT3D_COMPONENTS].reshape(HOT3D_COMPONENTS, 45)
-    theta = np.linalg.lstsq(components.T, fingers.reshape(45), rcond=None)[0]
-    return theta, np.concatenate([values.orientation, values.translation])
+def _in_world(mano: Mano, name: HOT3DName, hands: TwoHands, transform: np.ndarray, shape: np.ndarray) -> Values:
+    """The values of the hand of that name with another shape."""
+    side, parameters = name[2], parameters_of(name, hands, "HOT3D")
+    turn = transform[:3, :3] @ matrix_from_axis_angle(np.asarray(parameters.rotation[side], dtype=np.float64))
+    place = transform[:3, :3] @ parameters.translation[side] + transform[:3, 3]
+    return values_of(mano, side, parameters.pose[side], shape, axis_angle_from_matrix(turn), place, _HOT3D)
 
 
 def _complete(names: Sequence[Any], predictions: Sequence[TwoHands], sides: Sequence[int]) -> Sequence[TwoHands]:
@@ -154,11 +140,21 @@ def _complete(names: Sequence[Any], predictions: Sequence[TwoHands], sides: Sequ
         raise ValueError(f"there are {len(predictions)} predictions for {len(names)} names; give one for each")
     for name, hands in zip(names, predictions, strict=True):
         for side in sides:
-            _check_present(name, hands, side)
+            check_present(name, hands, side)
     return predictions
 
 
-def _check_present(name: Any, hands: TwoHands, side: int) -> None:
+def parameters_of(name: Any, hands: TwoHands, benchmark: str) -> HandParameters:
+    """The parameters of a prediction. Raises ValueError without them."""
+    if hands.parameters is None or not all(np.isfinite(values).all() for values in vars(hands.parameters).values()):
+        raise ValueError(
+            f"the prediction of {name} has no parameters; {benchmark} needs those of the hand model 'mano'"
+        )
+    return hands.parameters
+
+
+def check_present(name: Any, hands: TwoHands, side: int) -> None:
+    """Raises ValueError without that hand."""
     if hands.present[side] < 0.5:
         raise ValueError(
             f"the prediction of {name} has no {SIDE_NAMES[side]} hand, but the benchmark scores it; fill it in, for "
