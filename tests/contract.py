@@ -2,27 +2,36 @@
 
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 from digests import digest
+from faults import check_faults
+from twohands import evaluation
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet, open_dataset
 from twohands.hands.skeleton import JOINT_DEFINITIONS
+from twohands.networks.checkpoint import load_checkpoint
+from twohands.training import train
+from twohands.training.validate import evaluate_network
+
+TINY = PRESETS["tiny"]
 
 
-def check_contract(source, indices):
-    """Of the frames `indices` of a source as `open_dataset` takes it."""
+def check_contract(source, indices, unseen=()):
+    """Of the frames `indices` of a source as `open_dataset` takes it; `unseen`: faults that cannot be seen in them."""
     dataset, indices = open_dataset(source), list(indices)
     assert len(dataset) > max(indices)
     for sample in (dataset[index] for index in indices):
         _check_sample(sample)
         _check_depth(sample)
     _check_other_process(source, indices)
-    item = TrainingSet(dataset, 96, PRESETS["tiny"].augment, seed=0, hand_model="mano")[0, indices[0]]
-    assert item.sample.frame.rgb.shape == (3, 96, 96)
-    assert item.sample.hands.vertices.shape == (2, 778, 3)
+    check_faults(source, indices, unseen)
+    _check_training([dataset[index] for index in indices])
 
 
 def _check_sample(sample):
@@ -68,3 +77,17 @@ def _check_other_process(source, indices):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
     )
     assert result.stdout.strip() == digest(source, indices)
+
+
+def _check_training(samples):
+    """A network takes a step on it and is measured on it; one that reads no depth, where there is none."""
+    depth = samples[0].frame.depth.any()
+    network = replace(TINY.network, hand_model="mano", fusion=TINY.network.fusion if depth else "rgb_only")
+    recipe = replace(TINY, network=network, train=replace(TINY.train, steps=1, batch_size=2, workers=0))
+    items = TrainingSet(samples, network.image_size, recipe.augment, seed=0, hand_model="mano")
+    with tempfile.TemporaryDirectory() as run:
+        trained, config = load_checkpoint(train(recipe, items, run, progress=False))
+    with mock.patch.object(evaluation, "SMALLEST_LENGTH", 20):  # copies are small
+        figures = evaluate_network(trained, config, samples, "own").summary()["all"]
+    assert figures["count"] > 0
+    assert figures["mpjpe"] > 0

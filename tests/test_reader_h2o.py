@@ -193,3 +193,15 @@ def test_the_tables_run_on_it(copy, tmp_path, monkeypatch):
 
 def test_it_keeps_the_contract(copy):
     check_contract(f"h2o={copy[0]}", range(3))
+
+
+@pytest.mark.parametrize("hand_model", ["mano", "free"])
+def test_the_shipped_network_trains_on(copy, tmp_path, hand_model, capsys):
+    """On any data set: meshes of MANO teach the shipped hand model's network nothing, joints and masks do."""
+    root, run = copy[0], tmp_path / "run"
+    small = ["--train.steps", "2", "--train.batch-size", "2", "--train.workers", "0"]
+    start = ["--start", "shipped", "--network.hand-model", hand_model, "--train.precision", "no"]
+    assert cli.main(["train", "paper-small", "--data", f"h2o={root}", "--out", str(run), *small, *start]) == 0
+    arguments = ["--data", f"h2o={root}", "--checkpoint", str(run / "final"), "--masks", "own", "--out", str(tmp_path)]
+    assert cli.main(["evaluate", *arguments]) == 0
+    assert "found" in capsys.readouterr().out

@@ -171,7 +171,7 @@ print(predictor(frame).joints.shape)
 class Guess:
     """A network that knows the truth up to a few millimetres."""
 
-    image_size, region = 96, "frame"
+    image_size, region, reads_depth = 96, "frame", True
 
     def __init__(self, hands, error):
         self.hands = replace(hands, joints=hands.joints + error, present=np.ones(2), parameters=None)

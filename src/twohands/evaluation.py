@@ -99,7 +99,8 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
     distance = float(np.linalg.norm(np.diff(target.joints[:, ROOT], axis=0))) if both else NAN
     rows = []
     for side in np.flatnonzero(target.present >= 0.5).tolist():
-        if sample.shares is None or not _counts(target, side, float(sample.shares[side]), camera):
+        visible = NAN if sample.shares is None else float(sample.shares[side])
+        if not _counts(target, side, visible, camera):
             continue
         right = bool(on_hand[side, side])
         scored = right or known_presence
@@ -108,7 +109,7 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
             HandRow(
                 sample=sample.id,
                 side=side,
-                visible=float(sample.shares[side]),
+                visible=visible,
                 distance=distance,
                 found=bool(on_hand[:, side].any()),
                 right_side=right,
@@ -121,7 +122,9 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
 
 
 def _counts(target: TwoHands, side: int, visible: float, camera: Camera) -> bool:
-    return visible >= SMALLEST_VISIBLE and _length(camera.project(target.joints[side])) >= SMALLEST_LENGTH
+    """Large and, as far as it is known (else `visible` is NaN), visible enough."""
+    large = _length(camera.project(target.joints[side])) >= SMALLEST_LENGTH
+    return large and not visible < SMALLEST_VISIBLE
 
 
 def _length(pixels: np.ndarray) -> float:

@@ -41,6 +41,9 @@ class Network(Protocol):
     @property
     def region(self) -> str: ...
 
+    @property
+    def reads_depth(self) -> bool: ...
+
     def __call__(
         self,
         frame: RGBDFrame,
@@ -122,7 +125,8 @@ class TwoHandPredictor:
 class NetworkPredictor:
     """Both hands of a frame by one of our own networks; `fit` then fits the hand model to the measured points.
 
-    Frames whose depth is `trusted` to be metres are not refused when the network sees hands of an impossible size.
+    Frames whose depth is `trusted` to be metres are not refused when the network sees hands of an impossible size. A
+    network that does not read depth takes frames without any.
     """
 
     def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None, trusted: bool = False):
@@ -143,7 +147,8 @@ class NetworkPredictor:
         Without a fit, parameters are NaN where the network's decoder has none.
         """
         watch = watch or Stopwatch()
-        check_frame(frame, depth_unit)
+        if self.network.reads_depth:
+            check_frame(frame, depth_unit)
         with watch("prepare"):
             square = view(frame, region_camera(frame.camera, masks, self.network.image_size, self.network.region))
             if masks is not None:

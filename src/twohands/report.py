@@ -30,7 +30,7 @@ class HandRow:
 
     sample: str
     side: int
-    visible: float
+    visible: float  # share of the hand, NaN: unknown
     distance: float  # metres between the two roots, NaN for a single hand
     found: bool  # a predicted hand lies on it in the image
     right_side: bool  # and it is the one of its side

@@ -63,6 +63,11 @@ class OnnxNetwork:
         """What of a frame the square shows, see `NetworkConfig.region`."""
         return self.config.region
 
+    @property
+    def reads_depth(self) -> bool:
+        """Whether the depth image takes part."""
+        return self.config.rgbd_input or self.config.fusion != "rgb_only"
+
     def __call__(
         self,
         frame: RGBDFrame,

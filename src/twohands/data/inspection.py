@@ -193,14 +193,14 @@ def check_place(views: Mapping[tuple[int, int], View], dataset: Dataset) -> list
     now = float(np.mean([fit(view) for view in views.values()]))
     fits = [float(np.mean([fit(cause.undo(view)) for view in views.values()])) for cause in EXPLANATIONS]
     best = int(np.argmax(fits))
+    shifts = {0: now}
+    if now < FITTING:
+        shifts.update((shift, _fit_of_neighbours(views, dataset, shift)) for shift in NEIGHBOURS)
+    shift = max(shifts, key=shifts.__getitem__)
     enough = max(now + CLEARLY_BETTER, MISFIT)
-    if fits[best] >= enough:
+    if fits[best] >= max(enough, shifts[shift]):
         cause = EXPLANATIONS[best]
         return [Finding(cause.kind, f"{cause.text} ({now:.0%} of the joints fit as they are, {fits[best]:.0%} then)")]
-    if now >= FITTING:
-        return []
-    shifts = {shift: _fit_of_neighbours(views, dataset, shift) for shift in NEIGHBOURS}
-    shift = max(shifts, key=shifts.__getitem__)
     if shifts[shift] >= enough:
         text = (
             f"the labels fit the images {abs(shift)} frames {'later' if shift > 0 else 'earlier'} ({now:.0%} of the "

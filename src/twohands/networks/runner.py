@@ -19,6 +19,7 @@ class ModuleRunner:
 
     def __init__(self, network: HandNetwork, config: NetworkConfig):
         self.network, self.image_size, self.region = network, config.image_size, config.region
+        self.reads_depth = network.reads_depth
 
     @torch.inference_mode()
     def __call__(
