@@ -163,9 +163,10 @@ def _mesh(mitsuba: Any, surfaces: Surfaces, materials: Materials, number: int, s
         props=properties,
     )
     normals = surfaces.normals[corners] / stretch
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     arrays = {
         "vertex_positions": surfaces.vertices[corners] * stretch,
-        "vertex_normals": normals / np.linalg.norm(normals, axis=1, keepdims=True),
+        "vertex_normals": normals / np.where(lengths > 0, lengths, 1.0),  # 0 at corners of faces without area
         "vertex_texcoords": surfaces.uv[faces].reshape(-1, 2) * [1, -1] + [0, 1],  # rows count from the top
     }
     target = mitsuba.traverse(mesh)
