@@ -1,6 +1,6 @@
 """What each part of the data engine is worth: `paper-small` trained on variants of it, measured on `test_shifted`.
 
-    python tools/compare_engines.py FOLDER --configs full basic no_contact
+    python tools/compare_engines.py FOLDER --configs full basic no_contact --second-frames 300
 
 Frames, runs and results stay in FOLDER; everything continues where it was interrupted, and several processes may share
 the work. Every variant gets the same number of frames, the same CPU time and the same seeds.
@@ -11,15 +11,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import tyro
+from rich.progress import track
 
 from twohands.config import PRESETS
 from twohands.experiments.run import Plan, run_row
 from twohands.experiments.tables import reports_of
+from twohands.files import write_atomically
+from twohands.networks.checkpoint import load_checkpoint
 from twohands.report import Report, paired_difference, pooled
 from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
+from twohands.synth.second_renderer import MitsubaHands
 from twohands.synth.shards import SyntheticShards, write_shards
 from twohands.synth.splits import SHIFTED_FRAMES, shifted_frames
+from twohands.training.loop import FINAL
+from twohands.training.validate import evaluate_network
 
 ROW, MODE = "whole", "ground_truth"
 SEED = 1
@@ -41,17 +47,22 @@ def main(
     test_frames: int = SHIFTED_FRAMES,
     minutes: float = 30.0,
     seeds: int = 2,
+    second_frames: int = 0,
     workers: int = 1,
     preset: str = "paper-small",
 ) -> None:
     """Renders, trains and measures what is not done yet, then prints the table; the first configuration is the one
-    that the others are compared with.
+    that the others are compared with. The networks are also measured on so many `second_frames`, those of the same
+    split that Mitsuba has drawn (tools/render_shifted.py).
     """
     unknown = [name for name in configs if name not in CONFIGS]
     if unknown:
         raise SystemExit(f"unknown configuration {unknown[0]!r}; choose from {', '.join(CONFIGS)}")
     test = stored(shifted_frames(), test_frames, folder / "data" / "test_shifted", workers)
-    reports = {}
+    drawn_again = folder / "data" / "second"
+    second = stored(MitsubaHands(shifted_frames()), second_frames, drawn_again, workers) if second_frames else None
+    reports: dict[str, list[Report]] = {}
+    on_second: dict[str, list[Report]] = {}
     for name in configs:
         train = stored(SyntheticHands(SEED, config=CONFIGS[name]), frames, folder / "data" / name, workers)
         runs, rows = folder / "runs" / name, folder / "rows" / name
@@ -60,13 +71,31 @@ def main(
             if not run_row(plan, ROW, seed, print):
                 print(f"{name}, seed {seed}: another process is at it")
         reports[name] = reports_of(rows, ROW, MODE)
-    finished = {name: pooled(found) for name, found in reports.items() if len(found) == seeds}
-    print(table(finished) if finished else "nothing is finished yet; run this again")
+        if len(reports[name]) == seeds and second is not None:
+            on_second[name] = [measured(runs / f"{ROW}-{seed}" / FINAL, second, rows) for seed in range(seeds)]
+    for title, results in (("our renderer", reports), ("the second renderer", on_second)):
+        finished = {name: pooled(found) for name, found in results.items() if len(found) == seeds}
+        if finished:
+            print(f"\nframes of {title}:\n\n{table(finished)}")
+    if not any(len(found) == seeds for found in reports.values()):
+        print("nothing is finished yet; run this again")
 
 
 def stored(dataset: SyntheticHands, count: int, folder: Path, workers: int) -> SyntheticShards:
     """The first frames on disk; only what is missing is rendered."""
     return SyntheticShards(write_shards(dataset, count, folder, workers))
+
+
+def measured(checkpoint: Path, dataset: SyntheticShards, results: Path) -> Report:
+    """The report of a network on other frames than its row's, kept among the results."""
+    path = results / f"second-{checkpoint.parent.name}.json"
+    if not path.exists():
+        network, config = load_checkpoint(checkpoint)
+        samples = (dataset[index] for index in range(len(dataset)))
+        shown = track(samples, f"{checkpoint.parent.name}, second renderer", len(dataset))
+        with write_atomically(path) as temporary:
+            temporary.write_text(evaluate_network(network, config, shown, MODE).json())
+    return Report.from_json(path.read_text())
 
 
 def table(reports: dict[str, Report]) -> str:
