@@ -269,6 +269,10 @@ def test_archives_of_arctic_that_are_not_whole(tmp_path, mano, scenes):
         write_arctic(path, ["s03/box_use_01/0/00010", "s03/box_use_01/2/00010"], predictions[:2], mano)
     with pytest.raises(ValueError, match="'7' is no frame of ARCTIC"):
         write_arctic(path, ["7"], predictions[:1], mano)
+    with pytest.raises(ValueError, match="1 objects for 4 names"):
+        write_arctic(path, FRAMES, predictions, mano, [OBJECT])
+    with pytest.raises(ValueError, match="3 predictions for 4 names"):
+        write_arctic(path, FRAMES, predictions[:3], mano)
     with pytest.raises(ValueError, match="ARCTIC needs those of the hand model 'mano'"):
         write_arctic(path, FRAMES, [replace(hands, parameters=None) for hands in predictions], mano)
 

@@ -25,7 +25,7 @@ from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.mano import Convention, values_of
 from twohands.hands.mano_files import Mano
 from twohands.submissions.checks import ROOM, array, check_count, check_names
-from twohands.submissions.writers import check_present, parameters_of
+from twohands.submissions.writers import all_with, parameters_of
 from twohands.types import LEFT, RIGHT, TwoHands
 
 TASKS = {False: "pose_p1_test", True: "pose_p2_test"}
@@ -77,8 +77,11 @@ def write_arctic(
     if path.suffix != ".zip":
         raise ValueError(f"{path} must end in .zip")
     objects = [NO_OBJECT] * len(names) if objects is None else objects
+    if len(objects) != len(names):
+        raise ValueError(f"there are {len(objects)} objects for {len(names)} names; give one for each, or none at all")
     task = _task(names)
-    rows = [_row(*one, mano) for one in zip(names, predictions, objects, strict=True)]
+    both = all_with(names, predictions, (LEFT, RIGHT))
+    rows = [_row(*one, mano) for one in zip(names, both, objects, strict=True)]
     folders: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         folders.setdefault(_folder(name), []).append(index)
@@ -117,7 +120,6 @@ def _row(name: str, hands: TwoHands, thing: ObjectPose, mano: Mano) -> dict[str,
     parameters = parameters_of(name, hands, "ARCTIC")
     row = {"object.cam_t": thing.translation, "object.radian": np.asarray(thing.angle), "object.rot": thing.rotation}
     for side, letter in _LETTERS.items():
-        check_present(name, hands, side)
         one = parameters.map(lambda array, side=side: array[side])
         values = values_of(mano, side, one.pose, one.shape, one.rotation, one.translation, _CONVENTION)
         turns = np.concatenate([values.orientation, values.pose]).reshape(16, 3)

@@ -41,7 +41,7 @@ def write_h2o(path: str | Path, names: Sequence[H2OName], predictions: Sequence[
     metres, camera frame. Raises ValueError where a hand is missing.
     """
     document: dict[str, Any] = {"modality": "RGBD"}
-    for (action, frame), hands in zip(names, _complete(names, predictions, (LEFT, RIGHT)), strict=True):
+    for (action, frame), hands in zip(names, all_with(names, predictions, (LEFT, RIGHT)), strict=True):
         document.setdefault(str(action), {})[frame] = _rounded(hands.joints).reshape(-1).tolist()
     write_json(path, H2O_FILE, [json.dumps(document)])
 
@@ -52,7 +52,7 @@ def write_ho3d(path: str | Path, names: Sequence[str], predictions: Sequence[Two
     Metres, OpenGL camera (y up, looking along -z), joints in MANO's order, frames in that of evaluation.txt. Raises
     ValueError where a right hand or its mesh is missing.
     """
-    complete = _complete(names, predictions, (RIGHT,))
+    complete = all_with(names, predictions, (RIGHT,))
     meshes = [_mesh(name, hands)[RIGHT] for name, hands in zip(names, complete, strict=True)]
     joints = (hands.joints[RIGHT][TO_MANO] for hands in complete)
     opengl = [(points * OPENGL_FROM_OPENCV for points in part) for part in (joints, meshes)]
@@ -66,7 +66,7 @@ def write_h2o3d(path: str | Path, names: Sequence[str], predictions: Sequence[Tw
     left. Metres, OpenGL axes, relative to the right wrist, joints in MANO's order. Raises ValueError where a hand is
     missing.
     """
-    complete = _complete(names, predictions, (LEFT, RIGHT))
+    complete = all_with(names, predictions, (LEFT, RIGHT))
 
     def relative(hands: TwoHands, points: np.ndarray) -> np.ndarray:
         moved = (points - hands.joints[RIGHT, WRIST]) * OPENGL_FROM_OPENCV
@@ -88,7 +88,7 @@ def write_dexycb(path: str | Path, names: Sequence[int], predictions: Sequence[T
     """
     lines = []
     for name, hands, side in zip(names, predictions, sides, strict=True):
-        check_present(name, hands, side)
+        _check_present(name, hands, side)
         lines.append(",".join([str(name), *(f"{1e3 * value:.3f}" for value in hands.joints[side].reshape(-1))]) + "\n")
     with write_atomically(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
@@ -112,7 +112,7 @@ def write_hot3d(
     document = []
     for name, hands, transform, shape in zip(names, predictions, T_world_from_camera, shapes, strict=True):
         sequence, frame, side = name
-        check_present(name, hands, side)
+        _check_present(name, hands, side)
         values = _in_world(mano, name, hands, np.asarray(transform, np.float64), shape)
         document.append(
             {
@@ -134,13 +134,13 @@ def _in_world(mano: Mano, name: HOT3DName, hands: TwoHands, transform: np.ndarra
     return values_of(mano, side, parameters.pose[side], shape, axis_angle_from_matrix(turn), place, _HOT3D)
 
 
-def _complete(names: Sequence[Any], predictions: Sequence[TwoHands], sides: Sequence[int]) -> Sequence[TwoHands]:
-    """The predictions, when there is one for each name and each has these hands."""
+def all_with(names: Sequence[Any], predictions: Sequence[TwoHands], sides: Sequence[int]) -> Sequence[TwoHands]:
+    """The predictions. Raises ValueError unless there is one for each name and each has these hands."""
     if len(names) != len(predictions):
         raise ValueError(f"there are {len(predictions)} predictions for {len(names)} names; give one for each")
     for name, hands in zip(names, predictions, strict=True):
         for side in sides:
-            check_present(name, hands, side)
+            _check_present(name, hands, side)
     return predictions
 
 
@@ -153,8 +153,7 @@ def parameters_of(name: Any, hands: TwoHands, benchmark: str) -> HandParameters:
     return hands.parameters
 
 
-def check_present(name: Any, hands: TwoHands, side: int) -> None:
-    """Raises ValueError without that hand."""
+def _check_present(name: Any, hands: TwoHands, side: int) -> None:
     if hands.present[side] < 0.5:
         raise ValueError(
             f"the prediction of {name} has no {SIDE_NAMES[side]} hand, but the benchmark scores it; fill it in, for "
