@@ -2,12 +2,13 @@
 
     python tools/compare_engines.py FOLDER --configs full basic no_contact --second-frames 300
 
-Frames, runs and results stay in FOLDER; everything continues where it was interrupted, and several processes may share
-the work. Every variant gets the same number of frames, the same CPU time and the same seeds.
+Frames and runs stay in FOLDER, finished rows in `reports/engine_rows`; everything continues where it was interrupted,
+and several processes may share the work. Every variant gets the same number of frames, CPU time and seeds.
 """
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import tyro
@@ -48,6 +49,7 @@ def main(
     minutes: float = 30.0,
     seeds: int = 2,
     second_frames: int = 0,
+    results: Path = Path("reports/engine_rows"),
     workers: int = 1,
     preset: str = "paper-small",
 ) -> None:
@@ -58,44 +60,46 @@ def main(
     unknown = [name for name in configs if name not in CONFIGS]
     if unknown:
         raise SystemExit(f"unknown configuration {unknown[0]!r}; choose from {', '.join(CONFIGS)}")
-    test = stored(shifted_frames(), test_frames, folder / "data" / "test_shifted", workers)
-    drawn_again = folder / "data" / "second"
-    second = stored(MitsubaHands(shifted_frames()), second_frames, drawn_again, workers) if second_frames else None
+
+    def drawn(name: str, dataset: SyntheticHands, count: int) -> SyntheticShards:
+        """The first frames on disk; only what is missing is rendered."""
+        return SyntheticShards(write_shards(dataset, count, folder / "data" / name, workers))
+
     reports: dict[str, list[Report]] = {}
     on_second: dict[str, list[Report]] = {}
     for name in configs:
-        train = stored(SyntheticHands(SEED, config=CONFIGS[name]), frames, folder / "data" / name, workers)
-        runs, rows = folder / "runs" / name, folder / "rows" / name
-        plan = Plan(PRESETS[preset], runs, rows, train, test, whole_minutes=minutes, seeds=seeds)
-        for seed in range(seeds):
-            if not run_row(plan, ROW, seed, print):
-                print(f"{name}, seed {seed}: another process is at it")
+        runs, rows = folder / "runs" / name, results / name
+        if len(reports_of(rows, ROW, MODE)) < seeds:
+            test = drawn("test_shifted", shifted_frames(), test_frames)
+            train = drawn(name, SyntheticHands(SEED, config=CONFIGS[name]), frames)
+            plan = Plan(PRESETS[preset], runs, rows, train, test, whole_minutes=minutes, seeds=seeds)
+            for seed in range(seeds):
+                if not run_row(plan, ROW, seed, print):
+                    print(f"{name}, seed {seed}: another process is at it")
         reports[name] = reports_of(rows, ROW, MODE)
-        if len(reports[name]) == seeds and second is not None:
-            on_second[name] = [measured(runs / f"{ROW}-{seed}" / FINAL, second, rows) for seed in range(seeds)]
-    for title, results in (("our renderer", reports), ("the second renderer", on_second)):
-        finished = {name: pooled(found) for name, found in results.items() if len(found) == seeds}
+        if len(reports[name]) == seeds and second_frames:
+            paths = [rows / f"second-{seed}.json.gz" for seed in range(seeds)]
+            for seed, path in enumerate(paths):
+                if not path.exists():
+                    second = drawn("second", MitsubaHands(shifted_frames()), second_frames)
+                    measure(runs / f"{ROW}-{seed}" / FINAL, second, path)
+            on_second[name] = [Report.from_json(gzip.decompress(path.read_bytes()).decode()) for path in paths]
+    for title, measured in (("our renderer", reports), ("the second renderer", on_second)):
+        finished = {name: pooled(found) for name, found in measured.items() if len(found) == seeds}
         if finished:
             print(f"\nframes of {title}:\n\n{table(finished)}")
     if not any(len(found) == seeds for found in reports.values()):
         print("nothing is finished yet; run this again")
 
 
-def stored(dataset: SyntheticHands, count: int, folder: Path, workers: int) -> SyntheticShards:
-    """The first frames on disk; only what is missing is rendered."""
-    return SyntheticShards(write_shards(dataset, count, folder, workers))
-
-
-def measured(checkpoint: Path, dataset: SyntheticShards, results: Path) -> Report:
-    """The report of a network on other frames than its row's, kept among the results."""
-    path = results / f"second-{checkpoint.parent.name}.json"
-    if not path.exists():
-        network, config = load_checkpoint(checkpoint)
-        samples = (dataset[index] for index in range(len(dataset)))
-        shown = track(samples, f"{checkpoint.parent.name}, second renderer", len(dataset))
-        with write_atomically(path) as temporary:
-            temporary.write_text(evaluate_network(network, config, shown, MODE).json())
-    return Report.from_json(path.read_text())
+def measure(checkpoint: Path, dataset: SyntheticShards, path: Path) -> None:
+    """Writes the report of a network on the frames of a data set."""
+    network, config = load_checkpoint(checkpoint)
+    samples = (dataset[index] for index in range(len(dataset)))
+    shown = track(samples, path.stem, len(dataset))
+    content = evaluate_network(network, config, shown, MODE).json().encode()
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(gzip.compress(content, mtime=0))
 
 
 def table(reports: dict[str, Report]) -> str:
