@@ -40,7 +40,9 @@ def test_hidden_and_small_hands_do_not_count():
     truth = sample(shares=(0.29, 1.0))
     assert [row.side for row in evaluate(lambda sample: truth.hands, [truth]).rows] == [RIGHT]
     far = dataclasses.replace(truth, hands=changed(truth.hands, truth.hands.joints * [1, 1, 8]))
-    assert not evaluate(lambda sample: far.hands, [far]).rows
+    nothing = evaluate(lambda sample: far.hands, [far])
+    assert not nothing.rows
+    assert "nan" not in nothing.markdown()
     unknown = dataclasses.replace(truth, shares=None)
     report = evaluate(lambda sample: unknown.hands, [unknown])
     assert report.summary()["all"]["count"] == len(Report.from_json(report.json()).rows) == 2

@@ -55,9 +55,9 @@ class Report:
         names = [f"{name} (mm)" for name in METRICS] + ["mpjpe median (mm)"] + [f"{name} (%)" for name in SHARES]
         lines = ["| hands | count | found | wrong side | " + " | ".join(names) + " |", "|---" * (4 + len(names)) + "|"]
         for group, figures in self.summary().items():
-            cells = [f"{figures['count']:.0f}", f"{figures['found']:.1%}", f"{figures['wrong_side']:.1%}"]
+            cells = [f"{figures['count']:.0f}", *(_known(figures[name], ".1%") for name in ("found", "wrong_side"))]
             cells += [_cell(figures, name, 1e3) for name in METRICS]
-            cells += [f"{figures['mpjpe_median'] * 1e3:.1f}", *(_cell(figures, name, 100) for name in SHARES)]
+            cells += [_known(1e3 * figures["mpjpe_median"]), *(_cell(figures, name, 100) for name in SHARES)]
             lines.append(f"| {group} | " + " | ".join(cells) + " |")
         lines += ["", f"{self.frames} frames; {self.phantoms} predictions on no hand."]
         return "\n".join(lines)
@@ -169,3 +169,7 @@ def _figures(rows: list[HandRow]) -> dict[str, float]:
 def _cell(figures: dict[str, float], name: str, factor: float) -> str:
     low, middle, high = (figures[f"{name}{part}"] * factor for part in ("_low", "", "_high"))
     return f"{middle:.1f} ({low:.1f}-{high:.1f})" if np.isfinite(middle) else "-"
+
+
+def _known(value: float, form: str = ".1f") -> str:
+    return format(value, form) if np.isfinite(value) else "-"
