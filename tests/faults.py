@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -91,3 +92,16 @@ def assert_named(dataset, index, facts, path, kinds):
     (finding,) = inspect(dataset, [index], facts)[1]
     assert finding.kind in kinds
     assert path.name in finding.text
+
+
+@contextmanager
+def damaged(path, fault, other):
+    """The file is missing, truncated, or has the bytes `other` ("other content"); afterwards it is as it was."""
+    content = path.read_bytes()
+    path.unlink()
+    if fault == "truncated":
+        path.write_bytes(content[: len(content) // 3])
+    elif fault == "other content":
+        path.write_bytes(other)
+    yield
+    path.write_bytes(content)

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from contract import check_contract
+from faults import damaged
 from scenes import Scene, scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
@@ -288,15 +289,11 @@ def test_a_damaged_file_is_named(small, grasps, fault):
         *(folder / name for name in ("annotations.json", "mano_fits_15.json")),
     ]
     for path in paths:
-        content = path.read_bytes()
-        path.unlink()
-        if fault == "truncated":
-            path.write_bytes(content[: len(content) // 3])
-        elif fault == "other content":
-            path.write_bytes(b'["no such", "file"]')
-        with pytest.raises(DamagedFileError, match=f"{path.parent.name}/{path.name}"):
+        with (
+            damaged(path, fault, b'["no such", "file"]'),
+            pytest.raises(DamagedFileError, match=f"{path.parent.name}/{path.name}"),
+        ):
             ContactPose(small)[0]
-        path.write_bytes(content)
     assert ContactPose(small)[0].hands.present.all()
 
 

@@ -8,6 +8,7 @@ import yaml
 from PIL import Image
 
 from contract import check_contract
+from faults import damaged
 from scenes import scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
@@ -253,15 +254,8 @@ def test_a_damaged_file_is_named(worlds, tmp_path, fault):
         recording / "meta.yml",
     ]
     for path in paths:
-        content = path.read_bytes()
-        path.unlink()
-        if fault == "truncated":
-            path.write_bytes(content[: len(content) // 3])
-        elif fault == "other content":
-            path.write_bytes(b"\x80 no: [such, file")
-        with pytest.raises(DamagedFileError, match=path.name):
+        with damaged(path, fault, b"\x80 no: [such, file"), pytest.raises(DamagedFileError, match=path.name):
             DexYCB(tmp_path, "validation", "s1")[0]
-        path.write_bytes(content)
     assert DexYCB(tmp_path, "validation", "s1")[0].hands.present[RIGHT] == 1
 
 

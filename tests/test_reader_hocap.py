@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from contract import check_contract
+from faults import damaged
 from scenes import scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
@@ -276,15 +277,8 @@ def test_a_damaged_file_is_named(small, fault):
         small / "calibration" / "mano" / "subject_1.yaml",
     ]
     for path in paths:
-        content = path.read_bytes()
-        path.unlink()
-        if fault == "truncated":
-            path.write_bytes(content[: len(content) // 3])
-        elif fault == "other content":
-            path.write_bytes(b"\x80 no: [such, file")
-        with pytest.raises(DamagedFileError, match=path.name):
+        with damaged(path, fault, b"\x80 no: [such, file"), pytest.raises(DamagedFileError, match=path.name):
             HOCap(small, "train")[0]
-        path.write_bytes(content)
     assert HOCap(small, "train")[0].hands.present.all()
 
 
