@@ -69,3 +69,12 @@ def scene(
     for s, colour in ((LEFT, (200, 150, 130)), (RIGHT, (215, 165, 140))):
         rgb[masks[s]] = colour
     return Scene((values[0], values[1]), vertices, joints, rgb, depth, masks, present, camera)
+
+
+def assert_hands_of(sample, world: Scene, vertices: float = 1e-6) -> None:
+    """The hands that are there have their joints, meshes (within `vertices`, metres) and masks, and are in sight."""
+    for side in np.flatnonzero(world.present):
+        np.testing.assert_allclose(sample.hands.joints[side], world.joints[side], atol=1e-6)
+        np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=vertices)
+        assert (sample.masks[side] == world.masks[side]).mean() > 0.999
+        assert sample.shares[side] > 0.95

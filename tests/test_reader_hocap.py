@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from contract import check_contract
 from faults import damaged
-from scenes import scene
+from scenes import assert_hands_of, scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers import common
@@ -159,11 +159,7 @@ def test_what_was_written_is_read(copy, worlds, subject):
     assert np.abs(sample.frame.rgb_uint8().astype(int) - world.rgb).mean() < 3  # JPEG
     np.testing.assert_allclose(sample.frame.depth, world.depth, atol=5.1e-4)
     np.testing.assert_allclose(sample.frame.camera.K, CAMERA.K, atol=1e-4)
-    for side in np.flatnonzero(world.present):
-        np.testing.assert_allclose(sample.hands.joints[side], world.joints[side], atol=1e-6)
-        np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=2e-6)
-        assert (sample.masks[side] == world.masks[side]).mean() > 0.999
-        assert sample.shares[side] > 0.95
+    assert_hands_of(sample, world, vertices=2e-6)
     for side in np.flatnonzero(~np.array(world.present)):
         assert not sample.masks[side].any()
 

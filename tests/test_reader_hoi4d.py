@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from contract import check_contract
-from scenes import CAMERA, scene
+from scenes import CAMERA, assert_hands_of, scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers import common
@@ -84,11 +84,7 @@ def test_what_was_written_is_read(copy, worlds):
         assert np.abs(sample.frame.rgb_uint8().astype(int) - world.rgb).mean() < 4  # JPEG
         np.testing.assert_allclose(sample.frame.depth, world.depth, atol=5.1e-4)
         np.testing.assert_allclose(sample.frame.camera.K, CAMERA.K, atol=1e-4)
-        for side in np.flatnonzero(world.present):
-            np.testing.assert_allclose(sample.hands.joints[side], world.joints[side], atol=1e-6)
-            np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=1e-6)
-            assert (sample.masks[side] == world.masks[side]).mean() > 0.999
-            assert sample.shares[side] > 0.95
+        assert_hands_of(sample, world)
         assert not sample.masks[~np.array(world.present)].any()
         assert sample.joint_definition == "mano"
     assert Sample.stack([dataset[0], dataset[2]]).hands.vertices.shape == (2, 2, 778, 3)
