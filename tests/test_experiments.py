@@ -52,7 +52,7 @@ def test_a_table_is_trained_measured_kept_and_printed(plan, tmp_path):
     result = read_result(plan.reports, "parameters", 0)
     assert set(result["reports"]) == {"ground_truth"}
     assert set(read_result(plan.reports, "full", 0)["reports"]) == set(MODES)
-    assert result["steps"] == round(60 * 0.02 / result["seconds_a_step"])
+    assert result["steps"] == max(1, round(60 * 0.02 / result["seconds_a_step"]))
     assert result["curve"][-1][0] == result["steps"]
     assert len(reports_of(plan.reports, "full", "ground_truth")[0].rows) == 6
     write_tables(plan.reports, tmp_path / "tables.md", "Tables", "twohands experiment")
@@ -99,10 +99,9 @@ def test_a_row_learns_from_the_training_frames_alone_and_is_measured_on_every_te
     """The published program measures 100 frames."""
     frames, others, name = OneSample("train", 5), OneSample("test", 120), "rgbd_4channel"
     network = replace(PRESETS["tiny"].network, decoder="joints")
-    plan = Plan(replace(PRESETS["tiny"], network=network), tmp_path / "runs", tmp_path / "rows", frames, others)
-    (plan.folder / f"{name}-0").mkdir(parents=True)
-    budget = {"minutes": plan.whole_minutes, "seconds_a_step": 1.0, "steps": 1}
-    (plan.folder / f"{name}-0" / run.BUDGET).write_text(json.dumps(budget))
+    plan = Plan(
+        replace(PRESETS["tiny"], network=network), tmp_path / "runs", tmp_path / "rows", frames, others, steps=1
+    )
     train = run.train
 
     def watched(*arguments, **options):
@@ -116,8 +115,10 @@ def test_a_row_learns_from_the_training_frames_alone_and_is_measured_on_every_te
     run.run_row(plan, name, 0, lambda text: None)
     assert not frames.read
     assert others.read == list(range(120))
-    measured = read_result(plan.reports, name, 0)["reports"]["ground_truth"]
+    result = read_result(plan.reports, name, 0)
+    measured = result["reports"]["ground_truth"]
     assert measured["frames"] == 120
+    assert [step for step, _ in result["curve"]] == [1]
     assert {hand["sample"] for hand in measured["hands"]} == {f"test-{index}" for index in range(120)}
 
 

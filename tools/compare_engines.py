@@ -3,19 +3,21 @@
     python tools/compare_engines.py FOLDER --configs full basic no_contact --second-frames 300
 
 Frames and runs stay in FOLDER, finished rows in `reports/engine_rows`; everything continues where it was interrupted,
-and several processes may share the work. Every variant gets the same number of frames, CPU time and seeds.
+and several processes may share the work. Every variant gets the same number of frames and seeds; the first one makes as
+many steps as its CPU time buys, the others as many as the first, seed by seed, on whichever machine.
 """
 
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import tyro
 from rich.progress import track
 
 from twohands.config import PRESETS
-from twohands.experiments.run import Plan, run_row
+from twohands.experiments.run import Plan, read_result, run_row
 from twohands.experiments.tables import reports_of
 from twohands.files import write_atomically
 from twohands.networks.checkpoint import load_checkpoint
@@ -74,7 +76,10 @@ def main(
             train = drawn(name, SyntheticHands(SEED, config=CONFIGS[name]), frames)
             plan = Plan(PRESETS[preset], runs, rows, train, test, whole_minutes=minutes, seeds=seeds)
             for seed in range(seeds):
-                if not run_row(plan, ROW, seed, print):
+                first = read_result(results / configs[0], ROW, seed)
+                if first is None and name != configs[0]:
+                    print(f"{name}, seed {seed}: {configs[0]} comes first")
+                elif not run_row(replace(plan, steps=first and first["steps"]), ROW, seed, print):
                     print(f"{name}, seed {seed}: another process is at it")
         reports[name] = reports_of(rows, ROW, MODE)
         if len(reports[name]) == seeds and second_frames:

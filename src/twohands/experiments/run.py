@@ -56,6 +56,8 @@ class Plan:
     trunk_minutes: float = 120.0
     seeds: int = 2
     """The most seeds of a row."""
+    steps: int | None = None
+    """Of a row, instead of as many as its minutes buy on this machine."""
 
     @property
     def trunk(self) -> Path:
@@ -110,7 +112,7 @@ def _run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> No
     config = _config(plan, row, seed)
     items = _items(plan, config, row.shared_trunk)
     trunk = plan.trunk if row.shared_trunk else None
-    config = _with_budget(config, items, trunk, folder, _minutes(plan, row), say)
+    config = _with_budget(config, items, trunk, folder, _minutes(plan, row), say, plan.steps)
     network, network_config = load_checkpoint(train(config, items, folder, trunk=trunk))
     reports = {}
     for mode in row.modes:
@@ -186,17 +188,21 @@ def _with_budget(
     folder: Path,
     minutes: float,
     say: Callable[[str], None],
+    steps: int | None = None,
 ) -> ExperimentConfig:
-    """The configuration with as many steps as `minutes` of CPU time buy, measured once for a folder."""
+    """The configuration with `steps`, else as many as `minutes` of CPU time buy, measured once for a folder."""
     path = folder / BUDGET
     if not path.exists():
-        seconds = _seconds_a_step(config, items, trunk)
-        budget = {"minutes": minutes, "seconds_a_step": seconds, "steps": max(1, round(60 * minutes / seconds))}
+        budget: dict[str, Any] = {"minutes": minutes, "steps": steps}
+        if steps is None:
+            seconds = _seconds_a_step(config, items, trunk)
+            budget |= {"seconds_a_step": seconds, "steps": max(1, round(60 * minutes / seconds))}
         with write_atomically(path) as temporary:
             temporary.write_text(json.dumps({**budget, **origin()}, indent=1) + "\n")
     budget = json.loads(path.read_text())
     _same_budget(budget, minutes, folder)
-    say(f"{folder.name}: {budget['steps']} steps of {budget['seconds_a_step']:.2f} CPU s for {minutes:g} minutes")
+    a_step = f" of {budget['seconds_a_step']:.2f} CPU s for {minutes:g} minutes" if "seconds_a_step" in budget else ""
+    say(f"{folder.name}: {budget['steps']} steps{a_step}")
     return replace(config, train=replace(config.train, steps=budget["steps"]))
 
 
