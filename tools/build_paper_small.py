@@ -1,45 +1,60 @@
-"""Build the network of `--method pdfnet` from nothing: frames, shared trunk, full model, ONNX.
+"""Build the network of `--method pdfnet` from nothing: frames, shared trunk, full model, all of it once more, ONNX.
 
     python tools/build_paper_small.py runs/paper_small
 
-It is the row "full", seed 0, of `twohands experiment` at the budgets below, some two hours of CPU time with frames and
-measurement; an interrupted run continues. How many steps a budget buys depends on the machine: the weights do not come
-out bit by bit.
+First the row "full", seed 0, of `twohands experiment` on frames of the first engine, at the budgets below. Then that
+network goes on, with its image branch, on frames of the full engine, as `twohands train paper-small --start` does. Some
+four hours of CPU time with frames and measurement; an interrupted run continues. How many steps the first budgets buy
+depends on the machine: the weights do not come out bit by bit.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from twohands.config import PRESETS
+from twohands.data.dataset import TrainingSet
 from twohands.experiments.run import Plan, run_row
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.networks.export import export_network
-from twohands.synth.config import BASIC
+from twohands.synth.config import BASIC, FULL, SynthConfig
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.shards import SyntheticShards, write_shards
 from twohands.synth.splits import basic_test_frames
+from twohands.training import train
 from twohands.training.loop import FINAL
 
-FRAMES, SEED = 4000, 1
-MINUTES, TRUNK_MINUTES = 20.0, 45.0
+SEED = 1
+"""Of the training frames."""
+BASIC_FRAMES, MINUTES, TRUNK_MINUTES = 4000, 20.0, 45.0
+FULL_FRAMES, STEPS, LEARNING_RATE = 5000, 4500, 1e-3
 WEIGHTS = Path(__file__).parent.parent / "src" / "twohands" / "weights" / "paper_small"
 
 
 def main(folder: Path) -> None:
     """Everything that is made on the way stays in `folder`."""
-    frames = {"train": SyntheticHands(SEED, "train", BASIC, FRAMES), "test": basic_test_frames()}
-    train, test = (
-        SyntheticShards(write_shards(data, len(data), folder / name, workers=2)) for name, data in frames.items()
-    )
-    tables = folder / "tables"
+
+    def drawn(name: str, dataset: SyntheticHands) -> SyntheticShards:
+        return SyntheticShards(write_shards(dataset, len(dataset), folder / name, workers=2))
+
+    def training_frames(config: SynthConfig, count: int) -> SyntheticHands:
+        return SyntheticHands(SEED, "train", config, count)
+
+    preset, tables = PRESETS["paper-small"], folder / "tables"
+    train_frames, test_frames = drawn("train", training_frames(BASIC, BASIC_FRAMES)), drawn("test", basic_test_frames())
     plan = Plan(
-        PRESETS["paper-small"], tables, tables / "rows", train, test, minutes=MINUTES, trunk_minutes=TRUNK_MINUTES
+        preset, tables, tables / "rows", train_frames, test_frames, minutes=MINUTES, trunk_minutes=TRUNK_MINUTES
     )
     if not run_row(plan, "full", 0, print):
         raise SystemExit(f"another process is working in {tables}")
-    export_network(*load_checkpoint(tables / "full-0" / FINAL), WEIGHTS)
+    recipe = replace(preset.train, steps=STEPS, learning_rate=LEARNING_RATE, workers=0)
+    config, network = replace(preset, train=recipe), preset.network
+    frames = drawn("full", training_frames(FULL, FULL_FRAMES))
+    items = TrainingSet(frames, network.image_size, config.augment, recipe.seed, network.region, network.hand_model)
+    trained = train(config, items, folder / "continued", start=tables / "full-0" / FINAL)
+    export_network(*load_checkpoint(trained), WEIGHTS)
     print(f"wrote {WEIGHTS}")
 
 

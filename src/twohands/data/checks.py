@@ -39,7 +39,10 @@ def check_frame(frame: RGBDFrame, depth_unit: float | None = None) -> None:
         raise ValueError("depth contains values that are not finite; write 0 where there is no reading")
     valid = frame.depth[frame.depth > 0]
     if not len(valid):
-        raise ValueError("depth is zero everywhere; check that the depth camera was recording and the file is complete")
+        raise ValueError(
+            "depth is zero everywhere; check that the depth camera was recording and the file is complete. "
+            "Frames of colour alone need a trained network that reads no depth (--network.fusion rgb_only)"
+        )
     median = float(np.median(valid))
     low, high = SCENE_DEPTH
     if low <= median <= high:
