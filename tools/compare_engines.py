@@ -81,7 +81,7 @@ def main(
                     print(f"{name}, seed {seed}: {configs[0]} comes first")
                 elif not run_row(replace(plan, steps=first and first["steps"]), ROW, seed, print):
                     print(f"{name}, seed {seed}: another process is at it")
-        reports[name] = reports_of(rows, ROW, MODE)
+        reports[name] = reports_of(rows, ROW, MODE)[:seeds]
         if len(reports[name]) == seeds and second_frames:
             paths = [rows / f"second-{seed}.json.gz" for seed in range(seeds)]
             for seed, path in enumerate(paths):
