@@ -50,9 +50,8 @@ def main(folder: Path) -> None:
     if not run_row(plan, "full", 0, print):
         raise SystemExit(f"another process is working in {tables}")
     recipe = replace(preset.train, steps=STEPS, learning_rate=LEARNING_RATE, workers=0)
-    config, network = replace(preset, train=recipe), preset.network
-    frames = drawn("full", training_frames(FULL, FULL_FRAMES))
-    items = TrainingSet(frames, network.image_size, config.augment, recipe.seed, network.region, network.hand_model)
+    config = replace(preset, train=recipe)
+    items = TrainingSet.of(drawn("full", training_frames(FULL, FULL_FRAMES)), config)
     trained = train(config, items, folder / "continued", start=tables / "full-0" / FINAL)
     export_network(*load_checkpoint(trained), WEIGHTS)
     print(f"wrote {WEIGHTS}")

@@ -52,9 +52,7 @@ def train(
 
     check_folder(out)
     assert isinstance(config, ExperimentConfig)
-    network = config.network
-    frames, seed = open_mixture(data, "train", weights), config.train.seed
-    items = TrainingSet(frames, network.image_size, config.augment, seed, network.region, network.hand_model)
+    items = TrainingSet.of(open_mixture(data, "train", weights), config)
     validate = None if validation is None else _validation(validation, config)
     if str(start) == "shipped":
         start = Path(str(SHIPPED))

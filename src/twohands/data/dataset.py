@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from scipy.spatial import KDTree
 
-from twohands.config import AugmentConfig
+from twohands.config import AugmentConfig, ExperimentConfig
 from twohands.data.augment import augmented, imperfect_masks
 from twohands.data.readers.common import DamagedFileError
 from twohands.geometry.record import Array, TensorRecord
@@ -143,6 +143,12 @@ class TrainingSet:
         self.dataset, self.size, self.config, self.seed = dataset, size, config, seed
         self.region, self.hand_model = region, hand_model
         self._told: set[str] = set()
+
+    @classmethod
+    def of(cls, dataset: Dataset, config: ExperimentConfig) -> TrainingSet:
+        """The frames as a run of this configuration reads them."""
+        network = config.network
+        return cls(dataset, network.image_size, config.augment, config.train.seed, network.region, network.hand_model)
 
     def __len__(self) -> int:
         return len(self.dataset)

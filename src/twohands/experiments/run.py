@@ -174,11 +174,9 @@ def _config(plan: Plan, row: Row, seed: int) -> ExperimentConfig:
 
 
 def _items(plan: Plan, config: ExperimentConfig, shared_trunk: bool) -> Items:
-    seed = config.train.seed
     if shared_trunk:
-        return TrunkMaps(plan.folder / "maps", config.augment, seed)
-    network = config.network
-    return TrainingSet(plan.train, network.image_size, config.augment, seed, network.region, network.hand_model)
+        return TrunkMaps(plan.folder / "maps", config.augment, config.train.seed)
+    return TrainingSet.of(plan.train, config)
 
 
 def _with_budget(
