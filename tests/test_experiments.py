@@ -85,6 +85,14 @@ def test_another_budget_is_refused(plan):
         result_path(plan.reports, "full", 0).unlink(missing_ok=True)
 
 
+def test_another_number_of_steps_is_refused(plan, tmp_path):
+    begun = replace(plan, folder=tmp_path / "runs", reports=tmp_path / "rows", steps=2)
+    run.run_row(begun, "rgbd_4channel", 0, lambda text: None)
+    result_path(begun.reports, "rgbd_4channel", 0).unlink()
+    with pytest.raises(ValueError, match="rgbd_4channel-0 was begun with 2 steps, not 3; remove it, or give another"):
+        run.run_row(replace(begun, steps=3), "rgbd_4channel", 0, lambda text: None)
+
+
 def test_a_row_that_another_process_is_at_is_left_to_it(plan, tmp_path):
     elsewhere = replace(plan, folder=tmp_path / "runs", reports=tmp_path / "rows")
     with locked(elsewhere.folder / "trunk" / run.LOCK) as mine:

@@ -3,13 +3,15 @@
     python tools/compare_engines.py FOLDER --configs full basic no_contact --second-frames 300
 
 Frames and runs stay in FOLDER, finished rows in `reports/engine_rows`; everything continues where it was interrupted,
-and several processes may share the work. Every variant gets the same number of frames and seeds; the first one makes as
-many steps as its CPU time buys, the others as many as the first, seed by seed, on whichever machine.
+and several processes may share the work: one renders the frames that the others wait for. Every variant gets the same
+number of frames and seeds; the first one makes as many steps as its CPU time buys, the others as many as the first,
+seed by seed, on whichever machine.
 """
 
 from __future__ import annotations
 
 import gzip
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +19,9 @@ import tyro
 from rich.progress import track
 
 from twohands.config import PRESETS
-from twohands.experiments.run import Plan, read_result, run_row
+from twohands.experiments.run import WAIT, Plan, read_result, run_row
 from twohands.experiments.tables import reports_of
-from twohands.files import write_atomically
+from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.report import Report, paired_difference, pooled
 from twohands.synth.config import CONFIGS
@@ -64,22 +66,26 @@ def main(
         raise SystemExit(f"unknown configuration {unknown[0]!r}; choose from {', '.join(CONFIGS)}")
 
     def drawn(name: str, dataset: SyntheticHands, count: int) -> SyntheticShards:
-        """The first frames on disk; only what is missing is rendered."""
-        return SyntheticShards(write_shards(dataset, count, folder / "data" / name, workers))
+        """The first frames on disk; only what is missing is rendered, by one process."""
+        while True:
+            with locked(folder / "data" / f"{name}.lock") as mine:
+                if mine:
+                    return SyntheticShards(write_shards(dataset, count, folder / "data" / name, workers))
+            time.sleep(WAIT)
 
     reports: dict[str, list[Report]] = {}
     on_second: dict[str, list[Report]] = {}
     for name in configs:
         runs, rows = folder / "runs" / name, results / name
-        if len(reports_of(rows, ROW, MODE)) < seeds:
+        first = [read_result(results / configs[0], ROW, seed) for seed in range(seeds)]
+        if name != configs[0] and None in first:
+            print(f"{name}: {configs[0]} comes first")
+        elif len(reports_of(rows, ROW, MODE)) < seeds:
             test = drawn("test_shifted", shifted_frames(), test_frames)
             train = drawn(name, SyntheticHands(SEED, config=CONFIGS[name]), frames)
             plan = Plan(PRESETS[preset], runs, rows, train, test, whole_minutes=minutes, seeds=seeds)
-            for seed in range(seeds):
-                first = read_result(results / configs[0], ROW, seed)
-                if first is None and name != configs[0]:
-                    print(f"{name}, seed {seed}: {configs[0]} comes first")
-                elif not run_row(replace(plan, steps=first and first["steps"]), ROW, seed, print):
+            for seed, begun in enumerate(first):
+                if not run_row(replace(plan, steps=begun and begun["steps"]), ROW, seed, print):
                     print(f"{name}, seed {seed}: another process is at it")
         reports[name] = reports_of(rows, ROW, MODE)[:seeds]
         if len(reports[name]) == seeds and second_frames:

@@ -199,6 +199,10 @@ def _with_budget(
             temporary.write_text(json.dumps({**budget, **origin()}, indent=1) + "\n")
     budget = json.loads(path.read_text())
     _same_budget(budget, minutes, folder)
+    if steps not in (None, budget["steps"]):
+        raise ValueError(
+            f"{folder} was begun with {budget['steps']} steps, not {steps}; remove it, or give another folder"
+        )
     a_step = f" of {budget['seconds_a_step']:.2f} CPU s for {minutes:g} minutes" if "seconds_a_step" in budget else ""
     say(f"{folder.name}: {budget['steps']} steps{a_step}")
     return replace(config, train=replace(config.train, steps=budget["steps"]))
