@@ -44,7 +44,7 @@ class FakeLocator:
         self.present = np.array(present, np.float32)
         self.calls = 0
 
-    def __call__(self, rgb: np.ndarray) -> LocatedHands:
+    def __call__(self, frame: RGBDFrame) -> LocatedHands:
         self.calls += 1
         hands = make_hands()
         pixels = np.where(self.present[:, None, None] >= 0.5, CAMERA.project(hands.joints), np.nan)

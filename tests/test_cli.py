@@ -205,10 +205,10 @@ def test_interrupted_run_goes_on(tmp_path, capsys, predictor, monkeypatch):
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     original = FakeLocator.__call__
 
-    def interrupted(self, rgb):
+    def interrupted(self, frame):
         if self.calls == 2:
             raise KeyboardInterrupt
-        return original(self, rgb)
+        return original(self, frame)
 
     monkeypatch.setattr(FakeLocator, "__call__", interrupted)
     assert run(folder, out) == 130
@@ -237,10 +237,10 @@ from fakes import FakeLocator, fake_predictor
 from twohands import cli
 from twohands.cli import reconstruct
 original = FakeLocator.__call__
-def deadly(self, rgb):
+def deadly(self, frame):
     if self.calls == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return original(self, rgb)
+    return original(self, frame)
 FakeLocator.__call__ = deadly
 fake = fake_predictor()
 reconstruct._load = lambda watch, *choice: fake

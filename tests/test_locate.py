@@ -16,6 +16,7 @@ from twohands.locate import (
     CROP_SIZE,
     MAX_PALMS,
     Candidates,
+    GuidedLocator,
     HandLocator,
     distinct,
     finger_curl,
@@ -31,7 +32,7 @@ from twohands.locate import (
     turn,
     upright_square,
 )
-from twohands.types import LEFT, RIGHT
+from twohands.types import LEFT, RIGHT, RGBDFrame
 
 WEIGHTS = files("twohands") / "weights"
 REAL = Path(os.environ.get("TWOHANDS_REAL_FRAMES", "not-given"))
@@ -130,6 +131,46 @@ def test_landmarks_follow_the_image_exactly(locator: HandLocator, quarter_turns:
     np.testing.assert_allclose(found.pixels, move(expected.pixels), atol=0.02)
     np.testing.assert_allclose(found.relative[..., :2], turn(expected.relative[..., :2], angle), atol=1e-4)
     np.testing.assert_allclose(found.relative[..., 2], expected.relative[..., 2], atol=1e-4)
+
+
+# Guidance ------------------------------------------------------------------------------------------------------------
+
+
+def test_elsewhere_is_asked_only_when_a_hand_is_missing(locator: HandLocator, monkeypatch: pytest.MonkeyPatch):
+    """And what is found there joins the hands that are known, which stay as they are."""
+    seen, other = flat_hand(200, 300), flat_hand(500, 300)
+    palms = {1: candidates([0.1], [seen], [0.7]), 2: candidates([0.1, 0.9], [seen, other], [0.7, 0.9])}
+    guided = candidates([0.1, 0.9], [seen + 5, other], [0.9, 0.8])
+    asked = []
+
+    def elsewhere() -> np.ndarray:
+        asked.append(True)
+        return guided.region
+
+    monkeypatch.setattr(locator, "find_palms", lambda rgb, square: np.zeros((0, 4)))
+    for count, hands in palms.items():
+        monkeypatch.setattr(
+            locator, "find_hands", lambda rgb, regions, hands=hands: guided if regions is guided.region else hands
+        )
+        located = locator(np.zeros((3, 480, 640), np.float32), elsewhere)
+        assert len(asked) == 1  # not by the second image
+        np.testing.assert_allclose(located.present, [0.7, 0.8 if count == 1 else 0.9])
+        np.testing.assert_allclose(located.pixels, [seen, other])
+
+
+def test_our_own_network_finds_the_hands_that_the_palm_network_misses(monkeypatch: pytest.MonkeyPatch):
+    folder = files("twohands") / "demo"
+    color, depth = (np.asarray(Image.open(str(folder / name))) for name in ("color.jpg", "depth.png"))
+    frame = RGBDFrame.from_arrays(color, depth, np.loadtxt(str(folder / "cam_K.txt")))
+    guided = GuidedLocator()
+    expected = guided(frame)
+    assert (expected.present > 0.5).all()
+    monkeypatch.setattr(guided.locate, "find_palms", lambda rgb, square: np.zeros((0, 4)))
+    assert (guided.locate(frame.rgb).present == 0).all()
+    found = guided(frame)
+    assert (found.present > 0.5).all()
+    lengths = np.ptp(expected.pixels, axis=1).max(axis=-1)
+    assert (np.linalg.norm(found.pixels - expected.pixels, axis=-1).mean(axis=-1) < 0.1 * lengths).all()
 
 
 # Pixels --------------------------------------------------------------------------------------------------------------
@@ -231,6 +272,8 @@ def test_doubles_go_and_touching_hands_stay():
     assert len(crossing.present) == 2
     overlapping = distinct(candidates([0.9, 0.1], [hand, hand + np.array([50, 20])]))
     assert len(overlapping.present) == 2
+    known = distinct(candidates([0.9, 0.9], [hand, hand + 20], [0.8, 0.9]), known=1)
+    np.testing.assert_allclose(known.present, [0.8])
 
 
 def test_two_hands_never_get_the_same_side():

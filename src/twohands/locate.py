@@ -1,7 +1,8 @@
-"""Where the hands are: `HandLocator`, a colour image -> each hand's presence, side, region and image landmarks.
+"""Where the hands are: each hand's presence, side, region and image landmarks.
 
-Two real-trained networks (tools/convert_hand_networks.py; sources in NOTICE): one finds palms in the whole image, one
-finds 21 landmarks in a turned square region around each palm. Pixels (u, v): integer coordinates are pixel centres.
+`HandLocator` reads the colour image by two real-trained networks (tools/convert_hand_networks.py; sources in NOTICE):
+one finds palms in the whole image, one finds 21 landmarks in a turned square region around each palm. `GuidedLocator`
+also looks where our own network sees hands. Pixels (u, v): integer coordinates are pixel centres.
 
 A region is (centre u, centre v, side, angle): pixels of the image and radians. Its picture shows the image turned back
 by the angle, so that the hand in it points up: angle 0 is a hand that points up in the image, pi / 2 one to the right.
@@ -16,10 +17,11 @@ from importlib.resources import files
 import numpy as np
 from PIL import Image
 
+from twohands.data.preprocess import square_camera, view
 from twohands.geometry.record import TensorRecord
 from twohands.hands.skeleton import FINGERTIPS, KNUCKLES, NUM_JOINTS, WRIST
-from twohands.runtime import open_session
-from twohands.types import LEFT, RIGHT, LocatedHands
+from twohands.runtime import SHIPPED, OnnxNetwork, open_session
+from twohands.types import LEFT, RIGHT, LocatedHands, RGBDFrame
 
 PALM_SIZE, CROP_SIZE = 192, 224
 """Sides in pixels of the pictures that the palm network and the landmark network take."""
@@ -67,20 +69,25 @@ class Candidates(TensorRecord):
 
 
 class HandLocator:
-    """Colour image (3, H, W) float32 in [0, 1] -> LocatedHands."""
+    """Colour image (3, H, W) float32 in [0, 1] -> LocatedHands.
+
+    `elsewhere` tells more regions (N, 4) to look at; it is asked when fewer than two hands were found without it.
+    """
 
     def __init__(self, palm: str = "palm_lite", landmark: str = "landmark_full"):
         self.palm_network = open_network(palm)
         self.landmark_network = open_network(landmark)
         self.anchors = palm_anchors()
 
-    def __call__(self, rgb: np.ndarray) -> LocatedHands:
+    def __call__(self, rgb: np.ndarray, elsewhere: Callable[[], np.ndarray] | None = None) -> LocatedHands:
         height, width = rgb.shape[1:]
         hands = self.find_hands(rgb, self.find_palms(rgb, upright_square(0, 0, width, height)))
         for tile in tiles(width, height):
             if len(hands.present) < 2:
                 palms = self.find_palms(rgb, tile)
-                hands = distinct(hands + self.find_hands(rgb, palms[is_new(palms, hands.region)]))
+                hands = distinct(hands + self.find_hands(rgb, palms[is_new(palms, hands.region)]), len(hands.present))
+        if elsewhere is not None and len(hands.present) < 2:
+            hands = distinct(hands + self.find_hands(rgb, elsewhere()), len(hands.present))
         return settle_sides(hands)
 
     def find_palms(self, rgb: np.ndarray, square: np.ndarray) -> np.ndarray:
@@ -116,6 +123,26 @@ class HandLocator:
         relative = relative.reshape(-1, NUM_JOINTS, 3)
         relative = np.concatenate([turn(relative[..., :2], regions[:, None, 3]), relative[..., 2:]], axis=-1)
         return Candidates(present[:, 0], right[:, 0], pixels, relative, regions)
+
+
+class GuidedLocator:
+    """Frame -> LocatedHands: `HandLocator`, guided by our own network where it finds fewer than two hands.
+
+    Palms are hard to see on hands that touch each other or hold things. Our own network, which reads the depth as well,
+    says where else to look; whether a hand is there, and where its landmarks are, the landmark network decides.
+    """
+
+    def __init__(self):
+        self.locate = HandLocator()
+        self.network = OnnxNetwork(SHIPPED)
+
+    def __call__(self, frame: RGBDFrame) -> LocatedHands:
+        return self.locate(frame.rgb, lambda: self.regions(frame))
+
+    def regions(self, frame: RGBDFrame) -> np.ndarray:
+        """Regions (N, 4) around the hands that our own network sees."""
+        hands = self.network(view(frame, square_camera(frame.camera, self.network.image_size)))
+        return region_of_landmarks(frame.camera.project(hands.joints[hands.present >= PRESENT]))
 
 
 def open_network(name: str) -> Callable[[np.ndarray], list[np.ndarray]]:
@@ -239,11 +266,14 @@ def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 # Sides ---------------------------------------------------------------------------------------------------------------
 
 
-def distinct(hands: Candidates) -> Candidates:
-    """The hands without doubles, most present first. Two hands that touch, even of one side, are not doubles."""
+def distinct(hands: Candidates, known: int = 0) -> Candidates:
+    """The hands without doubles, the first `known` before others, then the most present first.
+
+    Two hands that touch, even of one side, are not doubles.
+    """
     kept: list[int] = []
     extent = np.ptp(hands.pixels, axis=1).max(axis=-1)  # (N,) pixels
-    for hand in np.argsort(-hands.present):
+    for hand in np.lexsort((-hands.present, np.arange(len(hands.present)) >= known)):
         distance = np.linalg.norm(hands.pixels[kept] - hands.pixels[hand], axis=-1).mean(axis=-1)
         same_side = (hands.right[kept] > 0.5) == (hands.right[hand] > 0.5)
         if (distance > np.where(same_side, SAME_HAND, SAME_PLACE) * extent[kept]).all():

@@ -16,12 +16,12 @@ from twohands.data.preprocess import region_camera, view, view_masks
 from twohands.fitting import FitConfig, HandFitter, located_hands
 from twohands.geometry.camera import Camera
 from twohands.hands import HAND_MODELS, HandModel, free_hand
-from twohands.locate import HandLocator
+from twohands.locate import GuidedLocator
 from twohands.quality import measure_quality
 from twohands.runtime import SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 
-Locate = Callable[[np.ndarray], LocatedHands]
+Locate = Callable[[RGBDFrame], LocatedHands]
 
 
 class Fit(Protocol):
@@ -88,15 +88,15 @@ class Predictor(Protocol):
 
 
 class TwoHandPredictor:
-    """Both hands of a frame: found in the colour image, fitted to landmarks and depth.
+    """Both hands of a frame: found in the image, fitted to landmarks and depth.
 
-    `locate` takes rgb (3, H, W) float32 and returns LocatedHands; `fit` lifts and fits
-    them and returns TwoHands with parameters and quality.
+    `locate` takes the frame and returns LocatedHands; `fit` lifts and fits them and returns TwoHands with parameters
+    and quality.
     """
 
     def __init__(self, model: HandModel | None = None, locate: Locate | None = None, fit: Fit | None = None):
         self.model = model or free_hand()
-        self.locate = locate or HandLocator()
+        self.locate = locate or GuidedLocator()
         self.fit = fit or HandFitter(self.model)
         self.timings: dict[str, float] = {}
         """CPU seconds of the steps of the last call: locate, lift, fit."""
@@ -110,7 +110,7 @@ class TwoHandPredictor:
         watch = watch or Stopwatch()
         check_frame(frame, depth_unit)
         with watch("locate"):
-            located = self.locate(frame.rgb)
+            located = self.locate(frame)
         found = np.asarray(located.present) >= 0.5
         pixels = np.where(found[:, None, None], located.pixels, np.nan)
         check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
@@ -180,7 +180,7 @@ class NetworkPredictor:
 
 
 METHODS = ("landmarks", "pdfnet")
-"""The roads to a start for the fit: `HandLocator` on the colour image, or our own network on colour and depth."""
+"""The roads to a start for the fit: image landmarks by `GuidedLocator`, or the hands of our own network."""
 DEFAULT_METHOD = METHODS[0]
 
 
