@@ -9,7 +9,7 @@ import pytest
 from twohands.evaluation import evaluate
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
-from twohands.report import Report, bootstrap_interval, paired_difference
+from twohands.report import Report, bootstrap_interval, difference_of_runs, paired_difference, run_spread
 from twohands.types import LEFT, RIGHT, RGBDFrame, Sample, TwoHands
 
 
@@ -126,6 +126,13 @@ def test_two_reports_are_compared_hand_by_hand():
     assert not paired_difference(one, one, "mpjpe").resolved
     again = Report.from_json(one.json())  # to the micrometre
     assert paired_difference(one, again, "mpjpe").mean == pytest.approx(0, abs=1e-6)
+    spread = run_spread([[report(0.001), report(0.003)], [one]], "mpjpe")
+    assert (spread.deviation, spread.freedom) == (pytest.approx(0.002 / np.sqrt(2), rel=1e-3), 1)
+    runs = difference_of_runs([one], [other], "mpjpe", spread)
+    half = 12.706 * 0.002  # Student's t with one degree of freedom; the frames agree
+    assert (runs.mean, runs.high - runs.mean) == (pytest.approx(0.002, abs=1e-6), pytest.approx(half, rel=1e-3))
+    assert not runs.resolved
+    assert not difference_of_runs([one], [other], "mpjpe", run_spread([[one]], "mpjpe")).resolved
 
 
 def test_meshes_of_another_hand_model_are_not_compared():

@@ -5,16 +5,19 @@
 Frames and runs stay in FOLDER, finished rows in `reports/engine_rows`; everything continues where it was interrupted,
 and several processes may share the work: one renders the frames that the others wait for. Every variant gets the same
 number of frames and seeds; the first one makes as many steps as its CPU time buys, the others as many as the first,
-seed by seed, on whichever machine.
+seed by seed, on whichever machine. Whoever finishes a row of another machine again keeps both (`whole-SEED-again`):
+intervals are over test frames and runs, and the chance of a run weighs more.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import tyro
 from rich.progress import track
 
@@ -23,7 +26,7 @@ from twohands.experiments.run import WAIT, Plan, read_result, run_row
 from twohands.experiments.tables import reports_of
 from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import load_checkpoint
-from twohands.report import Report, paired_difference, pooled
+from twohands.report import Difference, Report, difference_of_runs, run_spread
 from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.second_renderer import MitsubaHands
@@ -87,20 +90,33 @@ def main(
             for seed, begun in enumerate(first):
                 if not run_row(replace(plan, steps=begun and begun["steps"]), ROW, seed, print):
                     print(f"{name}, seed {seed}: another process is at it")
-        reports[name] = reports_of(rows, ROW, MODE)[:seeds]
-        if len(reports[name]) == seeds and second_frames:
+        reports[name] = runs_of(rows)
+        if second_frames:
             paths = [rows / f"second-{seed}.json.gz" for seed in range(seeds)]
             for seed, path in enumerate(paths):
-                if not path.exists():
+                if not path.exists() and (runs / f"{ROW}-{seed}" / FINAL).exists():
                     second = drawn("second", MitsubaHands(shifted_frames()), second_frames)
                     measure(runs / f"{ROW}-{seed}" / FINAL, second, path)
-            on_second[name] = [Report.from_json(gzip.decompress(path.read_bytes()).decode()) for path in paths]
+            on_second[name] = [read_report(path) for path in paths if path.exists()]
     for title, measured in (("our renderer", reports), ("the second renderer", on_second)):
-        finished = {name: pooled(found) for name, found in measured.items() if len(found) == seeds}
+        finished = {name: found for name, found in measured.items() if found}
         if finished:
             print(f"\nframes of {title}:\n\n{table(finished)}")
-    if not any(len(found) == seeds for found in reports.values()):
+    if not any(reports.values()):
         print("nothing is finished yet; run this again")
+
+
+def runs_of(rows: Path) -> list[Report]:
+    """What was measured of every run of a variant: of each seed, and of those trained again on another machine
+    (`whole-SEED-again.json.gz`), which end as differently as those of other seeds.
+    """
+    results = [json.loads(gzip.decompress(path.read_bytes())) for path in sorted(rows.glob(f"{ROW}-*.json.gz"))]
+    return [Report.from_json(json.dumps(result["reports"][MODE])) for result in results]
+
+
+def read_report(path: Path) -> Report:
+    """What `measure` has written."""
+    return Report.from_json(gzip.decompress(path.read_bytes()).decode())
 
 
 def measure(checkpoint: Path, dataset: SyntheticShards, path: Path) -> None:
@@ -113,24 +129,29 @@ def measure(checkpoint: Path, dataset: SyntheticShards, path: Path) -> None:
         temporary.write_bytes(gzip.compress(content, mtime=0))
 
 
-def table(reports: dict[str, Report]) -> str:
-    """Markdown: camera-space and aligned errors of every variant, and how it differs from the first."""
-    lines = ["| trained on | MPJPE, mm | AL-MPJPE, mm | worse than the first by, mm MPJPE |", "|---|---|---|---|"]
-    first = next(iter(reports.values()))
-    for name, report in reports.items():
-        cells = []
-        figures = report.summary()["all"]
-        for metric in ("mpjpe", "al_mpjpe"):
-            mean, low, high = (1e3 * figures[f"{metric}{part}"] for part in ("", "_low", "_high"))
-            cells.append(f"{mean:.1f} ({low:.1f}-{high:.1f})")
-        worse = "-" if report is first else compared(report, first)
-        lines.append(f"| {name} | {' | '.join(cells)} | {worse} |")
+def table(runs: dict[str, list[Report]]) -> str:
+    """Markdown: the errors of every variant, those of each of its runs, and how it differs from the first."""
+    lines = [
+        "| trained on | MPJPE of each run, mm | mean | AL-MPJPE, mm | worse than the first by, mm MPJPE |",
+        "|---|---|---|---|---|",
+    ]
+    first = next(iter(runs.values()))
+    spread = run_spread(runs.values(), "mpjpe")
+    for name, found in runs.items():
+        each, aligned = ([1e3 * run.summary()["all"][metric] for run in found] for metric in ("mpjpe", "al_mpjpe"))
+        worse = "-" if found is first else compared(difference_of_runs(found, first, "mpjpe", spread))
+        values = ", ".join(f"{value:.1f}" for value in each)
+        lines.append(f"| {name} | {values} | {np.mean(each):.1f} | {np.mean(aligned):.1f} | {worse} |")
+    if spread.freedom:
+        lines += [
+            "",
+            f"Runs of one variant deviate by {1e3 * spread.deviation:.1f} mm ({spread.freedom} degrees of freedom).",
+        ]
     return "\n".join(lines)
 
 
-def compared(report: Report, first: Report) -> str:
-    """The mean difference hand by hand with its 95 % interval, and whether that settles the sign."""
-    difference = paired_difference(report, first, "mpjpe")
+def compared(difference: Difference) -> str:
+    """The difference with its 95 % interval, and whether that settles the sign."""
     mean, low, high = (1e3 * value for value in (difference.mean, difference.low, difference.high))
     return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}){'' if difference.resolved else ', not resolved'}"
 

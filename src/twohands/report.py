@@ -7,11 +7,12 @@ hands of a frame are not independent.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from twohands.metrics import METRICS, SHARES
 from twohands.types import SIDE_NAMES
@@ -99,6 +100,39 @@ def paired_difference(one: Report, other: Report, name: str) -> Difference:
     differences = np.array([value for _, value in pairs])
     low, high = bootstrap_interval(differences, [sample for sample, _ in pairs])
     return Difference(float(differences.mean()) if len(pairs) else NAN, low, high, len(pairs))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a figure of runs of the same kind lies from their mean: standard deviation, and degrees of freedom."""
+
+    deviation: float
+    freedom: int
+
+
+def run_spread(groups: Iterable[Sequence[Report]], name: str) -> Spread:
+    """The spread of a metric's mean among runs that differ by chance alone, over groups of such runs."""
+    squares, freedom = 0.0, 0
+    for runs in groups:
+        means = np.array([np.nanmean([row.errors.get(name, NAN) for row in run.rows]) for run in runs])
+        squares, freedom = squares + float(((means - means.mean()) ** 2).sum()), freedom + len(runs) - 1
+    return Spread(float(np.sqrt(squares / freedom)) if freedom else NAN, freedom)
+
+
+def difference_of_runs(one: Sequence[Report], other: Sequence[Report], name: str, spread: Spread) -> Difference:
+    """The mean of some runs minus that of others, as `paired_difference`, with an interval over frames and runs.
+
+    Another run of the same training ends elsewhere, which no number of test frames shows: Student's interval with the
+    sum of both variances and Satterthwaite's degrees of freedom, where that over frames has all. Without any two runs
+    of a kind (no freedom) it is NaN, and nothing is resolved.
+    """
+    between = paired_difference(pooled(one), pooled(other), name)
+    over_frames = ((between.high - between.low) / (2 * 1.96)) ** 2
+    over_runs = spread.deviation**2 * (1 / len(one) + 1 / len(other))
+    variance = over_frames + over_runs
+    freedom = spread.freedom * (variance / max(over_runs, 1e-6 * variance)) ** 2 if variance > 0 else spread.freedom
+    half = float(stdtrit(freedom, 0.975) * np.sqrt(variance)) if spread.freedom else NAN
+    return Difference(between.mean, between.mean - half, between.mean + half, between.count)
 
 
 def bootstrap_interval(
