@@ -11,6 +11,8 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from twohands.files import read_depth
+from twohands.files import read_rgb as read_rgb_file
 from twohands.hands.free import free_hand, pose_prior
 from twohands.locate import (
     CROP_SIZE,
@@ -160,7 +162,7 @@ def test_elsewhere_is_asked_only_when_a_hand_is_missing(locator: HandLocator, mo
 
 def test_our_own_network_finds_the_hands_that_the_palm_network_misses(monkeypatch: pytest.MonkeyPatch):
     folder = files("twohands") / "demo"
-    color, depth = (np.asarray(Image.open(str(folder / name))) for name in ("color.jpg", "depth.png"))
+    color, depth = read_rgb_file(str(folder / "color.jpg")), read_depth(str(folder / "depth.png"))
     frame = RGBDFrame.from_arrays(color, depth, np.loadtxt(str(folder / "cam_K.txt")))
     guided = GuidedLocator()
     expected = guided(frame)
