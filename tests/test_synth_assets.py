@@ -50,8 +50,7 @@ def _png(image):
 
 
 def test_the_cache_gives_what_its_manifest_lists(folder):
-    assets, rng = load_assets(required=True), np.random.default_rng(0)
-    assert assets is not None
+    assets, rng = load_assets(), np.random.default_rng(0)
     assert assets.digest == hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
     assert assets.texture(rng).shape == (6, 4, 3)
     assert (assets.decal(rng) == [0, 255, 0, 128]).all()
@@ -62,7 +61,7 @@ def test_the_cache_gives_what_its_manifest_lists(folder):
 
 
 def test_a_model_has_its_size_in_metres_and_stands(folder):
-    thing = load_assets(required=True).model(np.random.default_rng(0))  # pyright: ignore[reportOptionalMemberAccess]
+    thing = load_assets().model(np.random.default_rng(0))
     vertices = thing.shape.vertices
     assert np.ptp(vertices, axis=0) == pytest.approx([0.1, 0.2, 0.3], abs=1e-6)
     assert vertices[:, 2].min() == pytest.approx(0, abs=1e-7)
@@ -76,8 +75,7 @@ def test_a_model_has_its_size_in_metres_and_stands(folder):
 
 
 def test_a_changed_or_missing_file_is_refused(folder):
-    assets = load_assets(required=True)
-    assert assets is not None
+    assets = load_assets()
     (folder / "textures/red.png").write_bytes(_png(Image.new("RGB", (4, 6), (0, 0, 255))))
     with pytest.raises(ValueError, match="not the file"):
         assets.texture(np.random.default_rng(0))
@@ -89,13 +87,20 @@ def test_a_changed_or_missing_file_is_refused(folder):
 def test_another_manifest_version_is_refused(folder):
     (folder / "manifest.json").write_text(json.dumps({"version": 99, "files": []}))
     with pytest.raises(ValueError, match="version 99"):
-        load_assets(required=False)
+        load_assets()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 1}', '{"version": 1, "files": [{"name": "x"}]}'])
+def test_a_damaged_manifest_is_told_in_one_sentence(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("TWOHANDS_CACHE", str(tmp_path))
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged .*; run tools/fetch_synth_assets\.py"):
+        load_assets()
 
 
 @pytest.mark.parametrize("asked", [{"models": 0.5}, {"photographs": 0.5}])
 def test_a_config_that_needs_assets_says_how_to_get_them(tmp_path, monkeypatch, asked):
     monkeypatch.setenv("TWOHANDS_CACHE", str(tmp_path / "nothing"))
-    assert load_assets(required=False) is None
     assert Palette(SynthConfig()).assets is None
     with pytest.raises(FileNotFoundError, match=r"tools/fetch_synth_assets\.py.*models=0, photographs=0"):
         Palette(SynthConfig(**asked))

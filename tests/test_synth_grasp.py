@@ -8,11 +8,10 @@ from twohands.hands.free import free_hand, pose_prior
 from twohands.hands.model import HandModel
 from twohands.synth.closing import Hand, Path, Skin, close
 from twohands.synth.grasp import GRIPS, Grasp, own_penetration, sample_grasp
-from twohands.synth.graspables import MAKERS, bag_handle, card, graspable, phone
+from twohands.synth.graspables import MAKERS, bag_handle, card, phone
 from twohands.synth.objects import OBJECT_LABEL
 from twohands.synth.poses import local_hand, sample_shape
-from twohands.synth.shapes import Shape
-from twohands.synth.solids import Ball, Cuboid, Moved, Revolved, Rods, Union, solid_of
+from twohands.synth.solids import Ball, Cuboid, Moved, Revolved, Rods, Union
 
 MEAN = np.zeros(10, dtype=np.float32)
 SOLIDS = {
@@ -50,25 +49,6 @@ def test_distances_are_those_of_the_mesh(name):
     truth = -trimesh.proximity.signed_distance(mesh, points)  # trimesh: positive inside
     np.testing.assert_allclose(solid.distance(points), truth, atol=2e-4)
     assert solid.distance(points.reshape(20, 15, 3)).shape == (20, 15)
-
-
-@pytest.mark.parametrize("name", SOLIDS)
-def test_a_grid_agrees_near_the_surface_and_never_exceeds_far_from_it(name):
-    solid, mesh = SOLIDS[name]
-    grid = solid_of(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    points = np.random.default_rng(1).uniform(-0.1, 0.1, (4000, 3))
-    truth, got = solid.distance(points), grid.distance(points)
-    near = np.abs(truth) < grid.step
-    assert np.abs(got - truth)[near].max() < 0.35 * grid.step
-    assert ((got < 0) == (truth < 0))[np.abs(truth) > 0.35 * grid.step].all()
-    assert (got - truth).max() < 0.5 * grid.step
-
-
-def test_a_small_hole_in_a_mesh_does_not_turn_its_inside_out():
-    mesh = trimesh.creation.icosphere(3, 0.04)
-    grid = solid_of(np.asarray(mesh.vertices), np.asarray(mesh.faces)[1:])
-    points = np.random.default_rng(2).uniform(-0.025, 0.025, (500, 3))
-    assert (grid.distance(points)[np.linalg.norm(points, axis=1) < 0.03] < 0).all()
 
 
 def test_unions_and_moves():
@@ -155,18 +135,6 @@ def test_a_grasp_is_a_function_of_its_random_numbers():
     assert two is not None
     np.testing.assert_array_equal(one.angles, two.angles)
     np.testing.assert_array_equal(one.shape.vertices, two.shape.vertices)
-
-
-def test_models_are_held_by_their_sides_and_large_ones_not_at_all():
-    mesh = trimesh.creation.cylinder(0.03, 0.14)
-    vertices, faces = np.asarray(mesh.vertices) + [0.3, 0, 0.07], np.asarray(mesh.faces)
-    shape = Shape(vertices, faces, np.zeros((len(faces), 3, 2)))
-    thing = graspable(shape, solid_of(vertices, faces))
-    assert thing is not None
-    found = [sample_grasp(np.random.default_rng(seed), MEAN, [lambda _, thing=thing: thing]) for seed in range(2)]
-    assert [grasp and grasp.kind for grasp in found] == ["model", "model"]
-    big = Shape(4 * vertices, faces, shape.uv)
-    assert graspable(big, solid_of(big.vertices, faces)) is None
 
 
 def test_sheets_phones_and_bags_are_held_their_own_way():

@@ -70,7 +70,7 @@ def test_places_light_like_a_well_exposed_photograph_from_above():
         around = np.maximum(basis(normals) @ light.environment, 0) @ LUMINANCE
         lamp = float(light.color @ LUMINANCE)
         assert 0.6 < around.max() + lamp < 2.0
-        assert around.min() + lamp < around.max() + lamp
+        assert around.min() < 0.7 * around.max()  # it has a direction
         assert np.mean(around) > 0.1 * around.max()  # no half of the world is black
         for position in (light.position, light.second.position):
             assert (LEVEL @ (position - CENTER))[2] > 0.1

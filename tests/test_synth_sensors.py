@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from twohands.cli import laboratory
 from twohands.geometry.camera import Camera
-from twohands.synth.config import BASIC, FULL, SENSOR_FAMILIES, SynthConfig
+from twohands.synth.config import BASIC, CONFIGS, FULL, SENSOR_FAMILIES, SynthConfig
 from twohands.synth.render import Materials, draw
 from twohands.synth.sensors import STEP, sample_sensor
 from twohands.synth.sensors.active_stereo import ActiveStereo
@@ -206,6 +207,12 @@ def test_equal_streams_give_equal_depth(family):
     sensor, _ = measured(family, 3, registration=0.0)
     mount = sensor.triangle.mount if hasattr(sensor, "triangle") else sensor.mount
     assert mount.error is None
+
+
+def test_ideal_on_the_command_line_has_no_errors_of_registration_and_the_others_keep_theirs():
+    chosen = {name: laboratory._frames(0, "train", "full", name, 1).config for name in ("ideal", "mixed", "lidar")}
+    assert chosen["ideal"] == CONFIGS["no_sensor_noise"]
+    assert (chosen["mixed"], chosen["lidar"]) == (FULL, replace(FULL, sensor="lidar"))
 
 
 def test_ideal_is_exact():

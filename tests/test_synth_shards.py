@@ -96,6 +96,20 @@ if __name__ == "__main__":
     write_shards(SyntheticHands(21, config=replace(BASIC, width=64, height=48)), 14, sys.argv[1], 2, False, 4)
 """
 
+SLOW_SCRIPT = (
+    SCRIPT.replace(
+        "if __name__",
+        """
+class Slow(SyntheticHands):
+    def __getitem__(self, index):
+        time.sleep(60 if index > 3 else 0)
+        return super().__getitem__(index)
+if __name__""",
+    )
+    .replace("write_shards(SyntheticHands(", "write_shards(Slow(")
+    .replace("import sys", "import sys, time")
+)
+
 
 def children(process):
     """Process numbers whose parent is `process`."""
@@ -142,6 +156,31 @@ def test_a_killed_run_leaves_no_worker_and_resumes_to_the_same_bytes(written, tm
     write(folder)
     assert contents(folder) == contents(written)  # nothing lost, doubled or half written
     assert all((folder / name).stat().st_mtime_ns == stamp for name, stamp in finished.items())  # not written again
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("early", [True, False])
+def test_ctrl_c_ends_the_workers_at_once_and_silently(written, tmp_path, early):
+    """Whether they draw already or only begin to import."""
+    script, folder = tmp_path / "run.py", tmp_path / "out"
+    script.write_text(SLOW_SCRIPT)
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(folder)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        end = time.monotonic() + 60
+        while not (len(children(parent.pid)) > 2 if early else list(folder.glob("shard-*.tar"))):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        time.sleep(0.3)  # into the imports
+        os.killpg(parent.pid, signal.SIGINT)
+        _, said = parent.communicate(timeout=15)
+    finally:
+        parent.kill()
+    assert said.count("Traceback") == said.count("KeyboardInterrupt\n") == 1  # the parent's own
+    assert "SpawnProcess" not in said
+    write(folder)
+    assert contents(folder) == contents(written)
 
 
 def test_bytes_do_not_depend_on_the_workers(written, tmp_path):
@@ -233,9 +272,38 @@ def test_the_first_format_is_still_read(written, copy):
     (copy / "index.json").write_text(json.dumps({**index, "format": 3}))
     with pytest.raises(ValueError, match="has format 3, this version reads 1 and 2"):
         SyntheticShards(copy)
-    (copy / "index.json").write_text("{")
-    with pytest.raises(ValueError, match=r"index.json is damaged .* copy it again"):
-        SyntheticShards(copy)
+
+
+RECORD = {"first": 0, "size": 9, "sha256": "", "members": []}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"format": 2}',
+        *(
+            json.dumps({"format": 2, "count": 1, "frames_per_shard": 50, "split": "train", **change})
+            for change in (
+                {"count": "1"},
+                {"count": 0},
+                {"frames_per_shard": 0},
+                {"split": None},
+                {"shards": []},
+                {"shards": {"shard-00000.tar": {"first": 0, "size": 1}}},
+                {"shards": {"shard-00000.tar": RECORD}},
+                {"shards": {"shard-00000.tar": {**RECORD, "first": 999}}},
+            )
+        ),
+    ],
+)
+def test_a_damaged_index_is_told_in_one_sentence(tmp_path, text):
+    (tmp_path / "index.json").write_text(text)
+    for attempt in (SyntheticShards, write):
+        with pytest.raises(ValueError, match=r"index.json is damaged .*; copy it again or write the frames anew"):
+            attempt(tmp_path)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -248,10 +316,12 @@ def test_a_flipped_byte_is_found(written, copy, ending):
     path.write_bytes(content)
     stored = SyntheticShards(copy)
     assert stored[5].id == "train-21-000005"  # its neighbours are whole
-    remedy = rf"shard-00001.tar is damaged \(000006.{ending} .*delete shard-00001.tar and run the same `twohands synth`"
+    remedy = r".*; delete shard-00001.tar and run the same `twohands synth`"
     for _ in range(2):
-        with pytest.raises(ValueError, match=remedy):
+        with pytest.raises(ValueError, match=rf"shard-00001.tar is damaged \(000006.{ending} {remedy}"):
             stored[6]
+    with pytest.raises(ValueError, match=rf"shard-00001.tar is damaged \(it is not what was written\){remedy}"):
+        write(copy)
 
 
 def test_a_short_or_missing_shard_is_found_and_the_remedy_works(written, copy):
@@ -296,8 +366,25 @@ class Deadly(SyntheticHands):
 
 
 def test_a_lost_worker(tmp_path):
-    with pytest.raises(ValueError, match=r"a worker was ended from outside.*with fewer --workers"):
+    match = r"a worker was ended from outside.*with fewer --workers .*under `if __name__ == \"__main__\":`"
+    with pytest.raises(ValueError, match=match):
         write_shards(Deadly(21, config=TINY), 8, tmp_path, workers=2, progress=False, per_shard=4)
+
+
+class Sent(Remembered):
+    """Notes in the parent how often it was sent to a worker."""
+
+    times: ClassVar = []
+
+    def __getstate__(self):
+        self.times.append(1)
+        return vars(self)
+
+
+def test_a_worker_is_sent_the_data_set_once(tmp_path):
+    """It may be a list of a million frames."""
+    write_shards(Sent(21, config=TINY), 6, tmp_path, workers=2, progress=False, per_shard=1)
+    assert 1 <= len(Sent.times) <= 2
 
 
 def test_frames_of_other_assets_do_not_mix(tmp_path, monkeypatch):
@@ -310,7 +397,7 @@ def test_frames_of_other_assets_do_not_mix(tmp_path, monkeypatch):
     monkeypatch.setitem(write_shards.__globals__, "_write_shard", fail)
     dataset = SyntheticHands(21, config=replace(TINY, photographs=0.5))
     for digest in ("one", "two"):
-        assets.load_assets = lambda required, digest=digest: types.SimpleNamespace(digest=digest)
+        assets.load_assets = lambda digest=digest: types.SimpleNamespace(digest=digest)
         with pytest.raises((pytest.fail.Exception, ValueError)) as caught:
             write_shards(dataset, 2, tmp_path, progress=False)
         assert json.loads((tmp_path / "index.json").read_text())["assets"] == "one"

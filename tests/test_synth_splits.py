@@ -6,9 +6,13 @@ from typing import get_args
 import numpy as np
 
 from twohands.cli import measure
+from twohands.geometry.camera import Camera
 from twohands.synth import splits
-from twohands.synth.config import BASIC, FULL
+from twohands.synth.config import BASIC, FULL, SynthConfig
+from twohands.synth.light import sample_light, simple_light
 from twohands.synth.poses import shape_split
+from twohands.synth.sensors import sample_sensor
+from twohands.synth.sensors.active_stereo import ActiveStereo
 
 
 def test_the_frozen_sets():
@@ -37,11 +41,26 @@ def test_people_of_a_set_belong_to_its_split():
         assert {shape_split(frames.staging(index).shape) for index in range(5)} == {frames.split} != {"train"}
 
 
-def test_the_shifted_set_has_another_camera_and_other_light():
-    assert splits.SHIFTED.sensor == "active_stereo" != FULL.sensor
-    assert splits.SHIFTED.environment == 0 < FULL.environment
-    assert splits.SHIFTED.second_lamp == 1 > FULL.second_lamp
+def test_the_shifted_set_mixes_camera_and_light_otherwise_but_of_kinds_that_training_has():
+    camera = Camera(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), 640, 480)
+
+    def share(config: SynthConfig) -> np.ndarray:
+        """Of frames with active stereo, with lamps alone, with both."""
+        alike = []
+        for seed in range(400):
+            rngs = [np.random.default_rng([stream, seed]) for stream in range(3)]
+            light = sample_light(rngs[0], simple_light(rngs[1], np.eye(3), np.ones(3)), np.eye(3), config)
+            stereo = isinstance(sample_sensor(rngs[2], config, camera), ActiveStereo)
+            lamps = light.environment is None and light.second is not None
+            alike.append([stereo, lamps, stereo and lamps])
+        return np.mean(alike, axis=0)
+
+    np.testing.assert_array_equal(share(splits.SHIFTED), 1)
+    found = share(FULL)
+    assert (found > [0.19, 0.035, 0.0]).all()
+    assert (found < [0.31, 0.105, 0.04]).all()
     assert splits.SHIFTED.egocentric < FULL.egocentric
+    assert splits.SHIFTED.clutter > FULL.clutter
 
 
 def test_each_can_be_evaluated():

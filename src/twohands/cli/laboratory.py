@@ -135,14 +135,15 @@ def synth(
     Args:
         out: Folder for the shards.
         count: Number of frames.
-        seed: Seed of the frames; a frame is a function of split, seed, index and configuration alone.
-        split: train, validation or test: disjoint hand shapes; or test_shifted: hand shapes of the test split, seen by
-            another depth camera in other light, with a configuration of its own.
+        seed: Seed of the frames; on one machine a frame is a function of split, seed, index and configuration alone.
+        split: train, validation or test: disjoint hand shapes; or test_shifted: hand shapes of the test split in
+            another mixture of camera, light, clutter and view, a configuration of its own.
         config: full; stored, which is full with the textures and models of the asset cache; basic, the frames of the
             first engine; or full without one of its parts: no_sleeves, no_objects, no_sensor_noise, no_contact,
             no_clutter.
         sensor: Depth camera instead of the configuration's: time_of_flight, active_stereo, structured_light, lidar,
-            mixed (one of them for each frame), ideal (no noise and no holes) or basic (the first engine's).
+            mixed (one of them for each frame), ideal (no noise, no holes and nothing moved between colour and depth) or
+            basic (the first engine's).
         workers: Processes that render.
         preview: Write a contact sheet of the first frames as well.
     """
@@ -178,7 +179,9 @@ def _frames(seed: int, split: str, config: str, sensor: str | None, count: int) 
     if config not in CONFIGS:
         raise ValueError(f"unknown configuration {config!r}; choose one of {', '.join(CONFIGS)}")
     chosen = CONFIGS[config]
-    return SyntheticHands(seed, split, chosen if sensor is None else replace(chosen, sensor=sensor), count)
+    if sensor is not None:
+        chosen = replace(chosen, sensor=sensor, registration=0.0 if sensor == "ideal" else chosen.registration)
+    return SyntheticHands(seed, split, chosen, count)
 
 
 def _hand_size(model: HandModel) -> tuple[float, float]:

@@ -89,16 +89,11 @@ def cache_folder() -> Path:
     return base / "twohands" / "synth"
 
 
-def load_assets(required: bool) -> Assets | None:
-    """What the cache lists; without a cache None, or FileNotFoundError if the assets are required.
-
-    ValueError when the manifest is of another version.
-    """
+def load_assets() -> Assets:
+    """What the cache lists; FileNotFoundError without a cache, ValueError if its manifest cannot be read."""
     path = cache_folder() / "manifest.json"
     if not path.exists():
-        if required:
-            raise FileNotFoundError(f"there is no asset cache at {path.parent}; {_REMEDY}")
-        return None
+        raise FileNotFoundError(f"there is no asset cache at {path.parent}; {_REMEDY}")
     return _read_manifest(path, path.stat().st_mtime_ns)
 
 
@@ -106,10 +101,14 @@ def load_assets(required: bool) -> Assets | None:
 def _read_manifest(path: Path, changed: int) -> Assets:
     """`changed` is the time of the last change: another one is read anew."""
     content = path.read_bytes()
-    listed = json.loads(content)
-    if listed.get("version") != MANIFEST_VERSION:
-        raise ValueError(f"{path} has version {listed.get('version')}, expected {MANIFEST_VERSION}; {_REMEDY}")
-    files = tuple(AssetFile(**entry) for entry in listed["files"])
+    try:
+        listed = json.loads(content)
+        version = listed["version"]
+        files = tuple(AssetFile(**entry) for entry in listed["files"]) if version == MANIFEST_VERSION else ()
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {_REMEDY}") from None
+    if version != MANIFEST_VERSION:
+        raise ValueError(f"{path} has version {version}, expected {MANIFEST_VERSION}; {_REMEDY}")
     return Assets(path.parent, files, hashlib.sha256(content).hexdigest())
 
 

@@ -14,8 +14,8 @@ from twohands.synth import prints, textures
 from twohands.synth.objects import Thing
 from twohands.synth.palette import Palette
 from twohands.synth.placement import Staging
-from twohands.synth.shapes import Shape, box, tube
-from twohands.synth.surroundings import GAP, ROOM_LABEL, Occupied, Top, about_up
+from twohands.synth.shapes import Shape, about_up, box, tube
+from twohands.synth.surroundings import GAP, ROOM_LABEL, Occupied, Top
 
 _WALL_DISTANCE = (0.15, 1.3)
 """Metres from the camera to a wall near the hands; farther ones are the room's."""

@@ -253,18 +253,13 @@ def sleeve(rng: np.random.Generator, vertices: np.ndarray, arm: Arm, scale: floa
 
 def torso(staging: Staging) -> list[Shape]:
     """Chest and belly between the shoulders; drawn only when the camera is not on the person's head."""
-    shoulders = [arm.shoulder for arm in staging.arms if arm is not None]
     up, forward = staging.view.up, staging.body_forward
     right = np.cross(forward, up)
-    middle = np.mean(shoulders, axis=0)
-    if len(shoulders) == 1:
-        middle = middle + (0.17 if staging.arms[LEFT] is not None else -0.17) * right
-    middle = middle - 0.05 * forward
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     circle = np.cos(angle)[:, None] * right + 0.6 * np.sin(angle)[:, None] * forward
     heights = np.array([0.10, 0.09, 0.05, -0.02, -0.15, -0.35, -0.60])
     widths = np.array([0.01, 0.06, 0.14, 0.18, 0.17, 0.15, 0.16])
-    return [tube((middle + heights[:, None] * up)[:, None] + widths[:, None, None] * circle)]
+    return [tube((_chest(staging) + heights[:, None] * up)[:, None] + widths[:, None, None] * circle)]
 
 
 def _outward(rings: np.ndarray, arm: Arm) -> np.ndarray:

@@ -17,9 +17,9 @@ from twohands.synth.config import SynthConfig
 from twohands.synth.objects import OBJECT_LABEL, Thing
 from twohands.synth.palette import Palette
 from twohands.synth.placement import Staging, View
-from twohands.synth.shapes import Shape
+from twohands.synth.shapes import Shape, about_up
 from twohands.synth.sight import Sight
-from twohands.synth.surroundings import GAP, Occupied, Table, Top, about_up, has_room, some_thing
+from twohands.synth.surroundings import GAP, Occupied, Table, Top, has_room, some_thing
 
 _NEAR = 0.30  # metres from a hand within which clutter lies
 _PART = 0.5  # of `largest_cover`: what clutter may hide of a hand, so that it does not stand in front everywhere
@@ -132,7 +132,10 @@ class _Site:
         return not (low[close, 2] < vertices[nearest[close], 2] + 0.001).any()
 
     def hang(self, rng: np.random.Generator, thing: Thing, center: np.ndarray, most: float, least: float = 0.0) -> bool:
-        """Put a thing, turned anyhow, into the air around `center` (3,), if it touches nothing."""
+        """Put a thing, turned anyhow, into the air around `center` (3,), clear of people, table and standing things.
+
+        It may touch what hangs or lies there already.
+        """
         turn = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
         place = center - turn @ [0.0, 0.0, 0.5 * thing.height]
         hung = thing.shape.moved(turn, place)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 GENERATOR_VERSION = 1
 """Part of every random seed; raised whenever the same (config, split, seed, index) gives another frame."""
 SENSOR_FAMILIES = ("time_of_flight", "active_stereo", "structured_light", "lidar")
+CLOSEST_ROOTS = 0.05
+"""Metres between the roots of hands that are asked to be close and do not touch, at least."""
+_NOT_SHARES = ("width", "height", "close_distance", "roll", "registration")
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,13 @@ class SynthConfig:
     close_roots: float = 0.20
     """Two-hand frames whose roots (joint 9) are asked to be closer than `close_distance`; a few cannot be placed."""
     close_distance: float = 0.12
-    """Metres."""
+    """Metres; a centimetre more than `CLOSEST_ROOTS` or further."""
     contact: float = 0.45
     """Two-hand frames whose hands touch, with roots closer than 8 cm where they can be."""
     mirrored: float = 0.20
-    """Two-hand frames in which the fingers of one hand mirror the other's."""
+    """Two-hand frames without touch in which the fingers of one hand mirror the other's, unless they grasp a thing."""
     crossed: float = 0.05
-    """Two-hand frames with the left hand on the person's right."""
+    """Two-hand frames with hands far apart, the left one on the person's right."""
     egocentric: float = 0.80
     """Frames seen from the person's own head; the others are seen from the other side or from beside."""
     distance: tuple[float, float] = (0.25, 1.20)
@@ -45,7 +49,7 @@ class SynthConfig:
 
     # things
     held: float = 0.45
-    """Frames in which one hand holds something."""
+    """Frames, of those with hands that do not touch, in which one hand is posed to hold something."""
     closed_grasps: float = 1.0
     """Held things that the fingers are closed on; the others are fitted between fingers that stay as they are."""
     models: float = 0.0
@@ -97,19 +101,19 @@ class SynthConfig:
         if self.width < 32 or self.height < 32:
             raise ValueError(f"synthetic frames must be at least 32x32 pixels; got {self.width}x{self.height}")
         for name, value in vars(self).items():
-            if (
-                isinstance(value, float)
-                and name not in ("roll", "smallest_hand", "close_distance")
-                and not 0 <= value <= 1
-            ):
+            if isinstance(value, (int, float)) and name not in _NOT_SHARES and not 0 <= value <= 1:
                 raise ValueError(f"{name} is a share between 0 and 1; got {value}")
+        least = {"roll": 0.0, "registration": 0.0, "close_distance": 0.06}
+        for name, low in least.items():
+            if not low <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number of {low:g} or more; got {getattr(self, name)}")
         if self.two_hands + self.one_hand > 1:
             raise ValueError("two_hands + one_hand must be at most 1; the rest are frames without hands")
         if self.contact + self.close_roots > 1:
             raise ValueError("contact + close_roots must be at most 1; the rest have their hands apart")
         for name in ("focal", "distance"):
             low, high = getattr(self, name)
-            if not 0 < low < high:
+            if not 0 < low < high < math.inf:
                 raise ValueError(f"{name} must be a rising pair of positive numbers; got {getattr(self, name)}")
         known = (*SENSOR_FAMILIES, "mixed", "ideal", "basic")
         if self.sensor not in known:

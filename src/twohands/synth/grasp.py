@@ -13,11 +13,10 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from twohands.hands.free import pose_prior
 from twohands.synth.closing import Hand, Path, Skin, close
 from twohands.synth.graspables import MAKERS, Graspable, Hold, Maker
 from twohands.synth.objects import OBJECT_LABEL
-from twohands.synth.poses import capsules, finger_pairs, overlaps
+from twohands.synth.poses import capsules, finger_pairs, named_pose, overlaps
 from twohands.synth.shapes import Shape, smooth_normals
 from twohands.synth.solids import Moved, Rods, Solid, Union
 
@@ -111,7 +110,7 @@ def _grasp(rng: np.random.Generator, hand: Hand, thing: Graspable, hold: Hold) -
 def _wrap_path(rng: np.random.Generator, name: str) -> Path:
     """From a hand as open as it must be to let the thing in, to a fist."""
     grip = GRIPS[name]
-    closed = _library(str(rng.choice(grip.poses)))
+    closed = named_pose(str(rng.choice(grip.poses)))
     closed[1:, 1] += np.radians(2.0) * rng.standard_normal(15)
     start, end = closed.copy(), closed.copy()
     start[4:, 0] = np.radians(np.tile((0.0, 35.0, 20.0) if name == "hook" else (12.0, 10.0, 5.0), 4))
@@ -129,7 +128,7 @@ def _wrap_path(rng: np.random.Generator, name: str) -> Path:
 
 def _pinch_path(rng: np.random.Generator, grip: _Grip) -> Path:
     """From the pose of the library opened until thumb and fingers are far apart, to one closed beyond it."""
-    closed = _library(grip.poses[0])
+    closed = named_pose(grip.poses[0])
     closed[4:, 0] += np.repeat(np.radians(4.0) * rng.standard_normal(4), 3)
     start, end = closed.copy(), closed.copy()
     start[1:4, 0] -= np.radians([30.0, 12.0, 12.0])
@@ -143,11 +142,6 @@ def _pinch_path(rng: np.random.Generator, grip: _Grip) -> Path:
         elif grip.working:
             start[row, 0] -= np.radians([20.0, 30.0, 15.0])
     return Path(start, end)
-
-
-def _library(name: str) -> np.ndarray:
-    prior = pose_prior()
-    return prior.library[prior.names.index(name)].astype(np.float64)
 
 
 def _against_palm(rng: np.random.Generator, hand: Hand, solid: Solid, hold: Hold) -> tuple[Moved, Path] | None:
@@ -255,7 +249,7 @@ def own_penetration(hand: Hand, angles: np.ndarray) -> float:
     matter of proportions (the capsules are the mean hand's), not of the grasp.
     """
     first, second, allowed = finger_pairs()
-    now, opened = (overlaps(hand.places(a) / hand.scale, first, second) for a in (angles, _library("open")))
+    now, opened = (overlaps(hand.places(a) / hand.scale, first, second) for a in (angles, named_pose("open")))
     return float((now - np.maximum(allowed, opened)).max())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from twohands.synth.shapes import Shape, ball, box, lathe, merged, sharp, tube
-from twohands.synth.solids import Ball, Cuboid, Grid, Moved, Revolved, Rods, Solid, Union
+from twohands.synth.solids import Ball, Cuboid, Moved, Revolved, Rods, Solid, Union
 
 _X, _Y, _Z = np.eye(3)
 _THINNEST = 0.0035
@@ -199,24 +199,6 @@ def cuboid(kind: str, size: np.ndarray) -> Graspable:
     """A box of the given sides, with the holds that suit its sides."""
     shape = box(size.tolist()).moved(np.eye(3), np.array([0.0, 0.0, -0.5 * size[2]]))
     return Graspable(kind, shape, Cuboid(0.5 * size), _side_holds(size))
-
-
-def graspable(shape: Shape, solid: Grid) -> Graspable | None:
-    """A downloaded model and its holds, judged by its bounding box; None: too large for a hand.
-
-    The model stands on z = 0 or lies anywhere; `solid` is `solid_of(shape.vertices, shape.faces)`.
-    """
-    low, high = shape.vertices.min(axis=0), shape.vertices.max(axis=0)
-    order = np.argsort(high - low)  # thickness, width, length
-    rotation = np.eye(3)[:, order]
-    if np.linalg.det(rotation) < 0:
-        rotation[:, 1] *= -1
-    center = 0.5 * (low + high)
-    holds = tuple(
-        replace(h, point=rotation @ h.point + center, first=rotation @ h.first, away=rotation @ h.away)
-        for h in _side_holds((high - low)[order])
-    )
-    return Graspable("model", shape, solid, holds) if holds else None
 
 
 def _side_holds(size: np.ndarray) -> tuple[Hold, ...]:

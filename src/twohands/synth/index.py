@@ -1,6 +1,6 @@
 """`index.json` of a folder of shards: what was asked for, and of every finished shard what `ShardRecord` tells.
 
-A folder is of one request alone: the description says all that the bytes of its shards depend on.
+A folder is of one request alone: its description is compared before anything is added.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from twohands.synth.config import GENERATOR_VERSION, SynthConfig
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.records import ShardRecord
+from twohands.synth.records import ENDINGS, ShardRecord
 
 INDEX_NAME = "index.json"
 _FORMAT = 2
@@ -39,7 +39,7 @@ def describe_request(content: dict[str, Any], count: int, per_shard: int) -> dic
 
 
 def rendered_content(dataset: SyntheticHands) -> dict[str, Any]:
-    """All that the bytes of rendered frames depend on."""
+    """What rendered frames depend on: `generator` stands for the code and the measured places, no entry for the CPU."""
     return {
         "generator": GENERATOR_VERSION,
         "renderer": dataset.renderer,
@@ -70,14 +70,27 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} does not exist; write frames there with: twohands synth --out {folder}")
     try:
         index = json.loads(path.read_text())
-    except ValueError as error:
+        known = index["format"] in _READABLE
+        if known:
+            _refuse_gaps(index)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}); copy it again or write the frames anew elsewhere") from None
-    if index.get("format") not in _READABLE:
-        known = " and ".join(map(str, _READABLE))
+    if not known:
+        readable = " and ".join(map(str, _READABLE))
         raise ValueError(
-            f"{path} has format {index.get('format')}, this version reads {known}; write the frames anew elsewhere"
+            f"{path} has format {index['format']}, this version reads {readable}; write the frames anew elsewhere"
         )
     return index
+
+
+def _refuse_gaps(index: dict[str, Any]) -> None:
+    """Raises an error, as `read_index` expects, when an index lacks what its readers take for granted."""
+    spans = frames_by_shard(index["count"], index["frames_per_shard"])
+    if not spans or not isinstance(index["split"], str):
+        raise ValueError("it names no frames")
+    for number, record in noted_records(index).items():
+        if len(record.members) != len(ENDINGS) * len(spans[number]):
+            raise ValueError(f"it lists {len(record.members)} files in shard {number}")
 
 
 def index_text(description: dict[str, Any], records: dict[int, ShardRecord]) -> str:
@@ -108,5 +121,4 @@ def _asset_digest(config: SynthConfig) -> str | None:
         return None
     from twohands.synth.assets import load_assets
 
-    assets = load_assets(required=True)
-    return None if assets is None else assets.digest
+    return load_assets().digest

@@ -11,9 +11,14 @@ import numpy as np
 from twohands.synth.config import SynthConfig
 from twohands.synth.render import Lamp, Light
 from twohands.synth.shading import harmonics
+from twohands.synth.shapes import about_up
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Share of linear red, green and blue in brightness (Rec. 709)."""
+FROM_XYZ = np.array(
+    [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
+)
+"""(3, 3) linear sRGB from CIE XYZ."""
 _ADAPTED = 0.7  # of a place's colour cast that the camera's white balance takes out
 _SIDES = np.concatenate([np.eye(3), -np.eye(3)])
 _FULL = 1.2  # brightness of white paper that faces lamp and sky, as in a well exposed photograph
@@ -84,10 +89,7 @@ def temperature_color(kelvin: float) -> np.ndarray:
         y = np.polyval([-0.9549476, -1.37418593, 2.09137015, -0.16748867], x)
     else:
         y = np.polyval([3.0817580, -5.87338670, 3.75112997, -0.37001483], x)
-    from_xyz = np.array(
-        [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
-    )
-    color = np.maximum(from_xyz @ np.array([x / y, 1.0, (1 - x - y) / y]), 0.02)
+    color = np.maximum(FROM_XYZ @ np.array([x / y, 1.0, (1 - x - y) / y]), 0.02)
     return color / float(color @ LUMINANCE)
 
 
@@ -117,14 +119,14 @@ def _in_environment(rng: np.random.Generator, light: Light, level: np.ndarray) -
     """
     places = environments()
     number, turn = int(rng.integers(len(places.names))), rng.uniform(0, 2 * np.pi)
-    about_up = np.array([[np.cos(turn), -np.sin(turn), 0.0], [np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
+    rotation = about_up(turn)
     irradiance, color = places.irradiance[number].astype(np.float64), places.lamp_color[number].astype(np.float64)
     mean = irradiance[0] / (irradiance[0] @ LUMINANCE)
     irradiance, color = irradiance / mean**_ADAPTED, color / mean**_ADAPTED
     lamp, sky = float(color @ LUMINANCE), float(_basis(_SIDES[2:3])[0] @ irradiance @ LUMINANCE)
     distance = float(rng.uniform(1.5, 3.0))
     if lamp > 0.1:
-        direction = (about_up @ places.lamp_direction[number]) * [1.0, 1.0, 0.0]
+        direction = (rotation @ places.lamp_direction[number]) * [1.0, 1.0, 0.0]
         direction[2] = max(float(places.lamp_direction[number, 2]), rng.uniform(0.35, 0.8))  # over the table's edge
         share = np.clip(lamp / (lamp + max(sky, 0.1)), 0.2, 0.7) * rng.uniform(0.7, 1.0)
         size = distance * float(places.lamp_extent[number]) * rng.uniform(0.3, 1.0)
@@ -140,7 +142,7 @@ def _in_environment(rng: np.random.Generator, light: Light, level: np.ndarray) -
         position=light.target + distance * direction @ level,
         size=float(size),
         color=_FULL * share * color,
-        environment=turned(_FULL * irradiance, level.T @ about_up),
+        environment=turned(_FULL * irradiance, level.T @ rotation),
     )
 
 

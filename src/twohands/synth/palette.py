@@ -22,7 +22,7 @@ class Palette:
     def __init__(self, config: SynthConfig | None = None) -> None:
         self.decals, self.photographs = (config.decals, config.photographs) if config else (0.0, 0.0)
         self.models = config.models if config else 0.0
-        self.assets: Assets | None = load_assets(required=True) if self.models or self.photographs else None
+        self.assets: Assets | None = load_assets() if self.models or self.photographs else None
         self._textures: list[np.ndarray] = []
         self._values: list[tuple[float, float, float, float]] = []
 

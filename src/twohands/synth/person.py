@@ -34,7 +34,6 @@ ARM_LABEL = 2
 """And 3 for the right arm; the hands are 0 and 1, the others see `objects` and `surroundings`."""
 NOBODY = 0
 """Owner of what stands still; LEFT + 1 and RIGHT + 1 move with a hand."""
-_SKIN_INFRARED = 0.55  # near-infrared reflectance of skin, nearly the same for every tone
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def plain_person(
     tone, tint = rng.random(), 1 + rng.uniform(-0.04, 0.04, 3)
     detail, redness = rng.uniform(0.6, 1.5), rng.uniform(0.5, 1.6)
     shine, gloss = rng.uniform(0.01, 0.07), rng.uniform(8.0, 30.0)
-    infrared = _SKIN_INFRARED * rng.uniform(0.85, 1.15)
+    infrared = skin.INFRARED * rng.uniform(0.85, 1.15)
     hand_skin = palette.add(skin.hand_skin(tone, tint, redness, detail), shine, gloss, infrared)
     arm_skin = palette.add(skin.arm_skin(rng, tone, tint, detail), 0.7 * shine, gloss, infrared)
     cloth = palette.add(textures.cloth(rng), 0.0, 8.0, rng.uniform(0.03, 0.8))

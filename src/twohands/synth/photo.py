@@ -1,6 +1,7 @@
 """What a colour camera makes of light: exposure, white balance, blur, noise, tone curve, sharpening, JPEG.
 
-Lengths in pixels are those of an image 640 pixels wide; other widths scale them.
+Traces, softness and defocus are told in pixels of an image 640 pixels wide and scale with the width; noise, sharpening
+and JPEG have the same pixels at every width.
 """
 
 from __future__ import annotations

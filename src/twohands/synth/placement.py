@@ -15,7 +15,7 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.skeleton import ROOT
 from twohands.synth.arms import Arm, arms_collide, follow, hidden_share, reach
-from twohands.synth.config import SynthConfig
+from twohands.synth.config import CLOSEST_ROOTS, SynthConfig
 from twohands.synth.contact import Pair, bring_together, mirror_fingers
 from twohands.synth.grasp import Grasp, sample_grasp
 from twohands.synth.poses import hand_parameters, held_pose, local_joints, local_rest_bone, penetration, sample_angles
@@ -70,7 +70,7 @@ class Staging:
         return arm
 
     def parameters(self) -> HandParameters:
-        """The model's parameters; absent hands rest half a metre in front of the camera."""
+        """The model's parameters; absent hands lie unturned half a metre in front of the camera, fingers anyhow."""
         rotation, translation = np.zeros((2, 3)), np.tile([0.0, 0.0, 0.5], (2, 1))
         for side, arm in enumerate(self.arms):
             if arm is not None:
@@ -128,7 +128,7 @@ def _cast(
         grasp = sample_grasp(acts, shape)
         if grasp is not None:
             angles[holder] = grasp.angles
-    return _Cast(shape, angles, present, holder, grasp, mirrored)
+    return _Cast(shape, angles, present, holder, grasp, mirrored and grasp is None)
 
 
 def _draw_touching(
@@ -266,7 +266,7 @@ def _roots(
         return np.tile(body.center + rng.uniform(-0.22, 0.22) * view_width * view.right, (2, 1))
     if close:
         direction = body.right * rng.choice([1.0, -0.35], p=[0.85, 0.15]) + rng.normal(0.0, 0.6, 3)
-        half = 0.5 * rng.uniform(0.05, config.close_distance - 0.002) * direction / np.linalg.norm(direction)
+        half = 0.5 * rng.uniform(CLOSEST_ROOTS, config.close_distance - 0.002) * direction / np.linalg.norm(direction)
     else:
         apart = rng.uniform(0.13, max(0.15, min(0.40, 0.62 * view_width)))
         half = 0.5 * apart * (body.right if rng.random() >= config.crossed else -body.right)

@@ -65,12 +65,12 @@ def sample_angles(rng: np.random.Generator) -> np.ndarray:
         angles = _within_limits(draw(rng))
         if self_penetration(local_joints(angles)) <= 0.002:
             return angles
-    return _within_limits(_named("relaxed").copy())
+    return _within_limits(named_pose("relaxed").copy())
 
 
 def held_pose(rng: np.random.Generator) -> np.ndarray:
     """(16, 3) angles of a hand that holds something about as thick as a bottle."""
-    angles = _named(str(rng.choice(GRASPS, p=_GRASP_SHARES)))
+    angles = named_pose(str(rng.choice(GRASPS, p=_GRASP_SHARES)))
     return _within_limits(angles + _finger_noise(rng, np.radians(5.0)))
 
 
@@ -101,7 +101,8 @@ def hand_parameters(
     )
 
 
-def _named(name: str) -> np.ndarray:
+def named_pose(name: str) -> np.ndarray:
+    """(16, 3) angles of a pose of the library."""
     prior = pose_prior()
     return prior.library[prior.names.index(name)].astype(np.float64)
 
@@ -109,7 +110,7 @@ def _named(name: str) -> np.ndarray:
 def _library_pose(rng: np.random.Generator) -> np.ndarray:
     """A named pose, often blended with a second one or with one finger of another; hands at work are the commonest."""
     library = pose_prior().library.astype(np.float64)
-    first = _named(str(rng.choice(_COMMON_POSES))) if rng.random() < 0.6 else library[rng.integers(len(library))]
+    first = named_pose(str(rng.choice(_COMMON_POSES))) if rng.random() < 0.6 else library[rng.integers(len(library))]
     if rng.random() < 0.5:
         first = first + rng.uniform(0.0, 0.6) * (library[rng.integers(len(library))] - first)
     angles = first.copy()

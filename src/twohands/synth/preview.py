@@ -14,6 +14,7 @@ from twohands.files import write_atomically
 from twohands.hands.skeleton import SIDE_COLORS
 from twohands.pictures import color_depth, contact_sheet, draw_skeleton
 from twohands.synth.engine import Description
+from twohands.synth.shards import Frames
 from twohands.types import Sample
 
 CLOSE = 0.12
@@ -22,10 +23,8 @@ _WIDTH = 640  # pixels of one frame, colour and depth
 _OCCLUDED = 0.98  # a hand with a smaller share of its pixels visible has an occluder
 
 
-class Frames(Protocol):
-    """A data set of samples, drawn or stored."""
-
-    def __getitem__(self, index: int, /) -> Sample: ...
+class DescribedFrames(Frames, Protocol):
+    """Frames that tell their figures, drawn or stored."""
 
     def describe(self, index: int, /) -> Description: ...
 
@@ -60,7 +59,7 @@ def draw_truth(sample: Sample) -> np.ndarray:
     return np.asarray(image)
 
 
-def mix(frames: Frames, count: int) -> dict[str, Any]:
+def mix(frames: DescribedFrames, count: int) -> dict[str, Any]:
     """What the first `count` frames consist of."""
     described = [frames.describe(index) for index in range(count)]
     pairs = [d for d in described if d.root_distance is not None]
@@ -80,7 +79,7 @@ def mix(frames: Frames, count: int) -> dict[str, Any]:
     }
 
 
-def mix_report(frames: Frames, count: int) -> str:
+def mix_report(frames: DescribedFrames, count: int) -> str:
     """`mix` as lines of text."""
     figures = mix(frames, count)
     lines = [f"frames: {count}"]

@@ -38,7 +38,7 @@ class ShardRecord:
 
     first: int  # number of the first frame
     size: int  # bytes
-    sha256: str
+    sha256: str  # of the whole file, compared when a run goes on in its folder
     members: list[list[int]]  # for each file of each frame, in order: offset, size, crc32
 
     def files(self, content: bytes | mmap, index: int) -> dict[str, bytes]:
@@ -104,6 +104,7 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
         **({} if parameters is None else {name: getattr(parameters, name) for name in PARAMETERS}),
         "visibility": sample.visibility,
         "shares": sample.shares,
+        "presence_known": sample.presence_known,
         "K": sample.frame.camera.K,
     }
     if sample.joint_definition != OURS:
@@ -140,6 +141,7 @@ def decode_sample(files: dict[str, bytes], identity: str) -> Sample:
         shares=truth.get("shares"),
         joint_definition=str(truth.get("joint_definition", OURS)),
         id=str(truth.get("id", identity)),
+        presence_known=truth.get("presence_known"),
     )
 
 

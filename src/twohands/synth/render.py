@@ -87,24 +87,24 @@ def shade(surfaces: Surfaces, materials: Materials, light: Light, camera: Camera
     buffers = _rasterize(surfaces.vertices, surfaces.faces, fine)
     share = np.zeros((0, 0), np.float32)
     if light.occlusion:
-        normals = pixel_normals(*buffers[1:], _focal_and_center(fine), surfaces.faces, surfaces.normals)
-        share = open_share(np.ascontiguousarray(buffers[0][::2, ::2]), normals, _focal_and_center(camera))
+        normals = pixel_normals(*buffers[1:], focal_and_center(fine), surfaces.faces, surfaces.normals)
+        share = open_share(np.ascontiguousarray(buffers[0][::2, ::2]), normals, focal_and_center(camera))
     environment = np.zeros((0, 3)) if light.environment is None else light.environment
     if materials.scatter is None:
         materials = materials._replace(scatter=np.zeros(len(materials.gloss), np.float32))
     surroundings = Surroundings(light.sky, light.ground, light.up, environment, share)
-    intrinsics, lamps = _focal_and_center(fine), _lamps(surfaces, light)
+    intrinsics, lamps = focal_and_center(fine), _lamps(surfaces, light)
     return shade_samples(*buffers, intrinsics, surfaces, materials, _SRGB_TO_LINEAR, surroundings, lamps)
 
 
-def _focal_and_center(camera: Camera) -> np.ndarray:
+def focal_and_center(camera: Camera) -> np.ndarray:
     """(4,) float64: fx, fy, cx, cy."""
     K = np.asarray(camera.K, dtype=np.float64)
     return np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
 
 
 def _rasterize(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return rasterize(vertices, faces, _focal_and_center(camera), camera.width, camera.height, NEAR)
+    return rasterize(vertices, faces, focal_and_center(camera), camera.width, camera.height, NEAR)
 
 
 def _lamps(surfaces: Surfaces, light: Light) -> Lamps:

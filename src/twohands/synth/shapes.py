@@ -147,3 +147,9 @@ def tube(rings: np.ndarray, u_repeat: float = 1.0, v_scale: float = 8.0) -> Shap
     seam = normals[:, 0] + normals[:, -1]
     normals[:, 0] = normals[:, -1] = seam / np.maximum(np.linalg.norm(seam, axis=1, keepdims=True), 1e-12)
     return Shape(vertices, faces, uv[faces], normals=normals.reshape(-1, 3))
+
+
+def about_up(angle: float) -> np.ndarray:
+    """(3, 3) rotation by `angle` radians about z."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

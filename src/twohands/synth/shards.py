@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -63,9 +64,10 @@ def write_shards(
 ) -> Path:
     """Write frames 0 .. count - 1 into the folder `out`, skipping the shards that are there; returns the folder.
 
-    `content` says what frames these are, if they are not rendered ones. Raises ValueError with the remedy: a count or
-    workers below 1, a folder that cannot be written, that holds something else than an unfinished run of the same
-    request or a damaged shard, a full disk, a worker that was ended.
+    `content` says what frames these are, if they are not rendered ones. Two `workers` or more are processes that import
+    the script which calls this: it must do so under `if __name__ == "__main__":`. Raises ValueError with the remedy: a
+    count or workers below 1, a folder that cannot be written, that holds something else than an unfinished run of the
+    same request or a damaged shard, a full disk, a worker that was ended.
     """
     if count < 1:
         raise ValueError(f"the number of frames must be at least 1; got {count}")
@@ -138,7 +140,7 @@ class SyntheticShards:
     def describe(self, index: int) -> Description:
         """The figures of a stored frame."""
         sample = self[index]
-        return describe(sample.hands, np.asarray(sample.shares), np.asarray(sample.masks), sample.frame.camera)
+        return describe(sample.hands, np.asarray(sample.shares), sample.frame.camera)
 
     def _path(self, number: int) -> Path:
         return shard_path(self.folder, number)
@@ -208,14 +210,11 @@ def _write_in_parallel(
 ) -> None:
     context = get_context("spawn")  # forked children would inherit locks of the progress bar's thread
     counter = context.Value("q", 0)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(os.getpid(), counter))
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(os.getpid(), counter, dataset))
     told = 0
     try:
-        with _environment(_ONE_THREAD):  # what the workers start with
-            waiting = {
-                pool.submit(_work, dataset, shard_path(folder, number), span): number
-                for number, span in missing.items()
-            }
+        with _environment(_ONE_THREAD), _deaf():  # what the workers start with
+            waiting = {pool.submit(_work, shard_path(folder, number), span): number for number, span in missing.items()}
         while waiting:
             finished, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -225,7 +224,8 @@ def _write_in_parallel(
             told = count
     except BrokenProcessPool as error:
         raise ValueError(
-            f"a worker was ended from outside, perhaps for want of memory; {_AGAIN}, with fewer --workers"
+            f"a worker was ended from outside, perhaps for want of memory; {_AGAIN}, with fewer --workers "
+            '(a script of your own asks for workers under `if __name__ == "__main__":` only)'
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -246,13 +246,30 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started meanwhile do not hear Ctrl-C yet; this one hears it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _frames_done: Any = None  # in a worker: the counter shared with the parent
+_dataset: Any = None  # in a worker: what it draws from, sent once since it may be large
 
 
-def _start_worker(parent: int, counter: Any) -> None:
-    """Remember the counter and end with the parent, however it ends."""
-    global _frames_done
-    _frames_done = counter
+def _start_worker(parent: int, counter: Any, dataset: Frames) -> None:
+    """Remember the counter and the data set, and end with the parent, however it ends, and without a word on Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupted shard is drawn anew, so nothing is to be tidied up
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    global _frames_done, _dataset
+    _frames_done, _dataset = counter, dataset
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -262,12 +279,12 @@ def _start_worker(parent: int, counter: Any) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(dataset: Frames, path: Path, indices: range) -> ShardRecord:
+def _work(path: Path, indices: range) -> ShardRecord:
     def advance(steps: int) -> None:
         with _frames_done.get_lock():
             _frames_done.value += steps
 
-    return _write_shard(dataset, path, indices, advance)
+    return _write_shard(_dataset, path, indices, advance)
 
 
 @contextmanager
@@ -286,12 +303,10 @@ def _finished(folder: Path, count: int, per_shard: int) -> dict[int, ShardRecord
         path = shard_path(folder, number)
         if not path.exists():
             continue
-        if number in known:
-            _check_size(path, known[number])
-            finished[number] = known[number]
-        else:
-            with _mapped(path) as content:
-                finished[number] = examine(content, span)
+        with _mapped(path) as content:
+            finished[number] = examine(content, span)
+            if known.get(number, finished[number]) != finished[number]:
+                raise ValueError("it is not what was written")
     return finished
 
 

@@ -11,8 +11,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, minimum_filter
 
 from twohands.hands.free import free_hand_arrays
+from twohands.synth.light import FROM_XYZ
 from twohands.synth.render import rasterize
-from twohands.synth.textures import fractal_noise
+from twohands.synth.textures import fractal_noise, to_bytes
 
 # sRGB of untanned to very dark skin; a tone in [0, 1] runs along them
 _SKIN_STOPS = np.array(
@@ -41,7 +42,8 @@ _MEASURED = np.array(
         [26.0, 7.0, 9.0],
     ]
 )
-_INFRARED = 0.55  # near-infrared reflectance of skin, nearly the same for every tone
+INFRARED = 0.55
+"""Near-infrared reflectance of skin, nearly the same for every tone."""
 _ARM_SIZE = 256
 
 
@@ -78,7 +80,7 @@ def sample_skin(rng: np.random.Generator) -> Skin:
         arm=_marked_arm(rng, colors[0], marks),
         specular=0.02 + 0.075 * oily,
         gloss=rng.uniform(9.0, 16.0) + 16.0 * oily,
-        infrared=_INFRARED * rng.uniform(0.85, 1.15),
+        infrared=INFRARED * rng.uniform(0.85, 1.15),
     )
 
 
@@ -88,10 +90,7 @@ def srgb_from_lab(lab: np.ndarray) -> np.ndarray:
     middle = (lightness + 16) / 116
     root = np.stack([middle + a / 500, middle, middle - b / 200], axis=-1)
     xyz = np.where(root > 6 / 29, root**3, 3 * (6 / 29) ** 2 * (root - 4 / 29)) * [0.95047, 1.0, 1.08883]
-    from_xyz = np.array(
-        [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
-    )
-    return np.clip(xyz @ from_xyz.T, 0, 1) ** (1 / 2.2)
+    return np.clip(xyz @ FROM_XYZ.T, 0, 1) ** (1 / 2.2)
 
 
 class _Marks(NamedTuple):
@@ -116,7 +115,7 @@ def _marked_hand(rng: np.random.Generator, colors: list[np.ndarray], marks: _Mar
     color = color * (1 + np.float32(0.48 * marks.relief) * (1 + np.float32(tone) * palmar) * (relief - np.float32(0.5)))
     dorsal = (1 - palmar[..., 0]) * _knuckle_fade()
     color = color * _veins_and_freckles(rng, len(color), marks, dorsal)
-    return _to_bytes(color + nail * (nail_bed - color))
+    return to_bytes(color + nail * (nail_bed - color))
 
 
 def _marked_arm(rng: np.random.Generator, back: np.ndarray, marks: _Marks) -> np.ndarray:
@@ -126,7 +125,7 @@ def _marked_arm(rng: np.random.Generator, back: np.ndarray, marks: _Marks) -> np
     color = color * _veins_and_freckles(rng, _ARM_SIZE, marks._replace(veins=0.6 * marks.veins))
     if marks.hair > 0:
         color = color * (1 - 0.28 * marks.hair * _hair(rng, _ARM_SIZE)[..., None])
-    return _to_bytes(color)
+    return to_bytes(color)
 
 
 def _veins_and_freckles(
@@ -204,14 +203,10 @@ def hand_skin(tone: float, tint: np.ndarray, redness: float, detail: float) -> n
     color = color * (1 - red * (0.22 * redness * np.array([0.15, 0.75, 0.8], dtype=np.float32)))
     color = color * (1 + np.float32(0.55 * detail) * (relief - np.float32(0.5)))
     nails = color * np.float32(0.75) + (0.25 * _NAIL_COLOR).astype(np.float32)
-    return _to_bytes(color + nail * (nails - color))
+    return to_bytes(color + nail * (nails - color))
 
 
 def arm_skin(rng: np.random.Generator, tone: float, tint: np.ndarray, detail: float, size: int = 128) -> np.ndarray:
     """Skin of the forearm: the same base colour with fine and broad mottling."""
     mottling = 0.05 * detail * fractal_noise(rng, size, octaves=6, roughness=0.9)[..., None]
-    return _to_bytes(skin_base(tone) * tint * (1 + mottling * np.array([0.7, 1.0, 1.0])))
-
-
-def _to_bytes(image: np.ndarray) -> np.ndarray:
-    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return to_bytes(skin_base(tone) * tint * (1 + mottling * np.array([0.7, 1.0, 1.0])))

@@ -14,7 +14,7 @@ from twohands.synth import objects, textures
 from twohands.synth.config import SynthConfig
 from twohands.synth.objects import OBJECT_LABEL, Thing
 from twohands.synth.palette import Palette
-from twohands.synth.shapes import Shape, box, rectangle
+from twohands.synth.shapes import Shape, about_up, box, rectangle
 
 TABLE_LABEL, ROOM_LABEL = 5, 6
 GAP = 0.008  # metres between things and people
@@ -187,7 +187,7 @@ def has_room(spot: np.ndarray, thing: Thing, occupied: Occupied, placed: Sequenc
 
 
 def room(rng: np.random.Generator, table_height: float, nearest: float, palette: Palette) -> list[Shape]:
-    """Floor, two walls and some furniture, nothing but the floor nearer than `nearest` metres."""
+    """Floor, two walls and some furniture; walls and the middles of furniture are `nearest` metres away or more."""
     far, aside = rng.uniform(nearest, 3.5), rng.uniform(nearest, 3.2) * rng.choice([-1.0, 1.0])
     x, y, z = np.eye(3)
     shapes = [
@@ -209,9 +209,3 @@ def room(rng: np.random.Generator, table_height: float, nearest: float, palette:
     numbers = [palette.add(palette.surface(rng, textures.room), 0.0, 8.0, rng.uniform(0.1, 0.9)) for _ in range(4)]
     shapes = [replace(shape, material=numbers[min(k, 3)]) for k, shape in enumerate(shapes)]
     return [replace(shape.moved(turn, down), label=ROOM_LABEL) for shape in (*shapes, *stored)]
-
-
-def about_up(angle: float) -> np.ndarray:
-    """(3, 3) rotation by `angle` radians about z."""
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

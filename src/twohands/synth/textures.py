@@ -65,25 +65,25 @@ def random_color(rng: np.random.Generator, lightness: tuple[float, float] = (0.1
 def plain(rng: np.random.Generator, size: int = 64) -> np.ndarray:
     """One colour with faint unevenness."""
     shades = 1 + rng.uniform(0.0, 0.05) * fractal_noise(rng, size, octaves=5)[..., None]
-    return _to_bytes(random_color(rng) * shades)
+    return to_bytes(random_color(rng) * shades)
 
 
 def noise(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     """Three colours blended along fractal noise."""
     colors = np.stack([random_color(rng) for _ in range(3)])
     level = np.clip(0.5 + 0.3 * fractal_noise(rng, size, octaves=7, roughness=rng.uniform(0.5, 0.8)), 0, 1)
-    return _to_bytes(np.stack([np.interp(level, [0, 0.5, 1], colors[:, k]) for k in range(3)], axis=-1))
+    return to_bytes(np.stack([np.interp(level, [0, 0.5, 1], colors[:, k]) for k in range(3)], axis=-1))
 
 
 def stripes(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     """Parallel bands."""
-    return _to_bytes(np.broadcast_to(_bands(rng, size)[:, None], (size, size, 3)) + _weave(rng, size))
+    return to_bytes(np.broadcast_to(_bands(rng, size)[:, None], (size, size, 3)) + _weave(rng, size))
 
 
 def plaid(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     """The same bands across and along, as a woven cloth."""
     bands = _bands(rng, size)
-    return _to_bytes(0.5 * (bands[:, None] + bands[None]) + _weave(rng, size))
+    return to_bytes(0.5 * (bands[:, None] + bands[None]) + _weave(rng, size))
 
 
 def checks(rng: np.random.Generator, size: int = 256) -> np.ndarray:
@@ -91,7 +91,7 @@ def checks(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     cell = size // int(rng.choice([4, 8, 16]))
     index = np.arange(size) // cell
     odd = ((index[:, None] + index[None]) % 2)[..., None]
-    return _to_bytes(random_color(rng) * odd + random_color(rng) * (1 - odd) + _weave(rng, size))
+    return to_bytes(random_color(rng) * odd + random_color(rng) * (1 - odd) + _weave(rng, size))
 
 
 def wood(rng: np.random.Generator, size: int = 256) -> np.ndarray:
@@ -103,7 +103,7 @@ def wood(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     coordinates = [(v + rng.uniform(2, 8) * warp) % size, along]
     level = map_coordinates(grain, coordinates, order=1, mode="grid-wrap")[..., None]
     light = np.array([0.74, 0.61, 0.45]) * rng.uniform(0.4, 1.2) * (1 + rng.uniform(-0.06, 0.06, 3))
-    return _to_bytes(light * (1 + rng.uniform(0.05, 0.14) * level))
+    return to_bytes(light * (1 + rng.uniform(0.05, 0.14) * level))
 
 
 def printed(rng: np.random.Generator, size: int = 256) -> np.ndarray:
@@ -121,7 +121,7 @@ def printed(rng: np.random.Generator, size: int = 256) -> np.ndarray:
             start = column + letter * (height + 1)
             if rng.random() < 0.8:
                 image[row : row + height, start : start + height] = ink
-    return _to_bytes(image + _weave(rng, size))
+    return to_bytes(image + _weave(rng, size))
 
 
 def skin_like(rng: np.random.Generator, size: int = 64) -> np.ndarray:
@@ -129,7 +129,7 @@ def skin_like(rng: np.random.Generator, size: int = 64) -> np.ndarray:
     first, second = _SKIN_LIKE[rng.integers(len(_SKIN_LIKE), size=2)]
     color = first + rng.uniform(0.0, 0.6) * (second - first)
     mottling = rng.uniform(0.01, 0.06) * fractal_noise(rng, size, octaves=5, roughness=0.8)[..., None]
-    return _to_bytes(color * rng.normal(1.0, 0.03, 3) * (1 + mottling * np.array([0.7, 1.0, 1.0])))
+    return to_bytes(color * rng.normal(1.0, 0.03, 3) * (1 + mottling * np.array([0.7, 1.0, 1.0])))
 
 
 def fruit_skin(rng: np.random.Generator, size: int = 64) -> np.ndarray:
@@ -137,7 +137,7 @@ def fruit_skin(rng: np.random.Generator, size: int = 64) -> np.ndarray:
     first, second = _FRUIT[rng.integers(len(_FRUIT), size=2)]
     blend = np.clip(rng.uniform(-0.3, 0.6) + 0.4 * fractal_noise(rng, size, octaves=3), 0, 1)[..., None]
     spots = (fractal_noise(rng, size, octaves=5, roughness=1.2) > rng.uniform(1.8, 3.0))[..., None]
-    return _to_bytes((first + blend * (second - first)) * (1 - 0.3 * spots))
+    return to_bytes((first + blend * (second - first)) * (1 - 0.3 * spots))
 
 
 def thing_base(rng: np.random.Generator) -> np.ndarray:
@@ -188,5 +188,6 @@ def _weave(rng: np.random.Generator, size: int) -> np.ndarray:
     return rng.uniform(0.0, 0.03) * rng.standard_normal((size, size, 1)) + 0.02 * fractal_noise(rng, size, 4)[..., None]
 
 
-def _to_bytes(image: np.ndarray) -> np.ndarray:
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] as uint8."""
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)

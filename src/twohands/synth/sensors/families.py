@@ -38,7 +38,7 @@ class DepthSensor(Protocol):
 
 @dataclass(frozen=True)
 class IdealSensor:
-    """The depth at the colour camera's pixel centres, without noise, holes and errors of registration."""
+    """The depth at the colour camera's pixel centres, without noise and holes, of the surfaces as they are by then."""
 
     def measure(self, rng: np.random.Generator, surfaces: Surfaces, materials: Materials, color: Camera) -> np.ndarray:
         """Depth (H, W) uint16 in steps of `STEP`, 0 where there is no surface."""

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from twohands.geometry.camera import Camera
-from twohands.synth.render import Materials, Surfaces, rasterize
+from twohands.synth.render import Materials, Surfaces, focal_and_center, rasterize
 from twohands.synth.sensors.mount import Mount
 from twohands.synth.shading import NEAR
 
@@ -50,17 +50,12 @@ def returned_light(
     camera = mount.camera
     seen = mount.from_color(surfaces.vertices)
     fine = camera.resize(samples * camera.width, samples * camera.height)
-    intrinsics = _intrinsics(fine)
+    intrinsics = focal_and_center(fine)
     inverse, triangle, _ = rasterize(seen, surfaces.faces, intrinsics, fine.width, fine.height, NEAR)
     lamp, focal = _second_view(seen - second, surfaces.faces, camera)
     look = (finish.diffuse, finish.highlight, finish.gloss)
     sums = _mix(inverse, triangle, seen, surfaces.faces, look, intrinsics, lamp, focal, second, samples)
     return sums[0], sums[1], sums[2]
-
-
-def _intrinsics(camera: Camera) -> np.ndarray:
-    K = np.asarray(camera.K, dtype=np.float64)
-    return np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
 
 
 def _second_view(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple[np.ndarray, float]:
