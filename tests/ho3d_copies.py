@@ -7,12 +7,13 @@ import numpy as np
 from PIL import Image
 
 from scenes import CAMERA, scene
-from twohands.data.readers.ho3d import CONVENTION, DEPTH_UNIT
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
-from twohands.hands.mano import place
+from twohands.hands.mano import Convention, place
 from twohands.hands.skeleton import FINGERTIPS, JOINT_ORDERS
 from twohands.types import LEFT, RIGHT
 
+CONVENTION = Convention(flat_hand_mean=True, left_shape="flip_x", tips="ho3d")
+DEPTH_UNIT = 0.00012498664727900177  # metres per step
 OPENGL = np.diag([1.0, -1.0, -1.0])
 TO_FILE = np.argsort(JOINT_ORDERS["mano"])
 TIPS = [744, 333, 444, 555, 672]  # vertices of MANO, thumb to little

@@ -1,7 +1,8 @@
 """`twohands data check` and `pack`: what they print and write, and the exit codes."""
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,15 +10,23 @@ from PIL import Image
 
 from fakes import PosedHands
 from test_reader_h2o import write_copy
-from twohands import cli
+from twohands import cli, evaluation
+from twohands.config import PRESETS
 from twohands.data import inspection
-from twohands.data.dataset import open_dataset
+from twohands.data.dataset import identity_of, name_of, open_dataset
 from twohands.data.inspection import Facts
 from twohands.data.packing import pack
 from twohands.data.readers.h2o import H2O
+from twohands.hands import free_hand
 from twohands.hands.mano_files import read_mano
-from twohands.synth.shards import SyntheticShards
+from twohands.networks import build_network
+from twohands.networks.checkpoint import save_checkpoint
+from twohands.synth.config import BASIC
+from twohands.synth.engine import SyntheticHands
+from twohands.synth.shards import SyntheticShards, write_shards
 from twohands.types import TwoHands
+
+TINY = PRESETS["tiny"].network
 
 
 @pytest.fixture
@@ -94,8 +103,40 @@ def test_packed_frames_are_those_of_the_copy(root, tmp_path, capsys):
             np.testing.assert_array_equal(getattr(two.hands, name), getattr(one.hands, name))
         np.testing.assert_array_equal(two.hands.parameters.pose, one.hands.parameters.pose)
         np.testing.assert_array_equal(two.shares, one.shares)
+        np.testing.assert_array_equal(two.presence_known, one.presence_known)
     assert cli.main([*arguments, "--split", "test"]) == 2
     assert "was begun with split = train, not test" in capsys.readouterr().err
+
+
+def test_packed_frames_are_still_those_of_their_data_set_and_split(root, tmp_path, capsys, monkeypatch):
+    packed = str(pack(H2O(root, "test"), "h2o", "test", tmp_path / "packed"))
+    assert name_of(packed) == name_of(f"synthetic={packed}") == name_of(f"h2o={root}") == "h2o"
+    assert identity_of(packed, "test", 3) == identity_of(f"h2o:test={root}", "train", 3)
+    for source, split in ((packed, "train"), (f"synthetic:validation={packed}", "test")):
+        with pytest.raises(ValueError, match=r"packed holds the split test of h2o, not .*: synthetic:test=.*packed"):
+            open_dataset(source, split)
+    assert len(open_dataset(f"synthetic:test={packed}")) == 3
+    save_checkpoint(build_network(TINY, free_hand()), TINY, tmp_path / "net")
+    monkeypatch.setattr(evaluation, "SMALLEST_LENGTH", 20)  # the copy is small
+    measure = ["evaluate", "--data", packed, "--checkpoint", str(tmp_path / "net"), "--out", str(tmp_path / "out")]
+    assert cli.main(measure) == 0
+    assert "As the benchmark of this data set measures:" in capsys.readouterr().out
+
+
+def test_renderings_are_shards_already(tmp_path):
+    with pytest.raises(ValueError, match="are shards already"):
+        pack(H2O, "synthetic", "train", tmp_path / "packed")
+
+
+def test_rendered_frames_are_told_by_what_they_were_rendered_from(tmp_path):
+    frames = SyntheticHands(3, "validation", replace(BASIC, width=64, height=48), 1)
+    folder = write_shards(frames, 1, tmp_path / "frames", progress=False)
+    found = identity_of(str(folder), "train", 1)
+    assert (found["name"], found["split"], found["seed"], found["count"]) == ("synthetic", "validation", 3, 1)
+    assert found["config"] == json.loads(json.dumps(asdict(frames.config)))
+    assert json.loads(json.dumps(found)) == found
+    assert identity_of(str(folder.rename(tmp_path / "moved")), "test", 1) == found
+    assert len(open_dataset(str(tmp_path / "moved"), "test")) == 1  # a folder of renderings is what it is
 
 
 def test_what_a_data_set_lacks_is_lacking_when_packed(tmp_path):

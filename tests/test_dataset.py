@@ -228,6 +228,18 @@ def test_frames_with_and_without_labels_are_one_batch():
     torch.testing.assert_close(sample.hands.vertices[0].numpy(), PosedHands(1)[0].hands.vertices)
 
 
+def test_a_hand_without_labels_is_neither_there_nor_away():
+    class OneSide(Without):
+        def __getitem__(self, index):
+            return replace(super().__getitem__(index), presence_known=np.array([False, True]))
+
+    items = [TrainingSet(kind(PosedHands(2)), SIZE, PLAIN, 0)[0, 0] for kind in (Without, OneSide)]
+    mirrored = TrainingSet(OneSide(PosedHands(2)), SIZE, replace(PLAIN, mirror=1.0), 0)[0, 0]
+    sample = collate([*items, mirrored]).sample
+    assert sample.presence_known.tolist() == [[True, True], [False, True], [True, False]]
+    assert sample.masks_known.tolist() == sample.presence_known.tolist()
+
+
 def objective(decoder="graph"):
     torch.manual_seed(0)
     config = replace(TINY.network, decoder=decoder)

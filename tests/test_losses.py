@@ -299,6 +299,21 @@ def test_image_heads_learn_that_an_absent_hand_is_not_there(name):
 # missing labels
 
 
+@pytest.mark.parametrize("name", ["center", "mask", "heat_maps"])
+def test_a_hand_that_may_be_there_without_labels_does_not_count(name):
+    sample = truth(((1.0, 0.0), (1.0, 0.0)))
+    known = torch.tensor([[True, False], [True, True]])
+    sample = replace(sample, presence_known=known, masks_known=known)
+    zero = torch.zeros(2, 2, CELLS, CELLS)
+    output, leaves = learnable(replace(answer(sample), center_logits=zero, mask_logits=zero))
+    term(name, output, sample).sum().backward()
+    (gradient,) = (leaf.grad.unflatten(1, (2, -1)) for leaf in leaves if leaf.grad is not None)
+    assert not gradient[0, RIGHT].any()
+    assert gradient[0, LEFT].any()
+    assert gradient[1, LEFT].any()
+    assert gradient[1, RIGHT].any()
+
+
 @pytest.mark.parametrize("name", TERMS)
 def test_a_frame_without_mesh_or_masks_among_others_does_not_count_in_their_terms(name):
     """Frame 0 has neither; its fill is nonsense. Terms of meshes and masks are 0 and still there, all others are as

@@ -12,12 +12,14 @@ from scipy.spatial.transform import Rotation
 from contract import check_contract
 from scenes import CAMERA, HEIGHT, WIDTH, scene
 from twohands.data.readers import common
-from twohands.data.readers.arctic import ARCTIC, CONVENTION
+from twohands.data.readers.arctic import ARCTIC
 from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.lenses import bent
-from twohands.hands.mano import Values, place
+from twohands.data.readers.lenses import bent, places
+from twohands.geometry.camera import Camera
+from twohands.hands.mano import Convention, Values, place
 from twohands.types import LEFT, RIGHT, SIDE_NAMES
 
+CONVENTION = Convention(flat_hand_mean=False, left_shape="raw", tips="hot3d")
 RECORDINGS = ("s01/box_grab_01", "s05/box_use_01")
 UNLABELLED = "s03/box_grab_01"
 ROWS, OFFSET = 23, 2  # frames of the labels; number of the image of the first one
@@ -185,6 +187,20 @@ def test_the_lens_at_points_solved_by_hand():
     np.testing.assert_allclose(bent(np.array([1.0, 0.0]), (0, 0, 0, 0, 0.3, 0.1, 0.1, 0.1)), [1, 0])
     points = np.random.default_rng(0).uniform(-1, 1, size=(50, 3)) * [0.6, 0.4, 0] + [0, 0, 1]
     np.testing.assert_allclose(bent(points[:, :2], LENS) * CAMERA.focal + CAMERA.center, seen_by_lens(points))
+
+
+def test_the_lens_is_asked_for_few_pixels_and_those_between_are_right():
+    camera = Camera(np.array([[850.0, 0, 700], [0, 850, 500], [0, 0, 1]], dtype=np.float32), 1395, 1001)
+    asked = []
+
+    def see(rays):
+        asked.append(len(rays))
+        return bent(rays[..., :2], LENS) * camera.focal + camera.center
+
+    found = places(camera, see)
+    assert sum(asked) < camera.width * camera.height / 60
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, see(camera.rays()), atol=0.01)
 
 
 def test_test_frames_have_images_alone(copy):

@@ -14,11 +14,12 @@ from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers import common
 from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.dexycb import CONVENTION, SERIALS, SUBJECTS, DexYCB
+from twohands.data.readers.dexycb import SERIALS, SUBJECTS, DexYCB
 from twohands.geometry.camera import Camera
-from twohands.hands.mano import place
+from twohands.hands.mano import Convention, place
 from twohands.types import LEFT, RIGHT, Sample
 
+CONVENTION = Convention(flat_hand_mean=False, components=45, left_shape="raw", tips="mano")
 CAMERA = Camera(np.array([[613.1, 0, 313.0], [0, 612.0, 245.0], [0, 0, 1]], dtype=np.float32), 640, 480)
 VALIDATION = SUBJECTS[6]  # the one subject that validation of s1 needs
 SIDES = ("right", "left")
@@ -266,6 +267,12 @@ def test_labels_of_another_size_are_refused(worlds, tmp_path):
         labels = dict(archive)
     np.savez(path, **{**labels, "seg": labels["seg"][:240]})
     with pytest.raises(DamagedFileError, match=r"its labels 640x240"):
+        DexYCB(tmp_path, "validation", "s1")[0]
+    np.savez(path, **{**labels, "seg": labels["seg"][..., None]})
+    with pytest.raises(DamagedFileError, match=r"labels_000000.npz: seg has shape \(480, 640, 1\)"):
+        DexYCB(tmp_path, "validation", "s1")[0]
+    np.savez(path, **{**labels, "pose_m": np.full((1, 51), "text")})
+    with pytest.raises(DamagedFileError, match=r"labels_000000.npz: .*isfinite"):
         DexYCB(tmp_path, "validation", "s1")[0]
     np.savez(path, **{**labels, "pose_m": np.zeros((2, 51))})
     with pytest.raises(DamagedFileError, match=r"labels_000000.npz: pose_m has shape \(2, 51\)"):

@@ -13,12 +13,13 @@ from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers import common
 from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.freihand import CONVENTION, SIZE, FreiHAND, held_out
+from twohands.data.readers.freihand import SIZE, FreiHAND, held_out
 from twohands.geometry.camera import Camera
-from twohands.hands.mano import mano_hand
+from twohands.hands.mano import Convention, mano_hand
 from twohands.hands.mano_files import read_mano
 from twohands.types import LEFT, RIGHT, Sample
 
+CONVENTION = Convention(flat_hand_mean=False, tips="freihand")
 CAMERA = Camera(np.array([[300.0, 0, 60.0], [0, 301.0, 112.0], [0, 0, 1]], dtype=np.float32), SIZE, SIZE)
 TRAINING = 6  # frames of training, of three hands in turns
 VALIDATION = (2, 5)  # the hand that comes last
@@ -178,10 +179,10 @@ def test_files_that_do_not_go_together_are_refused(copy, worlds, tmp_path):
     shutil.copytree(copy, tmp_path, dirs_exist_ok=True)
     joints = json.loads((tmp_path / "evaluation_xyz.json").read_text())
     (tmp_path / "evaluation_xyz.json").write_text(json.dumps(joints[:1]))
-    with pytest.raises(DamagedFileError, match=r"evaluation_xyz.json has 1 frames, the file of intrinsics 2"):
+    with pytest.raises(DamagedFileError, match=r"evaluation_xyz.json: .* \(1, 21, 3\), expected \(2, 21, 3\)"):
         FreiHAND(tmp_path, "test")
     (tmp_path / "evaluation_xyz.json").write_text(json.dumps([joint[:20] for joint in joints]))
-    with pytest.raises(DamagedFileError, match=r"has shape \(2, 20, 3\), expected \(N, 21, 3\)"):
+    with pytest.raises(DamagedFileError, match=r"numbers of shape \(2, 20, 3\), expected \(2, 21, 3\)"):
         FreiHAND(tmp_path, "test")
     Image.fromarray(worlds[0].rgb[:200]).save(tmp_path / "training" / "rgb" / "00000000.jpg")
     with pytest.raises(DamagedFileError, match=r"00000000.jpg is 224x200"):

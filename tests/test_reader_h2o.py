@@ -1,6 +1,7 @@
 """H2O: a miniature copy in its layout is read back as it was written."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,12 @@ from twohands import cli, evaluation
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet, open_dataset
 from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.h2o import CONVENTION, H2O
+from twohands.data.readers.h2o import H2O
+from twohands.hands.mano import Convention
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.types import LEFT, RIGHT
 
+CONVENTION = Convention(flat_hand_mean=True, left_shape="raw", tips="mano")
 PRESENT = ((True, True), (False, True), (True, False))
 
 
@@ -70,6 +73,7 @@ def test_what_was_written_is_read(copy, split):
     for index, world in enumerate(worlds):
         sample = dataset[index]
         assert sample.hands.present.tolist() == list(map(float, world.present))
+        assert sample.presence_known.tolist() == list(world.present)
         np.testing.assert_array_equal(sample.frame.rgb_uint8(), world.rgb)
         np.testing.assert_allclose(sample.frame.depth, world.depth, atol=5.1e-4)
         np.testing.assert_allclose(sample.frame.camera.K, CAMERA.K, atol=1e-4)
@@ -98,6 +102,36 @@ def test_names_and_places_that_copies_have(mano, tmp_path):
         H2O(tmp_path / "ego_view" / "subject4")
     with pytest.raises(ValueError, match="choose one of train"):
         H2O(tmp_path, "val")
+
+
+@pytest.mark.parametrize(
+    ("folder", "suffix", "lists"), [("", "_ego", ""), ("H2O/ego_view", "", "H2O"), ("ego_view", "_ego", "")]
+)
+def test_the_official_list_is_followed_wherever_the_archives_are_unpacked(mano, tmp_path, folder, suffix, lists):
+    write_copy(tmp_path / folder, mano, 2)
+    for subject in ("subject1", "subject3", "subject4"):
+        (tmp_path / folder / subject).rename(tmp_path / folder / f"{subject}{suffix}")
+    (tmp_path / folder / "label_split").rename(tmp_path / lists / "label_split")
+    (tmp_path / lists / "label_split" / "pose_train.txt").write_text("subject1/h1/0/cam4/rgb/000001.png\n")
+    assert [sample.id for sample in H2O(tmp_path)] == [f"subject1{suffix}/h1/0/cam4/000001"]
+    shutil.rmtree(tmp_path / lists / "label_split")
+    assert [len(H2O(tmp_path, split)) for split in ("train", "validation", "test")] == [2, 2, 2]
+
+
+def test_the_fixed_cameras_lie_in_an_archive_of_their_own(mano, tmp_path):
+    write_copy(tmp_path, mano, 1, listed=False)
+    (tmp_path / "subject1").rename(tmp_path / "subject1_ego")
+    shutil.copytree(tmp_path / "subject1_ego/h1/0/cam4", tmp_path / "subject1/h1/0/cam2")
+    assert H2O(tmp_path, camera=2)[0].id == "subject1/h1/0/cam2/000000"
+    assert [sample.id for sample in H2O(tmp_path)] == ["subject1_ego/h1/0/cam4/000000"]
+
+
+def test_numbers_that_are_not_finite_are_damage(mano, tmp_path):
+    write_copy(tmp_path, mano, 1)
+    path = tmp_path / "subject1/h1/0/cam4/hand_pose/000000.txt"
+    path.write_text(" ".join(["nan", *path.read_text().split()[1:]]))
+    with pytest.raises(DamagedFileError, match=r"hand_pose/000000.txt has 128 numbers, expected 128, all finite"):
+        H2O(tmp_path)[0]
 
 
 @pytest.mark.parametrize("name", ["rgb/000001.png", "depth/000001.png", "hand_pose/000001.txt", "cam_intrinsics.txt"])

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from contract import check_contract
-from ho3d_copies import TIPS, check, edit_meta, write_h2o3d
+from ho3d_copies import CONVENTION, TIPS, check, edit_meta, write_h2o3d
 from twohands.data.readers import common
 from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.h2o3d import H2O3D
-from twohands.data.readers.ho3d import CONVENTION
 from twohands.hands.mano import place
 from twohands.hands.skeleton import FINGERTIPS
 from twohands.types import LEFT
@@ -64,6 +63,7 @@ def test_a_hand_with_half_an_annotation_or_an_unset_flag_is_not_annotated(mano, 
     edit_meta(metas / "0002.pkl", lambda meta: meta | {"rightHandPose": None})
     dataset = H2O3D(tmp_path)
     assert [sample.hands.present.tolist() for sample in dataset] == [[1, 1], [0, 1], [1, 0]]
+    assert [sample.presence_known.tolist() for sample in dataset] == [[1, 1], [0, 1], [1, 0]]
     assert dataset[2].hands.vertices is not None
 
 
@@ -75,11 +75,10 @@ def test_without_the_hand_model_there_are_joints(h2o3d, monkeypatch):
     np.testing.assert_allclose(sample.hands.joints, worlds["TTMB2/0002"].joints, atol=1e-6)
 
 
-def test_frames_to_evaluate_have_wrists_and_boxes_but_no_hands(h2o3d):
+def test_frames_to_evaluate_have_wrists_but_no_hands(h2o3d):
     dataset, world = H2O3D(h2o3d[0], "test"), h2o3d[1]["ZZ1/0003"]
     assert dataset[0].hands.present.tolist() == [0, 0]
     np.testing.assert_allclose(dataset.root(0), world.joints[:, 0], atol=1e-9)
-    assert dataset.box(0).tolist() == [[10, 20, 110, 140]] * 2
 
 
 def test_a_copy_of_ho3d_is_not_taken_for_one(h2o3d, tmp_path):

@@ -1,6 +1,7 @@
 """HO-Cap: a miniature copy in its layout is read back as it was written."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -178,10 +179,12 @@ def test_every_camera_sees_the_hands_from_its_own_place(copy, worlds):
 def test_absent_hands_and_hands_out_of_sight(small):
     dataset = HOCap(small, "train")
     assert dataset[1].hands.present.tolist() == [0, 0]
+    assert dataset[1].presence_known.tolist() == [False, False]
     path = small / "subject_1" / RECORDINGS["subject_1"] / SERIALS[0] / "label_000000.npz"
     joints = np.load(path)["hand_joints_3d"]
     write_label(path, joints + np.array([[[0.0, 0, 0]], [[3, 0, 0]]], np.float32))  # right hand first
     assert dataset[0].hands.present.tolist() == [0, 1]
+    assert dataset[0].presence_known.tolist() == [True, True]  # the left one is out of sight
     write_label(path, joints * np.array([[[1, 1, -1]], [[1, 1, 1]]], np.float32))
     assert dataset[0].hands.present.tolist() == [1, 0]
 
@@ -195,6 +198,20 @@ def test_the_convention_is_the_one_that_agrees_with_the_labels(mano, tmp_path, n
     assert dataset.convention == name
     assert f"hands have {name}" in caplog.text
     np.testing.assert_allclose(dataset[0].hands.vertices, world.vertices, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["poses_m.npy", f"{SERIALS[0]}/label_000000.npz"])
+def test_a_damaged_recording_does_not_take_part_in_finding_the_convention(mano, tmp_path, name):
+    world = scene(mano, 5, CONVENTIONS["flat pose, raw left shape"], (True, True), CAMERA, shared_shape=True)
+    write_copy(tmp_path, mano, {"subject_1": world}, convention=CONVENTIONS["flat pose, raw left shape"])
+    subject = tmp_path / "subject_1"
+    shutil.copytree(subject / RECORDINGS["subject_1"], subject / "20231022_190600")
+    (subject / "20231022_190600" / name).unlink()
+    dataset = HOCap(tmp_path, "train")
+    np.testing.assert_allclose(dataset[0].hands.vertices, world.vertices, atol=2e-6)
+    assert dataset.convention == "flat pose, raw left shape"
+    with pytest.raises(DamagedFileError, match=name):
+        dataset[4]
 
 
 def test_files_named_as_in_the_first_release(mano, worlds, tmp_path):
@@ -227,6 +244,9 @@ def test_the_official_list_is_followed_where_there_is_one(mano, worlds, tmp_path
         HOCap(tmp_path, "train")
     with pytest.raises(DamagedFileError, match=r"hocap_hpe.json"):
         HOCap(tmp_path, "test")
+    path.write_text("[]")
+    with pytest.raises(DamagedFileError, match=r"hocap_hpe.json is not laid out as in the data set"):
+        HOCap(tmp_path, "train")
 
 
 def test_without_the_hand_model_there_are_joints(copy, worlds, monkeypatch):

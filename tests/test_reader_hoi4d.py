@@ -12,11 +12,12 @@ from scenes import CAMERA, assert_hands_of, scene
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers import common
-from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.hoi4d import CONVENTION, HOI4D, read_values
+from twohands.data.readers.common import ContradictionError, DamagedFileError
+from twohands.data.readers.hoi4d import HOI4D, read_values
 from twohands.hands.mano import Convention, place
 from twohands.types import LEFT, RIGHT, Sample
 
+CONVENTION = Convention(flat_hand_mean=True, left_shape="raw", tips="mano")
 MUG, BUCKET, CHAIR = (
     "ZY20210800001/H1/C2/N01/S52/s04/T1",
     "ZY20210800002/H2/C8/N08/S71/s04/T2",
@@ -28,13 +29,14 @@ COLOURS = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 6: (0
 
 
 def write_frame(root, sequence, number, world, split_archives=True):
-    """One frame as HOI4D stores it, once its videos are extracted; no segmentation."""
+    """One frame as HOI4D stores it, once its videos are extracted, and the images of frame 0; no segmentation."""
     folder = root / ("HOI4D_release" if split_archives else "") / sequence
     for name in ("align_rgb", "align_depth"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    Image.fromarray(world.rgb).save(folder / "align_rgb" / f"{number:05d}.jpg", quality=95, subsampling=0)
     depth = np.round(world.depth * 1000).astype(np.uint16)
-    Image.fromarray(depth).save(folder / "align_depth" / f"{number:05d}.png")
+    for one in (0, number):
+        Image.fromarray(world.rgb).save(folder / "align_rgb" / f"{one:05d}.jpg", quality=95, subsampling=0)
+        Image.fromarray(depth).save(folder / "align_depth" / f"{one:05d}.png")
     for side, name in ((LEFT, "left"), (RIGHT, "right")):
         if world.present[side]:
             values = world.values[side]
@@ -81,6 +83,7 @@ def test_what_was_written_is_read(copy, worlds):
     for index, world in enumerate(worlds):
         sample = dataset[index]
         assert sample.hands.present.tolist() == list(map(float, world.present))
+        assert sample.presence_known.tolist() == list(world.present)
         assert np.abs(sample.frame.rgb_uint8().astype(int) - world.rgb).mean() < 4  # JPEG
         np.testing.assert_allclose(sample.frame.depth, world.depth, atol=5.1e-4)
         np.testing.assert_allclose(sample.frame.camera.K, CAMERA.K, atol=1e-4)
@@ -157,6 +160,14 @@ def test_videos_must_be_extracted(worlds, tmp_path):
     assert HOI4D(tmp_path).frames == [(BUCKET, 0)]
 
 
+@pytest.mark.parametrize("kind", ["align_rgb", "align_depth"])
+def test_images_that_are_counted_from_1_are_refused(worlds, tmp_path, kind):
+    write_frame(tmp_path, MUG, 1, worlds[0])
+    next((tmp_path / "HOI4D_release" / MUG / kind).glob("00000.*")).unlink()
+    with pytest.raises(ContradictionError, match=r"numbered from 1, .*ffmpeg -i .*image.mp4.*depth_video.avi"):
+        HOI4D(tmp_path)[0]
+
+
 def test_without_the_hand_model_there_is_nothing_to_read(copy, monkeypatch):
     monkeypatch.setattr(common, "mano_files", lambda: None)
     with pytest.raises(FileNotFoundError, match=r"HOI4D has no 3D joints.*TWOHANDS_MANO"):
@@ -190,7 +201,7 @@ def test_a_damaged_file_is_named(worlds, tmp_path, fault):
 def test_images_of_another_size_are_refused(worlds, tmp_path):
     write_frame(tmp_path, MUG, 0, worlds[0])
     write_segmentation(tmp_path, MUG, 0, np.zeros((90, 160), dtype=int))
-    with pytest.raises(common.ContradictionError, match="its segmentation 160x90"):
+    with pytest.raises(ContradictionError, match="its segmentation 160x90"):
         HOI4D(tmp_path)[0]
     shutil.rmtree(tmp_path / "HOI4D_annotations")
     assert len(HOI4D(tmp_path)) == 1

@@ -15,11 +15,12 @@ from scenes import CAMERA, HEIGHT, WIDTH, scene
 from test_reader_arctic import dotted, place_of_dot, world_values
 from twohands.data.readers import common
 from twohands.data.readers.common import DamagedFileError, joints_in_image
-from twohands.data.readers.hot3d import CONVENTION, FRAMES, HOT3D
+from twohands.data.readers.hot3d import FRAMES, HOT3D
 from twohands.data.readers.lenses import Fisheye
-from twohands.hands.mano import place
+from twohands.hands.mano import Convention, place
 from twohands.types import LEFT, RIGHT, SIDE_NAMES
 
+CONVENTION = Convention(flat_hand_mean=False, components=15, left_shape="flip_x", tips="hot3d")
 LENS = (160.0, 159.5, 158.8, 91.7, 0.05, -0.04, 0.03, -0.02, 0.01, -0.004, 0.003, -0.002, 0.001, 0.002, -0.003, 0.0015)
 PRESENT = ((True, True), (False, True), (True, False))
 POINT = np.array([0.35, 0.2, 0.6])  # metres, camera frame: shown as a dot

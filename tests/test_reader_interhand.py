@@ -16,10 +16,11 @@ from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers import common
 from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.interhand import CONVENTION, InterHand
-from twohands.hands.mano import mano_hand, place
+from twohands.data.readers.interhand import InterHand
+from twohands.hands.mano import Convention, mano_hand, place
 from twohands.types import LEFT, RIGHT, Sample
 
+CONVENTION = Convention(flat_hand_mean=False, left_shape="flip_x")
 TIP_FIRST = (*(4 * finger + part for finger in range(5) for part in (4, 3, 2, 1)), 0)  # our number of each of theirs
 TYPES = {(True, True): "interacting", (True, False): "left", (False, True): "right"}
 PRESENT = ((True, True), (False, True), (True, False))

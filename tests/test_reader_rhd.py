@@ -212,7 +212,7 @@ def test_annotations_are_not_executed(copy, tmp_path):
     with pytest.raises(DamagedFileError, match="it was not executed"):
         RHD(tmp_path, "test")
     path.write_bytes(pickle.dumps({0: {"xyz": np.zeros((42, 3)), "K": np.eye(3)}}, protocol=2))
-    with pytest.raises(DamagedFileError, match=r"frame 0 has no numbers uv_vis"):
+    with pytest.raises(DamagedFileError, match=r"anno_evaluation.pickle: there are no numbers uv_vis"):
         RHD(tmp_path, "test")
 
 

@@ -15,10 +15,11 @@ from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers import common
 from twohands.data.readers.common import ContradictionError, DamagedFileError
-from twohands.data.readers.taco import CONVENTION, SPLIT_FILE, TACO, read_poses, read_shape, read_splits
+from twohands.data.readers.taco import SPLIT_FILE, TACO, read_poses, read_recording, read_shape, read_splits
 from twohands.hands.mano import Convention, place
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, Sample
 
+CONVENTION = Convention(flat_hand_mean=True, left_shape="raw", wrist_centred=True, tips="mano")
 FRAMES = 12  # so that names in the order of text differ from those in the order of numbers
 TRAIN, TEST = "(pour in some, cup, bowl)/20230919_001", "(stir-fry, spoon, pan)/20231020_071"
 
@@ -197,6 +198,26 @@ def test_frames_that_cannot_be_matched_to_poses_are_refused(worlds, tmp_path, lo
         TACO(tmp_path)[0]
 
 
+@pytest.mark.parametrize("kind", ["Egocentric_RGB_Videos", "Egocentric_Depth_Videos"])
+def test_images_that_are_counted_from_1_are_refused(worlds, tmp_path, kind):
+    write_list(tmp_path)
+    write_sequence(tmp_path, TRAIN, [worlds[0]] * 2)
+    for path in sorted((tmp_path / kind / TRAIN).iterdir(), reverse=True):
+        path.rename(path.with_name(f"{int(path.stem) + 1:05d}{path.suffix}"))
+    dataset = TACO(tmp_path)
+    for index in (0, 1):
+        with pytest.raises(ContradictionError, match=r"images must be numbered from 0; .*ffmpeg"):
+            dataset[index]
+
+
+def test_the_labels_of_a_sequence_are_read_once_but_not_kept_for_ever(copy):
+    read_recording.cache_clear()
+    dataset = TACO(copy)
+    assert dataset[0].id != dataset[1].id
+    assert read_recording.cache_info()[:2] == (1, 1)  # found in the cache, read
+    assert read_recording.cache_parameters()["maxsize"] <= 1000  # of 100 kB
+
+
 def test_without_the_hand_model_there_is_nothing_to_read(copy, monkeypatch):
     monkeypatch.setattr(common, "mano_files", lambda: None)
     with pytest.raises(FileNotFoundError, match=r"TACO has no 3D joints.*TWOHANDS_MANO"):
@@ -221,6 +242,7 @@ def test_a_damaged_file_is_named(worlds, tmp_path, fault):
         path.unlink()
         if fault == "truncated":
             path.write_bytes(content[: len(content) // 2])
+        read_recording.cache_clear()
         with pytest.raises(DamagedFileError, match=path.name):
             TACO(tmp_path)[0]
         path.write_bytes(content)

@@ -3,8 +3,9 @@
 A term is a pure function (output, sample, surface) -> (B,), one value a frame. The terms of 3D and of 2D are means over
 the hands that are present; a hand that is absent is replaced on both sides before anything is computed from it, so
 neither its values (NaN included) nor its labels matter and no gradient reaches it. For the two image heads the truth of
-an absent hand is known: an empty map. A term whose labels are missing, or that a decoder has no answer to, is zero; in
-a batch of frames with and without meshes or masks (`Sample.meshes_known`, `masks_known`) it is so frame by frame.
+an absent hand is known: an empty map; not so of a hand that may be there without labels (`Sample.presence_known`). A
+term whose labels are missing, or that a decoder has no answer to, is zero; in a batch of frames with and without meshes
+or masks (`Sample.meshes_known`, `masks_known`) it is so frame by frame.
 """
 
 from __future__ import annotations
@@ -273,7 +274,8 @@ def _true_root(sample: Sample) -> Tensor:
 def _focal(logits: Tensor, pixels: Tensor, sigma: Tensor, sample: Sample) -> Tensor:
     """Focal loss (B,) of heat maps (B, 2, *M, h, w) with peaks at image pixels (B, 2, *M, 2), sigma (B, 2, *M) pixels.
 
-    Divided by the number of peaks, at least 1; maps of absent hands are empty.
+    Divided by the number of peaks, at least 1; maps of absent hands are empty, those of hands that may be there or not
+    do not count.
     """
     logits = logits.float()
     height, width = logits.shape[-2:]
@@ -283,7 +285,10 @@ def _focal(logits: Tensor, pixels: Tensor, sigma: Tensor, sample: Sample) -> Ten
     peak = target == 1
     hit = functional.logsigmoid(logits) * torch.sigmoid(-logits) ** FOCAL_GAMMA
     miss = functional.logsigmoid(-logits) * torch.sigmoid(logits) ** FOCAL_GAMMA * (1 - target) ** FOCAL_BETA
-    return -torch.where(peak, hit, miss).flatten(1).sum(dim=1) / peak.flatten(1).sum(dim=1).clamp(min=1)
+    errors = torch.where(peak, hit, miss).flatten(2).sum(dim=2)
+    if sample.presence_known is not None:
+        errors = errors * sample.presence_known
+    return -errors.sum(dim=1) / peak.flatten(1).sum(dim=1).clamp(min=1)
 
 
 def _mean_of_hands(values: Tensor, sample: Sample) -> Tensor:

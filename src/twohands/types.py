@@ -20,6 +20,8 @@ from twohands.geometry.record import Array, TensorRecord
 from twohands.geometry.transforms import matrix_from_axis_angle, rigid
 
 SIDE_NAMES = ("left", "right")
+SMALLEST_SIDE = 16
+"""Pixels of the shorter side of a frame, at least."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,27 @@ class RGBDFrame(TensorRecord):
     def from_arrays(rgb: np.ndarray, depth: np.ndarray, K: Any, depth_unit: float | None = None) -> RGBDFrame:
         """A frame from a user's arrays.
 
-        rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or
-        fx, fy, cx, cy. `depth_unit` is the length in metres of one depth step: by default 0.001 for integers and 1
-        for floats. Raises ValueError with the remedy when shapes, types or intrinsics cannot be right.
+        rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or whatever else
+        `files.read_intrinsics` understands. `depth_unit` is the length in metres of one depth step: by default 0.001
+        for integers and 1 for floats. Raises ValueError with the remedy when shapes, types or intrinsics cannot be
+        right.
         """
         rgb = np.asarray(rgb)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-            raise ValueError(f"colour must be (height, width, 3) uint8, red first; got {rgb.shape} {rgb.dtype}")
+            raise ValueError(
+                f"colour must be (height, width, 3) uint8, red first; got {rgb.shape} {rgb.dtype}; leave out a fourth "
+                "channel with rgb[..., :3], make bytes of values in [0, 1] with (255 * rgb).astype(numpy.uint8)"
+            )
         height, width = rgb.shape[:2]
+        if min(height, width) < SMALLEST_SIDE:
+            raise ValueError(f"an image of {width}x{height} pixels is too small for hands; give the whole picture")
         metres = files.depth_in_metres(np.asarray(depth), depth_unit)
         if metres.shape != (height, width):
             raise ValueError(
                 f"depth is {metres.shape[1]}x{metres.shape[0]} but colour is {width}x{height}; "
                 "register the depth image to the colour image first"
             )
-        matrix = files.check_intrinsics(files.intrinsics_matrix(K), width, height)
+        matrix = files.read_intrinsics(K).of_image(width, height)
         scaled = np.divide(rgb.transpose(2, 0, 1), np.float32(255), dtype=np.float32, order="C")
         return RGBDFrame(scaled, metres, Camera(matrix, width, height))
 
@@ -60,9 +68,7 @@ class RGBDFrame(TensorRecord):
 
         Raises FileNotFoundError or ValueError with a sentence that names the file and the remedy.
         """
-        return RGBDFrame.from_arrays(
-            files.read_rgb(rgb), files.read_depth(depth), files.read_intrinsics(intrinsics), depth_unit
-        )
+        return RGBDFrame.from_arrays(files.read_rgb(rgb), files.read_depth(depth), intrinsics, depth_unit)
 
     def rgb_uint8(self) -> np.ndarray:
         """The colour image as (H, W, 3) uint8, for pictures."""
@@ -152,6 +158,7 @@ class Sample(TensorRecord):
     shares: Array | None  # (*B, 2) in [0, 1], share of the hand's pixels that nothing else hides
     joint_definition: str  # which joints and finger tips the labels mean; a key of skeleton.JOINT_DEFINITIONS
     id: str
+    presence_known: Array | None = None  # (*B, 2) bool: `present` is a label, 0 not just without labels; None: it is
     meshes_known: Array | None = None  # (*B, 2) bool: whose vertices are labels, not fill; None: all that there are
     masks_known: Array | None = None  # (*B, 2) bool: the same of the masks
 

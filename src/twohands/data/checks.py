@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from twohands.files import DEFAULT_INTEGER_UNIT
 from twohands.geometry.camera import Camera
 from twohands.types import SIDE_NAMES, RGBDFrame
 
@@ -16,6 +17,8 @@ SCENE_DEPTH = (0.08, 10.0)
 """Metres between which the median of a whole depth image lies, for any depth camera that sees hands."""
 DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002)
 """Units in use, in metres: metres, millimetres, 0.1 mm (D405), 1/4000 m (L515 and some data sets), 1/5000 m (TUM)."""
+DEFAULT_UNITS = (DEFAULT_INTEGER_UNIT, 1.0)
+"""Of integers and of floats, see `files.effective_depth_unit`."""
 KNUCKLES = (5, 17)
 KNUCKLE_BREADTH, PALM_LENGTH = 0.068, 0.088
 """Metres between the joints of index and little knuckle, and of wrist and middle knuckle, of a middling hand."""
@@ -48,19 +51,19 @@ def check_frame(frame: RGBDFrame, depth_unit: float | None = None) -> None:
     if low <= median <= high:
         return
     # of the units in use the one that puts the scene best into the range of indoor depth cameras
-    far = median > high
-    factor = 0.001 if far else 1000.0
-    if depth_unit is not None:
-        candidates = [unit for unit in DEPTH_UNITS if low <= median * unit / depth_unit <= high]
-        middle = math.log(0.7)
-        best = min(candidates, key=lambda unit: abs(math.log(median * unit / depth_unit) - middle), default=None)
-        factor = best / depth_unit if best is not None else factor
-    kind = "looks like millimetres" if far and factor == 0.001 else ("is too far" if far else "is too near")
-    raise ValueError(f"depth {kind} (median {median:.3g} m); pass {_remedy(factor, depth_unit)}")
+    units, factors = _other_units(depth_unit)
+    medians = np.where((low <= median * factors) & (median * factors <= high), median * factors, np.inf)
+    best = int(np.argmin(np.abs(np.log(medians / 0.7))))
+    fits = np.isfinite(medians[best])
+    remedy = f"pass {_option(units[[best]], depth_unit)}" if fits else "check its unit"
+    kind = "is too far" if median > high else "is too near"
+    if fits and math.isclose(factors[best], 0.001):
+        kind = "looks like millimetres"
+    raise ValueError(f"depth {kind} (median {median:.3g} m); {remedy}")
 
 
 def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera, depth_unit: float | None = None) -> None:
-    """Raises ValueError when the hands of a frame would be giants or dwarfs, which shows a wrong depth unit.
+    """Raises ValueError when the hands of a frame would be giants or dwarfs: depth unit or intrinsics are wrong.
 
     pixels (2, 21, 2) image landmarks, NaN for an absent hand; depth (H, W) metres. All hands of the frame must agree.
     """
@@ -71,12 +74,11 @@ def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera, depth
         return
     ratio = math.exp(np.mean(np.log(ratios)))
     side, breadth = next(iter(sizes)), KNUCKLE_BREADTH * ratio
-    units = np.array(DEPTH_UNITS)
-    factors = units / depth_unit if depth_unit is not None else 10.0 ** np.arange(-4, 5)
+    units, factors = _other_units(depth_unit)
     misfit = np.abs(np.log(ratio * factors))
-    if misfit.min() < math.log(RIGHT_SIZE):
-        remedy = _remedy(float(factors[np.argmin(misfit)]), depth_unit)
-        raise ValueError(f"the {SIDE_NAMES[side]} hand's knuckles would be {breadth:.2g} m wide; is {remedy}?")
+    right = units[np.argsort(misfit)][: (misfit < math.log(RIGHT_SIZE)).sum()]
+    remedy = f"try {_option(right, depth_unit)}" if len(right) else "check the unit of the depth and the intrinsics"
+    raise ValueError(f"the {SIDE_NAMES[side]} hand's knuckles would be {breadth:.2g} m wide; {remedy}")
 
 
 def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | None:
@@ -110,8 +112,16 @@ def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return values[values > 0]
 
 
-def _remedy(factor: float, depth_unit: float | None) -> str:
-    """What to pass instead, when depth must be multiplied by `factor`."""
-    if depth_unit is None:
-        return f"depth {factor:g} times as large"
-    return "--depth-unit " + f"{depth_unit * factor:.8f}".rstrip("0").rstrip(".")
+def _other_units(depth_unit: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Units in use, and by what depth must be multiplied that is of them but was read with `depth_unit`.
+
+    Where that is not known, it is one of the two that are taken by default: of integers and of floats.
+    """
+    own = np.array(DEFAULT_UNITS if depth_unit is None else [depth_unit])
+    units = np.tile(DEPTH_UNITS, len(own))
+    return units, units / np.repeat(own, len(DEPTH_UNITS))
+
+
+def _option(units: np.ndarray, depth_unit: float | None) -> str:
+    """How to say which unit it is: on the command line, which knows the one that it has used, or in Python."""
+    return ("depth_unit=" if depth_unit is None else "--depth-unit ") + " or ".join(f"{unit:g}" for unit in units)

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -40,10 +41,17 @@ def _reader(module: str, name: str, *protocol: str) -> Callable[[str, str], Data
 
 
 def _shards(folder: str, split: str) -> Dataset:
-    """A folder of synthetic shards, which is of one split."""
+    """A folder of shards, which is of one split. Raises ValueError for a data set that was packed from another one."""
     from twohands.synth.shards import SyntheticShards  # needs numba
 
-    return SyntheticShards(folder)
+    shards = SyntheticShards(folder)
+    name, packed = (shards.description.get(key) for key in ("data_set", "split"))
+    if name is not None and packed != split:
+        raise ValueError(
+            f"{folder} holds the split {packed} of {name}, not {split}; pack {split} into another folder, or say that "
+            f"{packed} is meant: synthetic:{packed}={folder}"
+        )
+    return shards
 
 
 DATASETS: dict[str, Callable[[str, str], Dataset]] = {
@@ -67,6 +75,8 @@ DATASETS: dict[str, Callable[[str, str], Dataset]] = {
 }
 """Name -> reader of a folder and a split."""
 SPLITS = ("train", "validation", "test")
+RENDERED = ("generator", "renderer", "split", "seed", "config")
+"""What the index of rendered shards says of their frames, see `synth.index`."""
 NEAR_A_BONE = 0.025
 """Metres: what is measured nearer than this to a bone belongs to the hand, where a frame has no masks."""
 _SOURCE = re.compile(r"(\w+)(?::(\w+))?=(.+)")
@@ -187,10 +197,12 @@ class TrainingSet:
 def stackable(sample: Sample, hand_model: str) -> Sample:
     """The sample as it stacks with those of any data set: exactly what losses read, zeros where a label is missing.
 
-    `meshes_known` and `masks_known` say which are labels. Filling keeps a batch a plain random draw of all frames;
-    batches of one kind would tie the gradient of a step to one data set. Meshes of another hand model are not known.
+    `presence_known`, `meshes_known` and `masks_known` say which are labels. Filling keeps a batch a plain random draw
+    of all frames; batches of one kind would tie the gradient of a step to one data set. Meshes of another hand model
+    are not known.
     """
     meshed, masked = sample.hand_model == hand_model, sample.masks is not None
+    known = np.ones(2, dtype=bool) if sample.presence_known is None else np.asarray(sample.presence_known)
     hands = sample.hands
     vertices = hands.vertices if meshed else np.zeros((2, NUM_VERTICES, 3), dtype=hands.joints.dtype)
     return replace(
@@ -199,8 +211,9 @@ def stackable(sample: Sample, hand_model: str) -> Sample:
         masks=sample.masks if masked else np.zeros((2, *sample.frame.depth.shape), dtype=bool),
         visibility=None,
         shares=None,
+        presence_known=known,
         meshes_known=np.full(2, meshed),
-        masks_known=np.full(2, masked),
+        masks_known=masked & known,
     )
 
 
@@ -228,8 +241,8 @@ def cloud_masks(sample: Sample) -> np.ndarray:
 def open_dataset(source: str, split: str = "train") -> Dataset:
     """The data set of 'NAME=FOLDER' or 'NAME:SPLIT=FOLDER', NAME one of DATASETS, or of a folder of synthetic shards.
 
-    `split`, one of SPLITS, is meant where the source names none; a folder of shards has only its own. Raises ValueError
-    for names that are unknown.
+    `split`, one of SPLITS, is meant where the source names none; a folder of rendered shards has only its own. Raises
+    ValueError for names that are unknown, and for packed shards of another split.
     """
     named = _SOURCE.fullmatch(source)
     if named is None:
@@ -243,11 +256,35 @@ def open_dataset(source: str, split: str = "train") -> Dataset:
 
 
 def name_of(source: str) -> str:
-    """The name of the data set that a source, see `open_dataset`, is of; "synthetic" for a folder of shards."""
+    """The name of the data set that a source, see `open_dataset`, is of; "synthetic" for rendered shards."""
+    name, _, folder = _parts(source)
+    return _index(folder).get("data_set", name) if name == "synthetic" else name
+
+
+def identity_of(source: str, split: str, count: int) -> dict[str, Any]:
+    """What the `count` frames of `open_dataset(source, split)` are, wherever they lie, as plain values.
+
+    Name, split and count; of rendered frames also what they were rendered from.
+    """
+    name, chosen, folder = _parts(source)
+    index = _index(folder) if name == "synthetic" else {}
+    rendered = {key: index[key] for key in RENDERED if key in index}
+    return {"name": index.get("data_set", name), "split": chosen or split, **rendered, "count": count}
+
+
+def _parts(source: str) -> tuple[str, str | None, str]:
+    """Name, split if the source names one, and folder."""
     named = _SOURCE.fullmatch(source)
-    return named[1] if named else "synthetic"
+    return ("synthetic", None, source) if named is None else (named[1], named[2], named[3])
 
 
-def open_mixture(sources: Sequence[str], split: str = "train", weights: Sequence[float] = ()) -> Dataset:
+def _index(folder: str) -> dict[str, Any]:
+    """What a folder of shards says of itself."""
+    from twohands.synth.index import INDEX_NAME, read_index  # needs numba
+
+    return read_index(Path(folder)) if (Path(folder) / INDEX_NAME).exists() else {}
+
+
+def open_mixture(sources: Sequence[str], split: str = "train", weights: Sequence[float] = ()) -> Mixture:
     """The data set of one source, or the mixture of several, see `open_dataset` and `Mixture`."""
     return Mixture([open_dataset(source, split) for source in sources], weights)

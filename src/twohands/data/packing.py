@@ -16,8 +16,10 @@ from twohands.synth.shards import write_shards
 def pack(dataset: Dataset, name: str, split: str, out: str | Path, count: int | None = None, workers: int = 1) -> Path:
     """Writes the first `count` frames, by default all, of a split into a folder, or continues there; returns it.
 
-    With MANO's files the meshes are packed as well. Raises ValueError as `write_shards` does, DamagedFileError for a
-    frame that cannot be read.
+    With MANO's files the meshes are packed as well. Raises ValueError as `write_shards` does and for renderings, which
+    are packed, DamagedFileError for a frame that cannot be read.
     """
+    if name == "synthetic":
+        raise ValueError("frames of `twohands synth` are shards already; copy their folder")
     content = {"data_set": name, "split": split, "meshes": mano_files() is not None}
     return write_shards(dataset, min(count or len(dataset), len(dataset)), out, workers, content=content)

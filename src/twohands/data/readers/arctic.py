@@ -13,7 +13,6 @@ present when its wrist and at least two more joints are in the image.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from twohands.data.readers.common import (
     two_hands,
 )
 from twohands.data.readers.contents import array_of, read_json
-from twohands.data.readers.lenses import bent, resampled
+from twohands.data.readers.lenses import bent, places, resampled
 from twohands.files import read_rgb
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import rigid
@@ -136,7 +135,7 @@ class ARCTIC:
         check_sizes(colour, rgb, calibration=subject.sizes[self.view, ::-1].tolist())
         camera, T_camera_from_world, lens = self._camera(recording.name, row)
         if lens is not None:
-            rgb = resampled(rgb, _places(tuple(camera.K.reshape(-1).tolist()), camera.width, camera.height, lens))
+            rgb = resampled(rgb, places(camera, lambda rays: bent(rays[..., :2], lens) * camera.focal + camera.center))
         frame = RGBDFrame.from_arrays(rgb, np.zeros(rgb.shape[:2], dtype=np.float32), camera.K)
         hands = _hands(recording.labels, row, T_camera_from_world)
         inside = joints_in_image(hands.joints, camera)
@@ -269,13 +268,6 @@ def entries(found: Any, *names: str) -> list[Any]:
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
     return [found[name] for name in names]
-
-
-@lru_cache(maxsize=2)
-def _places(intrinsics: tuple[float, ...], width: int, height: int, lens: tuple[float, ...]) -> np.ndarray:
-    """(H, W, 2) float32: the pixel of the bent image that each pixel of the straight one shows."""
-    camera = Camera(np.array(intrinsics, dtype=np.float32).reshape(3, 3), width, height)
-    return bent(camera.rays()[..., :2], lens) * camera.focal + camera.center
 
 
 def _hands(labels: Labels | None, row: int, T_camera_from_world: np.ndarray) -> TwoHands:

@@ -39,7 +39,7 @@ def reading(path: Path, read: Callable[[Path], _T]) -> _T:
     """read(path); raises DamagedFileError, naming the file, when it is missing or not what it should be."""
     try:
         return read(path)
-    except (OSError, ValueError, KeyError, IndexError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, SyntaxError) as error:
         said = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise DamagedFileError(f"{said}; copy this file from the data set again", path) from error
 
@@ -54,12 +54,12 @@ def check_sizes(path: Path, rgb: np.ndarray, **others: Sequence[float]) -> None:
 
 
 def numbers(path: Path, count: int) -> np.ndarray:
-    """(count,) float64 from a text file of so many numbers. Raises DamagedFileError."""
+    """(count,) float64, finite, from a text file of so many numbers. Raises DamagedFileError."""
 
     def read(path: Path) -> np.ndarray:
         values = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
-        if values.shape != (count,):
-            raise ValueError(f"{path} has {values.size} numbers, expected {count}")
+        if values.shape != (count,) or not np.isfinite(values).all():
+            raise ValueError(f"{path} has {values.size} numbers, expected {count}, all finite")
         return values
 
     return reading(path, read)
@@ -128,10 +128,12 @@ def sample(
     identity: str,
     masks: np.ndarray | None = None,
     room: np.ndarray | None = None,
+    known: Sequence[bool] | None = None,
 ) -> Sample:
     """A frame with its truth; masks (2, H, W) bool are drawn from the meshes where the data set has none.
 
-    `room` (2, H, W) bool is where drawn masks may be.
+    `room` (2, H, W) bool is where drawn masks may be. `known` tells of each side whether it is known that a hand is
+    there or not; where it is not, a hand without labels may be there all the same.
     """
     shares = None
     if hands.vertices is not None:
@@ -141,7 +143,8 @@ def sample(
         if masks is None:
             masks = drawn if room is None else drawn & room
         shares = (_pixels_of(masks) / np.maximum(full, 1)).clip(0, 1).astype(np.float32) * hands.present
-    return Sample(frame, hands, masks, None, shares, definition, identity)
+    presence_known = None if known is None else np.array(known, dtype=bool)
+    return Sample(frame, hands, masks, None, shares, definition, identity, presence_known)
 
 
 def masks_from_meshes(

@@ -28,14 +28,14 @@ def array_of(values: Any, *shape: int | None) -> np.ndarray:
     return array
 
 
-def named_numbers(found: Any, name: str, count: int) -> np.ndarray:
-    """(count,) float64, finite: found[name], of any shape. Raises ValueError."""
+def named_numbers(found: Any, name: str, count: int, finite: bool = True) -> np.ndarray:
+    """(count,) float64: found[name], of any shape. Raises ValueError, with `finite` also for numbers that are not."""
     try:
         values = np.asarray(found[name], dtype=np.float64).reshape(-1)
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError):
         raise ValueError(f"there are no numbers {name}") from None
-    if values.size != count or not np.isfinite(values).all():
-        raise ValueError(f"{name} has {values.size} numbers, expected {count}, all finite")
+    if values.size != count or (finite and not np.isfinite(values).all()):
+        raise ValueError(f"{name} has {values.size} numbers, expected {count}{', all finite' if finite else ''}")
     return values
 
 

@@ -24,7 +24,7 @@ from twohands.data.readers.common import (
     sample,
     two_hands,
 )
-from twohands.data.readers.contents import load_arrays
+from twohands.data.readers.contents import array_of, load_arrays
 from twohands.files import depth_in_metres, read_depth, read_rgb
 from twohands.geometry.camera import Camera
 from twohands.hands.mano import Convention, Values
@@ -235,14 +235,7 @@ def read_camera(path: Path) -> Camera:
 
 def read_shape(path: Path) -> np.ndarray:
     """(10,) float64: MANO's shape of a subject's hand. Raises DamagedFileError."""
-
-    def read(path: Path) -> np.ndarray:
-        betas = read_yaml(path)["betas"]
-        if not isinstance(betas, list) or len(betas) != 10:
-            raise ValueError("betas are not a list of 10 numbers")
-        return np.array([_number(value) for value in betas])
-
-    return reading(path, read)
+    return reading(path, lambda path: array_of(read_yaml(path)["betas"], 10))
 
 
 def read_labels(path: Path) -> Labels:
@@ -250,6 +243,8 @@ def read_labels(path: Path) -> Labels:
 
     def read(path: Path) -> Labels:
         classes, pose, joints = load_arrays(path, "seg", "pose_m", "joint_3d")
+        if classes.ndim != 2:
+            raise ValueError(f"seg has shape {classes.shape}, expected (height, width)")
         for name, values, size in (("pose_m", pose, 51), ("joint_3d", joints, 63)):
             if values.size != size or not np.isfinite(values).all():
                 raise ValueError(f"{name} has shape {values.shape}, expected {size} finite numbers of one hand")

@@ -12,13 +12,13 @@ from the meshes.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from twohands.data.readers.common import Hand, camera_of, check_sizes, mano_hand_of, reading, sample, two_hands
+from twohands.data.readers.contents import array_of, read_json
 from twohands.files import read_rgb
 from twohands.geometry.transforms import rigid
 from twohands.hands.mano import Convention, PlacedHand, Values
@@ -125,38 +125,15 @@ def find_root(root: Path, part: str) -> Path:
 def read_annotations(folder: Path) -> Annotations:
     """What training_*.json or evaluation_*.json beside a folder say. Raises DamagedFileError."""
     intrinsics, joints, values = (folder.with_name(f"{folder.name}_{name}.json") for name in ("K", "xyz", "mano"))
-    matrices = read_numbers(intrinsics, (3, 3))
+    matrices = read_json(intrinsics, lambda found: array_of(found, None, 3, 3))
     if not joints.is_file():
         return Annotations(matrices, None, None)
     count = len(matrices)
     return Annotations(
         matrices,
-        read_numbers(joints, (NUM_JOINTS, 3), count),
-        read_numbers(values, (1, _NUM_VALUES), count)[:, 0],
+        read_json(joints, lambda found: array_of(found, count, NUM_JOINTS, 3)),
+        read_json(values, lambda found: array_of(found, count, 1, _NUM_VALUES)[:, 0]),
     )
-
-
-def read_numbers(path: Path, shape: tuple[int, ...], count: int | None = None) -> np.ndarray:
-    """(N, *shape) float64, finite: the nested lists of a JSON file, `count` of them where it is given.
-
-    Raises DamagedFileError.
-    """
-
-    def read(path: Path) -> np.ndarray:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        try:
-            numbers = np.asarray(found, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"{path} does not hold numbers of one shape") from None
-        if numbers.shape[1:] != shape or not np.isfinite(numbers).all():
-            raise ValueError(
-                f"{path} has shape {numbers.shape}, expected (N, {', '.join(map(str, shape))}), all finite"
-            )
-        if count is not None and len(numbers) != count:
-            raise ValueError(f"{path} has {len(numbers)} frames, the file of intrinsics {count}")
-        return numbers
-
-    return reading(path, read)
 
 
 def read_masks(path: Path) -> np.ndarray:

@@ -26,6 +26,8 @@ from twohands.hands.mano import Convention, Values
 from twohands.types import LEFT, RIGHT, RGBDFrame, Sample
 
 CONVENTION = Convention(flat_hand_mean=True, left_shape="raw", tips="mano")
+EGO = 4
+"""The head-mounted camera."""
 DEPTH_UNIT = 1e-3
 """Metres per step of depth."""
 SPLITS = {
@@ -42,7 +44,7 @@ class H2O:
 
     definition = "mano"
 
-    def __init__(self, root: str | Path, split: str = "train", camera: int = 4):
+    def __init__(self, root: str | Path, split: str = "train", camera: int = EGO):
         """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no H2O."""
         if split not in SPLITS:
             raise ValueError(f"H2O has no split {split!r}; choose one of {', '.join(SPLITS)}")
@@ -65,7 +67,9 @@ class H2O:
         check_sizes(colour, rgb, depth=depth.shape, intrinsics=(values[5], values[4]))
         frame = RGBDFrame.from_arrays(rgb, depth, camera_of(values[:4], rgb.shape[1], rgb.shape[0]).K)
         identity = f"{folder.relative_to(self.root).as_posix()}/{number}"
-        return sample(frame, two_hands(self._hands(folder, number)), self.definition, identity)
+        hands = self._hands(folder, number)
+        known = [hand is not None for hand in hands]  # the flag 0 says "not annotated"
+        return sample(frame, two_hands(hands), self.definition, identity, known=known)
 
     def _hands(self, folder: Path, number: str) -> tuple[Hand | None, Hand | None]:
         joints = numbers(folder / "hand_pose" / f"{number}.txt", 128).reshape(2, 64)
@@ -82,24 +86,33 @@ class H2O:
 
     def _frames(self) -> list[tuple[Path, str]]:
         """(folder of the camera, frame number), from the official list where the copy has it."""
-        listed = self.root / "label_split" / _SPLIT_FILES[self.split]
-        if listed.is_file():
-            paths = [self.root / line for line in listed.read_text(encoding="utf-8").split()]
-            return [(path.parent.parent, path.stem) for path in paths if path.parent.parent.name == f"cam{self.camera}"]
+        for beside in (self.root, self.root.absolute().parent):
+            listed = beside / "label_split" / _SPLIT_FILES[self.split]
+            if listed.is_file():
+                paths = [self._place(line) for line in listed.read_text(encoding="utf-8").split()]
+                folders = [(path.parent.parent, path.stem) for path in paths]
+                return [(folder, number) for folder, number in folders if folder.name == f"cam{self.camera}"]
         found = []
         for start in SPLITS[self.split]:
-            for folder in sorted(self.root.glob(f"{start}/**/cam{self.camera}")):
+            for folder in sorted(self._place(start).glob(f"**/cam{self.camera}")):
                 found += [(folder, path.stem) for path in sorted((folder / "hand_pose").glob("*.txt"))]
         return found
 
+    def _place(self, path: str) -> Path:
+        """Where SUBJECT/... lies in the copy: the archives of the head-mounted camera unpack to SUBJECT_ego."""
+        subject, _, rest = path.partition("/")
+        ego = self.root / f"{subject}_ego"
+        return (ego if self.camera == EGO and ego.is_dir() else self.root / subject) / rest
+
 
 def find_root(root: Path) -> Path:
-    """The folder with subject1, subject2, ...: the given one, or a usual one below it."""
+    """The folder with subject1, subject2, ... or subject1_ego, ...: the given one, or a usual one below it."""
     for folder in (root, root / "ego_view", root / "H2O", root / "H2O" / "ego_view"):
-        if any(folder.glob("subject[1-4]")):
+        if any(any(folder.glob(name)) for name in ("subject[1-4]", "subject[1-4]_ego")):
             return folder
     raise FileNotFoundError(
-        f"{root} has no folders subject1 to subject4; unpack subject*_ego_v1_1.tar.gz of H2O and give their parent"
+        f"{root} has no folders subject1 to subject4, with or without _ego; unpack subject*_ego_v1_1.tar.gz of H2O and "
+        "give their parent"
     )
 
 

@@ -44,14 +44,12 @@ class H2O3D(Frames):
             joints="leftHandJoints3D",
             pose="leftHandPose",
             translation="leftHandTrans",
-            box="leftHandBoundingBox",
             flags=("jointValidLeft", "poseValidLeft"),
         ),
         HandKeys(
             joints="rightHandJoints3D",
             pose="rightHandPose",
             translation="rightHandTrans",
-            box="rightHandBoundingBox",
             flags=("jointValidRight", "poseValidRight"),
         ),
     )

@@ -5,7 +5,7 @@ nothing is executed. Files are in metres in OpenGL's camera frame with the joint
 OpenCV's with the standard order. Masks are drawn from the meshes.
 
 Of the evaluation frames (split `test`) the files know only a wrist and a box of each hand: their samples have no hand
-(`present` is 0 on both sides), and `root` and `box` say what is known. A frame of train or validation without any
+(`present` is 0 on both sides), and `root` says where the wrists are. A frame of train or validation without any
 annotated hand is passed over: its index gives the next frame that has one.
 """
 
@@ -28,6 +28,7 @@ from twohands.data.readers.common import (
     sample,
     two_hands,
 )
+from twohands.data.readers.contents import named_numbers
 from twohands.files import read_rgb
 from twohands.geometry.transforms import rigid
 from twohands.hands.mano import Convention, PlacedHand, Values
@@ -48,7 +49,6 @@ class HandKeys:
     joints: str
     pose: str
     translation: str
-    box: str
     flags: tuple[str, ...] = ()  # of joints and of pose values, where a release has them
 
 
@@ -66,7 +66,6 @@ class Annotation:
 
     intrinsics: Any  # (3, 3) pixels
     roots: np.ndarray  # (2, 3) metres, the wrists; NaN where unknown
-    boxes: np.ndarray  # (2, 4) pixels: left, top, right, bottom; NaN where unknown
     labels: tuple[Labels | None, Labels | None]  # None: not annotated
 
 
@@ -105,15 +104,13 @@ class Frames:
         camera = reading(self._meta(sequence, number), lambda _: camera_of(annotation.intrinsics, width, height))
         frame = RGBDFrame.from_arrays(rgb, depth, camera.K)
         hands = self._hand(LEFT, annotation), self._hand(RIGHT, annotation)
-        return sample(frame, two_hands(hands), self.definition, f"{self.folder.name}/{sequence}/{number}")
+        known = [hand is not None or keys is None for hand, keys in zip(hands, self.keys, strict=True)]
+        identity = f"{self.folder.name}/{sequence}/{number}"
+        return sample(frame, two_hands(hands), self.definition, identity, known=known)
 
     def root(self, index: int) -> np.ndarray:
         """(2, 3) metres, OpenCV camera frame: the wrists of a frame; NaN where the file has none."""
         return self._labelled(index)[1].roots
-
-    def box(self, index: int) -> np.ndarray:
-        """(2, 4) pixels: left, top, right, bottom of each hand of a frame; NaN where the file has none (train)."""
-        return self._labelled(index)[1].boxes
 
     def annotation(self, sequence: str, number: str) -> Annotation:
         """What the file of a frame says. Raises DamagedFileError."""
@@ -169,7 +166,7 @@ class HO3D(Frames):
 
     name = "HO-3D"
     unpacked = ("HO3D_v3", "HO3D_v2")
-    keys = (None, HandKeys("handJoints3D", "handPose", "handTrans", "handBoundingBox"))
+    keys = (None, HandKeys("handJoints3D", "handPose", "handTrans"))
 
     def held_out(self, recordings: Sequence[str]) -> Sequence[str]:
         """BB and ND."""
@@ -217,7 +214,7 @@ def read_annotation(path: Path, keys: tuple[HandKeys | None, HandKeys | None]) -
         if not isinstance(meta, dict):
             raise ValueError(f"{path} holds a {type(meta).__name__}, not the dictionary of a frame")
         _require(meta, "camMat")
-        roots, boxes = np.full((2, 3), np.nan), np.full((2, 4), np.nan)
+        roots = np.full((2, 3), np.nan)
         labels: list[Labels | None] = [None, None]
         for side, names in enumerate(keys):
             if names is None:
@@ -226,9 +223,7 @@ def read_annotation(path: Path, keys: tuple[HandKeys | None, HandKeys | None]) -
             if joints is not None:
                 roots[side] = joints[0]
                 labels[side] = None if len(joints) == 1 else _labels(meta, names, joints)
-            if meta.get(names.box) is not None:
-                boxes[side] = _numbers(meta, names.box, 4)
-        return Annotation(meta["camMat"], roots, boxes, (labels[LEFT], labels[RIGHT]))
+        return Annotation(meta["camMat"], roots, (labels[LEFT], labels[RIGHT]))
 
     return reading(path, read)
 
@@ -239,8 +234,8 @@ def _joints(meta: dict[str, Any], name: str) -> np.ndarray | None:
     if meta[name] is None:
         return None
     if np.size(meta[name]) == 3:
-        return flipped_camera_axes(_numbers(meta, name, 3)[None])
-    return flipped_camera_axes(_numbers(meta, name, 63).reshape(21, 3)[list(JOINT_ORDERS["mano"])])
+        return flipped_camera_axes(named_numbers(meta, name, 3)[None])
+    return flipped_camera_axes(named_numbers(meta, name, 63).reshape(21, 3)[list(JOINT_ORDERS["mano"])])
 
 
 def _labels(meta: dict[str, Any], names: HandKeys, joints: np.ndarray) -> Labels | None:
@@ -251,8 +246,8 @@ def _labels(meta: dict[str, Any], names: HandKeys, joints: np.ndarray) -> Labels
         return None
     if not all(np.all(meta[name]) for name in names.flags if name in meta):
         return None
-    pose = _numbers(meta, names.pose, 48)
-    shape, translation = _numbers(meta, "handBeta", 10), _numbers(meta, names.translation, 3)
+    pose = named_numbers(meta, names.pose, 48)
+    shape, translation = named_numbers(meta, "handBeta", 10), named_numbers(meta, names.translation, 3)
     return Labels(joints, Values(pose[:3], pose[3:], shape, translation))
 
 
@@ -260,16 +255,3 @@ def _require(meta: dict[str, Any], *names: str) -> None:
     missing = [name for name in names if name not in meta]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}; is it of this data set?")
-
-
-def _numbers(meta: dict[str, Any], name: str, count: int) -> np.ndarray:
-    """(count,) float64, finite."""
-    try:
-        numbers = np.asarray(meta[name], dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is a {type(meta[name]).__name__}, not {count} numbers") from None
-    if numbers.size != count:
-        raise ValueError(f"{name} has {numbers.size} numbers, expected {count}")
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{name} has numbers that are not finite")
-    return numbers

@@ -14,9 +14,9 @@ release are read, which hold JSON.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from twohands.data.readers.common import (
     sample,
     two_hands,
 )
-from twohands.data.readers.contents import load_array, load_arrays
+from twohands.data.readers.contents import array_of, load_array, load_arrays, read_json
 from twohands.data.readers.dexycb import read_shape, read_yaml
 from twohands.files import depth_in_metres, read_depth, read_rgb
 from twohands.geometry.camera import Camera
@@ -91,7 +91,7 @@ class Labels:
 class HOCap:
     """The frames of one split of a user's copy, of all eight cameras.
 
-    A hand without annotation counts as absent, and so does one that has no joint in the picture.
+    A hand that has no joint in the picture counts as absent; whether one without annotation is there is not known.
 
     The official split for hand poses is a list of single frames, `hocap_hpe.json`, beside `hocap_info.yaml`, which
     says what its numbers mean; both come with the data set's program, in its folder `config`. Where the copy has them
@@ -136,7 +136,8 @@ class HOCap:
         )
         frame = RGBDFrame.from_arrays(rgb, depth, camera.K)
         identity = f"{folder.relative_to(self.root).as_posix()}/{number:06d}"
-        return sample(frame, two_hands((left, right)), self.definition, identity)
+        known = [labels.annotated(side) for side in (LEFT, RIGHT)]
+        return sample(frame, two_hands((left, right)), self.definition, identity, known=known)
 
     def mesh_of(self, folder: Path, number: int, side: int) -> PlacedHand | None:
         """A hand in the frame of the camera of a folder; None without MANO's files, or where the hand has no values."""
@@ -150,9 +151,8 @@ class HOCap:
         """
         default = next(iter(CONVENTIONS))
         distances: dict[str, list[float]] = {name: [] for name in CONVENTIONS}
-        for folder, number, side, joints in self._some_hands():
-            for name, convention in CONVENTIONS.items():
-                mesh = self._mesh(folder, number, side, convention)
+        for joints, meshes in self._some_hands():
+            for name, mesh in meshes.items():
                 if mesh is not None:
                     distances[name].append(float(np.linalg.norm(mesh.joints - joints, axis=1).mean()))
         if not distances[default]:
@@ -161,17 +161,16 @@ class HOCap:
         _log.info("HO-Cap: hands have %s; distance of MANO's joints from the labels': %s", nearest, said)
         return nearest
 
-    def _some_hands(self) -> Iterator[tuple[Path, int, int, np.ndarray]]:
-        """(folder of the camera, frame number, side, joints) of some annotated hands."""
+    def _some_hands(self) -> Iterator[tuple[np.ndarray, dict[str, PlacedHand | None]]]:
+        """Joints (21, 3) of some annotated hands, and their meshes by each of CONVENTIONS."""
         for index in range(0, len(self), max(len(self) // CONVENTION_FRAMES, 1)):
             folder, number = self._place(index)
-            try:
+            with suppress(DamagedFileError):  # reported when its own turn comes
                 labels = read_labels(folder / f"label_{number:06d}.npz")
-            except DamagedFileError:  # reported when its own turn comes
-                continue
-            for side in (LEFT, RIGHT):
-                if labels.annotated(side):
-                    yield folder, number, side, labels.joints[side]
+                for side in (LEFT, RIGHT):
+                    if labels.annotated(side):
+                        meshes = {name: self._mesh(folder, number, side, way) for name, way in CONVENTIONS.items()}
+                        yield labels.joints[side], meshes
 
     def _mesh(self, folder: Path, number: int, side: int, convention: Convention) -> PlacedHand | None:
         values = read_values(folder.parent / "poses_m.npy", number, side)
@@ -228,14 +227,14 @@ def listed_frames(root: Path, frames: Path, names: Path, split: str) -> tuple[li
         found = read_yaml(path)
         return tuple(found[name] for name in ("subject_ids", "sequence_ids", "device_serials"))
 
-    def read_rows(path: Path) -> np.ndarray:
-        rows = np.array(json.loads(path.read_text(encoding="utf-8"))[_LISTS[split]])
+    def parse_rows(found: Any) -> np.ndarray:
+        rows = np.array(found[_LISTS[split]])
         if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind != "i":
             raise ValueError(f"{_LISTS[split]!r} is not a list of subject, recording, camera and frame numbers")
         return rows
 
     subjects, recordings, serials = reading(names, read_names)
-    rows = reading(frames, read_rows)
+    rows = read_json(frames, parse_rows)
     views, which = np.unique(rows[:, :3], axis=0, return_inverse=True)
     folders = reading(names, lambda _: [root / subjects[s] / recordings[r] / serials[c] for s, r, c in views.tolist()])
     return folders, np.stack([which.reshape(-1), rows[:, 3]], axis=1)
@@ -299,10 +298,7 @@ def read_values(path: Path, number: int, side: int) -> np.ndarray:
 
 def _matrix(numbers: Any) -> np.ndarray:
     """(4, 4) of the 12 numbers of its upper rows."""
-    rows = np.array(numbers, dtype=np.float64)
-    if rows.shape != (12,) or not np.isfinite(rows).all():
-        raise ValueError(f"{numbers!r} are not the 12 numbers of a rigid transform")
-    rows = rows.reshape(3, 4)
+    rows = array_of(numbers, 12).reshape(3, 4)
     return rigid(rows[:, :3], rows[:, 3])
 
 

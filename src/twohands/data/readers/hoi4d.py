@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from twohands.data.readers.common import (
+    ContradictionError,
     Hand,
     camera_of,
     check_sizes,
@@ -81,12 +82,16 @@ class HOI4D:
         """One frame; raises DamagedFileError when a file of it is missing or broken."""
         place, number = self.frames[index]
         folder = self._release / place
-        colour = image(folder / "align_rgb", number, ".jpg")
+        colours, depths = folder / "align_rgb", folder / "align_depth"
+        if not (image(colours, 0, ".jpg").is_file() and image(depths, 0, ".png").is_file()):
+            raise ContradictionError(
+                f"{folder} has not both images 00000, so they may be numbered from 1, one frame off their labels; "
+                f"remove them and extract them again: {_commands(folder)}",
+                folder,
+            )
+        colour = image(colours, number, ".jpg")
         rgb = reading(colour, read_rgb)
-        depth = reading(
-            image(folder / "align_depth", number, ".png"),
-            lambda path: depth_in_metres(read_depth(path), DEPTH_UNIT),
-        )
+        depth = reading(image(depths, number, ".png"), lambda path: depth_in_metres(read_depth(path), DEPTH_UNIT))
         classes = self._segmentation(place, number)
         sizes = {} if classes is None else {"segmentation": classes.shape}
         check_sizes(colour, rgb, depth=depth.shape, **sizes)
@@ -94,8 +99,10 @@ class HOI4D:
         K = reading(intrinsics, lambda path: camera_of(load_array(path), rgb.shape[1], rgb.shape[0]).K)
         frame = RGBDFrame.from_arrays(rgb, depth, K)
         left, right = (self._hand(side, place, number) for side in (LEFT, RIGHT))
+        known = left is not None, right is not None  # another hand may be in the picture
         room = None if classes is None else hand_masks(classes, place.split("/")[2])
-        return sample(frame, two_hands((left, right)), self.definition, f"{place}/{number:05d}", room=room)
+        identity = f"{place}/{number:05d}"
+        return sample(frame, two_hands((left, right)), self.definition, identity, room=room, known=known)
 
     def _hand(self, side: int, place: str, number: int) -> Hand | None:
         for name in (str(number), f"{number:05d}"):
@@ -126,11 +133,10 @@ class HOI4D:
         if frames:
             return frames
         for folder in (self._release / place for place in chosen):
-            videos = folder / "align_rgb" / "image.mp4", folder / "align_depth" / "depth_video.avi"
-            if videos[0].is_file():
-                commands = extraction("-vf fps=15", (videos[0], ".jpg"), (videos[1], ".png"))
+            if (folder / "align_rgb" / "image.mp4").is_file():
                 raise FileNotFoundError(
-                    f"the frames of HOI4D are still videos; extract them with its utils/decode.py, or each: {commands}"
+                    "the frames of HOI4D are still videos; extract them with its utils/decode.py, or each: "
+                    f"{_commands(folder)}"
                 )
         raise FileNotFoundError(
             f"{self.root} has no sequence of split {self.split!r} with files in handpose and images in align_rgb; "
@@ -175,6 +181,11 @@ def hand_masks(classes: np.ndarray, category: str) -> np.ndarray:
     """(2, H, W) bool: where the segmentation of a category leaves room for each hand and its forearm."""
     left = LEFT_CLASSES.get(category)
     return np.stack([np.ones(classes.shape, dtype=bool) if left is None else classes == left, classes == RIGHT_CLASS])
+
+
+def _commands(folder: Path) -> str:
+    colour, depth = folder / "align_rgb" / "image.mp4", folder / "align_depth" / "depth_video.avi"
+    return extraction("-vf fps=15", (colour, ".jpg"), (depth, ".png"))
 
 
 def _part(root: Path, name: str) -> Path:

@@ -38,7 +38,7 @@ from twohands.data.readers.common import (
     two_hands,
 )
 from twohands.data.readers.contents import array_of
-from twohands.data.readers.lenses import Fisheye, resampled
+from twohands.data.readers.lenses import Fisheye, places, resampled
 from twohands.geometry.transforms import rigid
 from twohands.hands.mano import Convention, Values
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, Sample, TwoHands
@@ -105,7 +105,7 @@ class HOT3D:
         check_sizes(clip, rgb, calibration=(view.lens.height, view.lens.width))
         camera = reading(clip, lambda _: view.lens.pinhole())
         depth = np.zeros(rgb.shape[:2], dtype=np.float32)
-        frame = RGBDFrame.from_arrays(resampled(rgb, _places(view.lens)), depth, camera.K)
+        frame = RGBDFrame.from_arrays(resampled(rgb, places(camera, view.lens.project)), depth, camera.K)
         hands = self._hands(clip, number, np.linalg.inv(view.T_world_from_camera))
         seen = joints_in_image(hands.joints, camera).sum(axis=1) >= SEEN_JOINTS
         return sample(frame, only(hands, seen), self.definition, f"{clip.stem}/{number}")
@@ -247,9 +247,3 @@ def _shape(content: bytes) -> np.ndarray:
 def _decoded(content: bytes) -> np.ndarray:
     with Image.open(BytesIO(content)) as image:
         return np.array(image.convert("RGB"))
-
-
-@lru_cache(maxsize=4)
-def _places(lens: Fisheye) -> np.ndarray:
-    """(H, W, 2) float32: the pixel of the fisheye image that each pixel of the pinhole image shows."""
-    return lens.project(lens.pinhole().rays()).astype(np.float32)

@@ -36,7 +36,7 @@ from twohands.data.readers.common import (
     sample,
     two_hands,
 )
-from twohands.data.readers.contents import read_json
+from twohands.data.readers.contents import named_numbers, read_json
 from twohands.files import read_rgb
 from twohands.geometry.transforms import rigid
 from twohands.hands.mano import Convention, PlacedHand, Values
@@ -213,9 +213,10 @@ def read_cameras(path: Path) -> dict[tuple[int, str], WorldCamera]:
         for capture, of_capture in found.items():
             for name in of_capture["campos"]:
                 position, rotation, focal, centre = (
-                    _numbers(of_capture[kind][name], f"{kind} of capture {capture}, camera {name}", shape)
-                    for kind, shape in (("campos", (3,)), ("camrot", (3, 3)), ("focal", (2,)), ("princpt", (2,)))
+                    named_numbers(of_capture[kind], name, count)
+                    for kind, count in (("campos", 3), ("camrot", 9), ("focal", 2), ("princpt", 2))
                 )
+                rotation = rotation.reshape(3, 3)
                 if not np.allclose(rotation @ rotation.T, np.eye(3), atol=_SLACK) or np.linalg.det(rotation) < 0:
                     raise ValueError(f"camrot of capture {capture}, camera {name} is not a rotation")
                 cameras[int(capture), name] = WorldCamera(rotation, position * UNIT, np.concatenate([focal, centre]))
@@ -232,10 +233,9 @@ def read_joints(path: Path) -> dict[Moment, Joints]:
         moments = {}
         for capture, of_capture in found.items():
             for frame, one in of_capture.items():
-                name = f"of capture {capture}, frame {frame}"
-                points = _shaped(one["world_coord"], f"world_coord {name}", (2, 21, 3))[::-1, order]  # left first
-                flags = _shaped(one["joint_valid"], f"joint_valid {name}", (42,))
-                left, right = _flagged(flags)[0] & np.isfinite(points).all(axis=(1, 2))
+                points = named_numbers(one, "world_coord", 126, finite=False).reshape(2, 21, 3)
+                points = points[::-1, order]  # left first
+                left, right = _flagged(named_numbers(one, "joint_valid", 42))[0] & np.isfinite(points).all(axis=(1, 2))
                 moments[int(capture), int(frame)] = Joints(points * UNIT, (bool(left), bool(right)))
         return moments
 
@@ -249,46 +249,22 @@ def read_values(path: Path) -> dict[Moment, tuple[Values | None, Values | None]]
         moments = {}
         for capture, of_capture in found.items():
             for frame, one in of_capture.items():
-                left, right = (
-                    _values(one[side], f"{side} of capture {capture}, frame {frame}") if one.get(side) else None
-                    for side in SIDE_NAMES
-                )
+                left, right = (_values(one[side]) if one.get(side) else None for side in SIDE_NAMES)
                 moments[int(capture), int(frame)] = (left, right)
         return moments
 
     return read_json(path, parse)
 
 
-def _values(found: dict[str, Any], name: str) -> Values:
-    pose, shape, translation = (
-        _numbers(found[kind], f"{kind} of {name}", (count,))
-        for kind, count in (("pose", 48), ("shape", 10), ("trans", 3))
-    )
+def _values(found: Any) -> Values:
+    sizes = {"pose": 48, "shape": 10, "trans": 3}
+    pose, shape, translation = (named_numbers(found, name, size) for name, size in sizes.items())
     return Values(pose[:3], pose[3:], shape, translation)
 
 
 def _flagged(joint_valid: np.ndarray) -> np.ndarray:
     """(N, 2) bool, left first, of 42 flags each, right first: whether all joints of a hand are annotated."""
     return np.all(joint_valid.reshape(-1, 2, 21) != 0, axis=2)[:, ::-1]
-
-
-def _numbers(found: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """As `_shaped`, and all finite."""
-    numbers = _shaped(found, name, shape)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{name} has numbers that are not finite")
-    return numbers
-
-
-def _shaped(found: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The float64 numbers of one entry, reshaped. Raises ValueError for another count of them."""
-    try:
-        numbers = np.asarray(found, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is not an array of numbers") from None
-    if numbers.size != np.prod(shape):
-        raise ValueError(f"{name} has {numbers.size} numbers, expected {np.prod(shape)}")
-    return numbers.reshape(shape)
 
 
 def _require(wanted: set[Any], known: dict[Any, Any], path: Path, what: str) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from twohands.data.readers.common import Hand, camera_of, check_sizes, reading, two_hands
+from twohands.data.readers.contents import named_numbers
 from twohands.files import read_rgb
 from twohands.hands.mano_files import read_pickle
 from twohands.hands.skeleton import JOINT_ORDERS
@@ -143,28 +143,16 @@ def read_annotations(path: Path) -> Annotations:
         if not isinstance(found, dict) or not all(isinstance(number, int) for number in found) or not found:
             raise ValueError(f"{path} does not hold a dictionary of numbered frames")
         numbers = tuple(sorted(found))
-        positions = _stacked(found, numbers, "xyz", (42, 3)).reshape(-1, 2, 21, 3)
-        pixels = _stacked(found, numbers, "uv_vis", (42, 3)).reshape(-1, 2, 21, 3)
+        positions, pixels, intrinsics = (
+            np.stack([named_numbers(found[number], name, count) for number in numbers]).astype(np.float32)
+            for name, count in (("xyz", 126), ("uv_vis", 126), ("K", 9))
+        )
         order = list(JOINT_ORDERS["rhd"])
         return Annotations(
             numbers=numbers,
-            intrinsics=_stacked(found, numbers, "K", (3, 3)),
-            joints=positions[:, :, order],
-            visible=pixels[:, :, order, 2] > 0.5,
+            intrinsics=intrinsics.reshape(-1, 3, 3),
+            joints=positions.reshape(-1, 2, 21, 3)[:, :, order],
+            visible=pixels.reshape(-1, 2, 21, 3)[:, :, order, 2] > 0.5,
         )
 
     return reading(path, read)
-
-
-def _stacked(found: dict[int, Any], numbers: tuple[int, ...], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """(N, *shape) float32, finite: one named array of all frames."""
-    stacked = np.empty((len(numbers), *shape), dtype=np.float32)
-    for row, number in enumerate(numbers):
-        try:
-            values = np.asarray(found[number][name], dtype=np.float32)
-        except (KeyError, TypeError, ValueError, IndexError):
-            raise ValueError(f"frame {number} has no numbers {name}") from None
-        if values.shape != shape or not np.isfinite(values).all():
-            raise ValueError(f"frame {number} has {name} of shape {values.shape}, expected {shape}, all finite")
-        stacked[row] = values
-    return stacked

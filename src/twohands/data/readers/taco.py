@@ -20,6 +20,7 @@ last twentieth by name, which is date and number.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,6 @@ class TACO:
         require_mano("TACO")
         self.split, self.root = split, find_root(Path(root))
         self.frames = self._frames(read_splits(self.root)[split])
-        self._recordings: dict[str, Recording] = {}  # by place; 100 kB each, while reading one takes longer
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -93,9 +93,7 @@ class TACO:
     def __getitem__(self, index: int) -> Sample:
         """One frame; raises DamagedFileError when a file of it is missing or broken, or frames and poses differ."""
         place, number = self.frames[index]
-        if place not in self._recordings:
-            self._recordings[place] = self._recording(place)
-        recording = self._recordings[place]
+        recording = read_recording(self.root, place)
         colour = image(self.root / COLOUR / place, number, ".jpg")
         rgb = reading(colour, read_rgb)
         depth = reading(
@@ -110,26 +108,6 @@ class TACO:
         frame = RGBDFrame.from_arrays(rgb, depth, camera.K)
         hands = two_hands((left, right))
         return sample(frame, hands, self.definition, f"{place}/{number:05d}")
-
-    def _recording(self, place: str) -> Recording:
-        poses = self.root / POSES / place
-        both = [read_poses(poses / f"{name}_hand.pkl") for name in SIDE_NAMES]
-        shapes = [read_shape(poses / f"{name}_hand_shape.pkl") for name in SIDE_NAMES]
-        extrinsics = read_extrinsics(self.root / CAMERAS / place / "egocentric_frame_extrinsic.npy")
-        counts = {
-            "poses of the left hand": len(both[LEFT]),
-            "poses of the right hand": len(both[RIGHT]),
-            "colour images": len(_image_numbers(self.root / COLOUR / place, ".jpg")),
-            "depth images": len(_image_numbers(self.root / DEPTH / place, ".png")),
-            "places of the camera": len(extrinsics),
-        }
-        if len(set(counts.values())) > 1:
-            said = ", ".join(f"{count} {name}" for name, count in counts.items())
-            raise ContradictionError(
-                f"{place} has {said}; remove its images and extract them again: {_commands(self.root, place)}",
-                self.root / COLOUR / place,
-            )
-        return Recording(np.stack(both).astype(np.float32), np.stack(shapes), extrinsics)
 
     def _frames(self, sequences: frozenset[str]) -> list[tuple[str, int]]:
         """(TRIPLET/SEQUENCE, frame number) of every image."""
@@ -170,6 +148,30 @@ def read_splits(root: Path) -> dict[str, frozenset[str]]:
     kept = len(train) - len(train) // VALIDATION_SHARE
     test = (name for name, part in listed if part != "train")
     return {"train": frozenset(train[:kept]), "validation": frozenset(train[kept:]), "test": frozenset(test)}
+
+
+@lru_cache(maxsize=256)  # of 100 kB each, read in a fraction of the time of a frame's images
+def read_recording(root: Path, place: str) -> Recording:
+    """The labels of a sequence. Raises DamagedFileError, also unless its images are as many, numbered from 0."""
+    poses = root / POSES / place
+    both = [read_poses(poses / f"{name}_hand.pkl") for name in SIDE_NAMES]
+    shapes = [read_shape(poses / f"{name}_hand_shape.pkl") for name in SIDE_NAMES]
+    extrinsics = read_extrinsics(root / CAMERAS / place / "egocentric_frame_extrinsic.npy")
+    frames = {
+        "poses of the left hand": range(len(both[LEFT])),
+        "poses of the right hand": range(len(both[RIGHT])),
+        "colour images": _image_numbers(root / COLOUR / place, ".jpg"),
+        "depth images": _image_numbers(root / DEPTH / place, ".png"),
+        "places of the camera": range(len(extrinsics)),
+    }
+    if len({tuple(numbers) for numbers in frames.values()}) > 1:
+        said = ", ".join(f"{len(numbers)} {name}" for name, numbers in frames.items())
+        raise ContradictionError(
+            f"{place} has {said}, and images must be numbered from 0; remove its images and extract them again: "
+            f"{_commands(root, place)}",
+            root / COLOUR / place,
+        )
+    return Recording(np.stack(both).astype(np.float32), np.stack(shapes), extrinsics)
 
 
 def read_poses(path: Path) -> np.ndarray:
