@@ -1,7 +1,9 @@
 """Training: the stream of batches, the run that survives a kill, processes that agree, and that it learns."""
 
 import json
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +17,16 @@ import pytest
 import torch
 
 from fakes import PosedHands
+from twohands import cli
 from twohands.config import PRESETS, AugmentConfig, TrainConfig
-from twohands.data.dataset import TrainingSet
+from twohands.data.dataset import DATASETS, TrainingSet
 from twohands.geometry.cloud import centers_on
 from twohands.hands import free_hand
 from twohands.losses import hand_boxes, surface_of
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.networks.export import export_network
-from twohands.training import train
+from twohands.training import loop, train
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog, read_log
 from twohands.training.loop import STATE, check_finite, rate
@@ -46,6 +49,11 @@ def items_of(count=6, seed=0):
 
 def weights_of(folder):
     return dict(load_checkpoint(folder)[0].named_parameters())
+
+
+def state_of(folder):
+    """With the statistics of batch normalisation."""
+    return load_checkpoint(folder)[0].state_dict()
 
 
 def assert_same_weights(one, two, **tolerance):
@@ -82,6 +90,16 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         BatchStream(50, 8, 0, 0, 3, processes=3)
 
 
+def test_parts_too_small_for_their_statistics_are_told(caplog):
+    with caplog.at_level(logging.WARNING):
+        BatchStream(50, 8, 0, 0, 3, processes=2)
+        assert not caplog.records
+        for process in range(4):
+            BatchStream(50, 8, 0, 0, 3, processes=4, process=process)
+    assert len(caplog.records) == 1
+    assert "takes its statistics over parts of 2 frames" in caplog.text
+
+
 # the recipe
 
 
@@ -105,6 +123,9 @@ def test_a_loss_that_is_not_finite_names_term_and_frame():
     with pytest.raises(FloatingPointError, match=r"frame b is nan: edges\."):
         check_finite(total, terms, ("a", "b", "c"))
     check_finite(torch.ones(3), terms, ("a", "b", "c"))
+    alone = collate([items_of()[0, 3]]).sample.id  # of a part of one frame
+    with pytest.raises(FloatingPointError, match=r"frame posed-3 is nan: edges\."):
+        check_finite(total[1:2], {name: values[1:2] for name, values in terms.items()}, alone)
 
 
 # learning
@@ -166,9 +187,8 @@ def test_a_run_leaves_its_configuration_log_state_and_checkpoints(tmp_path):
     first, *records = read_log(tmp_path)
     assert set(first) >= {"version", "commit", "machine", "seed"}
     assert [record["mpjpe"] for record in records if record["kind"] == "validation"] == [3, 2, 5]
-    assert set(records[-1]) >= {"loss", "root", "center", "learning_rate", "epoch", "cpu_seconds"} or (
-        records[-1]["kind"] == "validation"
-    )
+    (trained,) = (record for record in records if record["kind"] == "train")
+    assert set(trained) >= {"loss", "root", "center", "learning_rate", "epoch", "cpu_seconds"}
     assert torch.load(tmp_path / STATE, weights_only=True)["progressed"]["best"] == 2
     best, last = weights_of(tmp_path / "best"), weights_of(final)
     assert any((a != b).any() for a, b in zip(best.values(), last.values(), strict=True))
@@ -202,9 +222,27 @@ def test_two_steps_and_two_more_equal_four_bit_for_bit(tmp_path):
         train(config, Dying(items_of(), 3 * 4 + 1), tmp_path / "cut", progress=False)  # dies in the fourth step
     assert torch.load(tmp_path / "cut" / STATE, weights_only=True)["progressed"]["step"] == 2
     train(config, items_of(), tmp_path / "cut", progress=False)
-    assert_same_weights(
-        weights_of(tmp_path / "whole" / "final"), weights_of(tmp_path / "cut" / "final"), rtol=0, atol=0
-    )
+    assert_same_weights(state_of(tmp_path / "whole" / "final"), state_of(tmp_path / "cut" / "final"), rtol=0, atol=0)
+
+
+def test_a_run_that_ends_in_a_validation_continues_with_it(tmp_path):
+    """And does not train again what it had trained."""
+    config, steps = config_of(steps=2, save_steps=100, validate_steps=1), []
+
+    def validate(network):
+        steps.append(torch.load(tmp_path / STATE, weights_only=True)["progressed"]["step"])
+        if len(steps) == 1:
+            raise Killed
+        return {"mpjpe": 4.0 - len(steps)}
+
+    with pytest.raises(Killed):
+        train(config, items_of(), tmp_path, validate, progress=False)
+    train(config, Dying(items_of(), 4), tmp_path, validate, progress=False)  # enough for the second step
+    assert steps == [1, 1, 2]
+    validated = [record for record in read_log(tmp_path) if record.get("kind") == "validation"]
+    assert [(record["step"], record["mpjpe"]) for record in validated] == [(1, 2.0), (2, 1.0)]
+    train(config, items_of(), tmp_path, validate, progress=False)
+    assert steps == [1, 1, 2]  # nothing was left to do
 
 
 PROGRAM = """
@@ -236,14 +274,13 @@ def test_a_run_survives_kill_9(tmp_path):
     assert 0 < torch.load(tmp_path / "run" / STATE, weights_only=True)["progressed"]["step"] < 40
     train(config, items_of(), tmp_path / "run", progress=False)
     train(config, items_of(), tmp_path / "whole", progress=False)
-    assert_same_weights(
-        weights_of(tmp_path / "whole" / "final"), weights_of(tmp_path / "run" / "final"), rtol=0, atol=0
-    )
+    assert_same_weights(state_of(tmp_path / "whole" / "final"), state_of(tmp_path / "run" / "final"), rtol=0, atol=0)
     steps = [record["step"] for record in read_log(tmp_path / "run") if record.get("kind") == "train"]
     assert steps == [20, 40]
 
 
-def test_two_processes_compute_what_one_does(tmp_path):
+def test_two_processes_learn_what_one_does_with_two_parts_of_each_batch(tmp_path):
+    """Weights alone: one process notes the statistics of both parts, two those of the first."""
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     process = started(tmp_path / "two", launcher, steps=2)
     output, _ = process.communicate(timeout=180)
@@ -264,6 +301,43 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
     train(config_of(steps=1), items_of(), tmp_path, progress=False)
     with pytest.raises(ValueError, match=r"train.learning_rate = 0.001, not 0.01; give another --out"):
         train(config_of(steps=1, learning_rate=1e-2), items_of(), tmp_path, progress=False)
+
+
+def test_a_run_folder_knows_its_data(tmp_path, monkeypatch, capsys):
+    sets = {"one": PosedHands(4), "two": PosedHands(5), "moved/one": PosedHands(4)}
+    monkeypatch.setitem(DATASETS, "synthetic", lambda folder, split: sets[folder])
+    changes = ["--train.steps", "1", "--train.batch-size", "4", "--train.workers", "0"]
+
+    monkeypatch.setattr(loop, "build_network", lambda config, model, pretrained: build_network(config, model))
+
+    def command(*data):
+        return cli.main(["train", "tiny", "--out", str(tmp_path / "run"), *changes, "--data", *data])
+
+    assert command("one", "one") == command("one", "moved/one") == 0
+    for other, difference in (
+        (["one", "two"], "data.1.count = 4, not 5"),
+        (["one"], "data.1.name = 'synthetic', not None"),
+        (["one", "one", "--weights", "1", "2"], "data.1.weight = 1.0, not 2.0"),
+        (["one", "one", "--pretrained"], "pretrained = False, not True"),
+        (["one", "one", "--validation", "one"], None),
+    ):
+        assert (command(*other) == 0) == (difference is None)
+        assert difference is None or f"holds a run with {difference}; give another --out" in capsys.readouterr().err
+
+
+def test_what_ends_a_run_is_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(DATASETS, "synthetic", lambda folder, split: PosedHands(4))
+    arguments = ["train", "tiny", "--data", "one", "--out", str(tmp_path / "run"), "--train.workers", "0"]
+    other = replace(TINY.network, fused_channels=16)
+    save_checkpoint(build_network(other, free_hand()), other, tmp_path / "other")
+    assert cli.main([*arguments, "--trunk", str(tmp_path / "other")]) == 2
+    said = capsys.readouterr().err
+    assert "other is not that of this network: size mismatch" in said
+    assert "give a trunk of the same preset" in said
+    assert not (tmp_path / "run").exists()  # so that the right trunk is not refused
+    monkeypatch.setattr(Objective, "forward", lambda self, item, epoch: (torch.full((8,), float("nan")), {}))
+    assert cli.main(arguments) == 2
+    assert "the loss of frame posed-" in capsys.readouterr().err
 
 
 def test_a_log_is_cut_back_to_where_the_run_continues(tmp_path):
@@ -294,12 +368,14 @@ def test_a_run_starts_from_exported_graphs(tmp_path):
 
 # a frozen image branch
 
+POSED = {"name": "posed", "split": "train"}
+
 
 @pytest.fixture(scope="module")
 def trunk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trunk")
     save_checkpoint(build_seeded(), TINY.network, folder / "checkpoint")
-    write_trunk_maps(folder / "checkpoint", PosedHands(6), "posed", folder / "maps", lambda count: None)
+    write_trunk_maps(folder / "checkpoint", PosedHands(6), POSED, folder / "maps", lambda count: None)
     return folder
 
 
@@ -307,7 +383,8 @@ def test_maps_of_the_trunk_train_as_frames_do(trunk):
     network, _ = load_checkpoint(trunk / "checkpoint")
     objective = Objective(network, surface_of(free_hand()), TINY.loss, 0.01, frozen_image=True).eval()
     plain = TrainingSet(PosedHands(6), SIZE, AugmentConfig.none(), 0)
-    maps = TrunkMaps(trunk / "maps", AugmentConfig.none(), 0)
+    maps = TrunkMaps(trunk / "maps", AugmentConfig.none(), 0, POSED)
+    assert maps[2, 4].sample.id == "posed-train-000004"
     one, two = (objective(collate([items[2, index] for index in (4, 1)]), 0) for items in (plain, maps))
     torch.testing.assert_close(one[0], two[0], rtol=5e-3, atol=0)  # maps are float16, colours 8-bit
     for name in one[1]:
@@ -315,7 +392,7 @@ def test_maps_of_the_trunk_train_as_frames_do(trunk):
 
 
 def test_a_frozen_image_branch_does_not_move(trunk, tmp_path):
-    maps = TrunkMaps(trunk / "maps", AugmentConfig(mask_noise=0.5), 0)
+    maps = TrunkMaps(trunk / "maps", AugmentConfig(mask_noise=0.5), 0, POSED)
     final = train(config_of(steps=2), maps, tmp_path, trunk=trunk / "checkpoint", progress=False)
     before, after = load_checkpoint(trunk / "checkpoint")[0], load_checkpoint(final)[0]
     for name, value in before.image.state_dict().items():
@@ -334,11 +411,25 @@ def test_maps_continue_after_a_kill_and_refuse_others(trunk, tmp_path):
 
     checkpoint = trunk / "checkpoint"
     with pytest.raises(Killed):
-        write_trunk_maps(checkpoint, Failing(18), "posed", tmp_path / "maps", counted.append)
+        write_trunk_maps(checkpoint, Failing(18), POSED, tmp_path / "maps", counted.append)
     with pytest.raises(ValueError, match="lacks 2 of 18 frames"):
-        TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0)
-    write_trunk_maps(checkpoint, PosedHands(18), "posed", tmp_path / "maps", counted.append)
+        TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0, POSED)
+    write_trunk_maps(checkpoint, PosedHands(18), POSED, tmp_path / "maps", counted.append)
     assert counted == [0, 16, 16, 2]
-    assert len(TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0)) == 18
-    with pytest.raises(ValueError, match="holds maps with data = posed, not others; remove that folder"):
-        write_trunk_maps(checkpoint, PosedHands(18), "others", tmp_path / "maps", counted.append)
+    assert len(TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0, POSED)) == 18
+    others = {**POSED, "name": "others"}
+    for attempt in (
+        lambda: write_trunk_maps(checkpoint, PosedHands(18), others, tmp_path / "maps", counted.append),
+        lambda: TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0, others),
+    ):
+        with pytest.raises(ValueError, match=r"holds maps with data.name = 'posed', not 'others'; remove that folder"):
+            attempt()
+
+
+def test_maps_that_the_disk_has_no_room_for_are_refused(trunk, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 8, 1_000_000))
+    with pytest.raises(
+        ValueError, match=r"the maps of 90 frames take 0\.\d GB, .* 0\.0 GB left; free some space, give"
+    ):
+        write_trunk_maps(trunk / "checkpoint", PosedHands(90), POSED, tmp_path / "maps", lambda count: None)
+    assert not list((tmp_path / "maps").iterdir())

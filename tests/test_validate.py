@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from fakes import OneSample, PosedHands
 from twohands.config import PRESETS
 from twohands.data.preprocess import square_camera, view
+from twohands.data.readers.common import DamagedFileError
 from twohands.evaluation import MODES
 from twohands.hands import free_hand
 from twohands.networks import build_network
@@ -50,7 +53,42 @@ def test_every_frame_is_measured():
     assert len({row.sample for row in report.rows}) == 120
 
 
-def test_validation_reads_every_frame_once():
+def test_validation_reads_so_many_frames_once_evenly_spread():
     dataset = OneSample("validation", 120)
-    assert Validation(dataset, JOINTS)(network_of(JOINTS))["mpjpe"] > 0
-    assert dataset.read == list(range(120))
+    validate = Validation(dataset, JOINTS, 40)
+    dataset.read.clear()
+    assert validate(network_of(JOINTS))["mpjpe"] > 0
+    assert dataset.read == list(range(0, 120, 3))
+
+
+class Faulty(OneSample):
+    """Without masks; the files of some frames are damaged."""
+
+    def __init__(self, count, damaged):
+        super().__init__("faulty", count)
+        self.damaged = damaged
+
+    def __getitem__(self, index):
+        if index in self.damaged:
+            raise DamagedFileError("depth.png is truncated", Path("depth.png"))
+        return replace(super().__getitem__(index), masks=None)
+
+
+def test_frames_without_masks_are_measured_and_damaged_ones_left_out(caplog):
+    with caplog.at_level(logging.WARNING):
+        validate = Validation(Faulty(6, {0, 2}), JOINTS, 500)
+        first, again = (validate(network_of(JOINTS)) for _ in range(2))
+    assert first == again
+    assert 0 < first["mpjpe"] < np.inf
+    assert [record.getMessage() for record in caplog.records] == ["left out of the validation: depth.png is truncated"]
+
+
+def test_nothing_to_validate_on_is_told_at_the_start():
+    with pytest.raises(
+        ValueError, match=r"no frame .* can be measured \(depth.png is truncated\); give others as --val"
+    ):
+        Validation(Faulty(3, {0, 1, 2}), JOINTS, 500)
+    absent = OneSample("absent", 3)
+    absent.sample = replace(absent.sample, hands=replace(absent.sample.hands, present=np.zeros(2, np.float32)))
+    with pytest.raises(ValueError, match="no hand is large and visible enough"):
+        Validation(absent, JOINTS, 500)

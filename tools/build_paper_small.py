@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from twohands.config import PRESETS
-from twohands.data.dataset import TrainingSet
+from twohands.data.dataset import TrainingSet, identity_of
 from twohands.experiments.run import Plan, run_row
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.networks.export import export_network
@@ -44,8 +44,12 @@ def main(folder: Path) -> None:
 
     preset, tables = PRESETS["paper-small"], folder / "tables"
     train_frames, test_frames = drawn("train", training_frames(BASIC, BASIC_FRAMES)), drawn("test", basic_test_frames())
+    used = {
+        "data": identity_of(str(folder / "train"), "train", len(train_frames)),
+        "test": identity_of(str(folder / "test"), "test", len(test_frames)),
+    }
     plan = Plan(
-        preset, tables, tables / "rows", train_frames, test_frames, minutes=MINUTES, trunk_minutes=TRUNK_MINUTES
+        preset, tables, tables / "rows", train_frames, test_frames, used, minutes=MINUTES, trunk_minutes=TRUNK_MINUTES
     )
     if not run_row(plan, "full", 0, print):
         raise SystemExit(f"another process is working in {tables}")

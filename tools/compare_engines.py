@@ -16,16 +16,18 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
 from rich.progress import track
 
 from twohands.config import PRESETS
+from twohands.data.dataset import identity_of
 from twohands.experiments.run import WAIT, Plan, read_result, run_row
 from twohands.experiments.tables import reports_of
 from twohands.files import locked, write_atomically
-from twohands.networks.checkpoint import load_checkpoint
+from twohands.networks.checkpoint import CONFIG, load_checkpoint
 from twohands.report import Difference, Report, difference_of_runs, run_spread
 from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
@@ -86,7 +88,8 @@ def main(
         elif len(reports_of(rows, ROW, MODE)) < seeds:
             test = drawn("test_shifted", shifted_frames(), test_frames)
             train = drawn(name, SyntheticHands(SEED, config=CONFIGS[name]), frames)
-            plan = Plan(PRESETS[preset], runs, rows, train, test, whole_minutes=minutes, seeds=seeds)
+            used = {"data": identity(train), "test": identity(test)}
+            plan = Plan(PRESETS[preset], runs, rows, train, test, used, whole_minutes=minutes, seeds=seeds)
             for seed, begun in enumerate(first):
                 if not run_row(replace(plan, steps=begun and begun["steps"]), ROW, seed, print):
                     print(f"{name}, seed {seed}: another process is at it")
@@ -94,7 +97,7 @@ def main(
         if second_frames:
             paths = [rows / f"second-{seed}.json.gz" for seed in range(seeds)]
             for seed, path in enumerate(paths):
-                if not path.exists() and (runs / f"{ROW}-{seed}" / FINAL).exists():
+                if not path.exists() and (runs / f"{ROW}-{seed}" / FINAL / CONFIG).exists():
                     second = drawn("second", MitsubaHands(shifted_frames()), second_frames)
                     measure(runs / f"{ROW}-{seed}" / FINAL, second, path)
             on_second[name] = [read_report(path) for path in paths if path.exists()]
@@ -104,6 +107,11 @@ def main(
             print(f"\nframes of {title}:\n\n{table(finished)}")
     if not any(reports.values()):
         print("nothing is finished yet; run this again")
+
+
+def identity(shards: SyntheticShards) -> dict[str, Any]:
+    """What the frames are."""
+    return identity_of(str(shards.folder), shards.description["split"], len(shards))
 
 
 def runs_of(rows: Path) -> list[Report]:

@@ -228,9 +228,11 @@ class TrainConfig(Config):
     save_steps: int = 100
     """Steps between two states from which a killed run continues."""
     validate_steps: int = 1000
+    validation_frames: int = 500
+    """The most frames of a validation, evenly spread over its data."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulation", "save_steps", "validate_steps"):
+        for name in ("epochs", "batch_size", "accumulation", "save_steps", "validate_steps", "validation_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
         if min(self.steps, self.seed, self.workers) < 0:

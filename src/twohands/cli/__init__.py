@@ -7,6 +7,7 @@ check has findings, 2 bad arguments or nothing usable, 3 some frames failed, 130
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"twohands {__version__}")
         return FINE
+    logging.basicConfig(format="%(message)s")  # on stderr, where progress is shown as well
+    logging.getLogger("twohands").setLevel(logging.INFO)
     try:
         return _command(arguments)
     except KeyboardInterrupt:
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
         sys.stdout = None
         return FINE
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         return _complain(str(error))
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 from tyro.conf import Positional
 
 from twohands.cli.common import FINE, check_folder
 from twohands.config import PRESETS, ExperimentConfig
-
-if TYPE_CHECKING:
-    from twohands.training.loop import Validate
 
 Preset = Annotated[
     tyro.extras.subcommand_type_from_defaults(PRESETS, prefix_names=False),  # type: ignore[valid-type]
@@ -41,30 +38,31 @@ def train(
             set (its split "train"; NAME:SPLIT=FOLDER for another), NAME one of those of `twohands data --help`.
         out: The run folder: configuration, log, TensorBoard events, checkpoints.
         weights: How often each place's frames come in an epoch, 1 or more; by default once.
-        validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks.
+        validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks; of
+            frames without masks with what is measured near the labelled bones.
         trunk: A checkpoint folder whose image branch is taken over and kept frozen.
         pretrained: Start the image encoder from ImageNet weights.
         start: Start from all weights of a checkpoint folder or of exported graphs; "shipped" is the packaged network.
     """
-    from twohands.data.dataset import TrainingSet, open_mixture
+    from twohands.data.dataset import TrainingSet, identity_of, open_dataset, open_mixture
     from twohands.runtime import SHIPPED
     from twohands.training import train as run
+    from twohands.training.validate import Validation
 
     check_folder(out)
     assert isinstance(config, ExperimentConfig)
-    items = TrainingSet.of(open_mixture(data, "train", weights), config)
-    validate = None if validation is None else _validation(validation, config)
+    mixture = open_mixture(data, "train", weights)
+    parts = zip(data, weights or (1.0,) * len(data), mixture.datasets, strict=True)
+    frames = {"data": [{**identity_of(source, "train", len(part)), "weight": weight} for source, weight, part in parts]}
+    validate = None
+    if validation is not None:
+        held_out = open_dataset(validation, "validation")
+        validate = Validation(held_out, config.network, config.train.validation_frames)
     if str(start) == "shipped":
         start = Path(str(SHIPPED))
-    print(f"wrote {run(config, items, out, validate, trunk, pretrained, start)}/")
+    items = TrainingSet.of(mixture, config)
+    print(f"wrote {run(config, items, out, validate, trunk, pretrained, start, frames)}/")
     return FINE
-
-
-def _validation(source: str, config: ExperimentConfig) -> Validate:
-    from twohands.data.dataset import open_dataset
-    from twohands.training.validate import Validation
-
-    return Validation(open_dataset(source, "validation"), config.network)
 
 
 def experiment(
@@ -72,8 +70,8 @@ def experiment(
     data: str,
     test: str,
     out: Path = Path("runs/tables"),
-    reports: Path = Path("reports/rows"),
-    report: Path = Path("reports/tables.md"),
+    reports: Path | None = None,
+    report: Path | None = None,
     minutes: float = 60.0,
     whole_minutes: float = 90.0,
     trunk_minutes: float = 120.0,
@@ -88,34 +86,35 @@ def experiment(
         data: Frames to train on: a folder of shards, or NAME=FOLDER.
         test: Frames to measure on.
         out: Folder of the runs and of the maps of the shared image branch.
-        reports: Folder of the results, one small file for a row and seed.
-        report: Markdown file of the tables.
+        reports: Folder of the results, one small file for a row and seed; by default OUT/rows.
+        report: Markdown file of the tables; by default OUT/tables.md.
         minutes: CPU minutes of a row on the shared image branch.
         whole_minutes: CPU minutes of a row that trains its image branch as well.
         trunk_minutes: CPU minutes of the shared image branch.
         seeds: The most seeds of a row.
     """
     from twohands.config import PRESETS
-    from twohands.data.dataset import name_of, open_dataset
+    from twohands.data.dataset import identity_of, open_dataset
     from twohands.experiments import run_tables, write_tables
     from twohands.experiments.run import Plan, rows_of
 
+    reports, report = reports or out / "rows", report or out / "tables.md"
     for folder in (out, reports, report.parent):
         check_folder(folder)
     for name in names:
         rows_of(name)
-    shards = [source.removeprefix("synthetic=") for source in (data, test)]  # other data sets have splits
-    if "=" not in "".join(shards) and Path(shards[0]).resolve() == Path(shards[1]).resolve():
-        raise ValueError(f"--data and --test are both {test}: what is trained on cannot be the test; give two folders")
     sources = open_dataset(data), open_dataset(test, "test")
+    frames = {"data": identity_of(data, "train", len(sources[0])), "test": identity_of(test, "test", len(sources[1]))}
+    if {**frames["data"], "count": 0} == {**frames["test"], "count": 0}:
+        raise ValueError("--data and --test are the same frames: what is trained on cannot be the test; give others")
     preset = PRESETS["paper-small"]
     hand_model = sources[0][0].hand_model or preset.network.hand_model
     preset = replace(preset, network=replace(preset.network, hand_model=hand_model))
-    plan = Plan(preset, out, reports, *sources, minutes, whole_minutes, trunk_minutes, seeds)
+    plan = Plan(preset, out, reports, *sources, frames, minutes, whole_minutes, trunk_minutes, seeds)
     run_tables(plan, names, print)
     budgets = f"--minutes {minutes:g} --whole-minutes {whole_minutes:g} --trunk-minutes {trunk_minutes:g}"
     command = f"twohands experiment {' '.join(names)} --data FRAMES --test OTHER_FRAMES {budgets} --seeds {seeds}"
-    write_tables(reports, report, f"The tables of the paper, on {name_of(test)} frames", command)
+    write_tables(reports, report, f"The tables of the paper, on {frames['test']['name']} frames", command)
     print(f"wrote {report}")
     return FINE
 

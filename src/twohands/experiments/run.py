@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from twohands.config import ExperimentConfig
 from twohands.data.dataset import Dataset, TrainingSet
 from twohands.experiments.rows import ROWS, TABLES, Row
 from twohands.files import locked, write_atomically
-from twohands.networks.checkpoint import load_checkpoint
+from twohands.networks.checkpoint import CONFIG, load_checkpoint
 from twohands.training import train
+from twohands.training.claim import refuse_other
 from twohands.training.log import origin, read_log
 from twohands.training.loop import FINAL, LOG_STEPS, Items
 from twohands.training.trunk import TrunkMaps, is_complete, write_trunk_maps
@@ -49,6 +50,8 @@ class Plan:
     """Where the results are kept; the runs in `folder` may be thrown away when they are there."""
     train: Dataset
     test: Dataset
+    frames: Mapping[str, Any]
+    """What `train` ("data") and `test` ("test") are, see `identity_of`: kept with every result, others are refused."""
     minutes: float = 60.0
     """A row on the maps of the shared trunk."""
     whole_minutes: float = 90.0
@@ -69,8 +72,10 @@ def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> 
     """Trains and evaluates every row of the named tables, or named itself, that is not finished; `say` hears of it.
 
     Several processes may be given the same plan: each takes rows that no other one is at. Raises ValueError for a name
-    that is neither.
+    that is neither, and when anything in the folder of the results is not of this plan.
     """
+    for name, seed, result in finished(plan.reports):
+        _refuse_other(result, _terms(plan, ROWS[name]), result_path(plan.reports, name, seed))
     wanted = list(dict.fromkeys(row for name in names for row in rows_of(name)))
     wanted.sort(key=lambda name: not ROWS[name].shared_trunk)  # the trunk is what most of them wait for
     left = [(name, seed) for seed in range(plan.seeds) for name in wanted if seed < ROWS[name].seeds]
@@ -97,7 +102,7 @@ def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> boo
     """
     result = read_result(plan.reports, name, seed)
     if result is not None:
-        _same_budget(result, _minutes(plan, ROWS[name]), result_path(plan.reports, name, seed))
+        _refuse_other(result, _terms(plan, ROWS[name]), result_path(plan.reports, name, seed))
         return True
     if ROWS[name].shared_trunk and not _shared_trunk(plan, say):
         return False
@@ -112,7 +117,7 @@ def _run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> No
     config = _config(plan, row, seed)
     items = _items(plan, config, row.shared_trunk)
     trunk = plan.trunk if row.shared_trunk else None
-    config = _with_budget(config, items, trunk, folder, _minutes(plan, row), say, plan.steps)
+    config = _with_budget(config, items, trunk, folder, _terms(plan, row), say, plan.steps)
     network, network_config = load_checkpoint(train(config, items, folder, trunk=trunk))
     reports = {}
     for mode in row.modes:
@@ -120,7 +125,7 @@ def _run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> No
         shown = track(samples, f"{name}-{seed} {mode}", len(plan.test), console=Console(stderr=True))
         reports[mode] = json.loads(evaluate_network(network, network_config, shown, mode).json())
     curve = [record for record in read_log(folder) if record.get("kind") == "train"]
-    budget = {**json.loads((folder / BUDGET).read_text()), "cpu_seconds": curve[-1]["cpu_seconds"]}
+    budget = {**_read_budget(folder), "cpu_seconds": curve[-1]["cpu_seconds"]}
     result = {**budget, "curve": [[record["step"], record["loss"]] for record in curve], "reports": reports}
     with write_atomically(result_path(plan.reports, name, seed)) as temporary:
         temporary.write_bytes(gzip.compress(json.dumps(result).encode(), mtime=0))
@@ -133,27 +138,43 @@ def result_path(folder: Path, name: str, seed: int) -> Path:
 
 
 def read_result(folder: Path, name: str, seed: int) -> dict[str, Any] | None:
-    """What `run_row` has written: the budget, the machine, the curve [step, loss] and `reports` by mode."""
+    """What `run_row` has written: budget, frames, machine, the curve [step, loss] and `reports` by mode."""
     path = result_path(folder, name, seed)
     return json.loads(gzip.decompress(path.read_bytes())) if path.exists() else None
 
 
+def finished(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Row, seed and result of everything that was measured."""
+    for name, row in ROWS.items():
+        for seed in range(row.seeds):
+            result = read_result(folder, name, seed)
+            if result is not None:
+                yield name, seed, result
+
+
 def _shared_trunk(plan: Plan, say: Callable[[str], None]) -> bool:
     """Trains the trunk and stores its maps, as far as that is not done. False: another process is at it."""
-    if plan.trunk.exists() and is_complete(plan.folder / "maps"):
-        return True
+    if _has_trunk(plan):
+        _refuse_other(_read_budget(plan.trunk.parent), _trunk_terms(plan), plan.trunk.parent)
+        if is_complete(plan.folder / "maps"):
+            return True
     with locked(plan.folder / "trunk" / LOCK) as mine:
         if mine:
             _make_trunk(plan, say)
     return mine
 
 
+def _has_trunk(plan: Plan) -> bool:
+    """Whether the whole checkpoint is there: its configuration is written last."""
+    return (plan.trunk / CONFIG).exists()
+
+
 def _make_trunk(plan: Plan, say: Callable[[str], None]) -> None:
-    if not plan.trunk.exists():
+    if not _has_trunk(plan):
         config = _config(plan, Row("shared trunk", TRUNK, shared_trunk=False), 0)
         items = _items(plan, config, shared_trunk=False)
         folder = plan.trunk.parent
-        train(_with_budget(config, items, None, folder, plan.trunk_minutes, say), items, folder)
+        train(_with_budget(config, items, None, folder, _trunk_terms(plan), say), items, folder)
     total = len(plan.train)
     with Console(stderr=True).status("maps of the shared trunk") as status:
         done = 0
@@ -163,7 +184,7 @@ def _make_trunk(plan: Plan, say: Callable[[str], None]) -> None:
             done += count
             status.update(f"maps of the shared trunk: {done} of {total} frames")
 
-        write_trunk_maps(plan.trunk, plan.train, "train", plan.folder / "maps", advance)
+        write_trunk_maps(plan.trunk, plan.train, plan.frames["data"], plan.folder / "maps", advance)
 
 
 def _config(plan: Plan, row: Row, seed: int) -> ExperimentConfig:
@@ -175,7 +196,7 @@ def _config(plan: Plan, row: Row, seed: int) -> ExperimentConfig:
 
 def _items(plan: Plan, config: ExperimentConfig, shared_trunk: bool) -> Items:
     if shared_trunk:
-        return TrunkMaps(plan.folder / "maps", config.augment, config.train.seed)
+        return TrunkMaps(plan.folder / "maps", config.augment, config.train.seed, plan.frames["data"])
     return TrainingSet.of(plan.train, config)
 
 
@@ -184,21 +205,21 @@ def _with_budget(
     items: Items,
     trunk: Path | None,
     folder: Path,
-    minutes: float,
+    terms: Mapping[str, Any],
     say: Callable[[str], None],
     steps: int | None = None,
 ) -> ExperimentConfig:
-    """The configuration with `steps`, else as many as `minutes` of CPU time buy, measured once for a folder."""
-    path = folder / BUDGET
+    """The configuration with `steps`, else as many as the minutes of the terms buy, measured once for a folder."""
+    path, minutes = folder / BUDGET, terms["minutes"]
     if not path.exists():
-        budget: dict[str, Any] = {"minutes": minutes, "steps": steps}
+        budget: dict[str, Any] = {**terms, "steps": steps}
         if steps is None:
             seconds = _seconds_a_step(config, items, trunk)
             budget |= {"seconds_a_step": seconds, "steps": max(1, round(60 * minutes / seconds))}
         with write_atomically(path) as temporary:
             temporary.write_text(json.dumps({**budget, **origin()}, indent=1) + "\n")
-    budget = json.loads(path.read_text())
-    _same_budget(budget, minutes, folder)
+    budget = _read_budget(folder)
+    _refuse_other(budget, terms, folder)
     if steps not in (None, budget["steps"]):
         raise ValueError(
             f"{folder} was begun with {budget['steps']} steps, not {steps}; remove it, or give another folder"
@@ -208,16 +229,24 @@ def _with_budget(
     return replace(config, train=replace(config.train, steps=budget["steps"]))
 
 
-def _minutes(plan: Plan, row: Row) -> float:
-    return plan.minutes if row.shared_trunk else plan.whole_minutes
+def _terms(plan: Plan, row: Row) -> dict[str, Any]:
+    """What the figures of a row stand for: its budget, and the frames."""
+    if row.shared_trunk:
+        return {"minutes": plan.minutes, "trunk_minutes": plan.trunk_minutes, **plan.frames}
+    return {"minutes": plan.whole_minutes, **plan.frames}
 
 
-def _same_budget(found: dict[str, Any], minutes: float, place: Path) -> None:
-    if found["minutes"] != minutes:
-        raise ValueError(
-            f"{place} was begun with a budget of {found['minutes']:g} minutes, not {minutes:g}; "
-            "give the same budget, or other folders as --out and --reports"
-        )
+def _trunk_terms(plan: Plan) -> dict[str, Any]:
+    return {"minutes": plan.trunk_minutes, "data": plan.frames["data"]}
+
+
+def _read_budget(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / BUDGET).read_text())
+
+
+def _refuse_other(found: Mapping[str, Any], terms: Mapping[str, Any], place: Path) -> None:
+    remedy = "give the same frames and budgets, or another folder as --out (and --reports if given)"
+    refuse_other(f"{place} was begun", found, terms, remedy)
 
 
 def _seconds_a_step(config: ExperimentConfig, items: Items, trunk: Path | None) -> float:

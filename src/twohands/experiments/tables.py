@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from twohands.experiments.rows import CITED, NAMES, ROWS, TABLES, Published, Table
-from twohands.experiments.run import read_result
+from twohands.experiments.run import finished, read_result
 from twohands.files import write_atomically
-from twohands.report import Report, difference_of_runs, pooled, run_spread
+from twohands.report import NAN, Report, RunSpread, difference_of_runs, paired_difference, pooled, run_spread
 
 MODE_NAMES = {"ground_truth": "given masks", "own": "own masks", "ground_truth_centers": "given masks and centres"}
 HEADINGS = {"mpjpe": "MPJPE", "mpvpe": "MPVPE", "al_mpjpe": "AL-MPJPE", "al_mpvpe": "AL-MPVPE"}
@@ -34,7 +34,8 @@ def _preface(command: str) -> list[str]:
         "Millimetres; the mean over both hands with its 95 % bootstrap interval over frames, then left / right. That",
         "the hands are there is given to every row, their centres to none; IntagHand and Keypoint Transformer see",
         "a crop around the given masks. The hands at least 30 % visible and 60 px long count. The intervals of claims",
-        "are over frames and runs: how far runs end apart is taken from all rows with two seeds.",
+        "are over frames and runs: how far runs end apart is taken from all rows with two seeds, or, where one row is",
+        "compared with itself, from how far its own runs differ in that.",
         "",
     ]
 
@@ -100,7 +101,9 @@ def _claims(table: Table, results: Path) -> list[str]:
         if not all(reports):
             lines.append(f"| {sentence} | {printed} | - | - | not run |")
             continue
-        difference = difference_of_runs(reports[0], reports[1], metric, run_spread(groups, metric))
+        same = better[0] == worse[0]
+        spread = _spread_of_pairs(reports[0], reports[1], metric) if same else run_spread(groups, metric)
+        difference = difference_of_runs(reports[0], reports[1], metric, spread)
         mean, low, high = (value * 1e3 for value in (difference.mean, difference.low, difference.high))
         verdict = (
             "not resolved" if not difference.resolved else "as in the paper" if mean > 0 else "the other way round"
@@ -109,6 +112,17 @@ def _claims(table: Table, results: Path) -> list[str]:
             f"| {sentence} | {printed} | {mean:+.2f} ({low:+.2f} to {high:+.2f}) | {difference.count} | {verdict} |"
         )
     return lines
+
+
+def _spread_of_pairs(one: Sequence[Report], other: Sequence[Report], metric: str) -> RunSpread:
+    """The spread that explains how far the runs differ in one mode minus another, for `difference_of_runs`.
+
+    Both sides are the same networks, so what chance does to a run is in both. That function adds the variances of two
+    sides: each has half of the variance that the differences have.
+    """
+    means = np.array([paired_difference(*pair, metric).mean for pair in zip(one, other, strict=True)])
+    freedom = len(means) - 1
+    return RunSpread(float(means.std(ddof=1) / np.sqrt(2)) if freedom else NAN, freedom)
 
 
 def _curves(results: Path) -> list[str]:
@@ -122,7 +136,7 @@ def _curves(results: Path) -> list[str]:
         "",
     ]
     lines += ["| row | seed | " + " | ".join(tenths) + " |", "|---" * (2 + len(tenths)) + "|"]
-    for name, seed, result in _finished(results):
+    for name, seed, result in finished(results):
         parts = np.array_split(np.array([loss for _, loss in result["curve"]]), len(tenths))
         cells = [f"{part.mean():.0f}" if len(part) else "-" for part in parts]
         lines.append("| " + " | ".join([name, str(seed), *cells]) + " |")
@@ -131,20 +145,11 @@ def _curves(results: Path) -> list[str]:
 
 def _budgets(results: Path) -> list[str]:
     lines = ["## Budgets", "", "| row | seed | steps | CPU minutes | commit | machine |", "|---|---|---|---|---|---|"]
-    for name, seed, result in _finished(results):
+    for name, seed, result in finished(results):
         minutes = f"{result['cpu_seconds'] / 60:.0f}"
         cells = [name, str(seed), str(result["steps"]), minutes, result["commit"], result["machine"]]
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
-
-
-def _finished(results: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Row, seed and result of everything that was measured."""
-    for name, row in ROWS.items():
-        for seed in range(row.seeds):
-            result = read_result(results, name, seed)
-            if result is not None:
-                yield name, seed, result
 
 
 def reports_of(results: Path, name: str, mode: str) -> list[Report]:

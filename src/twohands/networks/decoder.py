@@ -186,7 +186,8 @@ class HandLayer(nn.Module):
 class ParameterDecoder(nn.Module):
     """Hand-model parameters (the MANO row of Table IV): rotations as six numbers, starting at the rest pose.
 
-    Its joints are the hand model's own, to which the joint regressor was fitted.
+    Its joints are the hand model's own, to which the joint regressor was fitted. It learns by the terms of points that
+    every decoder has (`losses.TERMS`); the paper also compares the parameters themselves (method, section 6).
     """
 
     def __init__(self, channels: int, hand_model: HandModel, *_: object):

@@ -7,6 +7,7 @@ node behind each one makes float32 of it, and ONNX Runtime folds it when a sessi
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Pa
         scene = network.locate(frame)
         clouds = network.lift(frame, torch.ones(1, 2, size, size, dtype=torch.bool))
     assert clouds.points.shape[2] == points
-    metadata = json.dumps({"format_version": FORMAT_VERSION, "network": config.to_dict()})
+    about = {"format_version": FORMAT_VERSION, "weights": _digest(network), "network": config.to_dict()}
+    metadata = json.dumps(about)
     looks = {"rgb": frame.rgb, "depth": frame.depth}
     _write(_Locate(network), looks, _Locate.outputs, Path(folder) / LOCATE, metadata, compact)
     given = {
@@ -91,6 +93,14 @@ def load_exported(folder: str | Path) -> tuple[HandNetwork, NetworkConfig]:
         elif not name.endswith("num_batches_tracked"):  # of use to training alone
             raise ValueError(f"{folder} lacks the weight {name}; export the network again with this version")
     return network.eval(), config
+
+
+def _digest(network: nn.Module) -> str:
+    """Of all weights: what the two graphs of one network have in common and those of no other one."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Locate(nn.Module):

@@ -70,7 +70,10 @@ class Concatenation(nn.Module):
 
 
 class GeometryAlone(nn.Module):
-    """The rival `depth_only`: colour is not looked at."""
+    """The rival `depth_only`: no colour joins the clouds.
+
+    The root starts at the centre that the colour image shows; without given masks the image also cuts the clouds.
+    """
 
     reads_image = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +11,18 @@ import torch
 
 from twohands.data.dataset import Draw, TrainingItem
 
+SMALLEST_PART = 4
+"""Frames of a part of a batch below which its statistics say little."""
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class BatchStream:
     """The parts of the batches of steps first .. last - 1 that one process handles, in order.
 
     Frames come in a new random order in every epoch; the step's frames are cut into processes x accumulation equal
-    parts, so that the gradient of a step is the same whoever computes its parts.
+    parts, so that the gradient of a step is the same whoever computes its parts. It is another one with other parts,
+    since batch normalisation takes its statistics over a part.
     """
 
     num_frames: int
@@ -37,6 +43,12 @@ class BatchStream:
             )
         if self.num_frames < 1:
             raise ValueError("the data set has no frames")
+        if self.batch_size < SMALLEST_PART * parts and self.process == 0:
+            _log.warning(
+                "batch normalisation takes its statistics over parts of %d frames; below %d they say little: "
+                "raise batch_size, or take fewer processes or a lower accumulation",
+                self.batch_size // parts, SMALLEST_PART,
+            )  # fmt: skip
 
     def __len__(self) -> int:
         return (self.last - self.first) * self.accumulation

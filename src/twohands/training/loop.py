@@ -2,7 +2,9 @@
 
 A run is a folder: `config.json`, `log.jsonl`, TensorBoard events, `last.pt` from which it continues, the checkpoint of
 the best validation `best/` and the last one `final/`. What a step does depends on (configuration, step) alone, so a run
-that was killed at any moment ends with the same weights, and two processes compute what one does.
+that was killed at any moment ends with the same weights. Several processes compute the gradients that one does with as
+many parts of a batch (`accumulation`): batch normalisation takes its statistics over a part, so that another number of
+parts is another training.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +36,7 @@ from twohands.losses import surface_of
 from twohands.networks import HandNetwork, build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint, start_from
 from twohands.training.batches import BatchStream, collate
+from twohands.training.claim import refuse_other
 from twohands.training.log import RunLog
 from twohands.training.objective import Objective
 
@@ -60,6 +64,7 @@ class Progressed:
     step: int = 0
     cpu_seconds: float = 0.0  # of this process, loading workers not counted
     best: float = math.inf
+    validated: int = 0  # the last step whose network was
 
 
 def train(
@@ -70,18 +75,21 @@ def train(
     trunk: str | Path | None = None,
     pretrained: bool = False,
     start: str | Path | None = None,
+    frames: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
     """Trains the network of a configuration in a run folder, or continues there; returns the folder `final`.
 
     `trunk` is the checkpoint of a network whose image branch is taken over and kept frozen, `start` that of one whose
-    weights the run begins with, see `checkpoint.start_from`. Under torchrun every process calls this alike. Raises
-    ValueError when the folder holds another run, FloatingPointError, naming term and frame, when a loss is not finite.
+    weights the run begins with, see `checkpoint.start_from`. `frames` says in plain values what the items are, for
+    instance by `identity_of`. Under torchrun every process calls this alike. Raises ValueError when the folder holds
+    another run, FloatingPointError, naming term and frame, when a loss is not finite.
     """
     folder, recipe = Path(folder), config.train
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=recipe.precision)
-    _claim(folder, config, {"trunk": trunk, "start": start}, accelerator)
     objective = _objective(config, trunk, pretrained, start)
+    origins = {"trunk": trunk and str(trunk), "start": start and str(start), "pretrained": pretrained}
+    _claim(folder, {**config.to_dict(), **origins, **(frames or {})}, accelerator)
     optimizer = torch.optim.AdamW(
         [parameter for parameter in objective.parameters() if parameter.requires_grad],
         lr=recipe.learning_rate,
@@ -96,9 +104,16 @@ def train(
     model, optimizer = accelerator.prepare(objective, optimizer)
     parts = iter(_loader(items, stream, recipe.workers))
     log = RunLog(folder, recipe.seed, done.step) if accelerator.is_main_process else None
+    save = partial(_save, folder, done, objective, optimizer, accelerator)
     mean, started = Mean(), time.process_time() - done.cpu_seconds
     with _bar(progress and accelerator.is_main_process, total, done.step) as show, _stop_asked() as stop:
-        for step in range(done.step, total):
+        while True:
+            if validate and _is_due(done, recipe, total):
+                _validate(validate, objective, config, folder, done, log, accelerator)
+                save()
+            if done.step >= total:
+                break
+            step = done.step
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * rate(recipe, step, total, stream.epoch(step))
             terms = _step(model, optimizer, accelerator, parts, stream.epoch(step), recipe.accumulation)
@@ -108,10 +123,8 @@ def train(
             if log and (last or done.step % LOG_STEPS == 0):
                 rates = {"learning_rate": optimizer.param_groups[0]["lr"], "cpu_seconds": done.cpu_seconds}
                 log.write("train", done.step, {**mean.take(), **rates, "epoch": stream.epoch(step)})
-            if validate and (last or done.step % recipe.validate_steps == 0):
-                _validate(validate, objective, config, folder, done, log, accelerator)
-            if last or stop() or done.step % recipe.save_steps == 0:
-                _save(folder, done, objective, optimizer, accelerator)
+            if last or stop() or 0 in (done.step % recipe.save_steps, done.step % recipe.validate_steps):
+                save()
             if stop():
                 raise KeyboardInterrupt
             show(done.step, mean.shown)
@@ -162,12 +175,22 @@ def _objective(
     if start is not None:
         start_from(network, config.network, start)
     if trunk is not None:
-        network.image.load_state_dict(load_checkpoint(trunk)[0].image.state_dict())
+        _take_image_branch(network, trunk)
     network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe, frozen = config.train, trunk is not None
     return Objective(
         network, surface_of(hand_model), config.loss, recipe.center_noise, frozen, own_centers=recipe.own_centers
     )
+
+
+def _take_image_branch(network: HandNetwork, trunk: str | Path) -> None:
+    try:
+        network.image.load_state_dict(load_checkpoint(trunk)[0].image.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()[:300]
+        raise ValueError(
+            f"the image branch of {trunk} is not that of this network: {reason}; give a trunk of the same preset"
+        ) from None
 
 
 def _step(
@@ -186,21 +209,25 @@ def _step(
         item = next(parts).to(accelerator.device)
         with accelerator.no_sync(model) if part + 1 < accumulation else nullcontext():
             total, terms = model(item, epoch)
-            check_finite(total, terms, tuple(item.sample.id))
+            check_finite(total, terms, item.sample.id)
             accelerator.backward(total.mean() / accumulation)
         mean.add({name: float(value.detach().mean()) for name, value in {"loss": total, **terms}.items()})
     optimizer.step()
     return mean.take()
 
 
-def check_finite(total: Tensor, terms: dict[str, Tensor], ids: tuple[str, ...]) -> None:
-    """Raises FloatingPointError that names the first frame whose loss is not finite, and the terms to blame."""
+def check_finite(total: Tensor, terms: dict[str, Tensor], ids: str | Sequence[str]) -> None:
+    """Raises FloatingPointError that names the first frame whose loss is not finite, and the terms to blame.
+
+    `ids` as `collate` gives them: one for every frame, or a single one that all frames share.
+    """
     if torch.isfinite(total).all():
         return
     frame = int((~torch.isfinite(total)).nonzero()[0, 0])
+    frame_id = ids if isinstance(ids, str) else ids[frame]
     blamed = [name for name, values in terms.items() if not torch.isfinite(values[frame])] or ["their sum"]
     raise FloatingPointError(
-        f"the loss of frame {ids[frame]} is {float(total[frame])}: {', '.join(blamed)}. The run continues from its "
+        f"the loss of frame {frame_id} is {float(total[frame])}: {', '.join(blamed)}. The run continues from its "
         "last state with the same command; a lower learning_rate or precision='no' may help"
     )
 
@@ -213,6 +240,11 @@ def _loader(items: Items, stream: BatchStream, workers: int) -> DataLoader:
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def _is_due(done: Progressed, recipe: TrainConfig, total: int) -> bool:
+    """Whether the network is to be validated now; a state is saved before, so also when a run continues."""
+    return done.validated < done.step and (done.step >= total or done.step % recipe.validate_steps == 0)
 
 
 def _validate(
@@ -232,36 +264,21 @@ def _validate(
         if score < done.best:
             done.best = score
             save_checkpoint(objective.network, config.network, folder / BEST)
+    done.validated = done.step
     accelerator.wait_for_everyone()
 
 
-def _claim(
-    folder: Path, config: ExperimentConfig, origins: dict[str, str | Path | None], accelerator: Accelerator
-) -> None:
+def _claim(folder: Path, wanted: dict[str, Any], accelerator: Accelerator) -> None:
     """Makes the folder that of this run; a folder of another run is refused."""
-    named = {name: None if origin is None else str(origin) for name, origin in origins.items()}
-    wanted = json.loads(json.dumps({**config.to_dict(), **named}))
     path = folder / CONFIG
     if path.exists():
-        found = _flat(json.loads(path.read_text(encoding="utf-8")))
-        for name, value in _flat(wanted).items():
-            if found.get(name) != value:
-                raise ValueError(
-                    f"{folder} holds a run with {name} = {found.get(name)!r}, not {value!r}; "
-                    "give another --out, or the same configuration to continue it"
-                )
+        found = json.loads(path.read_text(encoding="utf-8"))
+        remedy = "give another --out, or what the run was begun with to continue it"
+        refuse_other(f"{folder} holds a run", found, wanted, remedy)
     elif accelerator.is_main_process:
         with write_atomically(path) as temporary:
             temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
     accelerator.wait_for_everyone()
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, with dotted names."""
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        result |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return result
 
 
 def _save(folder: Path, done: Progressed, objective: Objective, optimizer: Any, accelerator: Accelerator) -> None:

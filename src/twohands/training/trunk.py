@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,14 @@ from twohands.networks import TwoHandNet
 from twohands.networks.checkpoint import WEIGHTS, load_checkpoint
 from twohands.networks.image_branch import Scene, normalised
 from twohands.training.batches import collate
+from twohands.training.claim import refuse_other
 from twohands.types import RGBDFrame, Sample, TwoHands
 
 INDEX, COMPLETE = "index.json", "complete.npy"
 DEPTH_STEP = 1e-4
 """Metres per stored step of depth."""
 BATCH = 16
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -47,24 +49,27 @@ class TrunkItem(TrainingItem):
     center_logits: Array  # (*B, 2, S/4, S/4)
     mask_logits: Array  # (*B, 2, S/4, S/4)
     centers: Array  # (*B, 2, 2) pixels, the image branch's own
-    present: Array  # (*B, 2) in [0, 1]
 
     def scene(self) -> Scene:
-        """What the network's `locate` would say of the batch; its masks are those of the item."""
+        """What the network's `locate` would say of the batch; but its masks are those of the item, with both hands."""
         pyramid = (normalised(self.sample.frame.rgb), self.stem.float(), self.fused.float())
-        logits = self.center_logits.float(), self.mask_logits.float()
-        return Scene(pyramid, *logits, self.centers.float(), self.present.float(), self.masks)
+        logits, centers = (self.center_logits.float(), self.mask_logits.float()), self.centers.float()
+        return Scene(pyramid, *logits, centers, torch.ones_like(centers[..., 0]), self.masks)
 
 
 class TrunkMaps:
     """The items of a folder that `write_trunk_maps` has filled."""
 
-    def __init__(self, folder: str | Path, config: AugmentConfig, seed: int):
-        """Of the configuration only the noise of masks is used. Raises ValueError when frames are missing."""
+    def __init__(self, folder: str | Path, config: AugmentConfig, seed: int, data: Mapping[str, Any]):
+        """Of the configuration only the noise of masks is used.
+
+        Raises ValueError when frames are missing, or when they are not those that `data` says, see `identity_of`.
+        """
         self.folder, self.config, self.seed = Path(folder), config, seed
         if not (self.folder / INDEX).exists():
             raise FileNotFoundError(f"{self.folder} holds no trunk maps; write_trunk_maps fills it")
         self.index: dict[str, Any] = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
+        _refuse_others(self.folder, self.index, {"format": _FORMAT, "data": data})
         complete = np.load(self.folder / COMPLETE, mmap_mode="r")
         if not complete.all():
             raise ValueError(
@@ -78,11 +83,11 @@ class TrunkMaps:
     def __getitem__(self, draw: Draw) -> TrunkItem:
         epoch, index = draw
         row = {name: np.array(array[index]) for name, array in self.arrays.items()}
-        sample = _sample(row, f"{self.index['data']}-{index:06d}")
+        sample = _sample(row, f"{self.index['data']['name']}-{self.index['data']['split']}-{index:06d}")
         assert sample.masks is not None
         rng = np.random.default_rng((self.seed, epoch, index))
         masks = imperfect_masks(sample.masks, sample.frame.depth, self.config, rng)
-        maps = [row[name] for name in ("stem", "fused", "center_logits", "mask_logits", "centers", "present_peak")]
+        maps = [row[name] for name in ("stem", "fused", "center_logits", "mask_logits", "centers")]
         return TrunkItem(sample, masks, np.array([self.seed, epoch, index]), *maps)
 
 
@@ -93,17 +98,22 @@ def is_complete(folder: str | Path) -> bool:
 
 
 def write_trunk_maps(
-    checkpoint: str | Path, dataset: Dataset, data: str, folder: str | Path, advance: Callable[[int], None]
+    checkpoint: str | Path,
+    dataset: Dataset,
+    data: Mapping[str, Any],
+    folder: str | Path,
+    advance: Callable[[int], None],
 ) -> None:
-    """Fills `folder` with the maps of every frame of `dataset`, named `data`; frames that are there are skipped.
+    """Fills `folder` with the maps of every frame of `dataset`; frames that are there are skipped.
 
-    Raises ValueError when the folder belongs to another checkpoint or other data.
+    `data` says what frames these are, see `identity_of`. Raises ValueError when the folder belongs to another
+    checkpoint or other data, or when its disk has no room.
     """
     folder = Path(folder)
     network, config = load_checkpoint(checkpoint)
     assert isinstance(network, TwoHandNet)
     weights = hashlib.sha256((Path(checkpoint) / WEIGHTS).read_bytes()).hexdigest()[:16]
-    index = {"format": _FORMAT, "weights": weights, "data": data, "count": len(dataset), "size": config.image_size}
+    index = {"format": _FORMAT, "weights": weights, "data": {**data}, "count": len(dataset), "size": config.image_size}
 
     def rows_of(indices: Iterable[int]) -> dict[str, np.ndarray]:
         return _rows(
@@ -146,7 +156,6 @@ def _rows(network: TwoHandNet, samples: list[Sample], hand_model: str) -> dict[s
         "center_logits": half(scene.center_logits),
         "mask_logits": half(scene.mask_logits),
         "centers": scene.centers.numpy(),
-        "present_peak": scene.present.numpy(),
         "rgb": (batch.frame.rgb.numpy() * 255 + 0.5).astype(np.uint8),
         "depth": np.round(batch.frame.depth.numpy() / DEPTH_STEP).clip(0, 65535).astype(np.uint16),
         "K": batch.frame.camera.K.numpy(),
@@ -173,17 +182,22 @@ def _claim(folder: Path, index: dict[str, Any], first: dict[str, np.ndarray]) ->
     path = folder / INDEX
     index = {**index, "fields": sorted(first)}
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in index.items():
-            if found.get(name) != value:
-                raise ValueError(
-                    f"{folder} holds maps with {name} = {found.get(name)}, not {value}; remove that folder"
-                )
+        _refuse_others(folder, json.loads(path.read_text(encoding="utf-8")), index)
         return
     folder.mkdir(parents=True, exist_ok=True)
+    needed, free = index["count"] * sum(values[0].nbytes for values in first.values()), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"the maps of {index['count']} frames take {needed / 1e9:.1f} GB, the disk of {folder} has "
+            f"{free / 1e9:.1f} GB left; free some space, give another --out, or train on fewer frames"
+        )
     for name, values in first.items():
         shape = (index["count"], *values.shape[1:])
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=values.dtype, shape=shape).flush()
     np.save(folder / COMPLETE, np.zeros(index["count"], dtype=bool))
     with write_atomically(path) as temporary:
         temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def _refuse_others(folder: Path, found: dict[str, Any], wanted: Mapping[str, Any]) -> None:
+    refuse_other(f"{folder} holds maps", found, wanted, "remove that folder, or give another --out")
