@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from twohands import metrics
-from twohands.fitting import HandFitter
+from twohands.fitting import EnergyConfig, FitConfig, HandFitter, located_hands
 from twohands.fitting.articulation import HandState, RightHand
+from twohands.fitting.energy import Cloud, Energy, VisibleSurface
+from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence, gather
+from twohands.fitting.solver import HandSolver, SolvedHand, color_weights
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands.free import free_hand, pose_prior
-from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, NUM_ARTICULATED
+from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, NUM_ARTICULATED, ROOT
 from twohands.types import LEFT, RIGHT, HandParameters, LocatedHands, RGBDFrame, TwoHands
 
 
@@ -60,6 +63,139 @@ def test_the_rig_is_the_hand_model():
     hands, rig = model(parameters), hand.rig(state)
     np.testing.assert_allclose(hand.points(rig, hand.surface), hands.vertices[RIGHT], atol=1e-7)
     np.testing.assert_allclose(hand.points(rig, joint_rows(hand)), hands.joints[RIGHT], atol=1e-7)
+
+
+# Single steps --------------------------------------------------------------------------------------------------------
+
+
+def evidence_of(hand: RightHand, state: HandState) -> HandEvidence:
+    """What a faultless camera and hand network tell of a hand: its landmarks and every point of its surface."""
+    rig = hand.rig(state)
+    landmarks, vertices = hand.points(rig, hand.landmark_rows), hand.points(rig, hand.surface)
+    depth = np.concatenate([landmarks, PALM_POINTS @ landmarks[list(PALM)]])[:, 2] - EnergyConfig().joint_depth
+    return HandEvidence(
+        camera=Camera(np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1.0]]), 640, 480),
+        plane=landmarks[:, :2] / landmarks[:, 2:],
+        relative=landmarks,
+        landmark_depth=depth[:21],
+        palm_depth=depth[21:],
+        points=vertices,
+        colors=np.tile([0.8, 0.6, 0.5], (len(vertices), 1)),
+    )
+
+
+def degrees_between(rotation: np.ndarray, other: np.ndarray) -> float:
+    return float(np.degrees(np.linalg.norm(axis_angle_from_matrix(rotation @ other.T))))
+
+
+@pytest.mark.parametrize("side", [LEFT, RIGHT])
+def test_relative_landmarks_are_turned_to_the_viewing_ray(side):
+    """The network sees every hand as if the camera looked straight at it; its z lies along the ray to the hand."""
+    camera = Camera(np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]], np.float32), 640, 480)
+    frame = RGBDFrame(np.zeros((3, 480, 640), np.float32), np.ones((480, 640), np.float32), camera)
+    pixels = np.random.default_rng(0).uniform([420, 20], [620, 220], (21, 2))
+    away = np.linspace(-0.1, 0.1, 21)
+    measured = gather(frame, side, pixels, away[:, None] * [0.0, 0.0, 1.0])
+    ray = camera.unproject(pixels.mean(axis=0), np.ones(()))
+    if side == LEFT:
+        ray = ray * [-1, 1, 1]
+    np.testing.assert_allclose(measured.relative, away[:, None] * ray / np.linalg.norm(ray), atol=1e-7)
+
+
+def test_reconstructed_hands_give_back_their_joints_as_relative_landmarks():
+    trial = render_trial(0)
+    located = located_hands(trial.target, trial.frame.camera)
+    for side, axes in ((LEFT, [-1, 1, 1]), (RIGHT, [1, 1, 1])):
+        relative = (trial.target.joints[side] - trial.target.joints[side, ROOT]) * axes
+        measured = gather(trial.frame, side, located.pixels[side], located.relative[side])
+        np.testing.assert_allclose(measured.relative, relative, atol=1e-6)
+
+
+def test_a_start_lies_on_the_palm_that_was_measured():
+    """Even if the relative landmarks are turned; without such readings these say how the hand is turned."""
+    hand = right_hand()
+    solver, state = HandSolver(hand, FitConfig()), random_state(hand, 3)
+    state = replace(state, angles=hand.pose_mean, shape=np.zeros(hand.num_shape))
+    seen = evidence_of(hand, state)
+    wrong = matrix_from_axis_angle(np.array([0.3, -0.4, 0.2]))
+    turned = replace(seen, relative=seen.relative @ wrong.T)
+    (start,) = solver.starts(turned)
+    assert degrees_between(start.rotation, state.rotation) < 3  # a point between landmarks is not between their pixels
+    np.testing.assert_allclose(start.translation, state.translation, atol=0.003)
+    few, rough = turned.palm_depth.copy(), turned.palm_depth.copy()
+    few[5:] = np.nan
+    rough[::2] += 0.04
+    for depth in (few, rough):
+        for start in HandSolver(hand, FitConfig(cluster_gap=1.0)).starts(replace(turned, palm_depth=depth)):
+            assert degrees_between(start.rotation, wrong @ state.rotation) < 1e-3
+
+
+def test_a_common_turn_of_the_relative_landmarks_costs_nothing():
+    """And moves nothing; a bent finger does."""
+    hand = right_hand()
+    state = random_state(hand, 4)
+    seen, rig = evidence_of(hand, state), hand.rig(state)
+    told, turned, bent = (
+        Energy(hand, EnergyConfig(), replace(seen, relative=relative)).equations(rig)
+        for relative in (
+            seen.relative,
+            seen.relative @ matrix_from_axis_angle(np.array([0.5, -0.8, 0.6])).T,
+            hand.points(hand.rig(replace(state, angles=state.angles + 0.3)), hand.landmark_rows),
+        )
+    )
+    assert turned.energy == pytest.approx(told.energy)
+    np.testing.assert_allclose(turned.vector, told.vector, atol=1e-4)
+    assert bent.energy > told.energy + 0.1
+
+
+def test_colors_unlike_the_hand_lose_their_weight():
+    """Darker ones of the same chroma do not; with too few sure points every colour counts."""
+    rng = np.random.default_rng(0)
+    skin = np.array([0.8, 0.6, 0.5]) * rng.uniform(0.5, 1, (40, 1)) + rng.normal(size=(40, 3)) * 0.01
+    others = np.array([[0.4, 0.3, 0.25], [0.2, 0.4, 0.8], [0.5, 0.5, 0.5]])
+    colors, sure = np.concatenate([skin, others]), np.arange(43) < 40
+    weights = color_weights(colors, sure, 3.0)
+    assert np.median(weights[:40]) > 0.95
+    assert weights[40] > 0.9
+    assert (weights[41:] < [0.01, 0.3]).all()
+    np.testing.assert_array_equal(color_weights(colors, sure & (np.arange(43) < 29), 3.0), 1)
+
+
+def test_points_without_weight_do_not_count():
+    hand = right_hand()
+    state = random_state(hand, 6)
+    seen = evidence_of(hand, state)
+    surface = VisibleSurface(np.arange(hand.num_vertices), hand.normals(seen.points))
+    weights = np.arange(len(seen.points)) % 2.0
+    energies = [
+        Energy(hand, EnergyConfig(), seen, Cloud(seen.points + moved[:, None] * 0.005, weights), surface)
+        .equations(hand.rig(state))
+        .energy
+        for moved in (0 * weights, 1 - weights, weights)
+    ]
+    assert energies[0] == pytest.approx(energies[1])
+    assert energies[0] + 1 < energies[2]
+
+
+def test_candidates_are_the_points_nearer_to_the_hand_than_to_the_other_one():
+    hand = right_hand()
+    state = random_state(hand, 5)
+    own = evidence_of(hand, state)
+    others = own.points + [0.012, 0, 0]
+    seen = replace(
+        own,
+        points=np.concatenate([own.points, others]),
+        colors=np.concatenate([own.colors, 0 * own.colors + [0.2, 0.4, 0.8]]),
+    )
+    solver, start = HandSolver(hand, FitConfig(max_points=10_000)), SolvedHand(hand.rig(state), own.points, 0.0)
+    clouds = [solver.refine(seen, start, surface, None).cloud for surface in (others, np.zeros((0, 3)))]
+    np.testing.assert_array_equal(clouds[0].points, own.points)
+    np.testing.assert_array_equal(clouds[1].points, seen.points)
+    # alone, the hand knows the other one's points by their colour
+    np.testing.assert_allclose(clouds[1].weights, np.repeat([1.0, 0.0], len(others)), atol=0.05)
+
+
+# Whole hands ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

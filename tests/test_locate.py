@@ -300,10 +300,13 @@ def test_the_best_pair_of_three_is_taken():
     np.testing.assert_allclose(hands.pixels[RIGHT], places[2])
 
 
-def test_undecided_hands_from_below_are_left_and_right_as_they_lie():
-    places = [flat_hand(800, 300), flat_hand(400, 300)]
-    hands = settle_sides(candidates([0.55, 0.5], places))
-    np.testing.assert_allclose(hands.pixels[LEFT], places[1])
+@pytest.mark.parametrize("angles", [(0.0, 0.0), (1.0, -1.0), (0.0, np.pi), (np.pi, 0.0), (np.pi, 2.0)])
+def test_undecided_hands_from_below_are_left_and_right_as_they_lie(angles: tuple[float, float]):
+    """Against what the network hardly believes; of hands from above, as another person's, their places tell nothing."""
+    places = [flat_hand(800, 300, angle=angles[0]), flat_hand(400, 300, angle=angles[1])]
+    hands = settle_sides(candidates([0.45, 0.55], places))
+    from_below = max(map(abs, angles)) < np.pi / 2
+    np.testing.assert_allclose(hands.pixels[LEFT], places[1 if from_below else 0])
 
 
 @pytest.mark.parametrize("pose", ["relaxed", "fist", "grasp_medium", "hook"])
@@ -311,6 +314,12 @@ def test_curled_fingers_tell_the_side(pose: str):
     curl = finger_curl(free_joints(pose))
     assert curl[RIGHT] > 0.1
     assert curl[LEFT] == pytest.approx(-curl[RIGHT], abs=1e-5)
+
+
+def test_curled_fingers_settle_the_side_of_an_undecided_hand():
+    for side, right in ((LEFT, 0.6), (RIGHT, 0.4)):  # the network leans to the other side
+        hand = replace(candidates([right], [flat_hand(500, 300)]), relative=free_joints("fist")[[side]])
+        assert settle_sides(hand).present.tolist() == [side == LEFT, side == RIGHT]
 
 
 # Real frames ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from fakes import CAMERA, HEIGHT, WIDTH, make_frame, make_hands
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand
 from twohands.overlay import (
+    SIDE_ANGLE,
     draw_overlay,
     draw_report,
     draw_side_view,
@@ -46,8 +47,8 @@ def test_overlay_colours_the_hands_and_nothing_else():
 
 def test_absent_hands_are_not_drawn():
     frame = make_frame()
-    np.testing.assert_array_equal(draw_overlay(frame, make_hands((0.2, 0.4)), FACES), frame.rgb_uint8())
-    picture = draw_overlay(frame, make_hands((0.2, 0.9)), FACES)
+    np.testing.assert_array_equal(draw_overlay(frame, make_hands((0.2, 0.49)), FACES), frame.rgb_uint8())
+    picture = draw_overlay(frame, make_hands((0.2, 0.5)), FACES)
     np.testing.assert_array_equal(picture[:, : WIDTH // 3], frame.rgb_uint8()[:, : WIDTH // 3])
     assert (picture != frame.rgb_uint8()).any()
     missing = make_hands((0.2, 0.9))
@@ -97,6 +98,27 @@ def test_side_view_shows_depth_from_left_to_right():
         assert blue.any()
         assert red_or_green.any()
         assert sign * (center(picture, blue) - center(picture, red_or_green)) > 0
+
+
+def test_side_view_shows_measured_points_before_a_mesh_through_it():
+    """And hardly those behind it."""
+    hands, frame = make_hands((0, 1)), make_frame(0)
+    frame.rgb[:] = np.array([0, 0, 1], np.float32)[:, None, None]  # a blue point
+    inside = hands.joints[1, [0, 9]].mean(axis=0)  # the palm
+    away = 0.06 * np.array([-np.sin(SIDE_ANGLE), 0, np.cos(SIDE_ANGLE)])  # from the side camera, which is at the right
+    blue = []
+    for point in (inside - away, inside + away):
+        frame.depth[:] = 0
+        u, v = np.rint(CAMERA.project(point[None])[0]).astype(int)
+        frame.depth[v, u] = point[2]
+        alone = draw_side_view(frame, replace(hands, present=np.zeros(2)), FACES, 300, 300, [hands])
+        picture = draw_side_view(frame, hands, FACES, 300, 300)
+        place = alone[..., 2] > 200
+        assert place.any()
+        assert (picture[place] != alone[place]).any()  # the mesh is there
+        blue.append(picture[place].astype(int) @ [0, -1, 1])  # more than green, the hand's colour
+    assert blue[0].min() > 150
+    assert blue[1].max() < 100
 
 
 def test_color_depth():

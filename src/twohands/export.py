@@ -13,6 +13,7 @@ from twohands.files import write_atomically
 from twohands.geometry.cloud import lift
 from twohands.geometry.mesh import vertex_normals
 from twohands.hands.skeleton import SIDE_COLORS
+from twohands.quality import found_sides
 from twohands.types import SIDE_NAMES, RGBDFrame, TwoHands
 
 GLTF_FROM_CAMERA = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -32,7 +33,7 @@ def write_glb(path: str | Path, hands: TwoHands, faces: np.ndarray) -> bool:
 
     faces (2, F, 3) outward. Metres; a viewer shows them upright, as the camera saw them.
     """
-    if not _found(hands):
+    if not found_sides(hands):
         return False
     data: Any = _scene(hands, faces, linear=True).export(file_type="glb", include_normals=True)
     with write_atomically(path) as temporary:
@@ -76,7 +77,7 @@ def clouds(frame: RGBDFrame, hands: TwoHands) -> list[tuple[str, np.ndarray, np.
     points, pixels = lift(frame.depth, frame.camera)
     near = np.zeros(len(points), dtype=bool)
     chosen = np.ones(len(points), dtype=bool)
-    found = _found(hands)
+    found = found_sides(hands)
     if found:
         vertices = np.asarray(hands.vertices)[found].reshape(-1, 3)
         low, high = vertices.min(axis=0) - AROUND_HANDS, vertices.max(axis=0) + AROUND_HANDS
@@ -98,7 +99,7 @@ def clouds(frame: RGBDFrame, hands: TwoHands) -> list[tuple[str, np.ndarray, np.
 
 def _interest(frame: RGBDFrame, hands: TwoHands) -> tuple[np.ndarray, float]:
     """Centre (3,) in the camera frame and radius in metres of what a viewer wants to see: the hands, else the scene."""
-    found = _found(hands)
+    found = found_sides(hands)
     if found:
         vertices = np.asarray(hands.vertices)[found].reshape(-1, 3)
         center = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
@@ -117,10 +118,6 @@ def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
     return pose
 
 
-def _found(hands: TwoHands) -> list[int]:
-    return [side for side in range(len(SIDE_NAMES)) if hands.present[side] >= 0.5]
-
-
 def _unit(vector) -> np.ndarray:
     return np.asarray(vector, dtype=np.float64) / np.linalg.norm(vector)
 
@@ -136,7 +133,7 @@ def _scene(hands: TwoHands, faces: np.ndarray, linear: bool):
 
     scene = Scene()
     scene.graph.update("camera", scene.graph.base_frame, matrix=GLTF_FROM_CAMERA)
-    for side in _found(hands):
+    for side in found_sides(hands):
         vertices = np.asarray(hands.vertices)[side].astype(np.float64)
         color = np.array(SIDE_COLORS[side]) / 255
         color = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4) if linear else color

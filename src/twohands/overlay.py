@@ -20,7 +20,8 @@ from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
 from twohands.hands.skeleton import SIDE_COLORS
 from twohands.pictures import BACKGROUND, captioned, color_depth, contact_sheet, draw_skeleton
-from twohands.types import RIGHT, SIDE_NAMES, RGBDFrame, TwoHands
+from twohands.quality import found_sides
+from twohands.types import RIGHT, RGBDFrame, TwoHands
 
 ALPHA = 0.62
 """Opacity of a hand over the colour image."""
@@ -142,11 +143,6 @@ def picture_sheet(model: HandModel, columns: int = 7, width: int = 220) -> np.nd
             images.append(_portrait(model(replace(neutral, shape=shape)), model, width))
             labels.append(f"shape {component + 1}: {deviation:+d} sd")
     return contact_sheet(images, labels, columns, width)
-
-
-def found_sides(hands: TwoHands) -> list[int]:
-    """The sides (LEFT, RIGHT) of the hands that are there."""
-    return [side for side in range(len(SIDE_NAMES)) if hands.present[side] >= 0.5]
 
 
 def _surface(hands: TwoHands) -> np.ndarray:

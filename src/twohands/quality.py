@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from twohands.geometry.zbuffer import sample_nearest, visible_vertices
-from twohands.types import RGBDFrame
+from twohands.types import LocatedHands, RGBDFrame, TwoHands
 
 OCCLUDER = 0.06
 """Metres: where the measured surface is nearer than the mesh by more, something else is in front of the hand."""
@@ -13,6 +13,11 @@ SUPPORTED = 0.01
 """Metres within which the measured surface carries a vertex."""
 FOUND = 0.5
 """A hand with at least this `present` is there."""
+
+
+def found_sides(hands: LocatedHands | TwoHands) -> list[int]:
+    """The sides (LEFT, RIGHT) of the hands that are there."""
+    return np.flatnonzero(np.asarray(hands.present) >= FOUND).tolist()
 
 
 def measure_quality(

@@ -8,6 +8,7 @@ import numpy as np
 
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import lift
+from twohands.geometry.transforms import shortest_turn
 from twohands.hands.skeleton import ROOT
 from twohands.types import LEFT, LocatedHands, RGBDFrame, TwoHands
 
@@ -66,24 +67,19 @@ def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray
 def located_hands(hands: TwoHands, camera: Camera) -> LocatedHands:
     """Reconstructed hands as landmarks that a fit may start from; their sides are beyond doubt."""
     pixels = camera.project(hands.joints)  # (2, 21, 2)
-    planes = ((pixels - camera.center) / camera.focal).mean(axis=1)
-    relative = hands.joints - hands.joints[:, ROOT : ROOT + 1]
-    turned = np.stack([points @ _toward(plane) for points, plane in zip(relative, planes, strict=True)])
+    planes = ((pixels - camera.center) / camera.focal).mean(axis=1)  # (2, 2)
+    turned = (hands.joints - hands.joints[:, ROOT : ROOT + 1]) @ _toward(planes)
     certain = np.full(2, np.inf)
     return LocatedHands(np.asarray(hands.present), pixels, turned, np.zeros((2, 4)), certain)
 
 
 def _toward(plane: np.ndarray) -> np.ndarray:
-    """(3, 3): the smallest rotation that turns the optical axis to the ray through `plane` (2,).
+    """(*B, 3, 3): the smallest rotation that turns the optical axis to the ray through `plane` (*B, 2).
 
     A hand network sees every hand as if the camera looked straight at it.
     """
-    x, y = plane
-    ray = np.array([x, y, 1.0]) / np.sqrt(x * x + y * y + 1)
-    a, b, c = ray
-    return np.array(
-        [[1 - a * a / (1 + c), -a * b / (1 + c), a], [-a * b / (1 + c), 1 - b * b / (1 + c), b], [-a, -b, c]]
-    )
+    rays = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
+    return shortest_turn(np.array([0.0, 0.0, 1.0]), rays)
 
 
 def _depth_around(depth: np.ndarray, pixels: np.ndarray, radius: int = 3) -> np.ndarray:
