@@ -28,11 +28,12 @@ def test_plausible_scenes_pass(depth):
     ("depth", "unit", "match"),
     [
         (612.0, 1.0, "looks like millimetres .median 612 m.; pass --depth-unit 0.001"),
-        (612.0, None, "looks like millimetres .median 612 m.; pass depth 0.001 times as large"),
+        (612.0, None, "looks like millimetres .median 612 m.; pass depth_unit=0.001"),
         (0.0006, 0.001, "too near .median 0.0006 m.; pass --depth-unit 1"),
-        (0.0006, None, "too near.*pass depth 1000 times as large"),
+        (0.0006, None, "too near.*pass depth_unit=1$"),
         (0.0006, 0.000001, "too near.*pass --depth-unit 0.001"),
         (60.0, 0.001, "too far.*pass --depth-unit 0.0001"),
+        (1e9, 0.001, "too far.*; check its unit"),
     ],
 )
 def test_wrong_units(depth, unit, match):
@@ -70,23 +71,29 @@ def test_palm_of_true_size():
     ("depth", "unit", "remedy"),
     [
         (5.0, 0.001, "--depth-unit 0.0001"),  # D405, 0.1 mm
-        (2.0, 0.001, "--depth-unit 0.00025"),  # 1/4000 m
-        (2.5, 0.001, "--depth-unit 0.0002"),  # TUM, 1/5000 m
+        (2.0, 0.001, "--depth-unit 0.00025 or 0.0002"),  # 1/4000 m
+        (2.5, 0.001, "--depth-unit 0.0002 or 0.00025"),  # TUM, 1/5000 m
         (0.05, 0.0001, "--depth-unit 0.001"),
+        (5.0, None, "depth_unit=0.0001"),
+        (2.0, None, "depth_unit=0.00025 or 0.0002"),
+        (2.5, None, "depth_unit=0.0002 or 0.00025"),
     ],
 )
 def test_giants_and_dwarfs(depth, unit, remedy):
-    with pytest.raises(ValueError, match=rf"knuckles would be .* m wide; is {remedy}\?"):
+    with pytest.raises(ValueError, match=rf"knuckles would be .* m wide; try {remedy}$"):
         check_hand_size(PIXELS, flat(depth), CAMERA, unit)
+
+
+def test_giants_of_no_unit_in_use():
+    with pytest.raises(ValueError, match="m wide; check the unit of the depth and the intrinsics"):
+        check_hand_size(PIXELS, flat(50.0), CAMERA, 0.001)
 
 
 def test_giant_says_how_wide():
     with pytest.raises(
-        ValueError, match=r"the left hand's knuckles would be 0\.[67]\d m wide; is --depth-unit 0\.0001\?"
+        ValueError, match=r"the left hand's knuckles would be 0\.[67]\d m wide; try --depth-unit 0\.0001"
     ):
         check_hand_size(PIXELS, flat(5.0), CAMERA, 0.001)
-    with pytest.raises(ValueError, match=r"is depth 0\.1 times as large\?"):
-        check_hand_size(PIXELS, flat(5.0), CAMERA)
 
 
 @pytest.mark.parametrize("factor", [0.6, 0.8, 1.0, 1.3, 2.0])

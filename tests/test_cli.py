@@ -18,6 +18,7 @@ from fakes import HEIGHT, WIDTH, FakeLocator, K, fake_predictor, make_frame, wri
 from twohands import __version__, cli
 from twohands.cli import reconstruct
 from twohands.rows import read_npz
+from twohands.sources.folder import FolderRecording
 
 FLAT = np.full((HEIGHT, WIDTH), 500, np.uint16)
 
@@ -84,7 +85,7 @@ def test_predict_options(tmp_path, capsys, predictor):
         (FLAT, ["--depth-unit", "0.000001"], r"too near .*pass --depth-unit 0\.001"),
         (FLAT.astype(np.uint8), [], "8 bits.*16-bit"),
         (FLAT * 0, [], "zero everywhere"),
-        (FLAT * 10, [], r"knuckles would be .* m wide; is --depth-unit 0\.0001\?"),
+        (FLAT * 10, [], r"knuckles would be .* m wide; try --depth-unit 0\.0001"),
         (FLAT, ["--depth-unit", "0"], "length in metres"),
         (np.zeros((HEIGHT, WIDTH, 3), np.uint8), [], "not depth; give the 16-bit"),
     ],
@@ -111,7 +112,8 @@ def test_metres_passed_as_millimetres(tmp_path, capsys):
         ("nan 0 79.5\n0 150 59.5\n0 0 1\n", "not finite.*give a 3x3"),
         ("15 0 79.5\n0 150 59.5\n0 0 1\n", "focal length fx = 15 px is not possible.*give"),
         ("150 0 79.5\n0 1601 59.5\n0 0 1\n", "focal length fy = 1601 px is not possible"),
-        ("150 0 160\n0 150 59.5\n0 0 1\n", "outside the 160x120 image; give"),
+        ("150 0 311\n0 150 59.5\n0 0 1\n", "far outside the 160x120 image; give"),
+        ("320 240 150 150 159.5 119.5", "colour is 160x120 but the intrinsics are of 320x240 pixels; give"),
         ("focal length 150", "numbers only; give a 3x3"),
     ],
 )
@@ -142,6 +144,38 @@ def test_out_that_is_a_file(tmp_path, capsys):
     assert (tmp_path / "file").read_text() == "precious"
 
 
+@pytest.mark.skipif("not os.path.isdir('/proc/self')")
+def test_out_that_cannot_be_written(tmp_path, capsys, predictor):
+    assert predict(write_frame(tmp_path), Path("/proc/self/new")) == 2
+    assert "--out /proc/self/new is not possible (/proc/self: " in capsys.readouterr().err
+    assert predictor.calls == 0
+
+
+def test_predict_replaces_only_its_own_results(tmp_path, capsys):
+    paths = write_frame(tmp_path / "in")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "view.html").write_text("precious")
+    assert predict(paths, out) == 2
+    assert "view.html would be overwritten and is none of our results" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["view.html"]
+    (out / "view.html").unlink()
+    assert predict(paths, out) == 0
+    overlay = out / "overlay.png"
+    before = overlay.read_bytes()
+    capsys.readouterr()
+    assert predict((overlay, *paths[1:]), out) == 2
+    assert "overlay.png would be overwritten, but it is to be read" in capsys.readouterr().err
+    assert overlay.read_bytes() == before
+
+
+def test_predict_leaves_the_rows_of_a_run(tmp_path, capsys):
+    folder, out = recording(tmp_path / "in", 1), tmp_path / "out"
+    assert run(folder, out) == 0
+    assert predict(write_frame(tmp_path), out) == 2
+    assert "holds the results of `twohands run`; give another --out" in capsys.readouterr().err
+
+
 def recording(folder: Path, count: int = 4) -> Path:
     for index in range(count):
         write_frame(folder, f"{index:06d}")
@@ -168,6 +202,45 @@ def test_run(tmp_path, capsys, predictor):
     assert run(folder, out, "--overlays") == 0  # all rows are there; only the picture is drawn again
     assert predictor.calls == 4
     assert (out / "overlays" / "000002.jpg").exists()
+
+
+def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
+    folder, out = recording(tmp_path / "in"), tmp_path / "out"
+    assert run(folder, out, "--overlays") == 0
+    assert "were there already" not in capsys.readouterr().out
+    before = read_npz(out / "hands.npz")["inputs"]
+    picture = (out / "overlays" / "000002.jpg").read_bytes()
+    write_frame(folder, "000002", depth=FLAT + 1)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "rgb" / "000002.png")
+    assert run(folder, out, "--overlays") == 0
+    assert predictor.calls == 5
+    assert "4 frames: left found in 4, right found in 4" in (said := capsys.readouterr().out)
+    assert "; 3 rows were there already; wrote" in said
+    changed = (read_npz(out / "hands.npz")["inputs"] != before).any(axis=2)
+    assert changed.tolist() == [[False] * 2, [False] * 2, [True] * 2, [False] * 2]
+    assert (out / "overlays" / "000002.jpg").read_bytes() != picture
+    (folder / "depth" / "000001.png").write_bytes(b"no image")  # what was right for the old file is not kept
+    assert run(folder, out) == 3
+    assert "not an image" in read_npz(out / "hands.npz")["error"][1]
+
+
+def test_run_refuses_frames_of_another_size(tmp_path, capsys):
+    folder, out = recording(tmp_path / "in", 3), tmp_path / "out"
+    for path in (folder / "rgb" / "000001.png", folder / "depth" / "000001.png"):
+        Image.open(path).resize((240, 180), Image.Resampling.NEAREST).save(path)
+    assert run(folder, out) == 3
+    errors = read_npz(out / "hands.npz")["error"].tolist()
+    assert errors[0] == errors[2] == ""
+    assert errors[1].startswith("colour is 240x180 but the intrinsics are of 160x120 pixels; give those of this")
+
+
+def test_order_and_intrinsics_of_a_recording(tmp_path):
+    for stem in ("frame10", "frame9", "frame0.5", "frame0.25"):
+        write_frame(tmp_path, stem)
+    (tmp_path / "cam_K.txt").unlink()
+    frames = FolderRecording(tmp_path, None, K)
+    assert frames.ids == ["frame0.25", "frame0.5", "frame9", "frame10"]
+    np.testing.assert_array_equal(frames.open("frame9")[0].camera.K, K)
 
 
 def test_run_every(tmp_path):
@@ -259,6 +332,11 @@ def nothing(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.touch()
+
+
 def empty(folder: Path) -> None:
     shutil.rmtree(folder)
     folder.mkdir()
@@ -296,6 +374,7 @@ def all_in_other_unit(folder: Path) -> None:
     ("spoil", "match"),
     [
         (nothing, "does not exist; give a folder"),
+        (a_file, "is a file; give a folder with rgb/"),
         (empty, "no folder rgb/ or color/; put the images there"),
         (no_colour, "no colour image in rgb/; put PNG or JPEG"),
         (other_stems, "no depth image with the stem of a colour image; name the pairs alike"),
@@ -311,7 +390,7 @@ def test_bad_folders(tmp_path, capsys, spoil, match):
 
 @pytest.mark.parametrize(
     ("spoil", "match"),
-    [(all_damaged, "no frame of .* could be used.*not an image"), (all_in_other_unit, r"is --depth-unit 0\.0001\?")],
+    [(all_damaged, "no frame of .* could be used.*not an image"), (all_in_other_unit, r"try --depth-unit 0\.0001")],
 )
 def test_nothing_usable(tmp_path, capsys, spoil, match):
     folder = recording(tmp_path / "in", 2)
@@ -384,6 +463,13 @@ def test_info_hand(tmp_path, capsys):
     assert Image.open(tmp_path / "hand.png").width > 1000
 
 
+def test_help_says_what_no_fit_does(capsys):
+    for command in ("predict", "demo", "run"):
+        assert cli.main([command, "--help"]) == 0
+        said = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
+        assert "The hand model is fitted to the measured points at the end, unless --no-fit is given." in said
+
+
 @pytest.mark.parametrize("arguments", [["predict"], ["nonsense"], ["run", "x"], ["predict", "--depth-unit", "mm"]])
 def test_bad_arguments(arguments, capsys):
     assert cli.main(arguments) == 2
@@ -401,7 +487,7 @@ def test_missing_extra(monkeypatch, capsys, tmp_path):
 
 def test_version_and_exit_code_of_the_process(tmp_path):
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "twohands.cli", *arguments]
+        command = [sys.executable, "-m", "twohands", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert call("--version").stdout == f"twohands {__version__}\n"
@@ -423,5 +509,5 @@ def test_real_folder(tmp_path, capsys, monkeypatch):
     assert run(real / "no_hands", tmp_path / "none") == 0
     assert "left found in 0, right found in 0" in capsys.readouterr().out
     assert run(real / "two_hands", tmp_path / "wrong", "--depth-unit", "0.01") == 2
-    assert re.search(r"is --depth-unit 0\.001\?", capsys.readouterr().err.splitlines()[-1])
+    assert re.search(r"try --depth-unit 0\.001", capsys.readouterr().err.splitlines()[-1])
     assert not (tmp_path / "wrong").exists()

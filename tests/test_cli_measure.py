@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -24,9 +25,10 @@ from twohands.figures import WIDTH
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
+from twohands.protocols import Protocol
 from twohands.report import Report
 from twohands.training.validate import evaluate_network
-from twohands.types import RGBDFrame, TwoHands
+from twohands.types import RGBDFrame, Sample, TwoHands
 
 FRAMES = PosedHands(5)
 
@@ -92,6 +94,40 @@ def test_a_checkpoint_is_fitted_only_if_asked(tmp_path, monkeypatch, chosen):
         assert evaluate(tmp_path / "out", "--count", 1, "--checkpoint", folder, *more) == 0
     assert asked == [("net", False), ("net", True), ("net", False)]
     assert not chosen
+
+
+class Labelled(PosedHands):
+    """FRAMES as a data set with labels of MANO, which lacks those of the second frame; two recordings."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = replace(super().__getitem__(index), joint_definition="mano", id=f"s/{index // 2}/{index}")
+        if index == 1:
+            bare = replace(sample.hands, vertices=None, parameters=None, present=np.zeros(2, np.float32))
+            sample = replace(sample, hands=bare, masks=None, shares=None)
+        return sample
+
+
+def test_a_benchmark_measures_a_free_hand_by_its_joints(tmp_path, monkeypatch, chosen):
+    monkeypatch.setattr(measure, "_open", lambda data, split: Labelled(4))
+    assert evaluate(tmp_path, "--data", "dexycb=x") == 0
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert (document["benchmark"]["mpjpe"], document["benchmark"]["found"]) == (0, 1)
+    assert evaluate(tmp_path, "--data", "ho3d=x") == 0
+    assert json.loads((tmp_path / "report.json").read_text())["benchmark"]["mpvpe"] is None
+
+
+def test_a_benchmark_knows_recordings_and_the_report_is_there_before_it(tmp_path, monkeypatch, chosen):
+    monkeypatch.setattr(measure, "_open", lambda data, split: Labelled(4))
+    given = {}
+
+    def failing(self, predictions, targets, **more):
+        given.update(more)
+        raise ValueError("no benchmark today")
+
+    monkeypatch.setattr(Protocol, "measure", failing)
+    assert evaluate(tmp_path, "--data", "arctic=x") == 2
+    assert given == {"sequences": ["s/0", "s/0", "s/1", "s/1"]}
+    assert Report.from_json((tmp_path / "report.json").read_text()).frames == 4
 
 
 def test_every_mode_is_a_section(tmp_path, chosen):

@@ -6,10 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from twohands.evaluation import evaluate
+from twohands import evaluation
+from twohands.evaluation import evaluate, predict_with
 from twohands.geometry.camera import Camera
-from twohands.hands import free_hand
-from twohands.report import Report, bootstrap_interval, difference_of_runs, paired_difference, run_spread
+from twohands.hands import free_hand, mano_hand
+from twohands.hands.skeleton import FINGERTIP_VERTICES, FINGERTIPS
+from twohands.predictor import NetworkPredictor
+from twohands.report import HandRow, Report, bootstrap_interval, difference_of_runs, paired_difference, run_spread
 from twohands.types import LEFT, RIGHT, RGBDFrame, Sample, TwoHands
 
 
@@ -141,3 +144,83 @@ def test_meshes_of_another_hand_model_are_not_compared():
     report = evaluate(lambda sample: sample.hands, [truth, other], hand_model="free")
     assert [row.errors["mpvpe"] for row in report.rows[:2]] == [0, 0]
     assert all(np.isnan(row.errors["mpvpe"]) and row.errors["mpjpe"] == 0 for row in report.rows[2:])
+
+
+@pytest.mark.parametrize("name", FINGERTIP_VERTICES)
+def test_a_perfect_mesh_is_perfect_whatever_vertices_the_labels_call_finger_tips(name):
+    truth = sample()
+    hands = mano_hand()(truth.hands.parameters)
+    joints = hands.joints.copy()
+    for side, tips in enumerate(FINGERTIP_VERTICES[name]):
+        joints[side, FINGERTIPS] = hands.vertices[side, tips]
+    labelled = dataclasses.replace(
+        truth, hands=dataclasses.replace(hands, joints=joints), joint_definition=name, shares=None
+    )
+    figures = evaluate(lambda sample: hands, [labelled], hand_model="mano").summary()["all"]
+    assert (figures["count"], figures["mpjpe"], figures["mpvpe"]) == (2, 0, 0)
+
+
+def test_of_known_presence_an_absent_hand_is_no_phantom():
+    truth = sample()
+    single = dataclasses.replace(truth, hands=changed(truth.hands, present=(1.0, 0.0)))
+    report = evaluate(lambda sample: changed(truth.hands, present=(0.1, 0.2)), [single], known_presence=True)
+    assert (report.phantoms, [row.found for row in report.rows]) == (0, [True])
+    assert evaluate(lambda sample: truth.hands, [single]).phantoms == 1
+    unlabelled = dataclasses.replace(single, presence_known=np.array([True, False]))
+    assert evaluate(lambda sample: truth.hands, [unlabelled]).phantoms == 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("known", [False, True])
+def test_in_a_refused_frame_no_hand_is_found(known, caplog):
+    truths = [dataclasses.replace(sample(), id=name) for name in ("black", "good")]
+
+    def predictor(frame):
+        if frame is truths[0].frame:
+            raise ValueError("depth is zero everywhere")
+        return sample().hands
+
+    report = evaluate(predict_with(predictor, "own"), truths, known_presence=known)
+    figures = report.summary()["all"]
+    assert (report.frames, report.refused, report.phantoms) == (2, 1, 0)
+    assert (figures["count"], figures["found"], figures["scored"], figures["mpjpe"]) == (4, 0.5, 2, 0)
+    assert "refused 1 of the frames" in report.markdown()
+    assert "no hands in black: depth is zero everywhere" in caplog.text
+    assert Report.from_json(report.json()).refused == 1
+
+
+def test_data_that_are_not_for_the_predictor_end_the_evaluation(monkeypatch):
+    monkeypatch.setattr(evaluation, "PATIENCE", 3)
+    seen = []
+
+    def predictor(frame):
+        seen.append(frame)
+        raise ValueError("depth is zero everywhere")
+
+    with pytest.raises(ValueError, match="zero everywhere"):
+        evaluate(predict_with(predictor, "own"), [sample()] * 5)
+    assert len(seen) == 3
+    seen.clear()
+    sometimes = evaluation.Forgiving(lambda frame: predictor(frame) if seen else seen.append(frame) or sample().hands)
+    assert [sometimes(sample()) is evaluation.NO_HANDS for _ in range(5)] == [False, True, True, True, True]
+    with pytest.raises(ValueError, match="s has no true masks"):  # that is no refusal
+        evaluate(predict_with(NetworkPredictor(None), "ground_truth"), [sample()])
+
+
+def test_a_report_is_json_and_older_ones_are_read():
+    truth = dataclasses.replace(sample(), shares=None)
+    text = evaluate(lambda sample: changed(sample.hands, present=(0.0, 1.0)), [truth]).json()
+    document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert document["hands"][0]["visible"] is document["summary"]["one hand"]["mpjpe"] is None
+    for version in (text, text.replace("null", "NaN").replace('"refused": 0,', "")):
+        left, right = Report.from_json(version).rows
+        assert np.isnan([left.visible, left.depth_residual, right.errors["mrrpe"]]).all()
+        assert right.errors["mpjpe"] == 0
+
+
+def test_the_distance_from_the_measured_depth_is_told():
+    rows = [HandRow("s", side, 1.0, 0.3, True, True, {}, residual) for side, residual in ((0, 0.002), (1, 0.004))]
+    report = Report((*rows, HandRow("t", 0, 1.0, 0.3, False, False)), 0, 2)
+    assert report.summary()["all"]["depth_residual_median"] == pytest.approx(0.003)
+    assert "meshes are 3.0 mm from the measured depth" in report.markdown()
+    assert "measured depth" not in Report((), 0, 0).markdown()

@@ -12,7 +12,7 @@ from fakes import PosedHands
 from twohands import figures
 from twohands.figures import WIDTH, caption, close_camera, draw_figure
 from twohands.geometry.zbuffer import rasterize
-from twohands.hands import free_hand
+from twohands.hands import free_hand, mano_hand
 from twohands.types import TwoHands
 
 FACES = np.asarray(free_hand().faces)
@@ -57,7 +57,7 @@ def tiles(monkeypatch) -> dict[str, np.ndarray]:
 def test_columns(tiles):
     away = shifted(SAMPLE.hands, (0, 0, 0.05))
     bones = replace(SAMPLE.hands, vertices=None)
-    picture = draw_figure(SAMPLE, [("one", SAMPLE.hands), ("two", away), ("three", bones)], FACES)
+    picture = draw_figure(SAMPLE, [("one", SAMPLE.hands, FACES), ("two", away, FACES), ("three", bones, FACES)])
     assert picture.dtype == np.uint8
     assert picture.shape[1:] == (5 * (WIDTH + 4) + 4, 3)
     side = "\nfrom the side, with the measured points"
@@ -73,8 +73,19 @@ def test_columns(tiles):
     assert len({tiles[name].tobytes() for name in others}) == len(others)
 
 
+def test_meshes_have_the_faces_of_their_own_hand_model(monkeypatch):
+    used: list[np.ndarray] = []
+    original = figures.draw_overlay
+    monkeypatch.setattr(figures, "draw_overlay", lambda *arguments: used.append(arguments[2]) or original(*arguments))
+    draw_figure(replace(SAMPLE, joint_definition="ho3d"), [("one", SAMPLE.hands, FACES)])
+    mano = mano_hand().faces
+    assert not np.array_equal(mano, FACES)
+    for faces, expected in zip(used, (mano, FACES), strict=True):
+        np.testing.assert_array_equal(faces, expected)
+
+
 def test_both_hands_have_their_colours_over_the_whole_hand(tiles):
-    draw_figure(SAMPLE, [], FACES)
+    draw_figure(SAMPLE, [])
     camera = close_camera(SAMPLE.frame.camera, [SAMPLE.hands])
     top = len(tiles["colour"]) - camera.height
     plain, target = (tiles[name][top:].astype(int) for name in ("colour", "target"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -30,12 +32,35 @@ def test_jpeg(tmp_path):
     assert np.abs(files.read_rgb(tmp_path / "a.jpg").astype(int) - smooth).max() < 6
 
 
+def test_colour_that_is_to_be_turned(tmp_path):
+    mark = Image.Exif()
+    for orientation in (1, 6):
+        mark[files.ORIENTATION_TAG] = orientation
+        Image.fromarray(RGB).save(tmp_path / f"{orientation}.jpg", exif=mark)
+    assert files.read_rgb(tmp_path / "1.jpg").shape == RGB.shape
+    with pytest.raises(ValueError, match=r"6\.jpg is marked to be shown turned .*without that mark"):
+        files.read_rgb(tmp_path / "6.jpg")
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.npy"])
 def test_sixteen_bit_depth(tmp_path, name):
     np.save(tmp_path / name, DEPTH) if name.endswith("npy") else Image.fromarray(DEPTH).save(tmp_path / name)
     result = files.read_depth(tmp_path / name)
     assert result.dtype == np.uint16
     np.testing.assert_array_equal(result, DEPTH)
+
+
+def test_depth_in_an_archive(tmp_path):
+    np.savez(tmp_path / "alone.npz", DEPTH)
+    np.savez(tmp_path / "named.npz", rgb=RGB, depth=DEPTH)
+    np.savez(tmp_path / "other.npz", rgb=RGB, d=DEPTH)
+    for name in ("alone.npz", "named.npz"):
+        np.testing.assert_array_equal(files.read_depth(tmp_path / name), DEPTH)
+    with pytest.raises(ValueError, match=r"other\.npz holds the arrays rgb, d; name one of them depth"):
+        files.read_depth(tmp_path / "other.npz")
+    (tmp_path / "part.npz").write_bytes((tmp_path / "alone.npz").read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"part\.npz is not a readable \.npz"):
+        files.read_depth(tmp_path / "part.npz")
 
 
 @pytest.mark.parametrize("name", ["a.tiff", "a.npy"])
@@ -83,36 +108,63 @@ def test_exchanged_and_coarse_images(tmp_path):
         files.read_depth(tmp_path / "stack.npy")
 
 
-OPEN3D = {"width": 640, "height": 480, "intrinsic_matrix": [600, 0, 0, 0, 610, 0, 320, 240, 1]}
+SIZE = {"width": 640, "height": 480}
+OPEN3D = {**SIZE, "intrinsic_matrix": [600, 0, 0, 0, 610, 0, 320, 240, 1]}
+ROWS = [600, 0, 320, 0, 610, 240, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "text", "sized"),
     [
-        ("K.txt", "600 0 320\n0 610 240\n0 0 1\n"),
-        ("K.txt", "6.0e2, 0, 320, 0, 610, 240, 0, 0, 1"),
-        ("K.txt", "[[600, 0, 320], [0, 610, 240], [0, 0, 1]]"),
-        ("K.txt", "600 610 320 240"),
-        ("K.txt", "640 480 600 610 320 240"),
-        ("K.txt", "600 610 320 240 640 480"),
-        ("K.txt", "600\n610\n320\n240\n640\n480\n"),
-        ("K.json", json.dumps(OPEN3D)),
-        ("K.json", json.dumps({"intrinsic": OPEN3D, "extrinsic": []})),
-        ("K.json", json.dumps({"fx": 600, "fy": 610, "cx": 320, "cy": 240})),
-        ("K.json", json.dumps(MATRIX.tolist())),
+        ("K.txt", "600 0 320\n0 610 240\n0 0 1\n", False),
+        ("K.txt", "6.0e2, 0, 320, 0, 610, 240, 0, 0, 1", False),
+        ("K.txt", "[[600, 0, 320], [0, 610, 240], [0, 0, 1]]", False),
+        ("K.txt", "\ufeff# colour camera\n600 0 320  # fx\n0 610 240\n\n0 0 1\n", False),
+        ("K.txt", "600 610 320 240", False),
+        ("K.txt", "640 480 600 610 320 240", True),
+        ("K.txt", "600 610 320 240 640 480", True),
+        ("K.txt", "600\n610\n320\n240\n640\n480\n", True),
+        ("K.json", json.dumps(OPEN3D), True),
+        ("K.json", "\ufeff" + json.dumps({"intrinsic": OPEN3D, "extrinsic": []}), True),
+        ("K.json", json.dumps({"fx": 600, "fy": 610, "cx": 320, "cy": 240, "width": None}), False),
+        ("K.json", json.dumps({**SIZE, "fx": 600, "fy": 610, "ppx": 320, "ppy": 240}), True),  # RealSense
+        ("K.json", json.dumps({**SIZE, "K": ROWS, "D": []}), True),  # ROS
+        ("K.json", json.dumps({"image_width": 640, "image_height": 480, "camera_matrix": {"data": ROWS}}), True),
+        ("K.json", json.dumps(MATRIX.tolist()), False),
     ],
 )
-def test_intrinsics_files(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    np.testing.assert_array_equal(files.intrinsics_matrix(files.read_intrinsics(tmp_path / name)), MATRIX)
+def test_intrinsics_files(tmp_path, name, text, sized):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    intrinsics = files.read_intrinsics(tmp_path / name)
+    np.testing.assert_array_equal(intrinsics.matrix, MATRIX)
+    assert intrinsics.size == ((640, 480) if sized else None)
 
 
 def test_intrinsics_without_text(tmp_path):
     np.save(tmp_path / "K.npy", MATRIX)
-    for source in (tmp_path / "K.npy", "600,610,320,240", "600, 610, 320, 240", MATRIX, [600, 610, 320, 240]):
-        result = files.intrinsics_matrix(files.read_intrinsics(source))
-        assert result.dtype == np.float32
-        np.testing.assert_array_equal(result, MATRIX)
+    long = "600,0,320,0,610,240,0,0," + "1".ljust(300, "0").replace("0", " ")  # longer than a file name may be
+    texts = ("600,610,320,240", "600 610 320 240", "[[600, 0, 320], [0, 610, 240], [0, 0, 1]]", long)
+    for source in (tmp_path / "K.npy", MATRIX, [600, 610, 320, 240], *texts):
+        result = files.read_intrinsics(source)
+        assert result.matrix.dtype == np.float32
+        np.testing.assert_array_equal(result.matrix, MATRIX)
+        assert files.read_intrinsics(result) is result
+    for source in ("600,610,320,middle", "600,610,320," + "2" * 300 + "x"):
+        with pytest.raises(FileNotFoundError, match="does not exist; check the path, or give fx,fy,cx,cy"):
+            files.read_intrinsics(source)
+
+
+def test_intrinsics_of_another_resolution():
+    stated = files.read_intrinsics("600 610 320 240 640 480")
+    assert stated.of_image(640, 480) is stated.matrix
+    with pytest.raises(
+        ValueError, match="colour is 960x720 but the intrinsics are of 640x480 pixels; give those of this"
+    ):
+        stated.of_image(960, 720)
+    with pytest.raises(ValueError, match=r"of an image of 640\.5x480 pixels; give"):
+        files.read_intrinsics("640.5 480 600 610 320 240")
+    with pytest.raises(ValueError, match="intrinsics are of 600x610"):  # fx, fy, cx, cy and distortion
+        files.read_intrinsics("600 610 320 240 0.01 -0.02").of_image(640, 480)
 
 
 @pytest.mark.parametrize(
@@ -129,14 +181,14 @@ def test_intrinsics_without_text(tmp_path):
 def test_intrinsics_that_are_none(tmp_path, text, match):
     (tmp_path / "K.txt").write_text(text)
     with pytest.raises(ValueError, match=match):
-        files.intrinsics_matrix(files.read_intrinsics(tmp_path / "K.txt"))
+        files.read_intrinsics(tmp_path / "K.txt")
 
 
-@pytest.mark.parametrize("text", ["{", '{"a": 1}', '{"intrinsic_matrix": [1, 2]}'])
+@pytest.mark.parametrize("text", ["{", '{"a": 1}', '{"intrinsic_matrix": [1, 2]}', '{"camera_matrix": {}}', "3"])
 def test_json_that_is_none(tmp_path, text):
     (tmp_path / "K.json").write_text(text)
     with pytest.raises(ValueError, match="give a 3x3 text file"):
-        files.intrinsics_matrix(files.read_intrinsics(tmp_path / "K.json"))
+        files.read_intrinsics(tmp_path / "K.json")
 
 
 @pytest.mark.parametrize(
@@ -146,8 +198,8 @@ def test_json_that_is_none(tmp_path, text):
         ({(0, 0): 0.19 * 640}, "fx = 121.6 px is not possible"),
         ({(1, 1): 10.1 * 640}, "fy = 6464 px is not possible"),
         ({(0, 0): -600}, "fx = -600"),
-        ({(0, 2): 640}, "outside the 640x480 image"),
-        ({(1, 2): -1}, "outside"),
+        ({(0, 2): 1241}, "far outside the 640x480 image"),
+        ({(1, 2): -611}, "far outside"),
         ({(0, 2): 0, (2, 0): 320}, "transposed"),
         ({(2, 2): 0}, "must look like"),
     ],
@@ -161,6 +213,11 @@ def test_absurd_intrinsics(change, match):
     assert files.check_intrinsics(MATRIX, 640, 480) is MATRIX
 
 
+def test_intrinsics_of_a_crop_from_the_corner():
+    crop = MATRIX - np.array([[0, 0, 400], [0, 0, 300], [0, 0, 0]], np.float32)
+    assert files.check_intrinsics(crop, 240, 180) is crop
+
+
 def test_depth_in_metres():
     metres = files.depth_in_metres(np.array([[0, 500], [1500, 65535]], np.uint16))
     assert metres.dtype == np.float32
@@ -169,9 +226,10 @@ def test_depth_in_metres():
     odd = np.array([[np.nan, np.inf, -1, 0.7]])
     np.testing.assert_allclose(files.depth_in_metres(odd), [[0, 0, 0, 0.7]], rtol=1e-6)
     assert files.depth_in_metres(np.asfortranarray(np.ones((3, 4)))).flags.c_contiguous
-    for unit in (0.0, -0.001, np.nan):
+    for unit in (0.0, -0.001, np.nan, "mm"):
         with pytest.raises(ValueError, match="must be a length in metres"):
             files.depth_in_metres(odd, unit)
+    np.testing.assert_array_equal(files.depth_in_metres(np.ones((3, 4, 1))), np.ones((3, 4)))
 
 
 def test_atomic_writing(tmp_path):
@@ -191,3 +249,31 @@ def test_atomic_writing(tmp_path):
         fail_halfway()
     assert target.read_text() == "one"
     assert [path.name for path in target.parent.iterdir()] == ["a.txt"]
+
+
+def test_what_the_file_system_refuses_has_a_remedy(tmp_path):
+    def write(target):
+        with files.write_atomically(target):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"cannot write .*a\.txt \(No space left on device\); free some space") as raised:
+        write(tmp_path / "a.txt")
+    assert raised.value.errno == errno.ENOSPC
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"cannot write .*a\.txt \(Not a directory\).* give another folder"):
+        write(tmp_path / "file" / "below" / "a.txt")
+
+
+def test_a_lock_is_held_once_and_without_locks_there_is_no_waiting(tmp_path, monkeypatch):
+    with files.locked(tmp_path / "lock") as mine, files.locked(tmp_path / "lock") as again:
+        assert (mine, again) == (True, False)
+
+    def refuse(stream, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with (
+        pytest.raises(ValueError, match=r"lock cannot be locked \(No locks available\); give a folder on a local disk"),
+        files.locked(tmp_path / "lock"),
+    ):
+        pytest.fail("nobody has the lock")

@@ -22,6 +22,7 @@ FLOORS = [
     {"training"},
     {"experiments"},
     {"viewer", "cli"},
+    {"__main__"},
 ]
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
 PRODUCT = (

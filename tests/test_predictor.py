@@ -14,14 +14,14 @@ from twohands.hands import free_hand
 from twohands.predictor import Stopwatch, TwoHandPredictor
 
 
-def test_hands_and_timings():
+def test_hands_and_times():
     predictor = fake_predictor((0.2, 0.9))
     watch = Stopwatch()
     hands = predictor(make_frame(), 0.001, watch)
     np.testing.assert_allclose(hands.present, [0.2, 0.9])
     np.testing.assert_allclose(hands.vertices, make_hands().vertices)
-    assert set(predictor.timings) == set(watch.wall) == set(watch.cpu) >= {"locate", "lift", "fit"}
-    assert all(seconds >= 0 for seconds in predictor.timings.values())
+    assert set(watch.wall) == set(watch.cpu) == {"locate", "lift", "fit"}
+    assert all(seconds >= 0 for seconds in watch.cpu.values())
     before = dict(watch.wall)
     predictor(make_frame(), 0.001, watch)
     assert watch.wall["locate"] > before["locate"]  # a stopwatch adds up
@@ -34,7 +34,7 @@ def test_doors_stand_before_the_work():
         with pytest.raises(ValueError, match=match):
             predictor(make_frame(depth), 1.0)
     assert locate.calls == 0
-    with pytest.raises(ValueError, match=r"is --depth-unit 0\.0001\?"):
+    with pytest.raises(ValueError, match=r"try --depth-unit 0\.0001"):
         predictor(make_frame(5.0), 0.001)
     fake_predictor((0, 0))(make_frame(5.0), 0.001)  # no hand, no claim
 

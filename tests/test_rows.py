@@ -10,7 +10,17 @@ import pytest
 from fakes import K, make_hands
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands import free_hand
-from twohands.rows import RowStore, failed_row, hands_of_row, make_row, read_npz, split_rows, write_json, write_npz
+from twohands.rows import (
+    RowStore,
+    failed_row,
+    hands_of_row,
+    holds_one_frame,
+    make_row,
+    read_npz,
+    split_rows,
+    write_json,
+    write_npz,
+)
 
 FACES = np.asarray(free_hand().faces)
 SHAPES = {
@@ -27,6 +37,8 @@ SHAPES = {
     "error": (3,),
     "depth_residual": (3, 2),
     "depth_support": (3, 2),
+    "fitted": (3, 2),
+    "inputs": (3, 2, 2),
 }
 
 
@@ -44,10 +56,10 @@ def test_schema(tmp_path):
     with np.load(tmp_path / "hands.npz", allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     assert {name: array.shape for name, array in arrays.items()} == SHAPES
-    text, whole = ("frame_id", "error"), ("format_version", "faces")
-    assert all(arrays[name].dtype.kind == "U" for name in text)
-    assert all(arrays[name].dtype.kind == "i" for name in whole)
-    assert all(arrays[name].dtype == np.float32 for name in set(SHAPES) - {*text, *whole})
+    kinds = {"U": ("frame_id", "error"), "i": ("format_version", "faces", "inputs"), "b": ("fitted",)}
+    others = {name: kind for kind, names in kinds.items() for name in names}
+    assert {name: arrays[name].dtype.kind for name in others} == others
+    assert all(arrays[name].dtype == np.float32 for name in set(SHAPES) - set(others))
     assert arrays["frame_id"].tolist() == ["000074", "000075", "000076"]
     assert arrays["error"].tolist() == ["", "", "rgb/000076.png is damaged"]
     np.testing.assert_array_equal(arrays["faces"][0], arrays["faces"][1][:, ::-1])
@@ -74,6 +86,26 @@ def test_values(tmp_path):
     np.testing.assert_array_equal(again.vertices[1], hands.vertices[1])
 
 
+def test_a_hand_by_its_landmarks_alone_is_told_from_a_fitted_one(tmp_path):
+    """The right hand of `make_hands` is not fitted, though it has a residual."""
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES)
+    arrays = read_npz(tmp_path / "hands.npz")
+    np.testing.assert_array_equal(arrays["fitted"], [[True, False], [False, False], [False, False]])
+    quality = hands_of_row(split_rows(arrays)[0]).quality
+    assert quality is not None
+    np.testing.assert_array_equal(quality.fitted, [True, False])
+    write_json(tmp_path / "hands.json", three_rows())
+    hands = json.loads((tmp_path / "hands.json").read_text())["frames"][0]["hands"]
+    assert (hands["left"]["fitted"], hands["right"]["fitted"]) == (True, False)
+
+
+def test_both_files_find_the_same_hands(tmp_path):
+    write_json(tmp_path / "hands.json", [make_row("000074", make_hands((0.49996, 0.50004)), K)])
+    hands = json.loads((tmp_path / "hands.json").read_text())["frames"][0]["hands"]
+    assert hands["left"] is None
+    assert hands["right"]["present"] == 0.5
+
+
 def test_json(tmp_path):
     write_json(tmp_path / "hands.json", three_rows())
     text = (tmp_path / "hands.json").read_text()
@@ -89,9 +121,13 @@ def test_json(tmp_path):
 def test_refuses_foreign_files(tmp_path):
     np.savez(tmp_path / "other.npz", vertices=np.zeros(3))
     (tmp_path / "text.npz").write_text("hello")
-    for name in ("other.npz", "text.npz"):
+    (tmp_path / "part.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:100])
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    for name in ("other.npz", "text.npz", "part.npz", "array.npz"):
         with pytest.raises(ValueError, match=r"not a .*hands\.npz"):
             read_npz(tmp_path / name)
+        assert not holds_one_frame(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         read_npz(tmp_path / "nothing.npz")
 
@@ -118,6 +154,13 @@ def test_store_survives_a_kill(tmp_path):
     for changed in ({**settings, "every": 2}, {"every": 1}, {**settings, "more": 1}):
         with pytest.raises(ValueError, match="give another --out or remove"):
             RowStore(tmp_path, changed, FACES)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}"])
+def test_store_with_damaged_settings(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ValueError, match=r"run\.json is damaged; give another --out or remove that folder"):
+        RowStore(tmp_path, {}, FACES)
 
 
 def test_store_refuses_results_of_something_else(tmp_path):

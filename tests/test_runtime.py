@@ -1,5 +1,6 @@
 """Our own network in the product: the exported graphs agree with torch, run without it, and feed the fit."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -69,7 +70,8 @@ def test_other_fusions_and_decoders_export(name, tmp_path):
     sample = PosedHands()[1]
     one = ModuleRunner(network, config)
     two = OnnxNetwork(tmp_path)
-    hands = [NetworkPredictor(runner)(sample.frame, masks=sample.masks, centers=CENTERS) for runner in (one, two)]
+    given = {"masks": sample.masks, "centers": CENTERS}  # untrained networks see hands of any size
+    hands = [NetworkPredictor(runner, trusted=True)(sample.frame, **given) for runner in (one, two)]
     np.testing.assert_allclose(hands[0].joints, hands[1].joints, atol=1e-4)
     assert (hands[0].parameters is None) == (hands[1].parameters is None)
 
@@ -192,6 +194,29 @@ def test_the_fit_improves_what_the_network_says():
         assert (after < 0.7 * before).all(), (before, after)
         assert fitted.quality.fitted.all()
         assert np.isfinite(fitted.parameters.pose).all()
+
+
+def test_graphs_of_two_networks_are_no_pair(tmp_path, exported):
+    network, folder = exported
+    other = network_of()[0]
+    assert export._digest(other) == export._digest(network)
+    with torch.no_grad():
+        next(other.parameters()).flatten()[0] += 1e-6
+
+    def written(**digests):
+        for name in (LOCATE, RECONSTRUCT):
+            model = onnx.load(folder / name)
+            about = json.loads(model.metadata_props[0].value)
+            assert about.pop("weights") == export._digest(network)
+            model.metadata_props[0].value = json.dumps(about | {"weights": digests[name]} if name in digests else about)
+            onnx.save(model, tmp_path / name)
+        return tmp_path
+
+    one, two = export._digest(network), export._digest(other)
+    for digests in ({LOCATE: one, RECONSTRUCT: two}, {LOCATE: one}, {RECONSTRUCT: one}):
+        with pytest.raises(ValueError, match=r"locate.onnx and reconstruct.onnx are of two different networks"):
+            OnnxNetwork(written(**digests))
+    OnnxNetwork(written())  # as older versions have written them
 
 
 def test_missing_and_foreign_weights_are_told(tmp_path, exported):

@@ -11,9 +11,10 @@ import ho3d_copies
 from fakes import PosedHands
 from twohands import cli
 from twohands.cli import measure
+from twohands.data.readers.dexycb import DexYCB
 from twohands.data.readers.h2o3d import H2O3D
 from twohands.data.readers.ho3d import HO3D
-from twohands.hands import free_hand
+from twohands.hands import free_hand, mano_hand
 from twohands.hands.mano_files import read_mano
 from twohands.submissions import fill_missing, submission_of
 from twohands.types import LEFT, RIGHT, TwoHands
@@ -59,6 +60,39 @@ class Guess:
         return TwoHands(truth.vertices + moved, joints.astype(np.float32), np.ones(2, np.float32))
 
 
+class Refusing(Guess):
+    """Refuses the first frame."""
+
+    def __call__(self, frame):
+        self.called = getattr(self, "called", 0) + 1
+        if self.called == 1:
+            raise ValueError("depth is zero everywhere")
+        return super().__call__(frame)
+
+
+def test_refused_frames_are_filled_in_and_meshes_of_the_free_hand_are_left_out(
+    mano_folder, tmp_path, monkeypatch, capsys
+):
+    lines = ["ZZ1/0003", "ZZ1/0004"]
+    root, out = tmp_path / "H2O3D", tmp_path / "pred.json"
+    worlds = ho3d_copies.write_h2o3d(root, read_mano(mano_folder))
+    ho3d_copies.write_frame(
+        root / "evaluation" / "ZZ1", "0004", worlds[lines[0]],
+        ho3d_copies.evaluation_meta(ho3d_copies.h2o3d_meta(read_mano(mano_folder), worlds[lines[0]])), protocol=4,
+    )  # fmt: skip
+    (root / "evaluation.txt").write_text("\n".join(lines))
+    for model, parts in (("free", 1), ("mano", 2)):
+        guess = Refusing([np.array([0, 0, 0.5])], model)
+        monkeypatch.setattr(measure, "load_trained", lambda folder, fit, guess=guess: guess)
+        assert cli.main(["submit", "h2o3d", str(root), "--out", str(out), "--checkpoint", "run"]) == 0
+        said = capsys.readouterr().out
+        assert "1 frames were refused" in said
+        assert "2 frames, 2 hands filled in" in said
+        written = json.loads(out.read_text())
+        assert len(written) == parts
+        assert all(part[0] == part[1] for part in written)
+
+
 def test_ho3d_from_the_command_line(mano_folder, tmp_path, monkeypatch, capsys):
     root = tmp_path / "HO3D"
     ho3d_copies.write_ho3d(root, read_mano(mano_folder))
@@ -78,6 +112,31 @@ def test_ho3d_from_the_command_line(mano_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "load_trained", lambda folder, fit: Guess(np.array(roots) + 0.5, "mano"))
     assert cli.main(arguments) == 2
     assert "is the order that of evaluation.txt?" in capsys.readouterr().err
+
+
+class OneLeftHand(DexYCB):
+    """One frame of DexYCB, as far as a submission asks for it."""
+
+    def __init__(self):
+        pass
+
+    def __len__(self):
+        return 1
+
+    def side(self, index):
+        return LEFT
+
+    def recording(self, index):
+        return "recording"
+
+
+def test_dexycb_has_the_finger_tips_of_left_hands_for_left_hands(tmp_path):
+    model = mano_hand()
+    hands = model(replace(model.neutral(), translation=np.full((2, 3), 0.5, np.float32)))
+    submission_of(OneLeftHand()).write(tmp_path / "pred.txt", [hands])
+    joints = np.array((tmp_path / "pred.txt").read_text().split(",")[1:], float).reshape(21, 3)
+    np.testing.assert_allclose(joints[12], 1e3 * hands.vertices[LEFT, 445], atol=1e-3)
+    assert np.linalg.norm(joints[12] - 1e3 * hands.joints[LEFT, 12]) > 1  # the model's is vertex 444
 
 
 def test_what_benchmarks_want_of_their_frames(mano_folder, tmp_path):

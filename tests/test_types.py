@@ -40,7 +40,9 @@ def test_red_is_first_from_the_file_on(tmp_path):
     ("rgb", "depth", "match"),
     [
         (RGB[..., 0], DEPTH, "colour must be"),
-        (RGB / 255, DEPTH, "colour must be"),
+        (RGB / 255, DEPTH, r"colour must be .*; .*\(255 \* rgb\)\.astype"),
+        (np.dstack([RGB, RGB[..., 0]]), DEPTH, r"colour must be .*rgb\[\.\.\., :3\]"),
+        (RGB[:1], DEPTH[:1], "160x1 pixels is too small for hands; give the whole picture"),
         (RGB, DEPTH[:60, :80], "depth is 80x60 but colour is 160x120; register"),
         (RGB, RGB, "depth must be"),
         (RGB, DEPTH.astype(np.uint8), "8 bits"),
@@ -49,6 +51,15 @@ def test_red_is_first_from_the_file_on(tmp_path):
 def test_doors(rgb, depth, match):
     with pytest.raises(ValueError, match=match):
         RGBDFrame.from_arrays(rgb, depth, K)
+
+
+def test_intrinsics_of_another_resolution():
+    sized = [2 * WIDTH, 2 * HEIGHT, 300, 300, 159.5, 119.5]
+    with pytest.raises(ValueError, match="colour is 160x120 but the intrinsics are of 320x240 pixels"):
+        RGBDFrame.from_arrays(RGB, DEPTH, sized)
+    sized[:2] = WIDTH, HEIGHT
+    sized[4:] = 79.5, 59.5
+    assert RGBDFrame.from_arrays(RGB, DEPTH[..., None], sized).camera.K[0, 0] == 300
 
 
 def test_records_stack_and_map():

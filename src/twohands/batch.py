@@ -58,19 +58,30 @@ class BatchRun:
             "version": __version__,
             "folder": str(recording.folder.resolve()),
             "depth_unit": recording.depth_unit,
-            "intrinsics": recording.intrinsics.tolist(),
+            "intrinsics": recording.intrinsics.matrix.tolist(),
         }
+        self.reused = 0
+        """Rows that were there already."""
         self.store = RowStore(out, {**own, **settings}, self.faces)
 
     def work(self, overlays: bool, glb: bool) -> Iterator[Row]:
-        """Yields each frame's row once it is kept; frames done earlier are only drawn where pictures are missing."""
+        """Yields each frame's row once it is kept.
+
+        Frames done earlier are only drawn where pictures are missing, unless one of their files has changed since.
+        """
         for frame_id in self.frame_ids:
+            inputs = self.recording.state(frame_id)
             row = self.store.rows.get(frame_id)
-            frame = None
+            if row is not None and not np.array_equal(row["inputs"], inputs):
+                row = None
+                self._overlay(frame_id).unlink(missing_ok=True)
+                self._glb(frame_id).unlink(missing_ok=True)
+            new, frame = row is None, None
+            self.reused += not new
             try:
                 if row is None:
                     frame, unit = self._open(frame_id)
-                    row = make_row(frame_id, self.predictor(frame, unit, self.watch), frame.camera.K)
+                    row = make_row(frame_id, self.predictor(frame, unit, self.watch), frame.camera.K, inputs)
                 if overlays and not self._overlay(frame_id).exists():
                     frame = frame or self._open(frame_id)[0]
                     self._draw(frame, row)
@@ -78,8 +89,8 @@ class BatchRun:
                     with self.watch("write"):
                         write_glb(self._glb(frame_id), hands_of_row(row), self.faces)
             except (ValueError, FileNotFoundError) as error:
-                row = failed_row(frame_id, str(error), self.recording.intrinsics, self.predictor.model)
-            if frame_id not in self.store.rows:
+                row = failed_row(frame_id, str(error), self.recording.intrinsics.matrix, self.predictor.model, inputs)
+            if new:
                 with self.watch("write"):
                     self.store.keep(row)
             yield row
@@ -89,7 +100,8 @@ class BatchRun:
         rows = self.store.merge(self.frame_ids)
         drawn = [str(row["frame_id"]) for row in rows if self._overlay(str(row["frame_id"])).exists()]
         if overlays and drawn:
-            chosen = sorted({drawn[index] for index in np.linspace(0, len(drawn) - 1, SHEET_PICTURES).astype(int)})
+            places = np.unique(np.linspace(0, len(drawn) - 1, SHEET_PICTURES).astype(int))
+            chosen = [drawn[place] for place in places]
             pictures = [np.asarray(Image.open(self._overlay(frame_id))) for frame_id in chosen]
             with write_atomically(self.out / "overlays.jpg") as temporary:
                 Image.fromarray(contact_sheet(pictures, chosen)).save(temporary, quality=88)

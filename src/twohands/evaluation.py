@@ -2,19 +2,23 @@
 
 A target hand counts when at least 30 % of its pixels are visible and it is at least 60 pixels long. It is found when a
 predicted hand lies on it in the image; that hand's side may be the wrong one. Scored are the hands found with the right
-side; or, where it is known that the hands are there (the paper's tables), all hands that count.
+side; or, where it is known which hands are there (the paper's tables), all hands that count. In a frame that the
+predictor refuses no hand is found.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from twohands.data.preprocess import box_centers
 from twohands.geometry.camera import Camera
-from twohands.hands.skeleton import ROOT
+from twohands.hands.mano import with_tips
+from twohands.hands.skeleton import FINGERTIP_VERTICES, NUM_JOINTS, ROOT
 from twohands.metrics import METRICS, SHARES
 from twohands.predictor import NetworkPredictor, Predictor
 from twohands.report import NAN, HandRow, Report
@@ -27,6 +31,34 @@ SMALLEST_LENGTH = 60.0
 """Pixels."""
 ON_THE_HAND = 0.35
 """A prediction lies on a hand when its joints are within this share of the hand's image length, on average."""
+NO_HANDS = TwoHands(None, np.zeros((2, NUM_JOINTS, 3), np.float32), np.zeros(2, np.float32))
+"""The prediction for a frame that the predictor refuses: this very object."""
+PATIENCE = 30
+"""Frames which, all refused from the first on, show that the data are not for the predictor."""
+_log = logging.getLogger(__name__)
+
+
+class Forgiving:
+    """A predictor that has NO_HANDS for the frame of a sample which the given one refuses; a warning says why.
+
+    Raises the ValueError of that one when it has refused the first PATIENCE frames.
+    """
+
+    def __init__(self, predictor: Callable[..., TwoHands]):
+        self.predictor, self.accepted, self.refused = predictor, 0, 0
+
+    def __call__(self, sample: Sample, **given: Any) -> TwoHands:
+        """The prediction; `given` is what the predictor takes beside the frame."""
+        try:
+            hands = self.predictor(sample.frame, **given)
+        except ValueError as error:
+            self.refused += 1
+            if not self.accepted and self.refused >= PATIENCE:
+                raise
+            _log.warning("no hands in %s: %s", sample.id, error)
+            return NO_HANDS
+        self.accepted += 1
+        return hands
 
 
 def evaluate(
@@ -47,37 +79,51 @@ def predictions(
 ) -> Iterator[tuple[TwoHands, Sample]]:
     """The prediction for every sample, beside it; `predict` may use as much of a sample as the row allows.
 
-    `known_presence`: whatever the prediction says of presence, both its hands are taken. `hand_model` names the one of
-    the predicted meshes, which are left out where the sample's are of another; None: they are of the same.
+    See `as_compared`; predicted meshes are left out where the sample's are of another hand model.
     """
     for sample in samples:
-        prediction = predict(sample)
-        if known_presence:
-            prediction = replace(prediction, present=np.ones(2))
+        prediction = as_compared(predict(sample), sample, known_presence, hand_model)
         if None not in (hand_model, sample.hand_model) and sample.hand_model != hand_model:
-            prediction = replace(prediction, vertices=None)
+            prediction = prediction if prediction is NO_HANDS else replace(prediction, vertices=None)
         yield prediction, sample
+
+
+def as_compared(prediction: TwoHands, sample: Sample, known_presence: bool, hand_model: str | None) -> TwoHands:
+    """The prediction as it stands beside the sample's hands: present with them, and with the finger tips of the labels.
+
+    `known_presence`: whatever the prediction says of presence, it has the hands that the sample has. `hand_model` names
+    the one of the predicted meshes, None: that of the sample's, with the same finger tips.
+    """
+    if prediction is NO_HANDS:
+        return prediction
+    if known_presence:
+        prediction = replace(prediction, present=sample.hands.present)
+    if hand_model == "mano" and sample.joint_definition in FINGERTIP_VERTICES:
+        prediction = with_tips(prediction, sample.joint_definition)
+    return prediction
 
 
 def report_of(pairs: Iterable[tuple[TwoHands, Sample]], known_presence: bool = False) -> Report:
     """The report of predictions; masks of a sample hold the visible pixels, `shares` the visible share."""
     rows: list[HandRow] = []
-    phantoms = frames = 0
+    phantoms = frames = refused = 0
     for prediction, sample in pairs:
         new, wrong = score(prediction, sample, known_presence)
-        rows, phantoms, frames = rows + new, phantoms + wrong, frames + 1
-    return Report(tuple(rows), phantoms, frames)
+        rows.extend(new)
+        phantoms, frames, refused = phantoms + wrong, frames + 1, refused + (prediction is NO_HANDS)
+    return Report(tuple(rows), phantoms, frames, refused)
 
 
 def predict_with(predictor: Predictor, mode: str) -> Callable[[Sample], TwoHands]:
-    """The prediction for a sample, with what one of the MODES gives of its truth.
+    """The prediction for a sample, with what one of the MODES gives of its truth; a refused frame has NO_HANDS.
 
     Raises ValueError for another mode, and when truth is to be given to a predictor that takes none.
     """
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} is unknown; known are {', '.join(MODES)}")
+    forgiving = Forgiving(predictor)
     if mode == "own":
-        return lambda sample: predictor(sample.frame)
+        return forgiving
     if not isinstance(predictor, NetworkPredictor):
         raise ValueError(f"mode {mode!r} needs a network of our own; 'landmarks' takes no masks")
 
@@ -85,13 +131,16 @@ def predict_with(predictor: Predictor, mode: str) -> Callable[[Sample], TwoHands
         if sample.masks is None:
             raise ValueError(f"{sample.id} has no true masks; measure these frames with --masks own")
         centers = box_centers(sample) if mode == "ground_truth_centers" else None
-        return predictor(sample.frame, masks=sample.masks, centers=centers)
+        return forgiving(sample, masks=sample.masks, centers=centers)
 
     return with_truth
 
 
 def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) -> tuple[list[HandRow], int]:
-    """Rows of the target hands that count, and the number of predicted hands that lie on no target hand."""
+    """Rows of the target hands that count, and the number of predicted hands that lie on no target hand.
+
+    A predicted hand of which the labels do not tell whether it is there is none of these.
+    """
     target, camera = sample.hands, sample.frame.camera
     errors = {name: metric(prediction, target) for name, metric in (METRICS | SHARES).items()}
     on_hand = np.array([[_lies_on(prediction, p, target, t, camera) for t in (LEFT, RIGHT)] for p in (LEFT, RIGHT)])
@@ -103,7 +152,7 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
         if not _counts(target, side, visible, camera):
             continue
         right = bool(on_hand[side, side])
-        scored = right or known_presence
+        scored = right or (known_presence and prediction.present[side] >= 0.5)
         residual = NAN if prediction.quality is None else float(prediction.quality.depth_residual[side])
         rows.append(
             HandRow(
@@ -117,7 +166,8 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
                 depth_residual=residual if right else NAN,
             )
         )
-    phantoms = int(((prediction.present >= 0.5) & ~on_hand.any(axis=1)).sum())
+    told = True if sample.presence_known is None else sample.presence_known
+    phantoms = int(((prediction.present >= 0.5) & ~on_hand.any(axis=1) & told).sum())
     return rows, phantoms
 
 

@@ -12,9 +12,11 @@ import numpy as np
 from twohands.data.preprocess import view
 from twohands.geometry.camera import Camera
 from twohands.geometry.zbuffer import window_of
+from twohands.hands import HAND_MODELS
 from twohands.metrics import al_mpjpe, mpjpe
-from twohands.overlay import draw_overlay, draw_side_view, found_sides
+from twohands.overlay import draw_overlay, draw_side_view
 from twohands.pictures import BACKGROUND, color_depth, contact_sheet
+from twohands.quality import found_sides
 from twohands.types import Sample, TwoHands
 
 WIDTH = 480
@@ -25,21 +27,30 @@ MARGIN = 1.25
 """The view is so much larger than the box around the joints of all hands in it."""
 
 
-def draw_figure(sample: Sample, predictions: Sequence[tuple[str, TwoHands]], faces: np.ndarray) -> np.ndarray:
-    """Columns: colour, target and every (name, prediction) with its errors; below them, measured depth and side views.
+def draw_figure(sample: Sample, predictions: Sequence[tuple[str, TwoHands, np.ndarray]]) -> np.ndarray:
+    """Columns: colour, target and every prediction with its errors; below them, measured depth and side views.
 
-    All columns show the same part of the frame; faces (2, F, 3). Hands without a mesh are drawn as skeletons.
+    A prediction comes with its name and the faces (2, F, 3) of its meshes; those of the target are its hand model's.
+    All columns show the same part of the frame. Hands without a mesh are drawn as skeletons.
     """
-    everything = [sample.hands, *(hands for _, hands in predictions)]
+    shown = [("target", sample.hands, _faces(sample)), *predictions]
+    everything = [hands for _, hands, _ in shown]
     frame = view(sample.frame, close_camera(sample.frame.camera, everything))
-    front = [frame.rgb_uint8(), *(draw_overlay(frame, hands, faces) for hands in everything)]
+    front = [frame.rgb_uint8(), *(draw_overlay(frame, hands, faces) for _, hands, faces in shown)]
     height, width = front[0].shape[:2]
-    side = [draw_side_view(sample.frame, hands, faces, width, height, everything) for hands in everything]
-    captions = ["colour", "target", *(caption(name, hands, sample.hands) for name, hands in predictions)]
-    names = ["target", *(name for name, _ in predictions)]
+    side = [draw_side_view(sample.frame, hands, faces, width, height, everything) for _, hands, faces in shown]
+    captions = ["colour", "target", *(caption(name, hands, sample.hands) for name, hands, _ in predictions)]
+    names = [name for name, _, _ in shown]
     captions += ["measured depth", *(f"{name}\nfrom the side, with the measured points" for name in names)]
     pictures = [_below_strip(picture) for picture in (*front, color_depth(frame.depth), *side)]
     return contact_sheet(pictures, captions, len(front), WIDTH)
+
+
+def _faces(sample: Sample) -> np.ndarray:
+    """(2, F, 3) the faces of the true meshes; none without meshes."""
+    if sample.hand_model is None:
+        return np.zeros((2, 0, 3), np.int64)
+    return np.asarray(HAND_MODELS[sample.hand_model]().faces)
 
 
 def caption(name: str, prediction: TwoHands, target: TwoHands) -> str:

@@ -79,8 +79,6 @@ class Predictor(Protocol):
     """What both predictors are: a frame in, two hands out."""
 
     model: HandModel
-    timings: dict[str, float]
-    """CPU seconds of the steps of the last call."""
 
     def __call__(
         self, frame: RGBDFrame, depth_unit: float | None = None, watch: Stopwatch | None = None
@@ -98,14 +96,13 @@ class TwoHandPredictor:
         self.model = model or free_hand()
         self.locate = locate or GuidedLocator()
         self.fit = fit or HandFitter(self.model)
-        self.timings: dict[str, float] = {}
-        """CPU seconds of the steps of the last call: locate, lift, fit."""
 
     def __call__(self, frame: RGBDFrame, depth_unit: float | None = None, watch: Stopwatch | None = None) -> TwoHands:
         """The two hands in the camera frame of `frame`; `present` tells which of them are there.
 
-        `depth_unit` (metres per step with which the depth was read) only helps to name the right one in an error.
-        Raises ValueError with the remedy when the frame cannot be right: no depth, or hands of impossible size.
+        `depth_unit` (metres per step with which the depth was read) only helps to name the right one in an error, and
+        `watch` adds the times of the steps to those it has. Raises ValueError with the remedy when the frame cannot be
+        right: no depth, or hands of impossible size.
         """
         watch = watch or Stopwatch()
         check_frame(frame, depth_unit)
@@ -117,9 +114,7 @@ class TwoHandPredictor:
         with watch("lift"):
             evidence = self.fit.lift(frame, located)
         with watch("fit"):
-            hands = self.fit(frame, located, evidence)
-        self.timings = dict(watch.cpu)
-        return hands
+            return self.fit(frame, located, evidence)
 
 
 class NetworkPredictor:
@@ -131,8 +126,6 @@ class NetworkPredictor:
 
     def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None, trusted: bool = False):
         self.network, self.model, self.fit, self.trusted = network, model or free_hand(), fit, trusted
-        self.timings: dict[str, float] = {}
-        """CPU seconds of the steps of the last call: prepare, those of the network, and fit if there is one."""
 
     def __call__(
         self,
@@ -161,9 +154,7 @@ class NetworkPredictor:
             pixels = np.where(found[:, None, None], frame.camera.project(hands.joints), np.nan)
             check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
         with watch("fit" if self.fit else "measure"):
-            hands = self._fitted(frame, hands) if self.fit else self._measured(frame, hands)
-        self.timings = dict(watch.cpu)
-        return hands
+            return self._fitted(frame, hands) if self.fit else self._measured(frame, hands)
 
     def _fitted(self, frame: RGBDFrame, hands: TwoHands) -> TwoHands:
         assert self.fit is not None

@@ -36,16 +36,17 @@ class HandRow:
     found: bool  # a predicted hand lies on it in the image
     right_side: bool  # and it is the one of its side
     errors: dict[str, float] = field(default_factory=dict)  # by name of METRICS and SHARES; empty for an unscored hand
-    depth_residual: float = NAN
+    depth_residual: float = NAN  # metres between mesh and measured depth, see `Quality`; NaN: unknown or not found
 
 
 @dataclass(frozen=True)
 class Report:
-    """Rows of all hands that count, and predictions that lie on no hand at all."""
+    """Rows of all hands that count, predictions that lie on no hand at all, and frames that were refused."""
 
     rows: tuple[HandRow, ...]
     phantoms: int
     frames: int
+    refused: int = 0
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Figures in metres and shares by group (all, left, right, close, visibility, distance) and name."""
@@ -54,27 +55,35 @@ class Report:
     def markdown(self) -> str:
         """A table; millimetres and percent, with bootstrap intervals."""
         names = [f"{name} (mm)" for name in METRICS] + ["mpjpe median (mm)"] + [f"{name} (%)" for name in SHARES]
+        summary = self.summary()
         lines = ["| hands | count | found | wrong side | " + " | ".join(names) + " |", "|---" * (4 + len(names)) + "|"]
-        for group, figures in self.summary().items():
+        for group, figures in summary.items():
             cells = [f"{figures['count']:.0f}", *(_known(figures[name], ".1%") for name in ("found", "wrong_side"))]
             cells += [_cell(figures, name, 1e3) for name in METRICS]
             cells += [_known(1e3 * figures["mpjpe_median"]), *(_cell(figures, name, 100) for name in SHARES)]
             lines.append(f"| {group} | " + " | ".join(cells) + " |")
-        lines += ["", f"{self.frames} frames; {self.phantoms} predictions on no hand."]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", self._remarks(summary["all"]["depth_residual_median"])])
+
+    def _remarks(self, residual: float) -> str:
+        remarks = f"{self.frames} frames; {self.phantoms} predictions on no hand."
+        if np.isfinite(residual):
+            remarks += f" The meshes are {1e3 * residual:.1f} mm from the measured depth (median of the hands found)."
+        if self.refused:
+            remarks += f" The predictor refused {self.refused} of the frames: their hands count as not found."
+        return remarks
 
     def json(self) -> str:
-        """The summary and every row; metres, to the micrometre."""
-        rows = [_rounded(vars(row)) for row in self.rows]
-        document = {"frames": self.frames, "phantoms": self.phantoms, "summary": self.summary(), "hands": rows}
-        return json.dumps(document, indent=1)
+        """The summary and every row; metres, to the micrometre, null for what is not known."""
+        counts = {"frames": self.frames, "phantoms": self.phantoms, "refused": self.refused}
+        document = {**counts, "summary": self.summary(), "hands": [_rounded(vars(row)) for row in self.rows]}
+        return json.dumps(plain(document), allow_nan=False, indent=1)
 
     @staticmethod
     def from_json(text: str) -> Report:
         """The report of a text that `json` has written."""
         document: dict[str, Any] = json.loads(text)
-        rows = tuple(HandRow(**row) for row in document["hands"])
-        return Report(rows, document["phantoms"], document["frames"])
+        rows = tuple(HandRow(**_known_or_nan(row)) for row in document["hands"])
+        return Report(rows, document["phantoms"], document["frames"], document.get("refused", 0))
 
 
 @dataclass(frozen=True)
@@ -103,23 +112,23 @@ def paired_difference(one: Report, other: Report, name: str) -> Difference:
 
 
 @dataclass(frozen=True)
-class Spread:
+class RunSpread:
     """How far a figure of runs of the same kind lies from their mean: standard deviation, and degrees of freedom."""
 
     deviation: float
     freedom: int
 
 
-def run_spread(groups: Iterable[Sequence[Report]], name: str) -> Spread:
+def run_spread(groups: Iterable[Sequence[Report]], name: str) -> RunSpread:
     """The spread of a metric's mean among runs that differ by chance alone, over groups of such runs."""
     squares, freedom = 0.0, 0
     for runs in groups:
         means = np.array([np.nanmean([row.errors.get(name, NAN) for row in run.rows]) for run in runs])
         squares, freedom = squares + float(((means - means.mean()) ** 2).sum()), freedom + len(runs) - 1
-    return Spread(float(np.sqrt(squares / freedom)) if freedom else NAN, freedom)
+    return RunSpread(float(np.sqrt(squares / freedom)) if freedom else NAN, freedom)
 
 
-def difference_of_runs(one: Sequence[Report], other: Sequence[Report], name: str, spread: Spread) -> Difference:
+def difference_of_runs(one: Sequence[Report], other: Sequence[Report], name: str, spread: RunSpread) -> Difference:
     """The mean of some runs minus that of others, as `paired_difference`, with an interval over frames and runs.
 
     Another run of the same training ends elsewhere, which no number of test frames shows: Student's interval with the
@@ -159,8 +168,26 @@ def pooled(reports: Sequence[Report]) -> Report:
         errors = {name: float(np.mean([values[name] for values in scored])) for name in scored[0]} if scored else {}
         found, right = all(row.found for row in same), all(row.right_side for row in same)
         rows.append(replace(same[0], found=found, right_side=right, errors=errors))
-    phantoms = sum(report.phantoms for report in reports) // len(reports)
-    return Report(tuple(rows), phantoms, reports[0].frames)
+    phantoms, refused = (
+        sum(counts) // len(reports) for counts in zip(*((r.phantoms, r.refused) for r in reports), strict=True)
+    )
+    return Report(tuple(rows), phantoms, reports[0].frames, refused)
+
+
+def plain(value: Any) -> Any:
+    """The same dictionaries and lists with None for numbers that are not finite: JSON has none of these."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _known_or_nan(value: Any) -> Any:
+    """`plain` undone."""
+    if isinstance(value, dict):
+        return {name: _known_or_nan(item) for name, item in value.items()}
+    return NAN if value is None else value
 
 
 def _rounded(value: Any) -> Any:
@@ -196,8 +223,13 @@ def _figures(rows: list[HandRow]) -> dict[str, float]:
         values = np.array([value for value, _ in pairs])
         low, high = bootstrap_interval(values, [sample for _, sample in pairs])
         figures |= {name: float(values.mean()) if len(values) else NAN, f"{name}_low": low, f"{name}_high": high}
-        figures[f"{name}_median"] = float(np.median(values)) if len(values) else NAN
-    return figures
+        figures[f"{name}_median"] = _median(values)
+    residuals = np.array([row.depth_residual for row in rows])
+    return {**figures, "depth_residual_median": _median(residuals[np.isfinite(residuals)])}
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else NAN
 
 
 def _cell(figures: dict[str, float], name: str, factor: float) -> str:

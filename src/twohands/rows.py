@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -15,18 +16,24 @@ from twohands.files import write_atomically
 from twohands.hands.model import HandModel
 from twohands.types import SIDE_NAMES, Quality, TwoHands
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FLOAT_FIELDS = ("vertices", "joints", "present", "pose", "shape", "T_camera_from_wrist", "depth_residual")
 FLOAT_FIELDS += ("depth_support", "K")
-FIELDS = ("frame_id", *FLOAT_FIELDS, "error")
+FIELDS = ("frame_id", *FLOAT_FIELDS, "fitted", "inputs", "error")
 """The fields with one row per frame; `format_version` and `faces` stand once."""
+
+NO_INPUTS = np.zeros((2, 2), dtype=np.int64)
+"""The `inputs` of a row whose files are not looked at again."""
 
 Row = dict[str, np.ndarray]
 """One frame: the fields of FIELDS without the leading axis."""
 
 
-def make_row(frame_id: str, hands: TwoHands, K: np.ndarray) -> Row:
-    """The row of one frame; K (3, 3) pixels. Values of absent hands (present < 0.5) become NaN, their support 0."""
+def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray = NO_INPUTS) -> Row:
+    """The row of one frame; K (3, 3) pixels, `inputs` (2, 2) as of `FolderRecording.state`.
+
+    Values of absent hands (present < 0.5) become NaN, their support 0, `fitted` false.
+    """
     parameters, quality = hands.parameters, hands.quality
     if parameters is None or quality is None or hands.vertices is None:
         raise ValueError("a row needs vertices, parameters and quality")
@@ -47,15 +54,16 @@ def make_row(frame_id: str, hands: TwoHands, K: np.ndarray) -> Row:
     for name in set(FLOAT_FIELDS) - {"present", "K", "depth_support"}:
         row[name][absent] = np.nan
     row["depth_support"][absent] = 0
+    row |= {"fitted": np.asarray(quality.fitted, dtype=bool) & ~absent, "inputs": inputs}
     return {**row, "frame_id": np.array(frame_id), "error": np.array("")}
 
 
-def failed_row(frame_id: str, error: str, K: np.ndarray, model: HandModel) -> Row:
+def failed_row(frame_id: str, error: str, K: np.ndarray, model: HandModel, inputs: np.ndarray = NO_INPUTS) -> Row:
     """The row of a frame that could not be used: no hands, and the reason."""
     neutral = model(model.neutral())
     nothing = Quality(np.full(2, np.nan), np.zeros(2), np.zeros(2, dtype=bool))
     hands = TwoHands(neutral.vertices, neutral.joints, np.zeros(2), neutral.parameters, nothing)
-    return {**make_row(frame_id, hands, K), "error": np.array(error)}
+    return {**make_row(frame_id, hands, K, inputs), "error": np.array(error)}
 
 
 def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray) -> None:
@@ -68,16 +76,19 @@ def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray) -> None:
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     """Every array of a `hands.npz` by name; ValueError when it is none or of another version."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path} is not a readable hands.npz ({error}); remove it and run again") from None
+    arrays = _arrays(path)
     if int(arrays.get("format_version", -1)) != FORMAT_VERSION or not {*FIELDS, "faces"} <= set(arrays):
         raise ValueError(f"{path} is not a hands.npz of format version {FORMAT_VERSION}; remove it and run again")
     return arrays
+
+
+def holds_one_frame(path: str | Path) -> bool:
+    """Whether a file is a `hands.npz` of a single frame, in this or an earlier version of the format."""
+    try:
+        arrays = _arrays(path)
+    except (ValueError, FileNotFoundError):
+        return False
+    return "format_version" in arrays and "frame_id" in arrays and len(arrays["frame_id"]) == 1
 
 
 def split_rows(arrays: dict[str, np.ndarray]) -> list[Row]:
@@ -87,7 +98,7 @@ def split_rows(arrays: dict[str, np.ndarray]) -> list[Row]:
 
 def hands_of_row(row: Row) -> TwoHands:
     """The two hands of a row; parameters are left out."""
-    quality = Quality(row["depth_residual"], row["depth_support"], np.isfinite(row["depth_residual"]))
+    quality = Quality(row["depth_residual"], row["depth_support"], row["fitted"])
     return TwoHands(row["vertices"], row["joints"], row["present"], quality=quality)
 
 
@@ -126,8 +137,9 @@ class RowStore:
                 f"{self.folder} holds rows made with {name} = {stored.get(name)!r}, not {settings.get(name)!r}; "
                 "give another --out or remove that folder"
             )
-        if not stored and self.final.exists():
-            raise ValueError(f"{self.folder} holds the hands.npz of something else; give another --out")
+        for path in (self.final, self.folder / "hands.json"):
+            if not stored and path.exists():
+                raise ValueError(f"{self.folder} holds the {path.name} of something else; give another --out")
         self.rows = {str(row["frame_id"]): row for row in self._stored_rows() if not str(row["error"])}
 
     @property
@@ -154,7 +166,15 @@ class RowStore:
 
     def _stored_settings(self) -> dict[str, object]:
         path = self.folder / "run.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            stored = None
+        if not stored or not isinstance(stored, dict):
+            raise ValueError(f"{path} is damaged; give another --out or remove that folder")
+        return stored
 
     def _write_settings(self) -> None:
         if not (self.folder / "run.json").exists():
@@ -166,12 +186,23 @@ class RowStore:
         return [row for path in (self.final, *single) if path.exists() for row in split_rows(read_npz(path))]
 
 
+def _arrays(path: str | Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, EOFError, TypeError, BadZipFile) as error:  # TypeError: of an .npy file
+        raise ValueError(f"{path} is not a readable hands.npz ({error}); remove it and run again") from None
+
+
 def _json_hand(row: Row, side: int) -> dict[str, object] | None:
-    present = round(float(row["present"][side]), 4)
+    present = float(row["present"][side])
     if present < 0.5:
         return None
     names = ("depth_residual", "depth_support", "T_camera_from_wrist", "joints", "pose", "shape")
-    return {"present": present, **{name: _plain(row[name][side]) for name in names}}
+    measured = {name: _plain(row[name][side]) for name in names}
+    return {"present": round(present, 4), "fitted": bool(row["fitted"][side]), **measured}
 
 
 def _plain(values: np.ndarray) -> object:

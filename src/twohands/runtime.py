@@ -45,11 +45,16 @@ class OnnxNetwork:
                 f"{folder} has no {missing[0]}; write it with: twohands export CHECKPOINT --out {folder}"
             )
         self._locate, self._reconstruct = (open_session((folder / name).read_bytes()) for name in (LOCATE, RECONSTRUCT))
-        about = json.loads(self._locate.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
+        about, other = (_about(session) for session in (self._locate, self._reconstruct))
         if about.get("format_version") != FORMAT_VERSION:
             raise ValueError(
                 f"{folder} holds networks of format {about.get('format_version')}, this version reads "
                 f"{FORMAT_VERSION}; export them again"
+            )
+        if about != other:
+            raise ValueError(
+                f"{folder}: {LOCATE} and {RECONSTRUCT} are of two different networks; write both again with: "
+                f"twohands export CHECKPOINT --out {folder}"
             )
         self.config = NetworkConfig.from_dict(about["network"])
 
@@ -101,6 +106,11 @@ class OnnxNetwork:
             single["present"],
             HandParameters(**parameters) if parameters else None,
         )
+
+
+def _about(session: onnxruntime.InferenceSession) -> dict[str, Any]:
+    """Format, configuration and a digest of all weights, in both graphs the same; the first exports have no digest."""
+    return json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
 
 
 def _run(session: onnxruntime.InferenceSession, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,7 +47,8 @@ def evaluate(
 ) -> int:
     """Measure what a user gets: metrics per hand, by visibility and distance; report.md and report.json.
 
-    For a public data set the figures of its benchmark follow.
+    For a public data set the figures of its benchmark follow. In a frame that is refused, for example one without any
+    depth, no hand counts as found.
 
     Args:
         data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written,
@@ -84,7 +85,15 @@ def evaluate(
     known = modes != ("own",)
     _remove_figures(out)
     benchmark = _benchmark(data)
-    _write(out, {mode: _measure(predictor, mode, dataset, range(total), known, benchmark) for mode in modes})
+    measured: dict[str, Measured] = {}
+    for mode in modes:
+        report, scored = _measure(predictor, mode, dataset, range(total), known, benchmark is not None)
+        measured[mode] = Measured(report)
+        if benchmark is not None:
+            _write(out, measured, known)  # whatever the benchmark makes of the predictions, the report is there
+            measured[mode] = Measured(report, benchmark, scored.figures(benchmark))
+    print(_write(out, measured, known))
+    print(f"wrote {out}/report.md and {out}/report.json")
     if figures:
         _draw(out, shown, modes[0], dataset, _spread(total, figures), known)
     return FINE
@@ -157,23 +166,42 @@ def _name(folder: Path) -> str:
 
 
 def _measure(
-    predictor: Predictor, mode: str, dataset: Dataset, chosen: Sequence[int], known: bool, benchmark: Protocol | None
-) -> Measured:
+    predictor: Predictor, mode: str, dataset: Dataset, chosen: Sequence[int], known: bool, benchmarked: bool
+) -> tuple[Report, Scored]:
+    """The report of a mode, and what a benchmark scores, unless there is none."""
     from twohands.evaluation import predict_with, predictions, report_of
 
     samples = (dataset[index] for index in tracked(chosen, f"frames, {GIVEN[mode].lower()}" if known else "frames"))
-    ours: list[TwoHands] = []
-    theirs: list[TwoHands] = []
+    scored, hand_model = Scored(), predictor.model.name
 
     def kept() -> Iterator[tuple[TwoHands, Sample]]:
-        for prediction, sample in predictions(predict_with(predictor, mode), samples, known, predictor.model.name):
-            if benchmark is not None:
-                ours.append(replace(prediction, parameters=None, quality=None))
-                theirs.append(replace(sample.hands, parameters=None, quality=None))
+        for prediction, sample in predictions(predict_with(predictor, mode), samples, known, hand_model):
+            if benchmarked:
+                scored.add(prediction, sample, hand_model)
             yield prediction, sample
 
-    report = report_of(kept(), known)
-    return Measured(report, benchmark, {} if benchmark is None else benchmark.measure(ours, theirs))
+    return report_of(kept(), known), scored
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a benchmark scores, frame by frame."""
+
+    predictions: list[TwoHands] = field(default_factory=list)
+    targets: list[TwoHands] = field(default_factory=list)
+    sequences: list[str] = field(default_factory=list)
+    """Of ids like RECORDING/FRAME what comes before the last slash."""
+
+    def add(self, prediction: TwoHands, sample: Sample, hand_model: str) -> None:
+        """Keeps a frame; of predicted meshes only MANO's, which are those of all benchmarks."""
+        vertices = prediction.vertices if hand_model == "mano" else None
+        self.predictions.append(replace(prediction, vertices=vertices, parameters=None, quality=None))
+        self.targets.append(replace(sample.hands, parameters=None, quality=None))
+        self.sequences.append(sample.id.rpartition("/")[0])
+
+    def figures(self, benchmark: Protocol) -> dict[str, float]:
+        """What the benchmark measures, metres and shares."""
+        return benchmark.measure(self.predictions, self.targets, sequences=self.sequences)
 
 
 @dataclass(frozen=True)
@@ -181,8 +209,8 @@ class Measured:
     """What one mode gave."""
 
     report: Report
-    benchmark: Protocol | None
-    figures: dict[str, float]  # of the benchmark, metres and shares
+    benchmark: Protocol | None = None
+    figures: dict[str, float] = field(default_factory=dict)  # of the benchmark, metres and shares
 
     def markdown(self) -> str:
         """The report's table, then the benchmark's own figures."""
@@ -193,8 +221,10 @@ class Measured:
 
     def document(self) -> dict[str, Any]:
         """What report.json holds."""
+        from twohands.report import plain
+
         document = json.loads(self.report.json())
-        return document if self.benchmark is None else {**document, "benchmark": self.figures}
+        return document if self.benchmark is None else {**document, "benchmark": plain(self.figures)}
 
 
 def tracked(chosen: Sequence[int], what: str) -> Iterable[int]:
@@ -205,11 +235,11 @@ def tracked(chosen: Sequence[int], what: str) -> Iterable[int]:
     return track(chosen, what, len(chosen), console=Console(stderr=True))
 
 
-def _write(out: Path, measured: Mapping[str, Measured]) -> None:
-    """Prints and writes what was measured: as it is if it is of own masks alone, otherwise a section for each mode."""
+def _write(out: Path, measured: Mapping[str, Measured], known: bool) -> str:
+    """Writes what was measured, and returns it: a section for each mode; of own masks alone, as it is."""
     from twohands.files import write_atomically
 
-    if list(measured) == ["own"]:
+    if not known:
         markdown, document = measured["own"].markdown(), measured["own"].document()
     else:
         sections = [
@@ -218,11 +248,13 @@ def _write(out: Path, measured: Mapping[str, Measured]) -> None:
         ]
         markdown = "\n\n".join(sections)
         document = {mode: part.document() for mode, part in measured.items()}
-    for name, text in (("report.md", markdown + "\n"), ("report.json", json.dumps(document, indent=1))):
+    for name, text in (
+        ("report.md", markdown + "\n"),
+        ("report.json", json.dumps(document, allow_nan=False, indent=1)),
+    ):
         with write_atomically(out / name) as temporary:
             temporary.write_text(text)
-    print(markdown)
-    print(f"wrote {out}/report.md and {out}/report.json")
+    return markdown
 
 
 def _spread(total: int, figures: int) -> list[int]:
@@ -249,17 +281,16 @@ def _draw(
     import numpy as np
     from PIL import Image
 
-    from twohands.evaluation import predict_with
+    from twohands.evaluation import as_compared, predict_with
     from twohands.figures import draw_figure
     from twohands.files import write_atomically
 
-    faces = np.asarray(shown[0][1].model.faces)
     for index in tracked(chosen, "figures"):
-        sample = dataset[index]
-        hands = [(name, predict_with(predictor, mode)(sample)) for name, predictor in shown]
-        if known:
-            hands = [(name, replace(prediction, present=sample.hands.present)) for name, prediction in hands]
-        picture = Image.fromarray(draw_figure(sample, hands, faces))
+        sample, columns = dataset[index], []
+        for name, predictor in shown:
+            prediction = as_compared(predict_with(predictor, mode)(sample), sample, known, predictor.model.name)
+            columns.append((name, prediction, np.asarray(predictor.model.faces)))
+        picture = Image.fromarray(draw_figure(sample, columns))
         with write_atomically(out / "figures" / f"{index:03d}_{sample.id.replace('/', '-')}.jpg") as temporary:
             picture.save(temporary, quality=90)
     print(f"wrote {len(chosen)} figures to {out}/figures/")

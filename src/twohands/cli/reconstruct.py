@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from twohands.batch import BatchRun
     from twohands.predictor import Predictor, Stopwatch
     from twohands.types import RGBDFrame, TwoHands
+
+RESULTS = ("hands.npz", "hands.json", "overlay.png", "hands.glb", "view.html")
+"""What `predict` and `demo` write."""
 
 
 def predict(
@@ -35,12 +39,12 @@ def predict(
 
     Args:
         rgb: Colour image, PNG or JPEG.
-        depth: Depth image registered to it: 16-bit PNG, TIFF, or .npy.
-        intrinsics: Text file with the 3x3 matrix or fx fy cx cy, Open3D's JSON, or "fx,fy,cx,cy".
-        out: Folder for the results.
+        depth: Depth image registered to it: 16-bit PNG, TIFF, .npy or .npz.
+        intrinsics: Text file with the 3x3 matrix or fx fy cx cy, JSON of Open3D, RealSense or ROS, or "fx,fy,cx,cy".
+        out: Folder for the results; those of an earlier frame in it are replaced, anything else is not.
         depth_unit: Metres of one depth step; 0.001 for integers and 1 for floats unless given.
         method: Where the fit starts: image landmarks, or our own network on colour and depth.
-        fit: Fit the hand model to the measured points at the end.
+        fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
         weights: Folder written by `twohands export`, in place of the shipped network of pdfnet.
         view: Write view.html as well: cloud and meshes to be turned in a browser.
         skeleton: Draw the joints on the overlay.
@@ -49,7 +53,7 @@ def predict(
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import open_frame
 
-    check_folder(out)
+    _check_results(out, (rgb, depth, Path(intrinsics)))
     watch = Stopwatch()
     with watch("decode"):
         frame, unit = open_frame(rgb, depth, intrinsics, depth_unit)
@@ -74,7 +78,7 @@ def demo(
     Args:
         out: Folder for the results.
         method: Where the fit starts: image landmarks, or our own network on colour and depth.
-        fit: Fit the hand model to the measured points at the end.
+        fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
         weights: Folder written by `twohands export`, in place of the shipped network of pdfnet.
         timings: Print how long each step took.
     """
@@ -83,7 +87,7 @@ def demo(
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import open_frame
 
-    check_folder(out)
+    _check_results(out, ())
     folder = files("twohands") / "demo"
     colour = [item for item in folder.iterdir() if item.name.startswith("color.")] if folder.is_dir() else []
     if not colour:
@@ -122,7 +126,8 @@ def run(
 ) -> int:
     """Reconstruct both hands in every frame of a folder with rgb/, depth/ and cam_K.txt.
 
-    An interrupted run goes on where it stopped when the same command is given again.
+    An interrupted run goes on where it stopped when the same command is given again; frames whose files have changed
+    are done anew.
 
     Args:
         folder: Folder with rgb/*, depth/* (paired by file stem) and cam_K.txt.
@@ -131,7 +136,7 @@ def run(
         intrinsics: Intrinsics to use instead of the folder's.
         every: Take every N-th frame.
         method: Where the fit starts: image landmarks, or our own network on colour and depth.
-        fit: Fit the hand model to the measured points at the end.
+        fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
         weights: Folder written by `twohands export`, in place of the shipped network of pdfnet.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
@@ -162,7 +167,8 @@ def run(
         raise ValueError(f"no frame of {folder} could be used; the first: {failed[0]['error']}")
     for row in failed[:10]:
         print(f"twohands: {row['frame_id']}: {row['error']}", file=sys.stderr)
-    print(f"{summary(rows)}; wrote {batch.store.final}")
+    before = f"; {batch.reused} rows were there already" if batch.reused else ""
+    print(f"{summary(rows)}{before}; wrote {batch.store.final}")
     if timings:
         print(watch.table())
     return SOME_FAILED if failed else FINE
@@ -182,6 +188,21 @@ def _load(watch: Stopwatch, method: str, fit: bool, weights: Path | None) -> Pre
         from twohands.predictor import load
 
         return load(method, fit, weights)
+
+
+def _check_results(out: Path, inputs: Sequence[Path]) -> None:
+    """Raises ValueError when results of one frame cannot go to a folder, or would replace anything but such results."""
+    from twohands.rows import holds_one_frame
+
+    check_folder(out)
+    if (out / "run.json").exists():
+        raise ValueError(f"{out} holds the results of `twohands run`; give another --out")
+    taken = [out / name for name in RESULTS if (out / name).exists()]
+    for path in taken:
+        if path.resolve() in [given.resolve() for given in inputs]:
+            raise ValueError(f"{path} would be overwritten, but it is to be read; give another --out")
+    if taken and not holds_one_frame(out / "hands.npz"):
+        raise ValueError(f"{taken[0]} would be overwritten and is none of our results; give another --out or remove it")
 
 
 def _write_frame(
@@ -205,16 +226,14 @@ def _write_frame(
     faces = np.asarray(predictor.model.faces)
     picture = Image.fromarray(draw_report(frame, hands, faces, skeleton))
     rows = [make_row(stem, hands, frame.camera.K)]
-    names = ("overlay.png", "hands.glb", "hands.npz", "hands.json", "view.html")
-    overlay, glb, npz, text, page = (out / name for name in names)
+    npz, text, overlay, glb, page = (out / name for name in RESULTS)
+    write_npz(npz, rows, faces)  # the first, for by it the others are known as ours
+    write_json(text, rows)
     with write_atomically(overlay) as temporary:
         picture.save(temporary, compress_level=3)
-    written = [overlay]
+    written = [npz, text, overlay]
     if write_glb(glb, hands, faces):
         written.append(glb)
-    write_npz(npz, rows, faces)
-    write_json(text, rows)
-    written += [npz, text]
     if view:
         write_view(page, frame, hands, faces)
         written.append(page)

@@ -19,8 +19,13 @@ from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axi
 from twohands.hands.free import free_hand
 from twohands.hands.mano_files import ORDER, Mano, ManoSide, read_mano
 from twohands.hands.model import HandModel, pose_features, rotations_from_angles, skin
-from twohands.hands.skeleton import ARTICULATED_PARENTS, FINGERTIP_VERTICES, JOINTS_FROM_ARTICULATED
-from twohands.types import LEFT, RIGHT
+from twohands.hands.skeleton import (
+    ARTICULATED_PARENTS,
+    FINGERTIP_VERTICES,
+    FINGERTIPS,
+    JOINTS_FROM_ARTICULATED,
+)
+from twohands.types import LEFT, RIGHT, TwoHands
 
 FOLDER_VARIABLE = "TWOHANDS_MANO"
 """Environment variable with the folder of MANO's files."""
@@ -154,6 +159,20 @@ def place(mano: Mano, side: int, values: Values, convention: Convention) -> Plac
         rotation=axis_angle_from_matrix(turn @ axes.T),
         translation=place_of_wrist,
     )
+
+
+def with_tips(hands: TwoHands, definition: str) -> TwoHands:
+    """Hands of MANO with the finger tips of a data set, a key of FINGERTIP_VERTICES, taken from their meshes.
+
+    The hand model has the tips `mano` of the right hand on both. Without meshes the joints stay what they are. Training
+    does not ask for this: its terms of joints compare the model's tips with those of the labels.
+    """
+    if hands.vertices is None:
+        return hands
+    joints = np.array(hands.joints)
+    for side, tips in enumerate(FINGERTIP_VERTICES[definition]):
+        joints[side, list(FINGERTIPS)] = hands.vertices[side, list(tips)]
+    return replace(hands, joints=joints)
 
 
 def values_of(

@@ -65,20 +65,20 @@ def blocks(
 
 def _mesh_size(predictions: Sequence[TwoHands], targets: Sequence[TwoHands]) -> int | None:
     """Vertices of every mesh, None when one side has none at all. Targets may lack some; predictions must not."""
-    ours, theirs = (
+    predicted, true = (
         [hands.vertices.shape[-2] for hands in side if hands.vertices is not None] for side in (predictions, targets)
     )
-    if not ours or not theirs:
+    if not predicted or not true:
         return None
-    if len({*ours, *theirs}) > 1:
+    if len({*predicted, *true}) > 1:
         raise ValueError(
-            f"predictions have meshes of {sorted(set(ours))} vertices, targets of {sorted(set(theirs))}; predict with "
-            "the benchmark's hand model, or leave the vertices out"
+            f"predictions have meshes of {sorted(set(predicted))} vertices, targets of {sorted(set(true))}; predict "
+            "with the benchmark's hand model, or leave the vertices out"
         )
     for frame, hands in enumerate(predictions):
         if hands.vertices is None and (np.asarray(hands.present) >= 0.5).any():
             raise ValueError(f"prediction {frame} has a hand without vertices, others have them; give all or none")
-    return ours[0]
+    return predicted[0]
 
 
 def _stacked(records: Sequence[TwoHands], size: int | None) -> TwoHands:

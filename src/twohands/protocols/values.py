@@ -24,10 +24,10 @@ ROUNDING = 1e-9
 Values = Callable[[Pairs], np.ndarray]
 """Pairs -> (N, 2, P) of every hand and point, NaN where there is nothing to compare."""
 Alignment = Callable[[np.ndarray, np.ndarray, Pairs], np.ndarray]
-"""Predicted and true points (N, 2, P, 3), pairs -> the predicted points, aligned."""
+"""Points (N, 2, P, 3) of prediction and target, pairs -> those of the prediction, aligned."""
 
 
-def in_camera(points: np.ndarray, true: np.ndarray, pairs: Pairs) -> np.ndarray:
+def in_camera(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
     """No alignment."""
     return points
 
@@ -35,31 +35,32 @@ def in_camera(points: np.ndarray, true: np.ndarray, pairs: Pairs) -> np.ndarray:
 def at_joint(joint: int) -> Alignment:
     """A joint of each hand is shifted onto its target."""
 
-    def align(points: np.ndarray, true: np.ndarray, pairs: Pairs) -> np.ndarray:
+    def align(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
         return points - pairs.prediction.joints[..., [joint], :] + pairs.target.joints[..., [joint], :]
 
     return align
 
 
-def at_right_wrist(points: np.ndarray, true: np.ndarray, pairs: Pairs) -> np.ndarray:
+def at_right_wrist(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
     """The right wrist is shifted onto its target, and both hands with it."""
-    ours, theirs = (hands.joints[:, [RIGHT], [WRIST], None] for hands in (pairs.prediction, pairs.target))
-    return points - ours + theirs
+    wrist, goal = (hands.joints[:, [RIGHT], [WRIST], None] for hands in (pairs.prediction, pairs.target))
+    return points - wrist + goal
 
 
-def scaled_at_wrist(points: np.ndarray, true: np.ndarray, pairs: Pairs) -> np.ndarray:
+def scaled_at_wrist(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
     """The palm is scaled to the target's length from wrist to middle knuckle, then the wrist is shifted onto it."""
-    ours, theirs = pairs.prediction.joints, pairs.target.joints
-    lengths = [
-        np.linalg.norm(joints[..., MIDDLE_KNUCKLE, :] - joints[..., WRIST, :], axis=-1) for joints in (ours, theirs)
-    ]
-    factor = lengths[1] / np.where(lengths[0] > 0, lengths[0], 1)
-    return (points - ours[..., [WRIST], :]) * factor[..., None, None] + theirs[..., [WRIST], :]
+    wrist, goal = (hands.joints[..., [WRIST], :] for hands in (pairs.prediction, pairs.target))
+    length, wanted = (
+        np.linalg.norm(hands.joints[..., MIDDLE_KNUCKLE, :] - hands.joints[..., WRIST, :], axis=-1)
+        for hands in (pairs.prediction, pairs.target)
+    )
+    factor = wanted / np.where(length > 0, length, 1)
+    return (points - wrist) * factor[..., None, None] + goal
 
 
-def similar(points: np.ndarray, true: np.ndarray, pairs: Pairs) -> np.ndarray:
+def similar(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
     """The least-squares similarity of each hand, mirrored ones included; see `align_reflecting`."""
-    return align_reflecting(points, true)
+    return align_reflecting(points, target)
 
 
 def align_reflecting(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -83,8 +84,8 @@ def distances(alignment: Alignment, joints: Sequence[int] = range(NUM_JOINTS)) -
     """Of the given joints, after an alignment."""
 
     def measure(pairs: Pairs) -> np.ndarray:
-        points, true = (hands.joints[..., list(joints), :] for hands in (pairs.prediction, pairs.target))
-        return np.linalg.norm(alignment(points, true, pairs) - true, axis=-1)
+        points, target = (hands.joints[..., list(joints), :] for hands in (pairs.prediction, pairs.target))
+        return np.linalg.norm(alignment(points, target, pairs) - target, axis=-1)
 
     return measure
 
@@ -93,10 +94,10 @@ def mesh_distances(alignment: Alignment) -> Values:
     """Of the vertices, after an alignment; NaN without meshes."""
 
     def measure(pairs: Pairs) -> np.ndarray:
-        points, true = pairs.prediction.vertices, pairs.target.vertices
-        if points is None or true is None:
+        points, target = pairs.prediction.vertices, pairs.target.vertices
+        if points is None or target is None:
             return np.full((*pairs.target.present.shape, 1), NAN)
-        return np.linalg.norm(alignment(points, true, pairs) - true, axis=-1)
+        return np.linalg.norm(alignment(points, target, pairs) - target, axis=-1)
 
     return measure
 
@@ -122,9 +123,9 @@ def f_scores(threshold: float, alignment: Alignment) -> Values:
     score = metrics.f_score(threshold, aligned=False)
 
     def measure(pairs: Pairs) -> np.ndarray:
-        prediction, true = pairs.prediction, pairs.target.vertices
-        if prediction.vertices is not None and true is not None:
-            prediction = replace(prediction, vertices=alignment(prediction.vertices, true, pairs))
+        prediction, target = pairs.prediction, pairs.target.vertices
+        if prediction.vertices is not None and target is not None:
+            prediction = replace(prediction, vertices=alignment(prediction.vertices, target, pairs))
         return score(prediction, pairs.target)[..., None]
 
     return measure
@@ -159,38 +160,41 @@ def published(points: Literal["joints", "vertices"]) -> Values:
     """
 
     def measure(pairs: Pairs) -> np.ndarray:
-        ours, theirs = getattr(pairs.prediction, points), getattr(pairs.target, points)
-        if ours is None or theirs is None:
+        prediction, target = getattr(pairs.prediction, points), getattr(pairs.target, points)
+        if prediction is None or target is None:
             return np.full((*pairs.target.present.shape, 1), NAN)
         assert pairs.roots is not None
         return np.linalg.norm(
-            ours - pairs.roots[:, :, None] - theirs + pairs.target.joints[:, :, [MIDDLE_KNUCKLE]], axis=-1
+            prediction - pairs.roots[:, :, None] - target + pairs.target.joints[:, :, [MIDDLE_KNUCKLE]], axis=-1
         )
 
     return measure
 
 
-def contact_deviation(hand: np.ndarray, true_hand: np.ndarray, thing: np.ndarray, true_thing: np.ndarray) -> float:
+def contact_deviation(
+    vertices: np.ndarray, target_vertices: np.ndarray, object_vertices: np.ndarray, target_object_vertices: np.ndarray
+) -> float:
     """CDev of ARCTIC, metres: how far what touches in truth is apart in the prediction; NaN where nothing touches.
 
-    hand (V, 3), thing (O, 3), in corresponding order on both sides. Every true hand vertex within 3 mm of the true
+    Hands (V, 3), objects (O, 3), in corresponding order on both sides. Every true hand vertex within 3 mm of the true
     object is paired with the nearest of its vertices.
     """
-    if not (np.isfinite(hand).all() and np.isfinite(true_hand).all()):
+    if not (np.isfinite(vertices).all() and np.isfinite(target_vertices).all()):
         return NAN
-    gap, nearest = KDTree(true_thing).query(true_hand)
+    gap, nearest = KDTree(target_object_vertices).query(target_vertices)
     touching = gap <= CONTACT
-    return float(np.linalg.norm(thing[nearest] - hand, axis=1)[touching].mean()) if touching.any() else NAN
+    apart = np.linalg.norm(object_vertices[nearest] - vertices, axis=1)
+    return float(apart[touching].mean()) if touching.any() else NAN
 
 
 def contact_deviations(pairs: Pairs) -> np.ndarray:
     """(N, 2, 1) `contact_deviation` of every hand; NaN without meshes."""
-    hands, true = pairs.prediction.vertices, pairs.target.vertices
+    prediction, target = pairs.prediction.vertices, pairs.target.vertices
     found = np.full((*pairs.target.present.shape, 1), NAN)
-    if hands is not None and true is not None and pairs.objects is not None:
-        for frame, (thing, true_thing) in enumerate(pairs.objects):
+    if prediction is not None and target is not None and pairs.objects is not None:
+        for frame, objects in enumerate(pairs.objects):
             for side in (LEFT, RIGHT):
-                found[frame, side] = contact_deviation(hands[frame, side], true[frame, side], thing, true_thing)
+                found[frame, side] = contact_deviation(prediction[frame, side], target[frame, side], *objects)
     return found
 
 
@@ -202,8 +206,8 @@ def accelerations(pairs: Pairs) -> np.ndarray:
     found = np.full((*pairs.target.present.shape, 1), NAN)
     points = [(hands.vertices, hands.joints[..., [WRIST], :]) for hands in (pairs.prediction, pairs.target)]
     if len(found) > 2 and all(vertices is not None for vertices, _ in points):
-        ours, theirs = (vertices - wrist for vertices, wrist in points)
-        found[1:-1, :, 0] = metrics.acceleration_error(ours, theirs, FRAME_TIME)
+        prediction, target = (vertices - wrist for vertices, wrist in points)
+        found[1:-1, :, 0] = metrics.acceleration_error(prediction, target, FRAME_TIME)
         if pairs.sequences is not None:
             found[1:-1][pairs.sequences[2:] != pairs.sequences[:-2]] = NAN
     return found

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from twohands import files
 from twohands.types import RGBDFrame
@@ -22,14 +27,16 @@ INTRINSICS_FILES = (
 
 
 class FolderRecording:
-    """Frames of a folder in sorted order of their stems.
+    """Frames of a folder in the order of the numbers in their stems.
 
     Raises FileNotFoundError or ValueError at once when the folder cannot be used; a single unreadable frame raises
-    only when it is opened.
+    only when it is opened. Intrinsics that do not state an image size are those of the first image.
     """
 
     def __init__(self, folder: str | Path, depth_unit: float | None = None, intrinsics: Any = None):
         folder = Path(folder)
+        if folder.is_file():
+            raise ValueError(f"{folder} is a file; give a folder with rgb/, depth/ and cam_K.txt")
         if not folder.is_dir():
             raise FileNotFoundError(f"folder {folder} does not exist; give a folder with rgb/, depth/ and cam_K.txt")
         self.depth_unit = depth_unit
@@ -39,9 +46,10 @@ class FolderRecording:
         self.depth = _by_stem(_subfolder(folder, DEPTH_FOLDERS), files.DEPTH_SUFFIXES)
         if not set(self.colour) & set(self.depth):
             raise ValueError(f"{folder} has no depth image with the stem of a colour image; name the pairs alike")
-        self.intrinsics = files.intrinsics_matrix(files.read_intrinsics(intrinsics or _intrinsics_file(folder)))
         self.folder = folder
-        self.ids = sorted(self.colour)
+        self.ids = sorted(self.colour, key=_in_order)
+        found = files.read_intrinsics(_intrinsics_file(folder) if intrinsics is None else intrinsics)
+        self.intrinsics = replace(found, size=found.size or self._first_size())
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,6 +60,21 @@ class FolderRecording:
             raise FileNotFoundError(f"no depth image with the stem {frame_id}; add it or remove the colour image")
         return open_frame(self.colour[frame_id], self.depth[frame_id], self.intrinsics, self.depth_unit)
 
+    def state(self, frame_id: str) -> np.ndarray:
+        """(2, 2) int64: bytes of the colour and of the depth file and when they changed, in ns; 0 for a missing one."""
+        paths = [folder.get(frame_id) for folder in (self.colour, self.depth)]
+        found = [path.stat() if path is not None and path.exists() else None for path in paths]
+        return np.array([(stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in found], dtype=np.int64)
+
+    def _first_size(self) -> tuple[int, int] | None:
+        """Width and height of the first image that can be read."""
+        for frame_id in self.ids:
+            try:
+                return files.image_size(self.colour[frame_id])
+            except ValueError:
+                continue
+        return None
+
 
 def open_frame(
     rgb: str | Path, depth: str | Path, intrinsics: Any, depth_unit: float | None = None
@@ -59,7 +82,13 @@ def open_frame(
     """A frame from files, as `RGBDFrame.open`, and the depth unit in metres with which it was read."""
     colour, measured = files.read_rgb(rgb), files.read_depth(depth)
     unit = files.effective_depth_unit(measured, depth_unit)
-    return RGBDFrame.from_arrays(colour, measured, files.read_intrinsics(intrinsics), unit), unit
+    return RGBDFrame.from_arrays(colour, measured, intrinsics, unit), unit
+
+
+def _in_order(stem: str) -> tuple[list[str | Decimal], str]:
+    """A key that sorts stems by the numbers in them, 2 before 10 and 0.25 before 0.5."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", stem)  # texts and numbers in turn
+    return [Decimal(part) if place % 2 else part for place, part in enumerate(parts)], stem
 
 
 def _subfolder(folder: Path, names: tuple[str, ...]) -> Path:

@@ -115,10 +115,10 @@ def check_arctic(path: Path, expected: Sequence[Any]) -> None:
     check_names(path, names, expected)
 
 
-def _row(name: str, hands: TwoHands, thing: ObjectPose, mano: Mano) -> dict[str, np.ndarray]:
+def _row(name: str, hands: TwoHands, pose: ObjectPose, mano: Mano) -> dict[str, np.ndarray]:
     """What each file says of a frame, float32."""
     parameters = parameters_of(name, hands, "ARCTIC")
-    row = {"object.cam_t": thing.translation, "object.radian": np.asarray(thing.angle), "object.rot": thing.rotation}
+    row = {"object.cam_t": pose.translation, "object.radian": np.asarray(pose.angle), "object.rot": pose.rotation}
     for side, letter in _LETTERS.items():
         one = parameters.map(lambda array, side=side: array[side])
         values = values_of(mano, side, one.pose, one.shape, one.rotation, one.translation, _CONVENTION)

@@ -13,6 +13,7 @@ from twohands.data.dataset import Dataset
 from twohands.data.readers.dexycb import DexYCB
 from twohands.data.readers.h2o3d import H2O3D
 from twohands.data.readers.ho3d import HO3D
+from twohands.hands.mano import with_tips
 from twohands.submissions.validate import validate
 from twohands.submissions.writers import write_dexycb, write_h2o3d, write_ho3d
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, TwoHands
@@ -39,7 +40,10 @@ class Submission:
             )
 
     def write(self, path: Path, predictions: Sequence[TwoHands]) -> None:
-        """Writes the file and checks it. Raises ValueError when it would be refused."""
+        """Writes the file and checks it; meshes, where predictions have some, must be MANO's.
+
+        Raises ValueError when the file would be refused.
+        """
         self.writer(path, predictions)
         validate(path, self.kind, self.names, self.wrists)
 
@@ -50,7 +54,7 @@ def submission_of(dataset: Dataset) -> Submission:
         names, sides = range(len(dataset)), [dataset.side(index) for index in range(len(dataset))]
         return Submission(
             "dexycb", names, [dataset.recording(index) for index in names], [(side,) for side in sides],
-            lambda path, predictions: write_dexycb(path, names, predictions, sides),
+            lambda path, predictions: write_dexycb(path, names, [with_tips(p, "mano") for p in predictions], sides),
         )  # fmt: skip
     if not isinstance(dataset, HO3D | H2O3D):
         raise ValueError(f"there is no submission for {type(dataset).__name__}; choose HO-3D, H2O-3D or DexYCB")
@@ -99,6 +103,8 @@ def fill_missing(
 
 def _with_side(hands: TwoHands, other: TwoHands, side: int) -> TwoHands:
     """The hands with one side of another frame's; without parameters and quality."""
+    if not (np.asarray(hands.present) >= 0.5).any():  # of a refused frame there are no meshes to put it into
+        hands = replace(other, present=np.zeros_like(other.present))
 
     def taken(one: Any, two: Any) -> Any:
         result = np.array(one)

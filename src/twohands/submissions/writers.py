@@ -16,7 +16,7 @@ import numpy as np
 
 from twohands.files import write_atomically
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
-from twohands.hands.mano import Convention, Values, values_of
+from twohands.hands.mano import Convention, Values, values_of, with_tips
 from twohands.hands.mano_files import NUM_VERTICES, Mano
 from twohands.hands.skeleton import JOINT_ORDERS, WRIST
 from twohands.submissions.containers import write_json
@@ -28,6 +28,8 @@ HO3D_FILE = "pred.json"
 HOT3D_FILE = "result_pose_hot3d.json"
 HOT3D_COMPONENTS = 15
 _HOT3D = Convention(flat_hand_mean=False, components=HOT3D_COMPONENTS)
+TIPS = "ho3d"
+"""The finger tips of HO-3D and H2O-3D, see skeleton.FINGERTIP_VERTICES."""
 OPENGL_FROM_OPENCV = np.array([1.0, -1.0, -1.0])
 TO_MANO = np.argsort(JOINT_ORDERS["mano"])
 """MANO's order = ours[TO_MANO]."""
@@ -49,12 +51,12 @@ def write_h2o(path: str | Path, names: Sequence[H2OName], predictions: Sequence[
 def write_ho3d(path: str | Path, names: Sequence[str], predictions: Sequence[TwoHands]) -> None:
     """pred.json of HO-3D v2 and v3 [V]: right joints (N, 21, 3) and MANO's vertices (N, 778, 3).
 
-    Metres, OpenGL camera (y up, looking along -z), joints in MANO's order, frames in that of evaluation.txt. Raises
-    ValueError where a right hand or its mesh is missing.
+    Metres, OpenGL camera (y up, looking along -z), joints in MANO's order, frames in that of evaluation.txt; finger
+    tips are the data set's, of the meshes. Raises ValueError where a right hand or its mesh is missing.
     """
     complete = all_with(names, predictions, (RIGHT,))
     meshes = [_mesh(name, hands)[RIGHT] for name, hands in zip(names, complete, strict=True)]
-    joints = (hands.joints[RIGHT][TO_MANO] for hands in complete)
+    joints = (with_tips(hands, TIPS).joints[RIGHT][TO_MANO] for hands in complete)
     opengl = [(points * OPENGL_FROM_OPENCV for points in part) for part in (joints, meshes)]
     write_json(path, HO3D_FILE, chain(["["], _listed(opengl[0]), [", "], _listed(opengl[1]), ["]"]))
 
@@ -63,8 +65,8 @@ def write_h2o3d(path: str | Path, names: Sequence[str], predictions: Sequence[Tw
     """pred.json of H2O-3D [V for what the authors' program writes; U how the server reads it].
 
     Joints (N, 21, 6), and MANO's vertices (N, 778, 6) when every prediction has a mesh; columns 0 to 2 right, 3 to 5
-    left. Metres, OpenGL axes, relative to the right wrist, joints in MANO's order. Raises ValueError where a hand is
-    missing.
+    left. Metres, OpenGL axes, relative to the right wrist, joints in MANO's order; of meshes, which must be MANO's, the
+    finger tips are taken. Raises ValueError where a hand is missing.
     """
     complete = all_with(names, predictions, (LEFT, RIGHT))
 
@@ -72,7 +74,8 @@ def write_h2o3d(path: str | Path, names: Sequence[str], predictions: Sequence[Tw
         moved = (points - hands.joints[RIGHT, WRIST]) * OPENGL_FROM_OPENCV
         return np.concatenate([moved[RIGHT], moved[LEFT]], axis=1)
 
-    parts: list[Iterable[str]] = [_listed(relative(hands, hands.joints[:, TO_MANO]) for hands in complete)]
+    joints = (relative(hands, with_tips(hands, TIPS).joints[:, TO_MANO]) for hands in complete)
+    parts: list[Iterable[str]] = [_listed(joints)]
     if all(hands.vertices is not None for hands in complete):
         meshes = [_mesh(name, hands) for name, hands in zip(names, complete, strict=True)]
         both = zip(complete, meshes, strict=True)
