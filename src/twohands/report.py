@@ -158,7 +158,10 @@ def bootstrap_interval(
 
 
 def pooled(reports: Sequence[Report]) -> Report:
-    """One report of several runs on the same frames: every error is its mean over the runs that scored the hand."""
+    """One report of several runs on the same frames: every error is its mean over the runs that scored the hand.
+
+    Frames are known by their names: those with hands in contact should be drawn on one kind of CPU.
+    """
     by_hand: dict[tuple[str, int], list[HandRow]] = {}
     for row in (row for report in reports for row in report.rows):
         by_hand.setdefault((row.sample, row.side), []).append(row)
