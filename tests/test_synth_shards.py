@@ -174,7 +174,7 @@ def test_ctrl_c_ends_the_workers_at_once_and_silently(written, tmp_path, early):
             time.sleep(0.01)
         time.sleep(0.3)  # into the imports
         os.killpg(parent.pid, signal.SIGINT)
-        _, said = parent.communicate(timeout=15)
+        _, said = parent.communicate(timeout=40)
     finally:
         parent.kill()
     assert said.count("Traceback") == said.count("KeyboardInterrupt\n") == 1  # the parent's own
