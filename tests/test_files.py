@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from twohands import files
+from twohands.intrinsics import check_intrinsics, read_intrinsics
 
 MATRIX = np.array([[600.0, 0, 320], [0, 610, 240], [0, 0, 1]], np.float32)
 RGB = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
@@ -135,7 +136,7 @@ ROWS = [600, 0, 320, 0, 610, 240, 0, 0, 1]
 )
 def test_intrinsics_files(tmp_path, name, text, sized):
     (tmp_path / name).write_text(text, encoding="utf-8")
-    intrinsics = files.read_intrinsics(tmp_path / name)
+    intrinsics = read_intrinsics(tmp_path / name)
     np.testing.assert_array_equal(intrinsics.matrix, MATRIX)
     assert intrinsics.size == ((640, 480) if sized else None)
 
@@ -145,26 +146,26 @@ def test_intrinsics_without_text(tmp_path):
     long = "600,0,320,0,610,240,0,0," + "1".ljust(300, "0").replace("0", " ")  # longer than a file name may be
     texts = ("600,610,320,240", "600 610 320 240", "[[600, 0, 320], [0, 610, 240], [0, 0, 1]]", long)
     for source in (tmp_path / "K.npy", MATRIX, [600, 610, 320, 240], *texts):
-        result = files.read_intrinsics(source)
+        result = read_intrinsics(source)
         assert result.matrix.dtype == np.float32
         np.testing.assert_array_equal(result.matrix, MATRIX)
-        assert files.read_intrinsics(result) is result
+        assert read_intrinsics(result) is result
     for source in ("600,610,320,middle", "600,610,320," + "2" * 300 + "x"):
         with pytest.raises(FileNotFoundError, match="does not exist; check the path, or give fx,fy,cx,cy"):
-            files.read_intrinsics(source)
+            read_intrinsics(source)
 
 
 def test_intrinsics_of_another_resolution():
-    stated = files.read_intrinsics("600 610 320 240 640 480")
+    stated = read_intrinsics("600 610 320 240 640 480")
     assert stated.of_image(640, 480) is stated.matrix
     with pytest.raises(
         ValueError, match="colour is 960x720 but the intrinsics are of 640x480 pixels; give those of this"
     ):
         stated.of_image(960, 720)
     with pytest.raises(ValueError, match=r"of an image of 640\.5x480 pixels; give"):
-        files.read_intrinsics("640.5 480 600 610 320 240")
+        read_intrinsics("640.5 480 600 610 320 240")
     with pytest.raises(ValueError, match="intrinsics are of 600x610"):  # fx, fy, cx, cy and distortion
-        files.read_intrinsics("600 610 320 240 0.01 -0.02").of_image(640, 480)
+        read_intrinsics("600 610 320 240 0.01 -0.02").of_image(640, 480)
 
 
 @pytest.mark.parametrize(
@@ -181,14 +182,14 @@ def test_intrinsics_of_another_resolution():
 def test_intrinsics_that_are_none(tmp_path, text, match):
     (tmp_path / "K.txt").write_text(text)
     with pytest.raises(ValueError, match=match):
-        files.read_intrinsics(tmp_path / "K.txt")
+        read_intrinsics(tmp_path / "K.txt")
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', '{"intrinsic_matrix": [1, 2]}', '{"camera_matrix": {}}', "3"])
 def test_json_that_is_none(tmp_path, text):
     (tmp_path / "K.json").write_text(text)
     with pytest.raises(ValueError, match="give a 3x3 text file"):
-        files.read_intrinsics(tmp_path / "K.json")
+        read_intrinsics(tmp_path / "K.json")
 
 
 @pytest.mark.parametrize(
@@ -209,13 +210,13 @@ def test_absurd_intrinsics(change, match):
     for place, value in change.items():
         matrix[place] = value
     with pytest.raises(ValueError, match=match):
-        files.check_intrinsics(matrix, 640, 480)
-    assert files.check_intrinsics(MATRIX, 640, 480) is MATRIX
+        check_intrinsics(matrix, 640, 480)
+    assert check_intrinsics(MATRIX, 640, 480) is MATRIX
 
 
 def test_intrinsics_of_a_crop_from_the_corner():
     crop = MATRIX - np.array([[0, 0, 400], [0, 0, 300], [0, 0, 0]], np.float32)
-    assert files.check_intrinsics(crop, 240, 180) is crop
+    assert check_intrinsics(crop, 240, 180) is crop
 
 
 def test_depth_in_metres():

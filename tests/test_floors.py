@@ -10,6 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "twohands"
 FLOORS = [
     {"geometry", "files"},
+    {"intrinsics"},
     {"types", "config"},
     {"hands"},
     {"ops", "pictures", "runtime"},

@@ -1,20 +1,17 @@
-"""Bytes on disk to arrays and back: colour, depth, intrinsics, and writing a file whole or not at all.
+"""Bytes on disk to arrays and back: colour, depth, and writing a file whole or not at all.
 
 Every reader raises FileNotFoundError or ValueError with one sentence that names the file and the remedy.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -27,33 +24,9 @@ except ImportError:  # Windows
 
 COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg")
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz")
-INTRINSICS_HELP = "give a 3x3 text file, fx fy cx cy, or the JSON of Open3D, RealSense or ROS"
-MATRIX_KEYS = ("intrinsic_matrix", "K", "k", "camera_matrix")
-"""Names of the 3x3 matrix in JSON files: Open3D's, those of ROS messages, and that of ROS calibration files."""
-VALUE_KEYS = (("fx", "fy", "cx", "cy"), ("fx", "fy", "ppx", "ppy"))
-SIZE_KEYS = (("width", "height"), ("image_width", "image_height"))
 ORIENTATION_TAG = 0x0112
-FOCAL_RANGE = (0.2, 10.0)
-"""Focal lengths in image widths that a camera can have: 136 degrees of view down to 6."""
 DEFAULT_INTEGER_UNIT = 0.001
 """Metres per step of integer depth unless told otherwise: millimetres, the habit of nearly all recorders."""
-
-
-@dataclass(frozen=True)
-class Intrinsics:
-    """Of a camera, and of which image size they are, where that is known."""
-
-    matrix: np.ndarray  # (3, 3) float32 pixels
-    size: tuple[int, int] | None = None  # width, height
-
-    def of_image(self, width: int, height: int) -> np.ndarray:
-        """The matrix (3, 3), when it can belong to an image of `width` x `height` pixels."""
-        if self.size is not None and self.size != (width, height):
-            raise ValueError(
-                f"colour is {width}x{height} but the intrinsics are of {self.size[0]}x{self.size[1]} pixels; "
-                "give those of this resolution (all frames of a folder must have the same one)"
-            )
-        return check_intrinsics(self.matrix, width, height)
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
@@ -91,57 +64,6 @@ def read_depth(path: str | Path) -> np.ndarray:
     _refuse_coarse_depth(depth, path)
     # Pillow opens some 16-bit images as 32-bit integers; the steps are the same
     return depth.astype(np.uint16) if depth.dtype == np.int32 and 0 <= depth.min() <= depth.max() < 65536 else depth
-
-
-def read_intrinsics(source: Any) -> Intrinsics:
-    """Intrinsics from a file, from text like "fx,fy,cx,cy", or from numbers.
-
-    Numbers are a 3x3 matrix, or fx, fy, cx, cy, the width and height of the image before or after them. Files hold them
-    as text, with comments after #, or as .npy; or they are the JSON of Open3D, RealSense or ROS.
-    """
-    if isinstance(source, Intrinsics):
-        return source
-    if isinstance(source, str) and (numbers := _numbers(source)) is not None and numbers.size > 1:
-        return _intrinsics(numbers)
-    return _read_intrinsics_file(source) if isinstance(source, str | Path) else _intrinsics(source)
-
-
-def intrinsics_matrix(values: Any) -> np.ndarray:
-    """(3, 3) float32 pixels from a matrix, or from fx, fy, cx, cy."""
-    array = _floats(values)
-    if array.shape in ((9,), (3, 3), (1, 9)):
-        return array.reshape(3, 3).astype(np.float32)
-    if array.shape == (4,):
-        fx, fy, cx, cy = array
-        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=np.float32)
-    raise ValueError(f"intrinsics have shape {array.shape}; {INTRINSICS_HELP}")
-
-
-def check_intrinsics(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The matrix (3, 3) itself, when it can belong to an image of `width` x `height` pixels."""
-    if matrix.shape != (3, 3):
-        raise ValueError(f"intrinsics have shape {matrix.shape}; {INTRINSICS_HELP}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"intrinsics contain values that are not finite; {INTRINSICS_HELP}")
-    (fx, skew, cx), (zero, fy, cy) = matrix[:2].tolist()
-    if abs(zero) > 1e-3 or abs(skew) > 0.01 * abs(fx) or not np.allclose(matrix[2], (0, 0, 1), atol=1e-4):
-        raise ValueError(
-            "intrinsics must look like [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; "
-            f"got {np.array2string(matrix, precision=1, separator=', ').replace(chr(10), '')} (transposed?)"
-        )
-    low, high = FOCAL_RANGE
-    for name, focal in (("fx", fx), ("fy", fy)):
-        if not low * width <= focal <= high * width:
-            raise ValueError(
-                f"focal length {name} = {focal:g} px is not possible for an image {width} px wide "
-                f"(expected {low * width:.0f} to {high * width:.0f}); give the colour camera's intrinsics in pixels"
-            )
-    if not (-fx <= cx <= width + fx and -fy <= cy <= height + fy):  # outside it lies after a crop
-        raise ValueError(
-            f"the principal point ({cx:g}, {cy:g}) lies far outside the {width}x{height} image; "
-            "give the intrinsics of this image"
-        )
-    return matrix
 
 
 def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.ndarray:
@@ -224,7 +146,7 @@ def locked(path: str | Path) -> Iterator[bool]:
 @contextmanager
 def _opened_image(path: str | Path, what: str) -> Iterator[Image.Image]:
     """A Pillow image, not yet decoded; Pillow's many errors become one sentence."""
-    path = _existing(path, what)
+    path = existing(path, what)
     try:
         with Image.open(path) as image:
             yield image
@@ -239,7 +161,8 @@ def _opened_image(path: str | Path, what: str) -> Iterator[Image.Image]:
         raise ValueError(f"{path} is truncated or damaged ({error}); copy or record it again") from None
 
 
-def _existing(path: str | Path, what: str, instead: str = "") -> Path:
+def existing(path: str | Path, what: str, instead: str = "") -> Path:
+    """The path of a file that is there; `what` it is, and what to give `instead`, for the sentence."""
     path = Path(path)
     if not os.path.exists(path):  # no error for a name that is too long
         raise FileNotFoundError(f"{what} {path} does not exist; check the path{instead}")
@@ -248,9 +171,9 @@ def _existing(path: str | Path, what: str, instead: str = "") -> Path:
     return path
 
 
-def _load_array(path: Path) -> np.ndarray:
+def load_array(path: Path) -> np.ndarray:
     """The array of a .npy file, or of a .npz file the one that is named depth or alone in it."""
-    path = _existing(path, "array")
+    path = existing(path, "array")
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -265,7 +188,7 @@ def _load_array(path: Path) -> np.ndarray:
 
 
 def _read_depth_array(path: Path) -> np.ndarray:
-    depth = _plane(_load_array(path))
+    depth = _plane(load_array(path))
     if depth.ndim != 2:
         raise ValueError(f"{path} has shape {depth.shape}; depth must be (height, width)")
     return depth
@@ -279,86 +202,3 @@ def _plane(depth: np.ndarray) -> np.ndarray:
 def _refuse_coarse_depth(depth: np.ndarray, name: str | Path) -> None:
     if depth.dtype in (np.uint8, np.int8, np.bool_):
         raise ValueError(f"{name} has only 8 bits a pixel, too coarse for depth; give the 16-bit image of the sensor")
-
-
-def _read_intrinsics_file(path: str | Path) -> Intrinsics:
-    path = _existing(path, "intrinsics", ", or give fx,fy,cx,cy")
-    if path.suffix.lower() == ".npy":
-        return _intrinsics(_load_array(path))
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file; {INTRINSICS_HELP}") from None
-    if path.suffix.lower() == ".json":
-        return _json_intrinsics(text, path)
-    numbers = _numbers(text)
-    if numbers is None:
-        raise ValueError(f"{path} does not hold numbers only; {INTRINSICS_HELP}")
-    return _intrinsics(numbers)
-
-
-def _numbers(text: str) -> np.ndarray | None:
-    """The numbers of a text without its comments, (rows, columns) where they form a table; None if there are words."""
-    for sign in ",;[]":
-        text = text.replace(sign, " ")
-    lines = [line.partition("#")[0].split() for line in text.splitlines()]
-    try:
-        rows = [[float(word) for word in line] for line in lines if line]
-    except ValueError:
-        return None
-    if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and len(rows) > 1:
-        return np.array(rows)  # a matrix keeps its shape
-    return np.array([value for row in rows for value in row])
-
-
-def _floats(values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"intrinsics are not numbers: {values!r}; {INTRINSICS_HELP}") from None
-
-
-def _intrinsics(values: Any) -> Intrinsics:
-    """From a matrix, or from fx, fy, cx, cy, with or without width, height before or after."""
-    array = _floats(values)
-    if array.shape != (6,):
-        return Intrinsics(intrinsics_matrix(array))
-    # the image size stands where it has the principal point near its middle
-    candidates = [(array[:2], array[2:]), (array[4:], array[:4])]  # COLMAP and others; H2O
-    size, numbers = min(candidates, key=lambda pair: np.abs(pair[1][2:] / np.maximum(pair[0], 1e-9) - 0.5).max())
-    return Intrinsics(intrinsics_matrix(numbers), _image_size(size))
-
-
-def _image_size(values: Any) -> tuple[int, int]:
-    width, height = _floats(values).tolist()
-    if not (width.is_integer() and height.is_integer() and width > 0 and height > 0):
-        raise ValueError(f"the intrinsics are said to be of an image of {width:g}x{height:g} pixels; {INTRINSICS_HELP}")
-    return int(width), int(height)
-
-
-def _json_intrinsics(text: str, path: Path) -> Intrinsics:
-    """Of Open3D (`intrinsic_matrix`, nine numbers column by column), of ROS (`K` or `camera_matrix`, row by row), or
-    fx, fy, cx, cy by name.
-    """
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); {INTRINSICS_HELP}") from None
-    if isinstance(values, list):
-        return _intrinsics(values)
-    values = values if isinstance(values, dict) else {}
-    if isinstance(values.get("intrinsic"), dict):
-        values = values["intrinsic"]  # Open3D's PinholeCameraParameters
-    matrices = [(name, values[name]) for name in MATRIX_KEYS if name in values]
-    numbers = [[values[name] for name in names] for names in VALUE_KEYS if all(name in values for name in names)]
-    sizes = [[values[name] for name in names] for names in SIZE_KEYS if all(values.get(name) for name in names)]
-    if matrices:
-        name, found = matrices[0]
-        found = found.get("data", []) if isinstance(found, dict) else found
-        matrix = intrinsics_matrix(found)
-        matrix = matrix.T if name == "intrinsic_matrix" and np.ndim(found) == 1 else matrix
-    elif numbers:
-        matrix = intrinsics_matrix(numbers[0])
-    else:
-        raise ValueError(f"{path} has no 'intrinsic_matrix', K, camera_matrix or fx, fy, cx, cy; {INTRINSICS_HELP}")
-    return Intrinsics(matrix, _image_size(sizes[0]) if sizes else None)

@@ -18,6 +18,7 @@ from twohands import files
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array, TensorRecord
 from twohands.geometry.transforms import matrix_from_axis_angle, rigid
+from twohands.intrinsics import read_intrinsics
 
 SIDE_NAMES = ("left", "right")
 SMALLEST_SIDE = 16
@@ -37,9 +38,9 @@ class RGBDFrame(TensorRecord):
         """A frame from a user's arrays.
 
         rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or whatever else
-        `files.read_intrinsics` understands. `depth_unit` is the length in metres of one depth step: by default 0.001
-        for integers and 1 for floats. Raises ValueError with the remedy when shapes, types or intrinsics cannot be
-        right.
+        `intrinsics.read_intrinsics` understands. `depth_unit` is the length in metres of one depth step: by default
+        0.001 for integers and 1 for floats. Raises ValueError with the remedy when shapes, types or intrinsics cannot
+        be right.
         """
         rgb = np.asarray(rgb)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
@@ -56,7 +57,7 @@ class RGBDFrame(TensorRecord):
                 f"depth is {metres.shape[1]}x{metres.shape[0]} but colour is {width}x{height}; "
                 "register the depth image to the colour image first"
             )
-        matrix = files.read_intrinsics(K).of_image(width, height)
+        matrix = read_intrinsics(K).of_image(width, height)
         scaled = np.divide(rgb.transpose(2, 0, 1), np.float32(255), dtype=np.float32, order="C")
         return RGBDFrame(scaled, metres, Camera(matrix, width, height))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from twohands import files
+from twohands.intrinsics import read_intrinsics
 from twohands.types import RGBDFrame
 
 COLOUR_FOLDERS = ("rgb", "color")
@@ -48,7 +49,7 @@ class FolderRecording:
             raise ValueError(f"{folder} has no depth image with the stem of a colour image; name the pairs alike")
         self.folder = folder
         self.ids = sorted(self.colour, key=_in_order)
-        found = files.read_intrinsics(_intrinsics_file(folder) if intrinsics is None else intrinsics)
+        found = read_intrinsics(_intrinsics_file(folder) if intrinsics is None else intrinsics)
         self.intrinsics = replace(found, size=found.size or self._first_size())
 
     def __len__(self) -> int:

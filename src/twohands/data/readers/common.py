@@ -207,6 +207,6 @@ def flipped_camera_axes(points: np.ndarray) -> np.ndarray:
 
 def camera_of(values: Any, width: int, height: int) -> Camera:
     """The camera of (3, 3), or of fx, fy, cx, cy."""
-    from twohands.files import check_intrinsics, intrinsics_matrix
+    from twohands.intrinsics import check_intrinsics, intrinsics_matrix
 
     return Camera(check_intrinsics(intrinsics_matrix(values), width, height), width, height)
