@@ -13,7 +13,7 @@ hands = model(twohands.RGBDFrame.open(color, depth, intrinsics))
 assert hands.quality is not None
 
 for side, name in ((twohands.LEFT, "left"), (twohands.RIGHT, "right")):
-    if hands.present[side] < 0.5:
+    if not hands.is_present[side]:
         print(f"{name}: not found")
         continue
     x, y, z = hands.joints[side, 0]

@@ -24,5 +24,5 @@ model = twohands.load()
 for color, depth, K in frames():
     hands = model(twohands.RGBDFrame.from_arrays(color, depth, K, depth_unit=0.001))
     assert hands.parameters is not None
-    wrists = hands.parameters.T_camera_from_wrist[hands.present >= 0.5]  # (found hands, 4, 4)
+    wrists = hands.parameters.T_camera_from_wrist[hands.is_present]  # (found hands, 4, 4)
     print(np.round(wrists[:, :3, 3].astype(float), 3).tolist(), "metres")

@@ -121,6 +121,18 @@ def test_colour_changes_leave_everything_else():
     np.testing.assert_array_equal(changed.frame.depth, plain.frame.depth)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_colours_do_not_change_with_what_surrounds_the_picture(seed):
+    sample = PosedHands()[0]
+    grey = replace(sample, frame=replace(sample.frame, rgb=np.full_like(sample.frame.rgb, 0.4)))
+    config = replace(AugmentConfig.none(), colour=0.3)
+    rgb = augmented(grey, SIZE, config, np.random.default_rng(seed)).frame.rgb
+    assert not rgb[:, 0].any()  # beside a wide picture nothing is seen
+    wide = augmented(grey, SIZE, replace(config, scale=0.5), np.random.default_rng(seed)).frame.rgb
+    middle = SIZE // 2
+    np.testing.assert_allclose(wide[:, middle, middle], rgb[:, middle, middle], atol=1e-6)
+
+
 def test_the_same_seed_gives_the_same_bytes_and_the_input_stays():
     sample, config = PosedHands()[2], AugmentConfig(mask_noise=1, depth_noise=0.002)
     before = arrays(sample)

@@ -56,7 +56,7 @@ def observe(sample: Sample, locate: HandLocator):
     camera, hands = sample.frame.camera, sample.hands
     assert hands.parameters is not None
     for side in range(2):
-        if hands.present[side] < 0.5 or located.present[side] < 0.5:
+        if not hands.is_present[side] or not located.is_present[side]:
             continue
         truth = camera.project(hands.joints[side])
         size = np.ptp(truth, axis=0).max()

@@ -104,7 +104,7 @@ def rendered(name: str, count: int, sensor: str | None, seed: int) -> Iterator[L
 
 def labelled(sample: Sample) -> Labelled:
     """The picture of a sample and its projected joints."""
-    present = np.asarray(sample.hands.present) > 0.5
+    present = sample.hands.is_present
     joints = np.where(present[:, None, None], sample.hands.joints, np.float32(np.nan))
     pixels, shown = sample.frame.camera.project(joints), np.asarray(sample.visibility) >= SHOWN
     return Labelled(np.asarray(sample.frame.rgb), pixels, np.asarray(sample.shares), shown)
@@ -124,7 +124,7 @@ def look(located: LocatedHands, frame: Labelled) -> tuple[list[Seen], int]:
     """What was made of each hand that counts, and the number of finds that lie on no hand."""
     sides = np.ptp(frame.pixels, axis=1).max(axis=-1)  # (2,) NaN for an absent hand
     away = np.linalg.norm(located.pixels[:, None] - frame.pixels[None], axis=-1)  # (found, true, 21)
-    on_hand = (located.present[:, None] >= 0.5) & (away.mean(axis=-1) < ON_THE_HAND * sides)
+    on_hand = located.is_present[:, None] & (away.mean(axis=-1) < ON_THE_HAND * sides)
     seen = []
     for hand in np.flatnonzero((frame.visible >= SMALLEST_VISIBLE) & (sides >= SMALLEST_LENGTH)):
         found = on_hand[:, hand]
@@ -139,7 +139,7 @@ def look(located: LocatedHands, frame: Labelled) -> tuple[list[Seen], int]:
                 distances=away[finder, hand],
             )
         )
-    return seen, int(((located.present >= 0.5) & ~on_hand.any(axis=1)).sum())
+    return seen, int((located.is_present & ~on_hand.any(axis=1)).sum())
 
 
 def summary(seen: list[Seen], phantoms: int, frames: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from twohands.pictures import contact_sheet
 from twohands.predictor import Predictor, Stopwatch
 from twohands.rows import Row, RowStore, failed_row, hands_of_row, make_row
 from twohands.sources.folder import FolderRecording
-from twohands.types import RGBDFrame
+from twohands.types import PRESENT, RGBDFrame
 
 SHEET_PICTURES = 40
 """Overlays on a contact sheet, at most; chosen evenly."""
@@ -24,7 +24,7 @@ SHEET_PICTURES = 40
 
 def summary(rows: Sequence[Row]) -> str:
     """One line about the rows of a run: frames, found left / right, depth residual, failures."""
-    found = np.array([row["present"] for row in rows]) >= 0.5
+    found = np.array([row["present"] for row in rows]) >= PRESENT
     residuals = np.array([row["depth_residual"] for row in rows])[found]
     measured = residuals[np.isfinite(residuals)]
     residual = f", median depth residual {np.median(measured) * 1e3:.1f} mm" if len(measured) else ""

@@ -144,15 +144,15 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
     target, camera = sample.hands, sample.frame.camera
     errors = {name: metric(prediction, target) for name, metric in (METRICS | SHARES).items()}
     on_hand = np.array([[_lies_on(prediction, p, target, t, camera) for t in (LEFT, RIGHT)] for p in (LEFT, RIGHT)])
-    both = bool((target.present >= 0.5).all())
+    both = bool(target.is_present.all())
     distance = float(np.linalg.norm(np.diff(target.joints[:, ROOT], axis=0))) if both else NAN
     rows = []
-    for side in np.flatnonzero(target.present >= 0.5).tolist():
+    for side in np.flatnonzero(target.is_present).tolist():
         visible = NAN if sample.shares is None else float(sample.shares[side])
         if not _counts(target, side, visible, camera):
             continue
         right = bool(on_hand[side, side])
-        scored = right or (known_presence and prediction.present[side] >= 0.5)
+        scored = right or (known_presence and prediction.is_present[side])
         residual = NAN if prediction.quality is None else float(prediction.quality.depth_residual[side])
         rows.append(
             HandRow(
@@ -167,7 +167,7 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
             )
         )
     told = True if sample.presence_known is None else sample.presence_known
-    phantoms = int(((prediction.present >= 0.5) & ~on_hand.any(axis=1) & told).sum())
+    phantoms = int((prediction.is_present & ~on_hand.any(axis=1) & told).sum())
     return rows, phantoms
 
 
@@ -183,7 +183,7 @@ def _length(pixels: np.ndarray) -> float:
 
 
 def _lies_on(prediction: TwoHands, p: int, target: TwoHands, t: int, camera: Camera) -> bool:
-    if prediction.present[p] < 0.5 or target.present[t] < 0.5:
+    if not prediction.is_present[p] or not target.is_present[t]:
         return False
     truth = camera.project(target.joints[t])
     distance = np.linalg.norm(camera.project(prediction.joints[p]) - truth, axis=1).mean()

@@ -21,7 +21,7 @@ from twohands.data.preprocess import square_camera, view
 from twohands.geometry.record import TensorRecord
 from twohands.hands.skeleton import FINGERTIPS, KNUCKLES, NUM_JOINTS, WRIST
 from twohands.runtime import SHIPPED, OnnxNetwork, open_session
-from twohands.types import LEFT, RIGHT, LocatedHands, RGBDFrame
+from twohands.types import LEFT, PRESENT, RIGHT, LocatedHands, RGBDFrame
 
 PALM_SIZE, CROP_SIZE = 192, 224
 """Sides in pixels of the pictures that the palm network and the landmark network take."""
@@ -40,8 +40,8 @@ SAME_PALM = 0.4
 """Palms of one hand: the mean distance of their points is less than this share of the palm's side."""
 MAX_PALMS = 4
 """The most palms of one picture that are looked at."""
-PRESENT, SURE = 0.5, 0.9
-"""Smallest presence of a hand; presence above which its first region is good enough."""
+SURE = 0.9
+"""Presence above which its first region is good enough."""
 TILED_ASPECT = 1.25
 """Images at least this elongated are also searched in two tiles, whose pixels are larger for the palm network."""
 SAME_HAND, SAME_PLACE = 0.4, 0.2
@@ -108,7 +108,7 @@ class HandLocator:
         first = self.read_hands(rgb, regions)
         sure = first.present > SURE
         hands = first[sure] + self.read_hands(rgb, region_of_landmarks(first[~sure].pixels))
-        return distinct(hands[hands.present > PRESENT])
+        return distinct(hands[hands.present >= PRESENT])
 
     def read_hands(self, rgb: np.ndarray, regions: np.ndarray) -> Candidates:
         """What the landmark network says of regions (N, 4), hands or not."""
@@ -142,7 +142,7 @@ class GuidedLocator:
     def regions(self, frame: RGBDFrame) -> np.ndarray:
         """Regions (N, 4) around the hands that our own network sees."""
         hands = self.network(view(frame, square_camera(frame.camera, self.network.image_size)))
-        return region_of_landmarks(frame.camera.project(hands.joints[hands.present >= PRESENT]))
+        return region_of_landmarks(frame.camera.project(hands.joints[hands.is_present]))
 
 
 def open_network(name: str) -> Callable[[np.ndarray], list[np.ndarray]]:

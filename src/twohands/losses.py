@@ -80,7 +80,7 @@ def mask(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
     if output.mask_logits is None or sample.masks is None:
         return _zero(output)
     logits = output.mask_logits.float()
-    seen = sample.masks.to(logits.dtype) * _present(sample)[..., None, None]
+    seen = sample.masks.to(logits.dtype) * sample.hands.is_present[..., None, None]
     share = functional.interpolate(seen, size=logits.shape[-2:], mode="area")
     error = functional.smooth_l1_loss(logits.sigmoid(), share, reduction="none")
     if sample.masks_known is not None:
@@ -203,7 +203,7 @@ def identities(output: NetworkOutput, sample: Sample, surface: Surface) -> Tenso
         return _zero(output)
     pixels = _projected(_settled(sample.hands.joints, sample), sample)
     gaps = torch.linalg.vector_norm(output.key_points.pixels[:, :, None] - pixels.flatten(1, 2)[:, None], dim=-1)
-    there = _present(sample)[..., None].expand(pixels.shape[:-1]).flatten(1)[:, None]  # (B, 1, 42)
+    there = sample.hands.is_present[..., None].expand(pixels.shape[:-1]).flatten(1)[:, None]  # (B, 1, 42)
     gap, joint = torch.where(there, gaps, torch.inf).min(dim=-1)  # (B, T)
     logits = output.key_points.identity_logits
     true = torch.where(gap < SAME_JOINT * sample.frame.camera.width, joint, logits.shape[-1] - 1)
@@ -248,11 +248,6 @@ def _zero(output: NetworkOutput) -> Tensor:
     return output.root.new_zeros(output.root.shape[0])
 
 
-def _present(sample: Sample) -> Tensor:
-    """(B, 2) bool."""
-    return sample.hands.present >= 0.5
-
-
 def _meshed(sample: Sample) -> Sample:
     """The sample in which only those hands are present whose vertices are labels."""
     if sample.meshes_known is None:
@@ -263,7 +258,7 @@ def _meshed(sample: Sample) -> Sample:
 
 def _settled(points: Tensor, sample: Sample) -> Tensor:
     """(B, 2, N, 3) metres with the points of absent hands put NOWHERE."""
-    return torch.where(_present(sample)[..., None, None], points, points.new_tensor(NOWHERE))
+    return torch.where(sample.hands.is_present[..., None, None], points, points.new_tensor(NOWHERE))
 
 
 def _true_root(sample: Sample) -> Tensor:
@@ -281,7 +276,7 @@ def _focal(logits: Tensor, pixels: Tensor, sigma: Tensor, sample: Sample) -> Ten
     height, width = logits.shape[-2:]
     scale = width / sample.frame.camera.width
     target = gaussian_target(rescale(pixels, scale), (scale * sigma).clamp(min=1), height, width)
-    target = target * _present(sample).reshape(*target.shape[:2], *[1] * (target.ndim - 2))
+    target = target * sample.hands.is_present.reshape(*target.shape[:2], *[1] * (target.ndim - 2))
     peak = target == 1
     hit = functional.logsigmoid(logits) * torch.sigmoid(-logits) ** FOCAL_GAMMA
     miss = functional.logsigmoid(-logits) * torch.sigmoid(logits) ** FOCAL_GAMMA * (1 - target) ** FOCAL_BETA
@@ -293,7 +288,7 @@ def _focal(logits: Tensor, pixels: Tensor, sigma: Tensor, sample: Sample) -> Ten
 
 def _mean_of_hands(values: Tensor, sample: Sample) -> Tensor:
     """(B, 2) -> (B,): mean over the hands that are present, 0 where none is."""
-    present = _present(sample)
+    present = sample.hands.is_present
     return torch.where(present, values, 0.0).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
 

@@ -33,7 +33,7 @@ def mean_distance(prediction: Array, target: Array) -> Array:
 def where_both(prediction: TwoHands, target: TwoHands, values: Array) -> Array:
     """`values` (*B, 2) with NaN where the prediction or the target has no such hand."""
     xp = array_namespace(values)
-    both = (prediction.present >= 0.5) & (target.present >= 0.5)
+    both = prediction.is_present & target.is_present
     return xp.where(both, values, xp.full_like(values, float("nan")))
 
 

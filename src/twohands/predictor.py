@@ -108,7 +108,7 @@ class TwoHandPredictor:
         check_frame(frame, depth_unit)
         with watch("locate"):
             located = self.locate(frame)
-        found = np.asarray(located.present) >= 0.5
+        found = located.is_present
         pixels = np.where(found[:, None, None], located.pixels, np.nan)
         check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
         with watch("lift"):
@@ -150,7 +150,7 @@ class NetworkPredictor:
                 centers = _moved(centers, frame.camera, square.camera)
         hands = self.network(square, masks, centers, watch)
         if not self.trusted:
-            found = np.asarray(hands.present) >= 0.5
+            found = hands.is_present
             pixels = np.where(found[:, None, None], frame.camera.project(hands.joints), np.nan)
             check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
         with watch("fit" if self.fit else "measure"):

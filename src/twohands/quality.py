@@ -29,7 +29,7 @@ def measure_quality(
     normal faces the camera and that neither hand's mesh hides. Of these, the ones are compared whose pixel (rounded)
     has a reading: r = z of the mesh - measured z; r > 0.06 m is an occluder and left out. The residual is the median of
     |r|, NaN when nothing is left; the support is the share of all of them, compared or not, with |r| < 0.01 m.
-    An absent hand (present < 0.5) has residual NaN, support 0, and hides nothing.
+    An absent hand (see `TwoHands.is_present`) has residual NaN, support 0, and hides nothing.
     """
     residual = np.full(2, np.nan, dtype=np.float32)
     support = np.zeros(2, dtype=np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 
 from twohands.files import write_atomically
 from twohands.hands.model import HandModel
-from twohands.types import SIDE_NAMES, Quality, TwoHands
+from twohands.types import PRESENT, SIDE_NAMES, Quality, TwoHands
 
 FORMAT_VERSION = 2
 FLOAT_FIELDS = ("vertices", "joints", "present", "pose", "shape", "T_camera_from_wrist", "depth_residual")
@@ -32,7 +32,7 @@ Row = dict[str, np.ndarray]
 def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray = NO_INPUTS) -> Row:
     """The row of one frame; K (3, 3) pixels, `inputs` (2, 2) as of `FolderRecording.state`.
 
-    Values of absent hands (present < 0.5) become NaN, their support 0, `fitted` false.
+    Values of absent hands (see `TwoHands.is_present`) become NaN, their support 0, `fitted` false.
     """
     parameters, quality = hands.parameters, hands.quality
     if parameters is None or quality is None or hands.vertices is None:
@@ -50,7 +50,7 @@ def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray =
         "K": K,
     }
     row = {name: np.array(values[name], dtype=np.float32) for name in FLOAT_FIELDS}
-    absent = row["present"] < 0.5
+    absent = row["present"] < PRESENT
     for name in set(FLOAT_FIELDS) - {"present", "K", "depth_support"}:
         row[name][absent] = np.nan
     row["depth_support"][absent] = 0
@@ -198,7 +198,7 @@ def _arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 def _json_hand(row: Row, side: int) -> dict[str, object] | None:
     present = float(row["present"][side])
-    if present < 0.5:
+    if present < PRESENT:
         return None
     names = ("depth_residual", "depth_support", "T_camera_from_wrist", "joints", "pose", "shape")
     measured = {name: _plain(row[name][side]) for name in names}

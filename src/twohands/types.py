@@ -23,6 +23,8 @@ from twohands.intrinsics import read_intrinsics
 SIDE_NAMES = ("left", "right")
 SMALLEST_SIDE = 16
 """Pixels of the shorter side of a frame, at least."""
+PRESENT = 0.5
+"""Smallest presence of a hand that counts as there."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ class LocatedHands(TensorRecord):
     region: Array  # (2, 4) square around the hand: centre u, v, side in pixels, angle in radians (0 = points up)
     side_odds: Array  # (2,) log-odds that the hand has the side it was given, as far as the colour image tells
 
+    @property
+    def is_present(self) -> Array:
+        """(2,) bool: which hands count as there."""
+        return self.present >= PRESENT
+
 
 @dataclass(frozen=True)
 class HandParameters(TensorRecord):
@@ -125,6 +132,11 @@ class TwoHands(TensorRecord):
     present: Array  # (*B, 2) in [0, 1]: the hand exists (not: it is labelled)
     parameters: HandParameters | None = None
     quality: Quality | None = None
+
+    @property
+    def is_present(self) -> Array:
+        """(*B, 2) bool: which hands count as there."""
+        return self.present >= PRESENT
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def _check(dataset: Dataset, name: str, split: str, frames: int, out: Path) -> i
 
     chosen = spread_over(len(dataset), frames)
     samples, findings = inspect(dataset, chosen, FACTS.get(name.partition("_")[0]), split)
-    hands = sum(int((sample.hands.present >= 0.5).sum()) for sample in samples)
+    hands = sum(int(sample.hands.is_present.sum()) for sample in samples)
     print(
         f"{name}, split {split}: {len(dataset):,} frames; looked at {len(samples)} of them with {hands} labelled hands"
     )
@@ -111,7 +111,7 @@ def _with_hands(picture: Image.Image, sample: Sample):
     from twohands.pictures import draw_skeleton
 
     camera = sample.frame.camera
-    for side in np.flatnonzero(sample.hands.present >= 0.5):
+    for side in np.flatnonzero(sample.hands.is_present):
         joints = sample.hands.joints[side]
         if (joints[:, 2] > 0.01).all() and (np.abs(camera.project(joints)) < 10 * camera.width).all():
             draw_skeleton(picture, joints, camera)

@@ -259,7 +259,7 @@ def _describe(hands: TwoHands) -> str:
     """One line: found left / right, residual and support."""
     parts = []
     for side, name in enumerate(("left", "right")):
-        if hands.present[side] < 0.5 or hands.quality is None:
+        if not hands.is_present[side] or hands.quality is None:
             parts.append(f"{name} not found")
             continue
         residual, support = float(hands.quality.depth_residual[side]), float(hands.quality.depth_support[side])

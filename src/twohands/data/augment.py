@@ -127,7 +127,10 @@ def _turned_camera(camera: Camera, roll: float, zoom: float, shift: np.ndarray) 
 
 
 def _jittered(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, saturation and the gain of each channel, each changed by up to `strength`."""
+    """Brightness, contrast, saturation and the gain of each channel, each changed by up to `strength`.
+
+    Black is what the picture does not reach; it stays black and does not count for the contrast.
+    """
     brightness, contrast, saturation = 1 + strength * rng.uniform(-1, 1, 3)
     gains = 1 + strength / 4 * rng.uniform(-1, 1, 3)
     if strength == 0:
@@ -135,8 +138,9 @@ def _jittered(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.
     changed = rgb * (brightness * gains).astype(np.float32)[:, None, None]
     grey = changed.mean(axis=0, keepdims=True)
     changed = grey + np.float32(saturation) * (changed - grey)
-    level = changed.mean()
-    return np.clip(level + np.float32(contrast) * (changed - level), 0, 1)
+    seen = rgb.any(axis=0)
+    level = changed.sum() / np.float32(max(1, 3 * seen.sum()))
+    return np.clip(level + np.float32(contrast) * (changed - level), 0, 1) * seen
 
 
 def _noisy(depth: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:

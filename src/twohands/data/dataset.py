@@ -228,7 +228,7 @@ def cloud_masks(sample: Sample) -> np.ndarray:
     points = frame.camera.rays() * frame.depth[..., None]
     masks = np.zeros((2, *frame.depth.shape), dtype=bool)
     shares = np.linspace(0, 1, 5)[:, None, None]
-    for side in np.flatnonzero(sample.hands.present >= 0.5):
+    for side in np.flatnonzero(sample.hands.is_present):
         joints = sample.hands.joints[side]
         starts, ends = (joints[[bone[end] for bone in BONES]] for end in (0, 1))
         bones = (starts + shares * (ends - starts)).reshape(-1, 3)

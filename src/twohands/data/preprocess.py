@@ -105,7 +105,7 @@ def _nearest(values: np.ndarray, before: Camera, after: Camera, matrix: np.ndarr
 def box_centers(sample: Sample) -> np.ndarray:
     """(2, 2) pixels: centre of the box of each hand's projected joints; the image's centre for an absent hand."""
     camera = sample.frame.camera
-    present = np.asarray(sample.hands.present) >= 0.5
+    present = sample.hands.is_present
     pixels = camera.project(np.where(present[:, None, None], sample.hands.joints, np.float32(1)))
     middle = np.array([(camera.width - 1) / 2, (camera.height - 1) / 2])
     return np.where(present[:, None], (pixels.min(axis=1) + pixels.max(axis=1)) / 2, middle).astype(np.float32)

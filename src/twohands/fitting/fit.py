@@ -51,8 +51,8 @@ class HandFitter:
     def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: dict[int, HandEvidence]) -> TwoHands:
         """Two hands in the camera frame, with parameters and quality; `evidence` is what `lift` returned.
 
-        A hand with present < 0.5 is not looked at and comes back as the rest pose. Where the side odds leave a doubt,
-        the hands are fitted on the other sides as well, and the better fit decides.
+        An absent hand (see `TwoHands.is_present`) is not looked at and comes back as the rest pose. Where the side odds
+        leave a doubt, the hands are fitted on the other sides as well, and the better fit decides.
         """
         present = np.asarray(located.present)
         hands = self._fit(evidence)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twohands.hands.skeleton import NUM_JOINTS
-from twohands.types import SIDE_NAMES, TwoHands
+from twohands.types import PRESENT, SIDE_NAMES, TwoHands
 
 BLOCK = 256
 """Frames that are measured at once."""
@@ -76,14 +76,14 @@ def _mesh_size(predictions: Sequence[TwoHands], targets: Sequence[TwoHands]) -> 
             "with the benchmark's hand model, or leave the vertices out"
         )
     for frame, hands in enumerate(predictions):
-        if hands.vertices is None and (np.asarray(hands.present) >= 0.5).any():
+        if hands.vertices is None and hands.is_present.any():
             raise ValueError(f"prediction {frame} has a hand without vertices, others have them; give all or none")
     return predicted[0]
 
 
 def _stacked(records: Sequence[TwoHands], size: int | None) -> TwoHands:
     """One record of N frames, float64, with meshes of `size` vertices."""
-    present = np.stack([np.asarray(hands.present) for hands in records]) >= 0.5
+    present = np.stack([np.asarray(hands.present) for hands in records]) >= PRESENT
     shapes = {np.shape(hands.joints) for hands in records}
     if shapes != {(2, NUM_JOINTS, 3)}:
         raise ValueError(f"joints must be (2, {NUM_JOINTS}, 3) in every frame; got {sorted(shapes)}")
@@ -103,7 +103,7 @@ def _check_finite(prediction: TwoHands, start: int) -> None:
         points = getattr(prediction, name)
         if points is None:
             continue
-        wrong = (prediction.present >= 0.5) & ~np.isfinite(points).all(axis=(-2, -1))
+        wrong = prediction.is_present & ~np.isfinite(points).all(axis=(-2, -1))
         if wrong.any():
             frame, side = np.argwhere(wrong)[0]
             raise ValueError(

@@ -56,7 +56,7 @@ class Protocol:
         collected: dict[str, list[np.ndarray]] = {}
         counts = np.zeros(2)
         for pairs, kept in blocks(predictions, targets, roots, objects, sequences):
-            has = [hands.present[kept] >= 0.5 for hands in (pairs.prediction, pairs.target)]
+            has = [hands.is_present[kept] for hands in (pairs.prediction, pairs.target)]
             counts += (has[0] & has[1]).sum(), has[1].sum()
             for name, figure in self.figures.items():
                 if figure.needs is None or getattr(pairs, figure.needs) is not None:

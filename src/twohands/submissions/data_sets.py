@@ -82,12 +82,12 @@ def fill_missing(
     """
     found: dict[tuple[str, int], list[int]] = {}
     for index, (hands, recording) in enumerate(zip(predictions, recordings, strict=True)):
-        for side in np.flatnonzero(np.asarray(hands.present) >= 0.5).tolist():
+        for side in np.flatnonzero(hands.is_present).tolist():
             found.setdefault((recording, side), []).append(index)
     filled, count = list(predictions), 0
     for index, recording in enumerate(recordings):
         for side in sides[index]:
-            if predictions[index].present[side] >= 0.5:
+            if predictions[index].is_present[side]:
                 continue
             others = np.array(found.get((recording, side), []))
             if not len(others):
@@ -103,7 +103,7 @@ def fill_missing(
 
 def _with_side(hands: TwoHands, other: TwoHands, side: int) -> TwoHands:
     """The hands with one side of another frame's; without parameters and quality."""
-    if not (np.asarray(hands.present) >= 0.5).any():  # of a refused frame there are no meshes to put it into
+    if not hands.is_present.any():  # of a refused frame there are no meshes to put it into
         hands = replace(other, present=np.zeros_like(other.present))
 
     def taken(one: Any, two: Any) -> Any:

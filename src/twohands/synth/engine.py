@@ -152,7 +152,7 @@ def target(staging: Staging, scene: Scene) -> TwoHands:
 
 def describe(hands: TwoHands, shares: np.ndarray, camera: Camera) -> Description:
     """The figures of one frame from its truth."""
-    present = np.asarray(hands.present) > 0.5
+    present = hands.is_present
     joints = np.asarray(hands.joints, dtype=np.float64)
     depth = np.maximum(joints[:, ROOT, 2], 0.1)
     lengths = (

@@ -54,7 +54,7 @@ def draw_truth(sample: Sample) -> np.ndarray:
         inside = np.asarray(binary_erosion(mask, iterations=thickness), dtype=bool)
         picture[mask & ~inside] = SIDE_COLORS[side]
     image = Image.fromarray(picture)
-    for side in np.flatnonzero(sample.hands.present > 0.5):
+    for side in np.flatnonzero(sample.hands.is_present):
         draw_skeleton(image, np.asarray(sample.hands.joints)[side], sample.frame.camera)
     return np.asarray(image)
 
