@@ -49,7 +49,7 @@ def test_meshes_lie_on_the_measured_depth(results):
 def test_hands_have_the_size_of_hands(results):
     for frames in results.values():
         for _, _, hands in frames:
-            for side in np.flatnonzero(hands.is_present):
+            for side in hands.present_sides:
                 knuckles = hands.joints[side, [5, 17]]
                 assert 0.045 < np.linalg.norm(knuckles[0] - knuckles[1]) < 0.085
                 assert 0.25 < hands.joints[side, 9, 2] < 1.0

@@ -43,7 +43,7 @@ def line(title: str, predictor: Predictor, folder: Path) -> str:
         hands = predictor(frame)
         assert hands.quality is not None
         total += len(THERE[name])
-        for side in np.flatnonzero(hands.is_present).tolist():
+        for side in hands.present_sides:
             away = np.nan
             if frame_id in labels and name == "two_hands":
                 there = frame.camera.project(hands.joints[side]) - np.array(labels[frame_id][SIDE_NAMES[side]])

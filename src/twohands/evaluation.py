@@ -147,7 +147,7 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
     both = bool(target.is_present.all())
     distance = float(np.linalg.norm(np.diff(target.joints[:, ROOT], axis=0))) if both else NAN
     rows = []
-    for side in np.flatnonzero(target.is_present).tolist():
+    for side in target.present_sides:
         visible = NAN if sample.shares is None else float(sample.shares[side])
         if not _counts(target, side, visible, camera):
             continue

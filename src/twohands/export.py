@@ -13,7 +13,6 @@ from twohands.files import write_atomically
 from twohands.geometry.cloud import lift
 from twohands.geometry.mesh import vertex_normals
 from twohands.hands.skeleton import SIDE_COLORS
-from twohands.quality import found_sides
 from twohands.types import SIDE_NAMES, RGBDFrame, TwoHands
 
 GLTF_FROM_CAMERA = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -33,7 +32,7 @@ def write_glb(path: str | Path, hands: TwoHands, faces: np.ndarray) -> bool:
 
     faces (2, F, 3) outward. Metres; a viewer shows them upright, as the camera saw them.
     """
-    if not found_sides(hands):
+    if not hands.present_sides:
         return False
     data: Any = _scene(hands, faces, linear=True).export(file_type="glb", include_normals=True)
     with write_atomically(path) as temporary:
@@ -77,7 +76,7 @@ def clouds(frame: RGBDFrame, hands: TwoHands) -> list[tuple[str, np.ndarray, np.
     points, pixels = lift(frame.depth, frame.camera)
     near = np.zeros(len(points), dtype=bool)
     chosen = np.ones(len(points), dtype=bool)
-    found = found_sides(hands)
+    found = hands.present_sides
     if found:
         vertices = np.asarray(hands.vertices)[found].reshape(-1, 3)
         low, high = vertices.min(axis=0) - AROUND_HANDS, vertices.max(axis=0) + AROUND_HANDS
@@ -99,7 +98,7 @@ def clouds(frame: RGBDFrame, hands: TwoHands) -> list[tuple[str, np.ndarray, np.
 
 def _interest(frame: RGBDFrame, hands: TwoHands) -> tuple[np.ndarray, float]:
     """Centre (3,) in the camera frame and radius in metres of what a viewer wants to see: the hands, else the scene."""
-    found = found_sides(hands)
+    found = hands.present_sides
     if found:
         vertices = np.asarray(hands.vertices)[found].reshape(-1, 3)
         center = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
@@ -133,7 +132,7 @@ def _scene(hands: TwoHands, faces: np.ndarray, linear: bool):
 
     scene = Scene()
     scene.graph.update("camera", scene.graph.base_frame, matrix=GLTF_FROM_CAMERA)
-    for side in found_sides(hands):
+    for side in hands.present_sides:
         vertices = np.asarray(hands.vertices)[side].astype(np.float64)
         color = np.array(SIDE_COLORS[side]) / 255
         color = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4) if linear else color

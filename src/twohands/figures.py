@@ -16,7 +16,6 @@ from twohands.hands import HAND_MODELS
 from twohands.metrics import al_mpjpe, mpjpe
 from twohands.overlay import draw_overlay, draw_side_view
 from twohands.pictures import BACKGROUND, color_depth, contact_sheet
-from twohands.quality import found_sides
 from twohands.types import Sample, TwoHands
 
 WIDTH = 480
@@ -57,7 +56,7 @@ def caption(name: str, prediction: TwoHands, target: TwoHands) -> str:
     """The name, how many of the frame's hands were found, unless all were, and their mean errors in millimetres."""
     errors = np.array([metric(prediction, target) for metric in (mpjpe, al_mpjpe)])
     found = np.isfinite(errors[0])
-    there = len(found_sides(target))
+    there = len(target.present_sides)
     title = name if found.sum() == there else f"{name} ({found.sum()} of {there} hands)"
     if not found.any():
         return title
@@ -67,7 +66,7 @@ def caption(name: str, prediction: TwoHands, target: TwoHands) -> str:
 
 def close_camera(camera: Camera, everything: Sequence[TwoHands]) -> Camera:
     """The camera of the part of its image that holds the given hands, WIDTH wide and with the shape of the image."""
-    joints = [np.asarray(hands.joints)[found_sides(hands)].reshape(-1, 3) for hands in everything]
+    joints = [np.asarray(hands.joints)[hands.present_sides].reshape(-1, 3) for hands in everything]
     window, left, top = window_of(np.concatenate(joints), camera)
     size, box = np.array([camera.width, camera.height]), np.array([window.width, window.height])
     share = min(1.0, MARGIN * float((box / size).max())) if any(map(len, joints)) else 1.0

@@ -20,7 +20,6 @@ from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
 from twohands.hands.skeleton import SIDE_COLORS
 from twohands.pictures import BACKGROUND, captioned, color_depth, contact_sheet, draw_skeleton
-from twohands.quality import found_sides
 from twohands.types import RIGHT, RGBDFrame, TwoHands
 
 ALPHA = 0.62
@@ -45,7 +44,7 @@ def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton:
     Of hands without meshes the skeletons are drawn.
     """
     picture = Image.fromarray(frame.rgb_uint8())
-    found = found_sides(hands)
+    found = hands.present_sides
     if not found:
         return np.asarray(picture)
     camera = frame.camera
@@ -94,8 +93,8 @@ def draw_side_view(
     any hand, the middle of the scene. Of hands without meshes the skeletons are drawn.
     """
     points, pixels = lift(frame.depth, frame.camera)
-    found = found_sides(hands)
-    surfaces = [_surface(other)[found_sides(other)].reshape(-1, 3) for other in around or [hands]]
+    found = hands.present_sides
+    surfaces = [_surface(other)[other.present_sides].reshape(-1, 3) for other in around or [hands]]
     shown = np.concatenate(surfaces)
     scene = not len(shown)
     if scene:

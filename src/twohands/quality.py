@@ -5,19 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from twohands.geometry.zbuffer import sample_nearest, visible_vertices
-from twohands.types import LocatedHands, RGBDFrame, TwoHands
+from twohands.types import PRESENT, RGBDFrame
 
 OCCLUDER = 0.06
 """Metres: where the measured surface is nearer than the mesh by more, something else is in front of the hand."""
 SUPPORTED = 0.01
 """Metres within which the measured surface carries a vertex."""
-FOUND = 0.5
-"""A hand with at least this `present` is there."""
-
-
-def found_sides(hands: LocatedHands | TwoHands) -> list[int]:
-    """The sides (LEFT, RIGHT) of the hands that are there."""
-    return np.flatnonzero(np.asarray(hands.present) >= FOUND).tolist()
 
 
 def measure_quality(
@@ -33,7 +26,7 @@ def measure_quality(
     """
     residual = np.full(2, np.nan, dtype=np.float32)
     support = np.zeros(2, dtype=np.float32)
-    sides = np.flatnonzero(np.asarray(present) >= FOUND)
+    sides = np.flatnonzero(np.asarray(present) >= PRESENT)
     if not len(sides):
         return residual, support
     count = vertices.shape[1]

@@ -82,8 +82,24 @@ class RGBDFrame(TensorRecord):
         return picture
 
 
+class Presence:
+    """Which hands of a record count as there."""
+
+    present: Array
+
+    @property
+    def is_present(self) -> Array:
+        """(*B, 2) bool."""
+        return self.present >= PRESENT
+
+    @property
+    def present_sides(self) -> list[int]:
+        """LEFT, RIGHT, both or neither; of a single frame of NumPy arrays."""
+        return np.flatnonzero(self.is_present).tolist()
+
+
 @dataclass(frozen=True)
-class LocatedHands(TensorRecord):
+class LocatedHands(Presence, TensorRecord):
     """Where both hands are in the image. An absent hand has presence 0, its other values are not used."""
 
     present: Array  # (2,) in [0, 1]
@@ -91,11 +107,6 @@ class LocatedHands(TensorRecord):
     relative: Array  # (2, 21, 3) metres about any common point; x right, y down, z away along the ray to the hand
     region: Array  # (2, 4) square around the hand: centre u, v, side in pixels, angle in radians (0 = points up)
     side_odds: Array  # (2,) log-odds that the hand has the side it was given, as far as the colour image tells
-
-    @property
-    def is_present(self) -> Array:
-        """(2,) bool: which hands count as there."""
-        return self.present >= PRESENT
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ class Quality(TensorRecord):
 
 
 @dataclass(frozen=True)
-class TwoHands(TensorRecord):
+class TwoHands(Presence, TensorRecord):
     """Two hand surfaces in the camera frame. A prediction and a target have this same type."""
 
     vertices: Array | None  # (*B, 2, V, 3) metres; None where only joints are known
@@ -132,11 +143,6 @@ class TwoHands(TensorRecord):
     present: Array  # (*B, 2) in [0, 1]: the hand exists (not: it is labelled)
     parameters: HandParameters | None = None
     quality: Quality | None = None
-
-    @property
-    def is_present(self) -> Array:
-        """(*B, 2) bool: which hands count as there."""
-        return self.present >= PRESENT
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _with_hands(picture: Image.Image, sample: Sample):
     from twohands.pictures import draw_skeleton
 
     camera = sample.frame.camera
-    for side in np.flatnonzero(sample.hands.is_present):
+    for side in sample.hands.present_sides:
         joints = sample.hands.joints[side]
         if (joints[:, 2] > 0.01).all() and (np.abs(camera.project(joints)) < 10 * camera.width).all():
             draw_skeleton(picture, joints, camera)

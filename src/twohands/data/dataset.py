@@ -228,7 +228,7 @@ def cloud_masks(sample: Sample) -> np.ndarray:
     points = frame.camera.rays() * frame.depth[..., None]
     masks = np.zeros((2, *frame.depth.shape), dtype=bool)
     shares = np.linspace(0, 1, 5)[:, None, None]
-    for side in np.flatnonzero(sample.hands.is_present):
+    for side in sample.hands.present_sides:
         joints = sample.hands.joints[side]
         starts, ends = (joints[[bone[end] for bone in BONES]] for end in (0, 1))
         bones = (starts + shares * (ends - starts)).reshape(-1, 3)

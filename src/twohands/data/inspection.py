@@ -181,7 +181,7 @@ def check_hands(samples: Mapping[int, Sample], dataset: Dataset) -> list[Finding
 
 def _views(sample: Sample) -> dict[int, View]:
     hands, frame = sample.hands, sample.frame
-    present = np.flatnonzero(hands.is_present).tolist()
+    present = hands.present_sides
     return {side: View(np.asarray(hands.joints[side], np.float64), frame.depth, frame.camera) for side in present}
 
 
@@ -232,7 +232,7 @@ def check_meshes(samples: Sequence[Sample]) -> list[Finding]:
     for sample in samples:
         vertices = sample.hands.vertices
         if vertices is not None:
-            present = np.flatnonzero(sample.hands.is_present)
+            present = sample.hands.present_sides
             gaps += [KDTree(vertices[side]).query(sample.hands.joints[side])[0].mean() for side in present]
     if not gaps or np.median(gaps) < MESH_GAP:
         return []

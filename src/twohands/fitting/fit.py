@@ -13,7 +13,7 @@ from twohands.fitting.solver import FitConfig, HandSolver, SolvedHand
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
-from twohands.quality import found_sides, measure_quality
+from twohands.quality import measure_quality
 from twohands.types import LEFT, LocatedHands, Quality, RGBDFrame, TwoHands
 
 SURE_SIDE = 6.0
@@ -46,7 +46,7 @@ class HandFitter:
 
     def lift(self, frame: RGBDFrame, located: LocatedHands) -> dict[int, HandEvidence]:
         """The evidence for every hand that is present, by side: its landmarks, and the measured points around them."""
-        return {side: _evidence(frame, located, side, side) for side in found_sides(located)}
+        return {side: _evidence(frame, located, side, side) for side in located.present_sides}
 
     def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: dict[int, HandEvidence]) -> TwoHands:
         """Two hands in the camera frame, with parameters and quality; `evidence` is what `lift` returned.

@@ -82,7 +82,7 @@ def fill_missing(
     """
     found: dict[tuple[str, int], list[int]] = {}
     for index, (hands, recording) in enumerate(zip(predictions, recordings, strict=True)):
-        for side in np.flatnonzero(hands.is_present).tolist():
+        for side in hands.present_sides:
             found.setdefault((recording, side), []).append(index)
     filled, count = list(predictions), 0
     for index, recording in enumerate(recordings):

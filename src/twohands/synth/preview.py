@@ -54,7 +54,7 @@ def draw_truth(sample: Sample) -> np.ndarray:
         inside = np.asarray(binary_erosion(mask, iterations=thickness), dtype=bool)
         picture[mask & ~inside] = SIDE_COLORS[side]
     image = Image.fromarray(picture)
-    for side in np.flatnonzero(sample.hands.is_present):
+    for side in sample.hands.present_sides:
         draw_skeleton(image, np.asarray(sample.hands.joints)[side], sample.frame.camera)
     return np.asarray(image)
 

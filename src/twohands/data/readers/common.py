@@ -155,7 +155,7 @@ def masks_from_meshes(
     A pixel belongs to the nearer hand, unless something measured lies more than BEHIND in front of it.
     """
     camera, vertices = frame.camera, np.asarray(hands.vertices)
-    sides = np.flatnonzero(hands.is_present).tolist()
+    sides = hands.present_sides
     window, left, top = window_of(vertices[sides].reshape(-1, 3), camera)
     area = slice(top, top + window.height), slice(left, left + window.width)
     depths = np.zeros((2, window.height, window.width), dtype=np.float32)
