@@ -165,7 +165,11 @@ def test_ctrl_c_ends_the_workers_at_once_and_silently(written, tmp_path, early):
     script, folder = tmp_path / "run.py", tmp_path / "out"
     script.write_text(SLOW_SCRIPT)
     parent = subprocess.Popen(
-        [sys.executable, str(script), str(folder)], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, str(script), str(folder)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may be deaf
     )
     try:
         end = time.monotonic() + 60
@@ -180,6 +184,27 @@ def test_ctrl_c_ends_the_workers_at_once_and_silently(written, tmp_path, early):
     assert said.count("Traceback") == said.count("KeyboardInterrupt\n") == 1  # the parent's own
     assert "SpawnProcess" not in said
     write(folder)
+    assert contents(folder) == contents(written)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_in_the_background_of_a_script_ctrl_c_is_for_others(written, tmp_path):
+    script, folder = tmp_path / "run.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(folder)],
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        end = time.monotonic() + 60
+        while not list(folder.glob("shard-*.tar")):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        os.killpg(parent.pid, signal.SIGINT)
+        assert parent.wait(timeout=60) == 0
+    finally:
+        parent.kill()
     assert contents(folder) == contents(written)
 
 

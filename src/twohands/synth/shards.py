@@ -265,7 +265,8 @@ _dataset: Any = None  # in a worker: what it draws from, sent once since it may 
 
 def _start_worker(parent: int, counter: Any, dataset: Frames) -> None:
     """Remember the counter and the data set, and end with the parent, however it ends, and without a word on Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupted shard is drawn anew, so nothing is to be tidied up
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # what a script runs in its background is deaf and stays so
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupted shard is drawn anew: nothing is to be tidied up
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     global _frames_done, _dataset
