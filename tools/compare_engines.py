@@ -24,7 +24,7 @@ from rich.progress import track
 
 from twohands.config import PRESETS
 from twohands.data.dataset import identity_of
-from twohands.experiments.run import WAIT, Plan, read_result, run_row
+from twohands.experiments.run import WAIT, Plan, open_result, read_result, run_row
 from twohands.experiments.tables import reports_of
 from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import CONFIG, load_checkpoint
@@ -118,7 +118,7 @@ def runs_of(rows: Path) -> list[Report]:
     """What was measured of every run of a variant: of each seed, and of those trained again on another machine
     (`whole-SEED-again.json.gz`), which end as differently as those of other seeds.
     """
-    results = [json.loads(gzip.decompress(path.read_bytes())) for path in sorted(rows.glob(f"{ROW}-*.json.gz"))]
+    results = map(open_result, sorted(rows.glob(f"{ROW}-*.json.gz")))
     return [Report.from_json(json.dumps(result["reports"][MODE])) for result in results]
 
 

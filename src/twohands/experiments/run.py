@@ -138,9 +138,14 @@ def result_path(folder: Path, name: str, seed: int) -> Path:
 
 
 def read_result(folder: Path, name: str, seed: int) -> dict[str, Any] | None:
-    """What `run_row` has written: budget, frames, machine, the curve [step, loss] and `reports` by mode."""
+    """The result of a row and seed, see `open_result`; None when it is not finished."""
     path = result_path(folder, name, seed)
-    return json.loads(gzip.decompress(path.read_bytes())) if path.exists() else None
+    return open_result(path) if path.exists() else None
+
+
+def open_result(path: Path) -> dict[str, Any]:
+    """What `run_row` has written: budget, frames, machine, the curve [step, loss] and `reports` by mode."""
+    return json.loads(gzip.decompress(path.read_bytes()))
 
 
 def finished(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
