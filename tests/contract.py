@@ -51,7 +51,7 @@ def _check_sample(sample):
         assert hands.parameters is not None
     if sample.masks is not None:
         assert (sample.masks.shape, sample.masks.dtype) == ((2, height, width), np.bool_)
-        assert not sample.masks[~hands.is_present].any()
+        assert not sample.masks[hands.present < 0.5].any()
     for side in np.flatnonzero(hands.present):
         assert (hands.joints[side, :, 2] > 0.05).all()
         assert 0.05 < np.linalg.norm(hands.joints[side, 9] - hands.joints[side, 0]) < 0.15

@@ -13,7 +13,7 @@ from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand
 from twohands.predictor import TwoHandPredictor
 from twohands.quality import measure_quality
-from twohands.types import PRESENT, LocatedHands, Quality, RGBDFrame, Sample, TwoHands
+from twohands.types import LocatedHands, Quality, RGBDFrame, Sample, TwoHands
 
 WIDTH, HEIGHT = 160, 120
 K = np.array([[150.0, 0, 79.5], [0, 150, 59.5], [0, 0, 1]], np.float32)
@@ -47,7 +47,7 @@ class FakeLocator:
     def __call__(self, frame: RGBDFrame) -> LocatedHands:
         self.calls += 1
         hands = make_hands()
-        pixels = np.where(self.present[:, None, None] >= PRESENT, CAMERA.project(hands.joints), np.nan)
+        pixels = np.where(self.present[:, None, None] >= 0.5, CAMERA.project(hands.joints), np.nan)
         return LocatedHands(self.present, pixels, hands.joints, np.zeros((2, 4)), np.full(2, 9.0))
 
 
@@ -60,7 +60,7 @@ class FakeFitter:
     def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: None) -> TwoHands:
         hands, present = make_hands(), located.present
         residual, support = measure_quality(hands.vertices, free_hand().faces, present, frame)
-        return replace(hands, present=present, quality=Quality(residual, support, np.asarray(present) >= PRESENT))
+        return replace(hands, present=present, quality=Quality(residual, support, np.asarray(present) >= 0.5))
 
 
 def fake_predictor(present: tuple[float, float] = (1.0, 1.0)) -> TwoHandPredictor:

@@ -104,7 +104,9 @@ def test_hands_fill_the_view_and_none_is_cut_off():
     for everything in ([small], [small, away], [SAMPLE.hands, away]):
         close = close_camera(camera, everything)
         assert (close.width, close.height) == (WIDTH, WIDTH * camera.height // camera.width)
-        pixels = np.concatenate([close.project(hands.joints[hands.is_present]).reshape(-1, 2) for hands in everything])
+        pixels = np.concatenate(
+            [close.project(hands.joints[hands.present >= 0.5]).reshape(-1, 2) for hands in everything]
+        )
         assert (pixels > 0).all()
         assert (pixels < [WIDTH, close.height]).all()
         shares.append(float((np.ptp(pixels, axis=0) / [close.width, close.height]).max()))

@@ -46,7 +46,7 @@ def answer(sample: Sample) -> NetworkOutput:
     stages = tuple(replace(hands, vertices=hands.vertices[:, :, level]) for level in surface().levels)
     mask_logits = torch.where(sample.masks[..., ::4, ::4], 40.0, -40.0)
     logits = torch.full((2, 2, CELLS, CELLS), -20.0)
-    joints = torch.where(hands.is_present[..., None, None], hands.joints, torch.tensor([0.0, 0, 1]))
+    joints = torch.where(hands.present[..., None, None] >= 0.5, hands.joints, torch.tensor([0.0, 0, 1]))
     pixels = sample.frame.camera.project(joints.flatten(1, 2))  # (2, 42, 2)
     beside = torch.full((2, 3, 2), WIDTH - 1.0)  # three peaks where no joint is
     identity_logits = 40 * torch.eye(43)[[*range(42), 42, 42, 42]].expand(2, -1, -1)
@@ -258,7 +258,7 @@ def test_absent_hands_do_not_matter(name):
     sample = truth(((1.0, 0.0), (0.0, 0.0)))
     output = shifted(answer(truth()), (0.01, 0.02, 0.03))
     plain = term(name, output, sample)
-    absent = (~sample.hands.is_present)[..., None, None]
+    absent = (sample.hands.present < 0.5)[..., None, None]
 
     def spoiled(hands: TwoHands, value: float) -> TwoHands:
         return hands.map(lambda array: torch.where(absent, value, array) if array.ndim == 4 else array)

@@ -31,7 +31,7 @@ def test_both_hands_are_found_on_their_sides(results):
     reference = json.loads((Path(str(FRAMES)) / "two_hands" / "joints2d.json").read_text())
     distances = []
     for frame_id, frame, hands in results["two_hands"]:
-        assert hands.is_present.all(), frame_id
+        assert (hands.present >= 0.5).all(), frame_id
         for side, name in ((LEFT, "left"), (RIGHT, "right")):
             away = frame.camera.project(hands.joints[side]) - np.array(reference[frame_id][name])
             distances.append(np.linalg.norm(away, axis=1).mean())
@@ -49,7 +49,7 @@ def test_meshes_lie_on_the_measured_depth(results):
 def test_hands_have_the_size_of_hands(results):
     for frames in results.values():
         for _, _, hands in frames:
-            for side in hands.present_sides:
+            for side in np.flatnonzero(hands.present >= 0.5):
                 knuckles = hands.joints[side, [5, 17]]
                 assert 0.045 < np.linalg.norm(knuckles[0] - knuckles[1]) < 0.085
                 assert 0.25 < hands.joints[side, 9, 2] < 1.0
@@ -57,7 +57,7 @@ def test_hands_have_the_size_of_hands(results):
 
 def test_one_hand_and_no_hand(results):
     (_, _, hands), *_ = results["one_hand"]
-    assert hands.is_present[RIGHT]
-    assert not hands.is_present[LEFT]
+    assert hands.present[RIGHT] >= 0.5
+    assert hands.present[LEFT] < 0.5
     (_, _, hands), *_ = results["no_hands"]
-    assert not hands.is_present.any()
+    assert (hands.present < 0.5).all()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from fakes import CAMERA, HEIGHT, WIDTH, K, make_frame, make_hands, write_frame
-from twohands.types import RGBDFrame, TwoHands
+from twohands.types import LEFT, RIGHT, RGBDFrame, TwoHands
 
 RGB = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 DEPTH = np.full((HEIGHT, WIDTH), 612, np.uint16)
@@ -71,3 +73,12 @@ def test_records_stack_and_map():
     np.testing.assert_array_equal(hands.present, [0, 1])
     assert hands.parameters is not None
     assert hands.parameters.pose.shape == (2, 15, 3)
+
+
+def test_a_hand_counts_as_there_from_one_half_on():
+    hands = make_hands()
+    for present, there in (([0.5, 0.49], [True, False]), ([0.0, 1.0], [False, True]), ([0.2, 0.0], [False, False])):
+        changed = replace(hands, present=np.array(present, np.float32))
+        assert changed.is_present.tolist() == there
+        assert changed.present_sides == [side for side in (LEFT, RIGHT) if there[side]]
+        assert replace(hands, present=present).present_sides == changed.present_sides

@@ -94,8 +94,8 @@ class Presence:
 
     @property
     def present_sides(self) -> list[int]:
-        """LEFT, RIGHT, both or neither; of a single frame of NumPy arrays."""
-        return np.flatnonzero(self.is_present).tolist()
+        """LEFT, RIGHT, both or neither; of a single frame."""
+        return np.flatnonzero(np.asarray(self.present) >= PRESENT).tolist()
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def _mesh_size(predictions: Sequence[TwoHands], targets: Sequence[TwoHands]) -> 
             "with the benchmark's hand model, or leave the vertices out"
         )
     for frame, hands in enumerate(predictions):
-        if hands.vertices is None and hands.is_present.any():
+        if hands.vertices is None and hands.present_sides:
             raise ValueError(f"prediction {frame} has a hand without vertices, others have them; give all or none")
     return predicted[0]
 

@@ -87,7 +87,7 @@ def fill_missing(
     filled, count = list(predictions), 0
     for index, recording in enumerate(recordings):
         for side in sides[index]:
-            if predictions[index].is_present[side]:
+            if side in predictions[index].present_sides:
                 continue
             others = np.array(found.get((recording, side), []))
             if not len(others):
@@ -103,7 +103,7 @@ def fill_missing(
 
 def _with_side(hands: TwoHands, other: TwoHands, side: int) -> TwoHands:
     """The hands with one side of another frame's; without parameters and quality."""
-    if not hands.is_present.any():  # of a refused frame there are no meshes to put it into
+    if not hands.present_sides:  # of a refused frame there are no meshes to put it into
         hands = replace(other, present=np.zeros_like(other.present))
 
     def taken(one: Any, two: Any) -> Any:

@@ -157,7 +157,7 @@ def parameters_of(name: Any, hands: TwoHands, benchmark: str) -> HandParameters:
 
 
 def _check_present(name: Any, hands: TwoHands, side: int) -> None:
-    if not hands.is_present[side]:
+    if side not in hands.present_sides:
         raise ValueError(
             f"the prediction of {name} has no {SIDE_NAMES[side]} hand, but the benchmark scores it; fill it in, for "
             "example from the frames beside it"

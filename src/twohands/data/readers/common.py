@@ -15,6 +15,7 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.zbuffer import rasterize, window_of
 from twohands.hands.mano import FOLDER_VARIABLE, Convention, PlacedHand, Values, place
 from twohands.hands.mano_files import Mano, read_mano
+from twohands.intrinsics import check_intrinsics, intrinsics_matrix
 from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
 
 BEHIND = 0.03
@@ -207,6 +208,4 @@ def flipped_camera_axes(points: np.ndarray) -> np.ndarray:
 
 def camera_of(values: Any, width: int, height: int) -> Camera:
     """The camera of (3, 3), or of fx, fy, cx, cy."""
-    from twohands.intrinsics import check_intrinsics, intrinsics_matrix
-
     return Camera(check_intrinsics(intrinsics_matrix(values), width, height), width, height)
