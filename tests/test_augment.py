@@ -8,10 +8,10 @@ import pytest
 from fakes import PosedHands
 from twohands.config import AugmentConfig
 from twohands.data.augment import augmented, imperfect_masks, mirror, turned
-from twohands.data.preprocess import square_camera, square_sample
 from twohands.geometry.cloud import lift
 from twohands.hands import free_hand
 from twohands.types import LEFT, RIGHT
+from twohands.views import square_camera, square_sample
 
 SIZE = 128
 

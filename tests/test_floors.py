@@ -12,7 +12,7 @@ FLOORS = [
     {"geometry", "files"},
     {"intrinsics"},
     {"types", "config"},
-    {"hands"},
+    {"hands", "views", "frame_checks"},
     {"ops", "pictures", "runtime"},
     {"networks", "synth", "sources"},
     {"data"},

@@ -9,7 +9,6 @@ import torch
 from fakes import PosedHands
 from twohands.config import PRESETS, AugmentConfig
 from twohands.data.dataset import TrainingSet
-from twohands.data.preprocess import SURROUNDINGS, hands_camera, region_camera, square_camera, view_masks
 from twohands.experiments.rows import CROP, ROWS
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
@@ -26,6 +25,7 @@ from twohands.predictor import NetworkPredictor
 from twohands.training.batches import collate
 from twohands.training.objective import Objective
 from twohands.types import RGBDFrame
+from twohands.views import SURROUNDINGS, hands_camera, region_camera, square_camera, view_masks
 
 RIVALS = [name for name, row in ROWS.items() if row.changes.get("architecture")]
 SIZE = 96

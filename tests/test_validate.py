@@ -12,12 +12,12 @@ import torch
 
 from fakes import OneSample, PosedHands
 from twohands.config import PRESETS
-from twohands.data.preprocess import square_camera, view
 from twohands.data.readers.common import DamagedFileError
 from twohands.evaluation import MODES
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.training.validate import Validation, evaluate_network
+from twohands.views import square_camera, view
 
 TINY = PRESETS["tiny"].network
 JOINTS = replace(TINY, decoder="joints")

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from twohands.data.preprocess import box_centers
 from twohands.geometry.camera import Camera
 from twohands.hands.mano import with_tips
 from twohands.hands.skeleton import FINGERTIP_VERTICES, NUM_JOINTS, ROOT
@@ -23,6 +22,7 @@ from twohands.metrics import METRICS, SHARES
 from twohands.predictor import NetworkPredictor, Predictor
 from twohands.report import NAN, HandRow, Report
 from twohands.types import LEFT, RIGHT, Sample, TwoHands
+from twohands.views import box_centers
 
 MODES = ("ground_truth", "own", "ground_truth_centers")
 """What a network is given: true masks; nothing; true masks and centres."""

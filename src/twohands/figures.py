@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from twohands.data.preprocess import view
 from twohands.geometry.camera import Camera
 from twohands.geometry.zbuffer import window_of
 from twohands.hands import HAND_MODELS
@@ -17,6 +16,7 @@ from twohands.metrics import al_mpjpe, mpjpe
 from twohands.overlay import draw_overlay, draw_side_view
 from twohands.pictures import BACKGROUND, color_depth, contact_sheet
 from twohands.types import Sample, TwoHands
+from twohands.views import view
 
 WIDTH = 480
 """Pixels of one column."""

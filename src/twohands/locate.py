@@ -17,11 +17,11 @@ from importlib.resources import files
 import numpy as np
 from PIL import Image
 
-from twohands.data.preprocess import square_camera, view
 from twohands.geometry.record import TensorRecord
 from twohands.hands.skeleton import FINGERTIPS, KNUCKLES, NUM_JOINTS, WRIST
 from twohands.runtime import SHIPPED, OnnxNetwork, open_session
 from twohands.types import LEFT, PRESENT, RIGHT, LocatedHands, RGBDFrame
+from twohands.views import square_camera, view
 
 PALM_SIZE, CROP_SIZE = 192, 224
 """Sides in pixels of the pictures that the palm network and the landmark network take."""

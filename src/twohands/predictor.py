@@ -11,15 +11,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from twohands.data.checks import check_frame, check_hand_size
-from twohands.data.preprocess import region_camera, view, view_masks
 from twohands.fitting import FitConfig, HandFitter, located_hands
+from twohands.frame_checks import check_frame, check_hand_size
 from twohands.geometry.camera import Camera
 from twohands.hands import HAND_MODELS, HandModel, free_hand
 from twohands.locate import GuidedLocator
 from twohands.quality import measure_quality
 from twohands.runtime import SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
+from twohands.views import region_camera, view, view_masks
 
 Locate = Callable[[RGBDFrame], LocatedHands]
 

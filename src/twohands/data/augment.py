@@ -11,12 +11,12 @@ import numpy as np
 from scipy import ndimage
 
 from twohands.config import AugmentConfig
-from twohands.data.preprocess import box_centers, region_camera, roll_matrix, view, view_masks
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.model import mirrored
 from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
+from twohands.views import box_centers, region_camera, roll_matrix, view, view_masks
 
 LARGEST_STEP = 3
 """Pixels by which an imperfect mask grows or shrinks."""

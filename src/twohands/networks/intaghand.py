@@ -1,7 +1,7 @@
 """The rival IntagHand (Li et al. 2022; method, section 10): a two-hand graph decoder that looks at the image.
 
 A whole network of its own: a crop around both hands, no cloud, no centres. It takes for granted that both hands are
-there, and masks only say where the crop is (`data.preprocess.region_camera`).
+there, and masks only say where the crop is (`views.region_camera`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from torch import Tensor
 from twohands.config import AugmentConfig
 from twohands.data.augment import imperfect_masks
 from twohands.data.dataset import Dataset, Draw, TrainingItem, cloud_masks, stackable
-from twohands.data.preprocess import square_sample
 from twohands.files import write_atomically
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array
@@ -32,6 +31,7 @@ from twohands.networks.image_branch import Scene, normalised
 from twohands.training.batches import collate
 from twohands.training.claim import refuse_other
 from twohands.types import RGBDFrame, Sample, TwoHands
+from twohands.views import square_sample
 
 INDEX, COMPLETE = "index.json", "complete.npy"
 DEPTH_STEP = 1e-4

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fakes import PosedHands
-from twohands.data.preprocess import roll_matrix, square_camera, square_sample, view, view_masks
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import lift
 from twohands.types import RGBDFrame
+from twohands.views import roll_matrix, square_camera, square_sample, view, view_masks
 
 K = np.array([[310.0, 0, 150], [0, 300, 130], [0, 0, 1]], np.float32)
 CAMERA = Camera(K, 320, 240)
