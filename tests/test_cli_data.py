@@ -105,7 +105,7 @@ def test_packed_frames_are_those_of_the_copy(root, tmp_path, capsys):
         np.testing.assert_array_equal(two.shares, one.shares)
         np.testing.assert_array_equal(two.presence_known, one.presence_known)
     assert cli.main([*arguments, "--split", "test"]) == 2
-    assert "was begun with split = train, not test" in capsys.readouterr().err
+    assert "was begun with split = 'train', not 'test'" in capsys.readouterr().err
 
 
 def test_packed_frames_are_still_those_of_their_data_set_and_split(root, tmp_path, capsys, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "twohands"
 FLOORS = [
     {"geometry", "files"},
+    {"claims"},
     {"intrinsics"},
     {"types", "config"},
     {"hands", "views", "frame_checks"},

@@ -426,7 +426,7 @@ def test_frames_of_other_assets_do_not_mix(tmp_path, monkeypatch):
         with pytest.raises((pytest.fail.Exception, ValueError)) as caught:
             write_shards(dataset, 2, tmp_path, progress=False)
         assert json.loads((tmp_path / "index.json").read_text())["assets"] == "one"
-    assert "assets = one, not two" in str(caught.value)
+    assert "assets = 'one', not 'two'" in str(caught.value)
 
 
 def test_two_runs_do_not_mix(written):

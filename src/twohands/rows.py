@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from twohands.claims import read_claim, refuse_other
 from twohands.files import write_atomically
 from twohands.hands.model import HandModel
 from twohands.types import PRESENT, SIDE_NAMES, Quality, TwoHands
@@ -129,14 +130,10 @@ class RowStore:
         self.folder = Path(folder)
         self.faces = faces
         self.settings = settings
-        stored = self._stored_settings()
-        changed = [name for name in {**settings, **stored} if stored.get(name) != settings.get(name)] if stored else []
-        if changed:
-            name = changed[0]
-            raise ValueError(
-                f"{self.folder} holds rows made with {name} = {stored.get(name)!r}, not {settings.get(name)!r}; "
-                "give another --out or remove that folder"
-            )
+        path, remedy = self.folder / "run.json", "give another --out or remove that folder"
+        stored = read_claim(path, remedy) if path.exists() else {}
+        if stored:  # a setting that this version does not have any more counts as changed
+            refuse_other(f"{self.folder} holds rows made", stored, {**dict.fromkeys(stored), **settings}, remedy)
         for path in (self.final, self.folder / "hands.json"):
             if not stored and path.exists():
                 raise ValueError(f"{self.folder} holds the {path.name} of something else; give another --out")
@@ -163,18 +160,6 @@ class RowStore:
             write_json(self.folder / "hands.json", rows)
             shutil.rmtree(self.folder / "rows", ignore_errors=True)
         return rows
-
-    def _stored_settings(self) -> dict[str, object]:
-        path = self.folder / "run.json"
-        if not path.exists():
-            return {}
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            stored = None
-        if not stored or not isinstance(stored, dict):
-            raise ValueError(f"{path} is damaged; give another --out or remove that folder")
-        return stored
 
     def _write_settings(self) -> None:
         if not (self.folder / "run.json").exists():

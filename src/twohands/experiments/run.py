@@ -20,13 +20,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from twohands.claims import refuse_other
 from twohands.config import ExperimentConfig
 from twohands.data.dataset import Dataset, TrainingSet
 from twohands.experiments.rows import ROWS, TABLES, Row
 from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import CONFIG, load_checkpoint
 from twohands.training import train
-from twohands.training.claim import refuse_other
 from twohands.training.log import origin, read_log
 from twohands.training.loop import FINAL, LOG_STEPS, Items
 from twohands.training.trunk import TrunkMaps, is_complete, write_trunk_maps

@@ -51,18 +51,6 @@ def rendered_content(dataset: SyntheticHands) -> dict[str, Any]:
     }
 
 
-def refuse_other_request(folder: Path, wanted: dict[str, Any]) -> None:
-    """Raises ValueError when the folder was begun with another description."""
-    found = read_index(folder)
-    differing = [name for name in wanted if found.get(name) != wanted[name]]
-    if differing:
-        name = differing[0]
-        raise ValueError(
-            f"{folder} was begun with {name} = {found.get(name)}, not {wanted[name]}; "
-            "give another folder, or the same request to resume"
-        )
-
-
 def read_index(folder: Path) -> dict[str, Any]:
     """The index of a folder; FileNotFoundError or ValueError with the remedy when it cannot be read."""
     path = folder / INDEX_NAME

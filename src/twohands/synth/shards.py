@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from twohands.claims import refuse_other
 from twohands.files import locked, write_atomically
 from twohands.synth.engine import Description, SyntheticHands, describe
 from twohands.synth.index import (
@@ -33,7 +34,6 @@ from twohands.synth.index import (
     index_text,
     noted_records,
     read_index,
-    refuse_other_request,
     rendered_content,
     shard_path,
 )
@@ -316,7 +316,8 @@ def _claim(folder: Path, description: dict[str, Any]) -> None:
     with _helpful(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / INDEX_NAME).exists():
-            refuse_other_request(folder, description)
+            remedy = "give another folder, or the same request to resume"
+            refuse_other(f"{folder} was begun", read_index(folder), description, remedy)
         elif any(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
             raise ValueError(f"{folder} holds other files; give a new or empty folder")
         else:

@@ -9,7 +9,6 @@ parts is another training.
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
@@ -28,6 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from twohands.claims import claim
 from twohands.config import ExperimentConfig, TrainConfig
 from twohands.data.dataset import Draw, TrainingItem
 from twohands.files import write_atomically
@@ -36,7 +36,6 @@ from twohands.losses import surface_of
 from twohands.networks import HandNetwork, build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint, start_from
 from twohands.training.batches import BatchStream, collate
-from twohands.training.claim import refuse_other
 from twohands.training.log import RunLog
 from twohands.training.objective import Objective
 
@@ -89,7 +88,10 @@ def train(
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=recipe.precision)
     objective = _objective(config, trunk, pretrained, start)
     origins = {"trunk": trunk and str(trunk), "start": start and str(start), "pretrained": pretrained}
-    _claim(folder, {**config.to_dict(), **origins, **(frames or {})}, accelerator)
+    settings = {**config.to_dict(), **origins, **(frames or {})}
+    remedy = "give another --out, or what the run was begun with to continue it"
+    claim(folder / CONFIG, settings, f"{folder} holds a run", remedy)
+    accelerator.wait_for_everyone()
     optimizer = torch.optim.AdamW(
         [parameter for parameter in objective.parameters() if parameter.requires_grad],
         lr=recipe.learning_rate,
@@ -265,19 +267,6 @@ def _validate(
             done.best = score
             save_checkpoint(objective.network, config.network, folder / BEST)
     done.validated = done.step
-    accelerator.wait_for_everyone()
-
-
-def _claim(folder: Path, wanted: dict[str, Any], accelerator: Accelerator) -> None:
-    """Makes the folder that of this run; a folder of another run is refused."""
-    path = folder / CONFIG
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        remedy = "give another --out, or what the run was begun with to continue it"
-        refuse_other(f"{folder} holds a run", found, wanted, remedy)
-    elif accelerator.is_main_process:
-        with write_atomically(path) as temporary:
-            temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
     accelerator.wait_for_everyone()
 
 

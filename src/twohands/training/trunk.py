@@ -8,7 +8,6 @@ are drawn anew in every epoch.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,17 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twohands.claims import claim, read_claim, refuse_other
 from twohands.config import AugmentConfig
 from twohands.data.augment import imperfect_masks
 from twohands.data.dataset import Dataset, Draw, TrainingItem, cloud_masks, stackable
-from twohands.files import write_atomically
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array
 from twohands.networks import TwoHandNet
 from twohands.networks.checkpoint import WEIGHTS, load_checkpoint
 from twohands.networks.image_branch import Scene, normalised
 from twohands.training.batches import collate
-from twohands.training.claim import refuse_other
 from twohands.types import RGBDFrame, Sample, TwoHands
 from twohands.views import square_sample
 
@@ -38,6 +36,7 @@ DEPTH_STEP = 1e-4
 """Metres per stored step of depth."""
 BATCH = 16
 _FORMAT = 3
+_REMEDY = "remove that folder, or give another --out"
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class TrunkMaps:
         self.folder, self.config, self.seed = Path(folder), config, seed
         if not (self.folder / INDEX).exists():
             raise FileNotFoundError(f"{self.folder} holds no trunk maps; write_trunk_maps fills it")
-        self.index: dict[str, Any] = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
-        _refuse_others(self.folder, self.index, {"format": _FORMAT, "data": data})
+        self.index = read_claim(self.folder / INDEX, _REMEDY)
+        refuse_other(f"{self.folder} holds maps", self.index, {"format": _FORMAT, "data": data}, _REMEDY)
         complete = np.load(self.folder / COMPLETE, mmap_mode="r")
         if not complete.all():
             raise ValueError(
@@ -179,25 +178,21 @@ def _sample(row: dict[str, np.ndarray], identity: str) -> Sample:
 
 def _claim(folder: Path, index: dict[str, Any], first: dict[str, np.ndarray]) -> None:
     """Makes the folder that of these maps, with empty arrays, or checks that it is."""
-    path = folder / INDEX
-    index = {**index, "fields": sorted(first)}
-    if path.exists():
-        _refuse_others(folder, json.loads(path.read_text(encoding="utf-8")), index)
-        return
+    if not (folder / INDEX).exists():
+        _make_arrays(folder, index["count"], first)
+    claim(folder / INDEX, {**index, "fields": sorted(first)}, f"{folder} holds maps", _REMEDY)
+
+
+def _make_arrays(folder: Path, count: int, first: dict[str, np.ndarray]) -> None:
+    """Makes empty arrays of `count` rows like those of `first`; ValueError when the disk has no room for them."""
     folder.mkdir(parents=True, exist_ok=True)
-    needed, free = index["count"] * sum(values[0].nbytes for values in first.values()), shutil.disk_usage(folder).free
+    needed, free = count * sum(values[0].nbytes for values in first.values()), shutil.disk_usage(folder).free
     if needed > free:
         raise ValueError(
-            f"the maps of {index['count']} frames take {needed / 1e9:.1f} GB, the disk of {folder} has "
+            f"the maps of {count} frames take {needed / 1e9:.1f} GB, the disk of {folder} has "
             f"{free / 1e9:.1f} GB left; free some space, give another --out, or train on fewer frames"
         )
     for name, values in first.items():
-        shape = (index["count"], *values.shape[1:])
+        shape = (count, *values.shape[1:])
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=values.dtype, shape=shape).flush()
-    np.save(folder / COMPLETE, np.zeros(index["count"], dtype=bool))
-    with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-
-
-def _refuse_others(folder: Path, found: dict[str, Any], wanted: Mapping[str, Any]) -> None:
-    refuse_other(f"{folder} holds maps", found, wanted, "remove that folder, or give another --out")
+    np.save(folder / COMPLETE, np.zeros(count, dtype=bool))
