@@ -15,8 +15,8 @@ from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.networks.export import export_network
+from twohands.shards import Shards, write_shards
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.shards import SyntheticShards, write_shards
 from twohands.training import train
 from twohands.training.log import read_log
 
@@ -24,7 +24,8 @@ tiny = PRESETS["tiny"]
 config = replace(tiny, train=replace(tiny.train, steps=24, batch_size=4, workers=0))
 
 with TemporaryDirectory() as folder:
-    frames = SyntheticShards(write_shards(SyntheticHands(seed=1), 6, Path(folder) / "frames"))
+    rendered = SyntheticHands(seed=1)
+    frames = Shards(write_shards(rendered, 6, Path(folder) / "frames", rendered.content))
     items = TrainingSet(frames, config.network.image_size, config.augment, config.train.seed)
     checkpoint = train(config, items, Path(folder) / "run")
     losses = [record["loss"] for record in read_log(Path(folder) / "run") if record.get("kind") == "train"]

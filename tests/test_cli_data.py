@@ -21,9 +21,9 @@ from twohands.hands import free_hand
 from twohands.hands.mano_files import read_mano
 from twohands.networks import build_network
 from twohands.networks.checkpoint import save_checkpoint
+from twohands.shards import Shards, write_shards
 from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.shards import SyntheticShards, write_shards
 from twohands.types import TwoHands
 
 TINY = PRESETS["tiny"].network
@@ -130,7 +130,7 @@ def test_renderings_are_shards_already(tmp_path):
 
 def test_rendered_frames_are_told_by_what_they_were_rendered_from(tmp_path):
     frames = SyntheticHands(3, "validation", replace(BASIC, width=64, height=48), 1)
-    folder = write_shards(frames, 1, tmp_path / "frames", progress=False)
+    folder = write_shards(frames, 1, tmp_path / "frames", frames.content, progress=False)
     found = identity_of(str(folder), "train", 1)
     assert (found["name"], found["split"], found["seed"], found["count"]) == ("synthetic", "validation", 3, 1)
     assert found["config"] == json.loads(json.dumps(asdict(frames.config)))
@@ -143,7 +143,7 @@ def test_what_a_data_set_lacks_is_lacking_when_packed(tmp_path):
     sample = replace(PosedHands()[0], joint_definition="annotated", id="a/b", masks=None, visibility=None, shares=None)
     sample = replace(sample, hands=TwoHands(None, sample.hands.joints, sample.hands.present))
     far = replace(sample, frame=replace(sample.frame, depth=sample.frame.depth + 7))
-    packed = SyntheticShards(pack([sample, far], "rhd", "train", tmp_path / "packed"))
+    packed = Shards(pack([sample, far], "rhd", "train", tmp_path / "packed"))
     for index, one in enumerate((sample, far)):
         again = packed[index]
         assert (again.id, again.joint_definition) == ("a/b", "annotated")

@@ -14,8 +14,8 @@ from twohands.cli import laboratory
 from twohands.config import PRESETS
 from twohands.hands import free_hand
 from twohands.networks import build_network
+from twohands.shards import Shards
 from twohands.synth.config import BASIC, CONFIGS, SENSOR_FAMILIES
-from twohands.synth.shards import SyntheticShards
 from twohands.synth.splits import SHIFTED
 
 
@@ -76,7 +76,7 @@ def test_synth_writes_frames_and_a_sheet(tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "wrote 3 frames" in said
     assert (tmp_path / "preview.png").is_file()
-    shards = SyntheticShards(tmp_path)
+    shards = Shards(tmp_path)
     assert (len(shards), shards[2].id) == (3, "validation-5-000002")
     assert shards.description["config"] == json.loads(json.dumps(asdict(TINY)))
     assert cli.main([*command, "--seed", "6"]) == 2  # of another request

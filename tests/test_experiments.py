@@ -20,7 +20,7 @@ from twohands.files import locked
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.report import HandRow, Report, pooled
-from twohands.synth.shards import write_shards
+from twohands.shards import write_shards
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -194,7 +194,7 @@ def shards(folder, **seeds):
     """Folders of one frame."""
     for name, seed in seeds.items():
         content = {"split": "train", "seed": seed}
-        write_shards(OneSample(name, 1), 1, folder / name, progress=False, content=content)
+        write_shards(OneSample(name, 1), 1, folder / name, content, progress=False)
 
 
 def report(errors):

@@ -13,7 +13,7 @@ FLOORS = [
     {"claims"},
     {"intrinsics"},
     {"types", "config"},
-    {"hands", "views", "frame_checks"},
+    {"hands", "views", "frame_checks", "shards"},
     {"ops", "pictures", "runtime"},
     {"networks", "synth", "sources"},
     {"data"},

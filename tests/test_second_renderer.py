@@ -7,11 +7,11 @@ import pytest
 from scipy.ndimage import binary_erosion, uniform_filter
 
 from twohands.geometry.camera import Camera
+from twohands.shards import Shards, write_shards
 from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.render import Lamp, Light, Materials, Surfaces, draw, shade
 from twohands.synth.second_renderer import MitsubaHands, render, without_grain
-from twohands.synth.shards import SyntheticShards, write_shards
 
 pytest.importorskip("mitsuba")
 # unequal focal lengths and a principal point far from the middle
@@ -116,5 +116,5 @@ def test_only_the_colours_of_frames_are_other_ones(tmp_path):
     np.testing.assert_array_equal(sample.masks, original.masks)
     np.testing.assert_array_equal(sample.hands.joints, original.hands.joints)
     np.testing.assert_array_equal(shifted[0].frame.rgb, sample.frame.rgb)
-    stored = SyntheticShards(write_shards(shifted, 1, tmp_path / "shards", progress=False))
+    stored = Shards(write_shards(shifted, 1, tmp_path / "shards", shifted.content, progress=False))
     assert np.abs(stored[0].frame.rgb - sample.frame.rgb).mean() < 0.02  # JPEG

@@ -14,6 +14,7 @@ from scipy.ndimage import binary_erosion
 
 from twohands.geometry.mesh import cap, volume
 from twohands.hands.free import free_hand
+from twohands.shards.records import encode_sample
 from twohands.synth import splits
 from twohands.synth.config import BASIC, FULL, SynthConfig
 from twohands.synth.engine import SyntheticHands
@@ -29,7 +30,6 @@ from twohands.synth.poses import (
 )
 from twohands.synth.preview import mix, mix_report
 from twohands.synth.render import draw, labels
-from twohands.synth.shards import encode_sample
 from twohands.types import LEFT, RIGHT
 
 SMALL = replace(BASIC, width=160, height=120)

@@ -22,12 +22,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from twohands.shards import Shards, write_shards
+from twohands.shards.index import index_text, noted_records
+from twohands.shards.records import ENDINGS
 from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.index import index_text, noted_records
-from twohands.synth.preview import write_preview
-from twohands.synth.records import ENDINGS
-from twohands.synth.shards import SyntheticShards, write_shards
+from twohands.synth.preview import describe, write_preview
 
 TINY = replace(BASIC, width=64, height=48)
 
@@ -48,7 +48,8 @@ class Remembered(SyntheticHands):
 
 
 def write(folder, workers=1):
-    return write_shards(Remembered(21, config=TINY), 14, folder, workers, progress=False, per_shard=4)
+    dataset = Remembered(21, config=TINY)
+    return write_shards(dataset, 14, folder, dataset.content, workers, progress=False, per_shard=4)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def copy(written, tmp_path):
 
 
 def test_round_trip(written):
-    dataset, stored = SyntheticHands(21, config=TINY), SyntheticShards(written)
+    dataset, stored = SyntheticHands(21, config=TINY), Shards(written)
     assert len(stored) == 14
     assert sorted(contents(written)) == ["index.json", *(f"shard-{n:05d}.tar" for n in range(4))]
     for index in (0, 5, 13):
@@ -80,8 +81,7 @@ def test_round_trip(written):
         np.testing.assert_array_equal(copy.visibility, sample.visibility)
         np.testing.assert_array_equal(copy.shares, sample.shares)
         assert np.abs(copy.frame.rgb - sample.frame.rgb).mean() < 0.02  # JPEG
-        described, original = stored.describe(index), dataset.describe(index)
-        assert described == original
+        assert describe(copy) == describe(sample)
     with pytest.raises(IndexError):
         stored[14]
 
@@ -91,9 +91,10 @@ import sys
 from dataclasses import replace
 from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.shards import write_shards
+from twohands.shards import write_shards
 if __name__ == "__main__":
-    write_shards(SyntheticHands(21, config=replace(BASIC, width=64, height=48)), 14, sys.argv[1], 2, False, 4)
+    dataset = SyntheticHands(21, config=replace(BASIC, width=64, height=48))
+    write_shards(dataset, 14, sys.argv[1], dataset.content, 2, False, 4)
 """
 
 SLOW_SCRIPT = (
@@ -106,7 +107,7 @@ class Slow(SyntheticHands):
         return super().__getitem__(index)
 if __name__""",
     )
-    .replace("write_shards(SyntheticHands(", "write_shards(Slow(")
+    .replace("dataset = SyntheticHands(", "dataset = Slow(")
     .replace("import sys", "import sys, time")
 )
 
@@ -266,7 +267,7 @@ def test_what_a_killed_run_had_no_time_to_note_is_kept(written, copy):
     del records[2], index["shards"]
     (copy / "index.json").write_text(index_text(index, records))
     stamp = (copy / "shard-00002.tar").stat().st_mtime_ns
-    np.testing.assert_array_equal(SyntheticShards(copy)[9].frame.rgb, SyntheticShards(written)[9].frame.rgb)
+    np.testing.assert_array_equal(Shards(copy)[9].frame.rgb, Shards(written)[9].frame.rgb)
     write(copy)
     assert contents(copy) == contents(written)
     assert (copy / "shard-00002.tar").stat().st_mtime_ns == stamp
@@ -277,7 +278,7 @@ def test_what_a_killed_run_had_no_time_to_note_is_kept(written, copy):
 
 
 def test_reading_keeps_no_file_open_and_survives_pickling(written):
-    stored = SyntheticShards(written)
+    stored = Shards(written)
     before = len(os.listdir("/proc/self/fd"))
     frames = [stored[index] for index in (0, 5, 13)]
     assert len(os.listdir("/proc/self/fd")) == before
@@ -288,7 +289,7 @@ def test_the_first_format_is_still_read(written, copy):
     index = json.loads((copy / "index.json").read_text())
     del index["shards"], index["assets"], index["config"]["sensor"]
     (copy / "index.json").write_text(json.dumps({**index, "format": 1}))
-    old, new = SyntheticShards(copy), SyntheticShards(written)
+    old, new = Shards(copy), Shards(written)
     for number in (3, 4, 13):
         assert old[number].id == new[number].id
         np.testing.assert_array_equal(old[number].frame.rgb, new[number].frame.rgb)
@@ -296,7 +297,7 @@ def test_the_first_format_is_still_read(written, copy):
         write(copy)
     (copy / "index.json").write_text(json.dumps({**index, "format": 3}))
     with pytest.raises(ValueError, match="has format 3, this version reads 1 and 2"):
-        SyntheticShards(copy)
+        Shards(copy)
 
 
 RECORD = {"first": 0, "size": 9, "sha256": "", "members": []}
@@ -326,7 +327,7 @@ RECORD = {"first": 0, "size": 9, "sha256": "", "members": []}
 )
 def test_a_damaged_index_is_told_in_one_sentence(tmp_path, text):
     (tmp_path / "index.json").write_text(text)
-    for attempt in (SyntheticShards, write):
+    for attempt in (Shards, write):
         with pytest.raises(ValueError, match=r"index.json is damaged .*; copy it again or write the frames anew"):
             attempt(tmp_path)
 
@@ -339,7 +340,7 @@ def test_a_flipped_byte_is_found(written, copy, ending):
     content = bytearray(path.read_bytes())
     content[member.offset_data + member.size // 2] ^= 4
     path.write_bytes(content)
-    stored = SyntheticShards(copy)
+    stored = Shards(copy)
     assert stored[5].id == "train-21-000005"  # its neighbours are whole
     remedy = r".*; delete shard-00001.tar and run the same `twohands synth`"
     for _ in range(2):
@@ -350,17 +351,17 @@ def test_a_flipped_byte_is_found(written, copy, ending):
 
 
 def test_a_short_or_missing_shard_is_found_and_the_remedy_works(written, copy):
-    path, whole = copy / "shard-00001.tar", SyntheticShards(copy)
+    path, whole = copy / "shard-00001.tar", Shards(copy)
     for size in (20_000, 0):
         os.truncate(path, size)
-        for attempt in (lambda: SyntheticShards(copy), lambda: whole[7], lambda: write(copy)):
+        for attempt in (lambda: Shards(copy), lambda: whole[7], lambda: write(copy)):
             with pytest.raises(ValueError, match=r"shard-00001.tar is damaged .*; delete shard-00001.tar and run"):
                 attempt()
     path.unlink()
     with pytest.raises(ValueError, match=r"shard-00001.tar is missing; run the same `twohands synth` or"):
         whole[4]
     with pytest.raises(ValueError, match=r"lacks 1 of 4 shards \(shard-00001.tar\); run the same"):
-        SyntheticShards(copy)
+        Shards(copy)
     write(copy)
     assert contents(copy) == contents(written)
 
@@ -393,7 +394,7 @@ class Deadly(SyntheticHands):
 def test_a_lost_worker(tmp_path):
     match = r"a worker was ended from outside.*with fewer --workers .*under `if __name__ == \"__main__\":`"
     with pytest.raises(ValueError, match=match):
-        write_shards(Deadly(21, config=TINY), 8, tmp_path, workers=2, progress=False, per_shard=4)
+        write_shards(Deadly(21, config=TINY), 8, tmp_path, {"split": "train"}, workers=2, progress=False, per_shard=4)
 
 
 class Sent(Remembered):
@@ -408,7 +409,7 @@ class Sent(Remembered):
 
 def test_a_worker_is_sent_the_data_set_once(tmp_path):
     """It may be a list of a million frames."""
-    write_shards(Sent(21, config=TINY), 6, tmp_path, workers=2, progress=False, per_shard=1)
+    write_shards(Sent(21, config=TINY), 6, tmp_path, {"split": "train"}, workers=2, progress=False, per_shard=1)
     assert 1 <= len(Sent.times) <= 2
 
 
@@ -424,7 +425,7 @@ def test_frames_of_other_assets_do_not_mix(tmp_path, monkeypatch):
     for digest in ("one", "two"):
         assets.load_assets = lambda digest=digest: types.SimpleNamespace(digest=digest)
         with pytest.raises((pytest.fail.Exception, ValueError)) as caught:
-            write_shards(dataset, 2, tmp_path, progress=False)
+            write_shards(dataset, 2, tmp_path, dataset.content, progress=False)
         assert json.loads((tmp_path / "index.json").read_text())["assets"] == "one"
     assert "assets = 'one', not 'two'" in str(caught.value)
 
@@ -439,25 +440,25 @@ def test_two_runs_do_not_mix(written):
 def test_doors(written, tmp_path):
     dataset = SyntheticHands(21, config=TINY)
     with pytest.raises(ValueError, match="at least 1; got -3"):
-        write_shards(dataset, -3, tmp_path / "a")
+        write_shards(dataset, -3, tmp_path / "a", dataset.content)
     with pytest.raises(ValueError, match="workers"):
-        write_shards(dataset, 3, tmp_path / "a", workers=0)
+        write_shards(dataset, 3, tmp_path / "a", dataset.content, workers=0)
     with pytest.raises(ValueError, match="seed = 21, not 22; give another folder"):
-        write_shards(SyntheticHands(22, config=TINY), 14, written, per_shard=4)
+        write_shards(dataset, 14, written, SyntheticHands(22, config=TINY).content, per_shard=4)
     with pytest.raises(ValueError, match="config"):
-        write_shards(SyntheticHands(21), 14, written, per_shard=4)
+        write_shards(dataset, 14, written, SyntheticHands(21).content, per_shard=4)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "holiday.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="new or empty folder"):
-        write_shards(dataset, 3, tmp_path / "other")
+        write_shards(dataset, 3, tmp_path / "other", dataset.content)
     with pytest.raises(ValueError, match="give a folder you may write to"):
-        write_shards(dataset, 3, tmp_path / "other" / "holiday.jpg")
+        write_shards(dataset, 3, tmp_path / "other" / "holiday.jpg", dataset.content)
     with pytest.raises(FileNotFoundError, match="twohands synth"):
-        SyntheticShards(tmp_path / "nothing")
+        Shards(tmp_path / "nothing")
 
 
 def test_contact_sheet(written, tmp_path):
-    path = write_preview(SyntheticShards(written), SyntheticHands(1).parts, tmp_path / "preview.png", count=5)
+    path = write_preview(Shards(written), SyntheticHands(1).parts, tmp_path / "preview.png", count=5)
     with Image.open(path) as image:
         assert image.width > 3 * 640
         assert 2 * 240 < image.height < 2 * 265

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from twohands.files import write_atomically
+from twohands.shards.records import encode_sample
 from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.shards import encode_sample
 
 SEED, INDEX = 2026, 71
 FOLDER = Path(__file__).parent.parent / "src" / "twohands" / "demo"

@@ -19,9 +19,9 @@ from twohands.data.dataset import TrainingSet, identity_of
 from twohands.experiments.run import Plan, run_row
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.networks.export import export_network
+from twohands.shards import Shards, write_shards
 from twohands.synth.config import BASIC, FULL, SynthConfig
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.shards import SyntheticShards, write_shards
 from twohands.synth.splits import basic_test_frames
 from twohands.training import train
 from twohands.training.loop import FINAL
@@ -36,8 +36,8 @@ WEIGHTS = Path(__file__).parent.parent / "src" / "twohands" / "weights" / "paper
 def main(folder: Path) -> None:
     """Everything that is made on the way stays in `folder`."""
 
-    def drawn(name: str, dataset: SyntheticHands) -> SyntheticShards:
-        return SyntheticShards(write_shards(dataset, len(dataset), folder / name, workers=2))
+    def drawn(name: str, dataset: SyntheticHands) -> Shards:
+        return Shards(write_shards(dataset, len(dataset), folder / name, dataset.content, workers=2))
 
     def training_frames(config: SynthConfig, count: int) -> SyntheticHands:
         return SyntheticHands(SEED, "train", config, count)

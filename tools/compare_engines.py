@@ -29,10 +29,10 @@ from twohands.experiments.tables import reports_of
 from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import CONFIG, load_checkpoint
 from twohands.report import Difference, Report, difference_of_runs, run_spread
+from twohands.shards import Shards, write_shards
 from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.second_renderer import MitsubaHands
-from twohands.synth.shards import SyntheticShards, write_shards
 from twohands.synth.splits import SHIFTED_FRAMES, shifted_frames
 from twohands.training.loop import FINAL
 from twohands.training.validate import evaluate_network
@@ -70,12 +70,12 @@ def main(
     if unknown:
         raise SystemExit(f"unknown configuration {unknown[0]!r}; choose from {', '.join(CONFIGS)}")
 
-    def drawn(name: str, dataset: SyntheticHands, count: int) -> SyntheticShards:
+    def drawn(name: str, dataset: SyntheticHands, count: int) -> Shards:
         """The first frames on disk; only what is missing is rendered, by one process."""
         while True:
             with locked(folder / "data" / f"{name}.lock") as mine:
                 if mine:
-                    return SyntheticShards(write_shards(dataset, count, folder / "data" / name, workers))
+                    return Shards(write_shards(dataset, count, folder / "data" / name, dataset.content, workers))
             time.sleep(WAIT)
 
     reports: dict[str, list[Report]] = {}
@@ -109,7 +109,7 @@ def main(
         print("nothing is finished yet; run this again")
 
 
-def identity(shards: SyntheticShards) -> dict[str, Any]:
+def identity(shards: Shards) -> dict[str, Any]:
     """What the frames are."""
     return identity_of(str(shards.folder), shards.description["split"], len(shards))
 
@@ -127,7 +127,7 @@ def read_report(path: Path) -> Report:
     return Report.from_json(gzip.decompress(path.read_bytes()).decode())
 
 
-def measure(checkpoint: Path, dataset: SyntheticShards, path: Path) -> None:
+def measure(checkpoint: Path, dataset: Shards, path: Path) -> None:
     """Writes the report of a network on the frames of a data set."""
     network, config = load_checkpoint(checkpoint)
     samples = (dataset[index] for index in range(len(dataset)))

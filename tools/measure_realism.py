@@ -22,10 +22,10 @@ from twohands import files
 from twohands.evaluation import ON_THE_HAND, SMALLEST_LENGTH, SMALLEST_VISIBLE
 from twohands.files import write_atomically
 from twohands.locate import HandLocator
+from twohands.shards import Shards
 from twohands.sources.folder import FolderRecording
 from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.shards import SyntheticShards
 from twohands.types import SIDE_NAMES, LocatedHands, Sample
 
 LEAST_RECALL, LARGEST_DISTANCE = 0.90, 0.06
@@ -93,9 +93,9 @@ def rendered(name: str, count: int, sensor: str | None, seed: int) -> Iterator[L
     """Frames of a configuration or of a folder of shards; ValueError for another name."""
     if name in CONFIGS:
         config = CONFIGS[name] if sensor is None else replace(CONFIGS[name], sensor=sensor)
-        dataset: SyntheticHands | SyntheticShards = SyntheticHands(seed, config=config)
+        dataset: SyntheticHands | Shards = SyntheticHands(seed, config=config)
     elif Path(name).is_dir():
-        dataset = SyntheticShards(name)
+        dataset = Shards(name)
         count = min(count, len(dataset))
     else:
         raise ValueError(f"{name!r} is neither a folder nor one of {', '.join(CONFIGS)}")

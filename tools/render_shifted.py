@@ -13,8 +13,8 @@ from pathlib import Path
 
 import tyro
 
+from twohands.shards import write_shards
 from twohands.synth.second_renderer import SAMPLES, MitsubaHands
-from twohands.synth.shards import write_shards
 from twohands.synth.splits import shifted_frames
 
 
@@ -23,7 +23,8 @@ def main(out: Path, count: int = 300, size: str = "640x480", samples: int = SAMP
     frames = shifted_frames()
     width, height = (int(side) for side in size.split("x"))
     frames.config = replace(frames.config, width=width, height=height)
-    write_shards(MitsubaHands(frames, samples), count, out)
+    dataset = MitsubaHands(frames, samples)
+    write_shards(dataset, count, out, dataset.content)
     print(f"wrote {count} frames into {out}")
 
 

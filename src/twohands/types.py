@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -187,3 +187,15 @@ class Sample(TensorRecord):
         if self.hands.vertices is None:
             return None
         return "free" if self.joint_definition == "free" else "mano"
+
+
+class Frames(Protocol):
+    """Samples by index."""
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+class Dataset(Frames, Protocol):
+    """The contract of a data set: a fixed number of frames with their truth, NumPy arrays."""
+
+    def __len__(self) -> int: ...

@@ -13,8 +13,7 @@ from twohands.cli.common import FINE, check_folder
 if TYPE_CHECKING:
     from PIL import Image
 
-    from twohands.data.dataset import Dataset
-    from twohands.types import Sample
+    from twohands.types import Dataset, Sample
 
 Name = Literal[
     "h2o", "h2o3d", "ho3d", "rhd", "dexycb", "dexycb_s1", "dexycb_s2", "dexycb_s3", "interhand", "freihand", "hocap",

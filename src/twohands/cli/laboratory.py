@@ -147,13 +147,13 @@ def synth(
         workers: Processes that render.
         preview: Write a contact sheet of the first frames as well.
     """
+    from twohands.shards import Shards, write_shards
     from twohands.synth.preview import mix_report, write_preview
-    from twohands.synth.shards import SyntheticShards, write_shards
 
     check_folder(out)
     dataset = _frames(seed, split, config, sensor, count)
-    write_shards(dataset, count, out, workers)
-    shards = SyntheticShards(out)
+    write_shards(dataset, count, out, dataset.content, workers)
+    shards = Shards(out)
     print(mix_report(shards, count))
     print(f"wrote {count} frames to {out}/")
     if preview:

@@ -13,11 +13,10 @@ import tyro
 from twohands.cli.common import FINE, check_folder
 
 if TYPE_CHECKING:
-    from twohands.data.dataset import Dataset
     from twohands.predictor import NetworkPredictor, Predictor
     from twohands.protocols import Protocol
     from twohands.report import Report
-    from twohands.types import Sample, TwoHands
+    from twohands.types import Dataset, Sample, TwoHands
 
 Mode = Literal["own", "ground_truth", "ground_truth_centers"]
 """What the networks are given, see `evaluation.MODES`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -19,18 +19,12 @@ from twohands.data.readers.common import DamagedFileError
 from twohands.geometry.record import Array, TensorRecord
 from twohands.hands.mano_files import NUM_VERTICES
 from twohands.hands.skeleton import BONES
-from twohands.types import Sample, TwoHands
+from twohands.shards import Shards
+from twohands.shards.index import INDEX_NAME, read_index
+from twohands.types import Dataset, Sample, TwoHands
 
 Draw = tuple[int, int]
 """(epoch, index): the index-th frame as it is seen in an epoch."""
-
-
-class Dataset(Protocol):
-    """The contract of a data set: a fixed number of frames with their truth, NumPy arrays."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Sample: ...
 
 
 def _reader(module: str, name: str, *protocol: str) -> Callable[[str, str], Dataset]:
@@ -42,9 +36,7 @@ def _reader(module: str, name: str, *protocol: str) -> Callable[[str, str], Data
 
 def _shards(folder: str, split: str) -> Dataset:
     """A folder of shards, which is of one split. Raises ValueError for a data set that was packed from another one."""
-    from twohands.synth.shards import SyntheticShards  # needs numba
-
-    shards = SyntheticShards(folder)
+    shards = Shards(folder)
     name, packed = (shards.description.get(key) for key in ("data_set", "split"))
     if name is not None and packed != split:
         raise ValueError(
@@ -76,7 +68,7 @@ DATASETS: dict[str, Callable[[str, str], Dataset]] = {
 """Name -> reader of a folder and a split."""
 SPLITS = ("train", "validation", "test")
 RENDERED = ("generator", "renderer", "split", "seed", "config")
-"""What the index of rendered shards says of their frames, see `synth.index`."""
+"""What the index of rendered shards says of their frames, see `shards.index`."""
 NEAR_A_BONE = 0.025
 """Metres: what is measured nearer than this to a bone belongs to the hand, where a frame has no masks."""
 _SOURCE = re.compile(r"(\w+)(?::(\w+))?=(.+)")
@@ -280,8 +272,6 @@ def _parts(source: str) -> tuple[str, str | None, str]:
 
 def _index(folder: str) -> dict[str, Any]:
     """What a folder of shards says of itself."""
-    from twohands.synth.index import INDEX_NAME, read_index  # needs numba
-
     return read_index(Path(folder)) if (Path(folder) / INDEX_NAME).exists() else {}
 
 

@@ -14,11 +14,10 @@ from time import process_time
 import numpy as np
 from scipy.spatial import KDTree
 
-from twohands.data.dataset import Dataset
 from twohands.data.hand_checks import EXPLANATIONS, Finding, View, check_order, check_sides, check_unit, fit
 from twohands.data.readers.common import ContradictionError, DamagedFileError
 from twohands.geometry.transforms import matrix_from_axis_angle
-from twohands.types import Sample
+from twohands.types import Dataset, Sample
 
 CLEARLY_BETTER, FITTING, MISFIT = 0.15, 0.4, 0.2
 """Shares of joints: by which an explanation must improve the fit, below which neighbouring frames are looked at, and

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twohands.data.dataset import Dataset
 from twohands.data.readers.common import mano_files
-from twohands.synth.shards import write_shards
+from twohands.shards import write_shards
+from twohands.types import Dataset
 
 
 def pack(dataset: Dataset, name: str, split: str, out: str | Path, count: int | None = None, workers: int = 1) -> Path:
@@ -22,4 +22,4 @@ def pack(dataset: Dataset, name: str, split: str, out: str | Path, count: int | 
     if name == "synthetic":
         raise ValueError("frames of `twohands synth` are shards already; copy their folder")
     content = {"data_set": name, "split": split, "meshes": mano_files() is not None}
-    return write_shards(dataset, min(count or len(dataset), len(dataset)), out, workers, content=content)
+    return write_shards(dataset, min(count or len(dataset), len(dataset)), out, content, workers)

@@ -22,7 +22,7 @@ from rich.progress import track
 
 from twohands.claims import refuse_other
 from twohands.config import ExperimentConfig
-from twohands.data.dataset import Dataset, TrainingSet
+from twohands.data.dataset import TrainingSet
 from twohands.experiments.rows import ROWS, TABLES, Row
 from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import CONFIG, load_checkpoint
@@ -31,6 +31,7 @@ from twohands.training.log import origin, read_log
 from twohands.training.loop import FINAL, LOG_STEPS, Items
 from twohands.training.trunk import TrunkMaps, is_complete, write_trunk_maps
 from twohands.training.validate import evaluate_network
+from twohands.types import Dataset
 
 BUDGET, LOCK = "budget.json", "lock"
 WAIT = 5.0

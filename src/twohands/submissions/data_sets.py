@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from twohands.data.dataset import Dataset
 from twohands.data.readers.dexycb import DexYCB
 from twohands.data.readers.h2o3d import H2O3D
 from twohands.data.readers.ho3d import HO3D
 from twohands.hands.mano import with_tips
 from twohands.submissions.validate import validate
 from twohands.submissions.writers import write_dexycb, write_h2o3d, write_ho3d
-from twohands.types import LEFT, RIGHT, SIDE_NAMES, TwoHands
+from twohands.types import LEFT, RIGHT, SIDE_NAMES, Dataset, TwoHands
 
 
 @dataclass(frozen=True)

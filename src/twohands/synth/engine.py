@@ -8,14 +8,17 @@ random numbers, so a change of the light does not move the hands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+import hashlib
+from dataclasses import asdict
+from functools import cache, partial
+from importlib.resources import files as resource_files
+from typing import Any
 
 import numpy as np
 
 from twohands.geometry.camera import Camera
 from twohands.hands.free import DEFAULT_LEVEL, free_hand_arrays
-from twohands.hands.skeleton import NUM_JOINTS, ROOT
+from twohands.hands.skeleton import NUM_JOINTS
 from twohands.synth.config import FULL, GENERATOR_VERSION, SynthConfig
 from twohands.synth.photo import develop
 from twohands.synth.placement import Staging, sample_staging
@@ -33,20 +36,8 @@ _DELAY = (0.006, 0.015)
 """Seconds between colour and depth: deviation and largest."""
 _SPEED = 0.25
 """Metres a second of a hand along each axis, deviation."""
-_MIDDLE_CHAIN = (0, 9, 10, 11, 12)  # wrist to the tip of the middle finger
 _DISC = 0.006  # metres, radius of the disc around a joint whose visibility is told
 _FLESH = 0.025  # metres, largest distance of a joint below the skin the camera sees
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a frame is like, for statistics: LEFT and RIGHT along arrays of 2, zeros for absent hands."""
-
-    present: tuple[bool, bool]
-    share: tuple[float, float]  # of the hand's pixels that nothing else hides
-    length: tuple[float, float]  # pixels from the wrist to the middle finger's tip along the bones
-    root_depth: tuple[float, float]  # metres
-    root_distance: float | None  # metres between the two roots (joint 9)
 
 
 class SyntheticHands:
@@ -66,6 +57,19 @@ class SyntheticHands:
         if self.count is None:
             raise TypeError("this data set is endless; pass count= to give it a length")
         return self.count
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the frames depend on, for `write_shards`; `generator` stands for the code and the measured places."""
+        return {
+            "generator": GENERATOR_VERSION,
+            "renderer": self.renderer,
+            "hand": _hand_digest(),
+            "assets": _asset_digest(self.config),
+            "split": self.split,
+            "seed": self.seed,
+            "config": asdict(self.config),
+        }
 
     def __getitem__(self, index: int) -> Sample:
         """Colour, sensor depth, and the truth of both hands."""
@@ -117,15 +121,6 @@ class SyntheticHands:
         sensor = sample_sensor(self._rng(index, "sensor"), self.config, staging.view.camera)
         return type(sensor).__name__, *scene.parts
 
-    def describe(self, index: int) -> Description:
-        """`describe` of a frame, without drawing its colour and sensor depth."""
-        self._check(index)
-        staging, scene = self.scene(index)
-        _, triangle = draw(scene.surfaces, staging.view.camera)
-        label = labels(scene.surfaces, triangle)
-        masks = np.stack([label == side for side in range(2)])
-        return describe(target(staging, scene), _shares(staging, scene, masks), staging.view.camera)
-
     def _rng(self, index: int, stream: str) -> np.random.Generator:
         split = SPLITS.index(self.split)
         return np.random.default_rng([GENERATOR_VERSION, split, self.seed, index, _STREAMS.index(stream)])
@@ -148,29 +143,6 @@ def target(staging: Staging, scene: Scene) -> TwoHands:
     present = np.array([arm is not None for arm in staging.arms], dtype=np.float32)
     vertices = np.asarray(scene.hands.vertices)[:, ids]
     return TwoHands(vertices, scene.hands.joints, present, scene.hands.parameters)
-
-
-def describe(hands: TwoHands, shares: np.ndarray, camera: Camera) -> Description:
-    """The figures of one frame from its truth."""
-    present = hands.is_present
-    joints = np.asarray(hands.joints, dtype=np.float64)
-    depth = np.maximum(joints[:, ROOT, 2], 0.1)
-    lengths = (
-        np.linalg.norm(np.diff(joints[:, list(_MIDDLE_CHAIN)], axis=1), axis=-1).sum(axis=1)
-        * float(camera.focal[0])
-        / depth
-    )
-    return Description(
-        present=(bool(present[0]), bool(present[1])),
-        share=_pair(shares * present),
-        length=_pair(lengths * present),
-        root_depth=_pair(depth * present),
-        root_distance=float(np.linalg.norm(joints[0, ROOT] - joints[1, ROOT])) if present.all() else None,
-    )
-
-
-def _pair(values: np.ndarray) -> tuple[float, float]:
-    return float(values[0]), float(values[1])
 
 
 def _shares(staging: Staging, scene: Scene, masks: np.ndarray) -> np.ndarray:
@@ -200,3 +172,19 @@ def _visibility(hands: TwoHands, camera: Camera, depth: np.ndarray, label: np.nd
     behind = (depth[row, column] > z[:, None]) | (label[row, column] < 0)
     seen = (inside & (own | behind)).mean(axis=1).reshape(2, NUM_JOINTS)
     return (seen * np.asarray(hands.present)[:, None]).astype(np.float32)
+
+
+@cache
+def _hand_digest() -> str:
+    assets = resource_files("twohands.hands") / "assets"
+    names = ("free_hand.npz", "skin_maps.png")
+    return hashlib.sha256(b"".join((assets / name).read_bytes() for name in names)).hexdigest()[:16]
+
+
+def _asset_digest(config: SynthConfig) -> str | None:
+    """The digest of the asset cache where frames depend on it."""
+    if not (config.models or config.photographs):
+        return None
+    from twohands.synth.assets import load_assets
+
+    return load_assets().digest

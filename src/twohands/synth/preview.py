@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from twohands.files import write_atomically
-from twohands.hands.skeleton import SIDE_COLORS
+from twohands.hands.skeleton import ROOT, SIDE_COLORS
 from twohands.pictures import color_depth, contact_sheet, draw_skeleton
-from twohands.synth.engine import Description
-from twohands.synth.shards import Frames
-from twohands.types import Sample
+from twohands.types import Frames, Sample
 
 CLOSE = 0.12
 """Metres between the roots of hands that count as close."""
+_MIDDLE_CHAIN = (0, 9, 10, 11, 12)  # wrist to the tip of the middle finger
 _WIDTH = 640  # pixels of one frame, colour and depth
 _OCCLUDED = 0.98  # a hand with a smaller share of its pixels visible has an occluder
 
 
-class DescribedFrames(Frames, Protocol):
-    """Frames that tell their figures, drawn or stored."""
+@dataclass(frozen=True)
+class Description:
+    """What a frame is like, for statistics: LEFT and RIGHT along arrays of 2, zeros for absent hands."""
 
-    def describe(self, index: int, /) -> Description: ...
+    present: tuple[bool, bool]
+    share: tuple[float, float]  # of the hand's pixels that nothing else hides
+    length: tuple[float, float]  # pixels from the wrist to the middle finger's tip along the bones
+    root_depth: tuple[float, float]  # metres
+    root_distance: float | None  # metres between the two roots (joint 9)
 
 
 def write_preview(
@@ -59,9 +64,9 @@ def draw_truth(sample: Sample) -> np.ndarray:
     return np.asarray(image)
 
 
-def mix(frames: DescribedFrames, count: int) -> dict[str, Any]:
+def mix(frames: Frames, count: int) -> dict[str, Any]:
     """What the first `count` frames consist of."""
-    described = [frames.describe(index) for index in range(count)]
+    described = [describe(frames[index]) for index in range(count)]
     pairs = [d for d in described if d.root_distance is not None]
     hands = list(_hands(described))
     depths = [depth for _, depth, _ in hands]
@@ -79,7 +84,7 @@ def mix(frames: DescribedFrames, count: int) -> dict[str, Any]:
     }
 
 
-def mix_report(frames: DescribedFrames, count: int) -> str:
+def mix_report(frames: Frames, count: int) -> str:
     """`mix` as lines of text."""
     figures = mix(frames, count)
     lines = [f"frames: {count}"]
@@ -91,6 +96,30 @@ def mix_report(frames: DescribedFrames, count: int) -> str:
         elif name != "frames":
             lines.append(f"{name.replace('_', ' ')}: {100 * value:.1f} %")
     return "\n".join(lines)
+
+
+def describe(sample: Sample) -> Description:
+    """The figures of one frame from its truth."""
+    hands, shares = sample.hands, np.asarray(sample.shares)
+    present = hands.is_present
+    joints = np.asarray(hands.joints, dtype=np.float64)
+    depth = np.maximum(joints[:, ROOT, 2], 0.1)
+    lengths = (
+        np.linalg.norm(np.diff(joints[:, list(_MIDDLE_CHAIN)], axis=1), axis=-1).sum(axis=1)
+        * float(sample.frame.camera.focal[0])
+        / depth
+    )
+    return Description(
+        present=(bool(present[0]), bool(present[1])),
+        share=_pair(shares * present),
+        length=_pair(lengths * present),
+        root_depth=_pair(depth * present),
+        root_distance=float(np.linalg.norm(joints[0, ROOT] - joints[1, ROOT])) if present.all() else None,
+    )
+
+
+def _pair(values: np.ndarray) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
 
 
 def _hands(described: list[Description]) -> Iterator[tuple[float, float, float]]:

@@ -21,14 +21,14 @@ from torch import Tensor
 from twohands.claims import claim, read_claim, refuse_other
 from twohands.config import AugmentConfig
 from twohands.data.augment import imperfect_masks
-from twohands.data.dataset import Dataset, Draw, TrainingItem, cloud_masks, stackable
+from twohands.data.dataset import Draw, TrainingItem, cloud_masks, stackable
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array
 from twohands.networks import TwoHandNet
 from twohands.networks.checkpoint import WEIGHTS, load_checkpoint
 from twohands.networks.image_branch import Scene, normalised
 from twohands.training.batches import collate
-from twohands.types import RGBDFrame, Sample, TwoHands
+from twohands.types import Dataset, RGBDFrame, Sample, TwoHands
 from twohands.views import square_sample
 
 INDEX, COMPLETE = "index.json", "complete.npy"

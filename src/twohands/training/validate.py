@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from twohands.config import NetworkConfig
-from twohands.data.dataset import Dataset, cloud_masks
+from twohands.data.dataset import cloud_masks
 from twohands.data.inspection import spread_over
 from twohands.data.readers.common import DamagedFileError
 from twohands.evaluation import MODES, evaluate, predict_with, report_of
@@ -16,7 +16,7 @@ from twohands.networks import HandNetwork
 from twohands.networks.runner import ModuleRunner
 from twohands.predictor import Fit, NetworkPredictor
 from twohands.report import Report
-from twohands.types import Sample
+from twohands.types import Dataset, Sample
 
 _log = logging.getLogger(__name__)
 

@@ -5,17 +5,11 @@ A folder is of one request alone: its description is compared before anything is
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict
-from functools import cache
-from importlib.resources import files as resource_files
 from pathlib import Path
 from typing import Any
 
-from twohands.synth.config import GENERATOR_VERSION, SynthConfig
-from twohands.synth.engine import SyntheticHands
-from twohands.synth.records import ENDINGS, ShardRecord
+from twohands.shards.records import ENDINGS, ShardRecord
 
 INDEX_NAME = "index.json"
 _FORMAT = 2
@@ -36,19 +30,6 @@ def describe_request(content: dict[str, Any], count: int, per_shard: int) -> dic
     """The head of the index of frames of some content, as it is when read back."""
     described = {"format": _FORMAT, **content, "count": count, "frames_per_shard": per_shard}
     return json.loads(json.dumps(described))  # tuples become lists
-
-
-def rendered_content(dataset: SyntheticHands) -> dict[str, Any]:
-    """What rendered frames depend on: `generator` stands for the code and the measured places, no entry for the CPU."""
-    return {
-        "generator": GENERATOR_VERSION,
-        "renderer": dataset.renderer,
-        "hand": _hand_digest(),
-        "assets": _asset_digest(dataset.config),
-        "split": dataset.split,
-        "seed": dataset.seed,
-        "config": asdict(dataset.config),
-    }
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -94,19 +75,3 @@ def noted_records(index: dict[str, Any]) -> dict[int, ShardRecord]:
     """The records of an index by the number of their shard."""
     records = (ShardRecord(**shard) for shard in index.get("shards", {}).values())
     return {record.first // index["frames_per_shard"]: record for record in records}
-
-
-@cache
-def _hand_digest() -> str:
-    assets = resource_files("twohands.hands") / "assets"
-    names = ("free_hand.npz", "skin_maps.png")
-    return hashlib.sha256(b"".join((assets / name).read_bytes() for name in names)).hexdigest()[:16]
-
-
-def _asset_digest(config: SynthConfig) -> str | None:
-    """The digest of the asset cache where frames depend on it."""
-    if not (config.models or config.photographs):
-        return None
-    from twohands.synth.assets import load_assets
-
-    return load_assets().digest

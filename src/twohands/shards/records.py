@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from twohands.synth.sensors import STEP
 from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
 
 ENDINGS = ("jpg", "depth.png", "masks.png", "npz")
@@ -27,6 +26,8 @@ ENDINGS = ("jpg", "depth.png", "masks.png", "npz")
 PARAMETERS = ("pose", "shape", "rotation", "translation")
 OURS = "free"
 """Joint definition of the frames that this package renders."""
+STEP = 1e-3
+"""Metres of one depth step of the frames that this package renders."""
 FINE_STEP = 1e-4
 """Metres of one depth step of other frames, unless something is beyond 6.5 m."""
 _JPEG_QUALITY = 95

@@ -1,8 +1,7 @@
-"""Frames on disk: `write_shards` stores a data set, `SyntheticShards` reads it back.
+"""Writing of frames: resumable, by any number of processes.
 
-A folder holds `shard-00000.tar`, ... of 50 frames each, and `index.json`: what was asked for, and of each finished
-shard its size, checksums and where its files lie. A shard appears under its name only when it is complete, and its
-bytes depend on the data set alone: writing again resumes, any number of workers writes the same.
+A shard appears under its name only when it is complete, and its bytes depend on the data set alone: writing again
+resumes, and any number of workers writes the same.
 """
 
 from __future__ import annotations
@@ -16,67 +15,54 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from twohands.claims import refuse_other
 from twohands.files import locked, write_atomically
-from twohands.synth.engine import Description, SyntheticHands, describe
-from twohands.synth.index import (
+from twohands.shards.index import (
     INDEX_NAME,
     describe_request,
     frames_by_shard,
     index_text,
     noted_records,
     read_index,
-    rendered_content,
     shard_path,
 )
-from twohands.synth.records import ShardRecord, decode_sample, encode_sample, examine, pack
-from twohands.types import Sample
+from twohands.shards.reading import AGAIN, mapped
+from twohands.shards.records import ShardRecord, encode_sample, examine, pack
+from twohands.types import Frames
 
 FRAMES_PER_SHARD = 50
 _LOCK_NAME = ".lock"
 _WATCH = 0.3  # seconds between looks at the parent process
-_AGAIN = "run the same `twohands synth` or `twohands data pack` command again"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-class Frames(Protocol):
-    """What can be stored: samples by index."""
-
-    def __getitem__(self, index: int, /) -> Sample: ...
 
 
 def write_shards(
     dataset: Frames,
     count: int,
     out: str | Path,
+    content: dict[str, Any],
     workers: int = 1,
     progress: bool = True,
     per_shard: int = FRAMES_PER_SHARD,
-    content: dict[str, Any] | None = None,
 ) -> Path:
     """Write frames 0 .. count - 1 into the folder `out`, skipping the shards that are there; returns the folder.
 
-    `content` says what frames these are, if they are not rendered ones. Two `workers` or more are processes that import
-    the script which calls this: it must do so under `if __name__ == "__main__":`. Raises ValueError with the remedy: a
-    count or workers below 1, a folder that cannot be written, that holds something else than an unfinished run of the
-    same request or a damaged shard, a full disk, a worker that was ended.
+    `content` says what frames these are, in plain values: a folder takes one content only. Two or more `workers` are
+    processes that import the calling script, which must call this under `if __name__ == "__main__":`. Raise ValueError
+    with the remedy when count or workers are below 1, when the folder cannot be written, holds another request, another
+    run's files or a damaged shard, when the disk is full, or when a worker is killed.
     """
     if count < 1:
         raise ValueError(f"the number of frames must be at least 1; got {count}")
     if workers < 1:
         raise ValueError(f"the number of workers must be at least 1; got {workers}")
     folder = Path(out)
-    if content is None:
-        assert isinstance(dataset, SyntheticHands)
-        content = rendered_content(dataset)
     description = describe_request(content, count, per_shard)
     _claim(folder, description)
     with _alone(folder):
@@ -98,74 +84,6 @@ def write_shards(
             else:
                 _write_in_parallel(dataset, folder, missing, min(workers, len(missing)), advance, keep)
     return folder
-
-
-class SyntheticShards:
-    """A written data set; `shards[index]` is the stored frame, with the colours of its JPEG.
-
-    Opening reads the index alone; a frame maps its shard into memory for as long as its four files are copied, so that
-    any number of shards costs no open files, and nothing stands in the way of processes that read the same folder.
-    Raises ValueError with the remedy when a shard is missing, cut short or, on reading a frame, not what was written.
-    """
-
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.description = read_index(self.folder)
-        self.count = int(self.description["count"])
-        self.per_shard = int(self.description["frames_per_shard"])
-        self._spans = frames_by_shard(self.count, self.per_shard)
-        self._records = noted_records(self.description)
-        absent = [path.name for path in map(self._path, self._spans) if not path.exists()]
-        if absent:
-            raise ValueError(
-                f"{self.folder} lacks {len(absent)} of {len(self._spans)} shards ({absent[0]}"
-                f"{', ...' if len(absent) > 1 else ''}); {_AGAIN} to finish it"
-            )
-        for number, record in self._records.items():
-            _check_size(self._path(number), record)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.count:
-            raise IndexError(f"frame {index} of {self.count}")
-        number = index // self.per_shard
-        with _mapped(self._path(number)) as content:
-            if number not in self._records:  # format 1, or a run that was killed before it noted its last shard
-                self._records[number] = examine(content, self._spans[number])
-            files = self._records[number].files(content, index)
-        return decode_sample(files, f"{self.description['split']}-{self.description.get('seed', 0)}-{index:06d}")
-
-    def describe(self, index: int) -> Description:
-        """The figures of a stored frame."""
-        sample = self[index]
-        return describe(sample.hands, np.asarray(sample.shares), sample.frame.camera)
-
-    def _path(self, number: int) -> Path:
-        return shard_path(self.folder, number)
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[mmap]:
-    """The bytes of a shard; what goes wrong with them becomes a sentence with the remedy."""
-    try:
-        with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
-            yield content
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing; {_AGAIN} to write it") from None
-    except ValueError as error:  # of an empty file too
-        raise _damaged(path, error) from None
-
-
-def _check_size(path: Path, record: ShardRecord) -> None:
-    size = path.stat().st_size
-    if size != record.size:
-        raise _damaged(path, f"{size} bytes, not {record.size}")
-
-
-def _damaged(path: Path, why: object) -> ValueError:
-    return ValueError(f"{path} is damaged ({why}); delete {path.name} and {_AGAIN}")
 
 
 def _write_shard(dataset: Frames, path: Path, indices: range, advance: Callable[[int], None]) -> ShardRecord:
@@ -195,7 +113,7 @@ def _helpful(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ValueError(
-                f"the disk of {folder} is full; free some space and {_AGAIN}, it goes on after the finished shards"
+                f"the disk of {folder} is full; free some space and {AGAIN}, it goes on after the finished shards"
             ) from error
         raise ValueError(f"cannot write into {folder} ({error.strerror}); give a folder you may write to") from error
 
@@ -224,7 +142,7 @@ def _write_in_parallel(
             told = count
     except BrokenProcessPool as error:
         raise ValueError(
-            f"a worker was ended from outside, perhaps for want of memory; {_AGAIN}, with fewer --workers "
+            f"a worker was ended from outside, perhaps for want of memory; {AGAIN}, with fewer --workers "
             '(a script of your own asks for workers under `if __name__ == "__main__":` only)'
         ) from error
     finally:
@@ -304,7 +222,7 @@ def _finished(folder: Path, count: int, per_shard: int) -> dict[int, ShardRecord
         path = shard_path(folder, number)
         if not path.exists():
             continue
-        with _mapped(path) as content:
+        with mapped(path) as content:
             finished[number] = examine(content, span)
             if known.get(number, finished[number]) != finished[number]:
                 raise ValueError("it is not what was written")
