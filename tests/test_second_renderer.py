@@ -10,7 +10,7 @@ from twohands.geometry.camera import Camera
 from twohands.shards import Shards, write_shards
 from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.render import Lamp, Light, Materials, Surfaces, draw, shade
+from twohands.synth.rendering.render import Lamp, Light, Materials, Surfaces, draw, shade
 from twohands.synth.second_renderer import MitsubaHands, render, without_grain
 
 pytest.importorskip("mitsuba")

@@ -14,10 +14,10 @@ from PIL import Image
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import SimpleMaterial
 
-from twohands.synth import textures
-from twohands.synth.assets import MANIFEST_VERSION, cache_folder, load_assets
 from twohands.synth.config import SynthConfig
-from twohands.synth.palette import Palette
+from twohands.synth.things import textures
+from twohands.synth.things.assets import MANIFEST_VERSION, cache_folder, load_assets
+from twohands.synth.things.palette import Palette
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import fetch_synth_assets as tool  # pyright: ignore[reportMissingImports]

@@ -7,7 +7,9 @@ import pytest
 
 from twohands.geometry.mesh import face_normals
 from twohands.hands.free import free_hand
-from twohands.synth.body import (
+from twohands.synth.config import BASIC
+from twohands.synth.engine import SyntheticHands
+from twohands.synth.person.body import (
     arm_to_body,
     body_end,
     bust,
@@ -18,13 +20,11 @@ from twohands.synth.body import (
     short_sleeve,
     with_arm,
 )
-from twohands.synth.config import BASIC
-from twohands.synth.engine import SyntheticHands
-from twohands.synth.limb import arm_limb
-from twohands.synth.palette import Palette
-from twohands.synth.render import draw
-from twohands.synth.shapes import ball, joined, tube
-from twohands.synth.sleeves import long_sleeve, sample_style
+from twohands.synth.person.limb import arm_limb
+from twohands.synth.person.sleeves import long_sleeve, sample_style
+from twohands.synth.rendering.render import draw
+from twohands.synth.rendering.shapes import ball, joined, tube
+from twohands.synth.things.palette import Palette
 
 SMALL = replace(BASIC, width=160, height=120, two_hands=1.0, one_hand=0.0, distance=(0.3, 1.2), smallest_hand=0.1)
 

@@ -6,20 +6,19 @@ from functools import cache
 import numpy as np
 import pytest
 
-from twohands.synth import clutter as clutter_module
-from twohands.synth import lying, objects
-from twohands.synth.backgrounds import ground_without_table, wall_behind
-from twohands.synth.body import hand_shape
-from twohands.synth.clutter import clutter
+from twohands.synth.acts.placement import Staging
+from twohands.synth.around import clutter as clutter_module
+from twohands.synth.around.backgrounds import ground_without_table, wall_behind
+from twohands.synth.around.clutter import clutter
+from twohands.synth.around.sight import Sight
+from twohands.synth.around.surroundings import Occupied, set_table
 from twohands.synth.config import BASIC, FULL, SynthConfig
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.palette import Palette
-from twohands.synth.person import ARM_LABEL
-from twohands.synth.placement import Staging
-from twohands.synth.render import draw
-from twohands.synth.shapes import Shape, ball, joined
-from twohands.synth.sight import Sight
-from twohands.synth.surroundings import Occupied, set_table
+from twohands.synth.person.body import hand_shape
+from twohands.synth.rendering.render import draw
+from twohands.synth.rendering.shapes import ARM_LABEL, Shape, ball, joined
+from twohands.synth.things import lying, objects
+from twohands.synth.things.palette import Palette
 from twohands.types import RIGHT
 
 HANDS = replace(FULL, decals=0.0)

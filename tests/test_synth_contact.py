@@ -7,10 +7,10 @@ from twohands.geometry.mesh import cap
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.free import free_hand
 from twohands.hands.skeleton import ROOT
-from twohands.synth.contact import Pair, bring_together, mirror_fingers
-from twohands.synth.contact_kinds import LARGEST_TURN, place_vertices
-from twohands.synth.hand_motion import NUMBERS, Placed, Springs, changes, local_root, moved, pose, shaped_skin
-from twohands.synth.poses import (
+from twohands.synth.acts.contact import Pair, bring_together, mirror_fingers
+from twohands.synth.acts.contact_kinds import LARGEST_TURN, place_vertices
+from twohands.synth.acts.hand_motion import NUMBERS, Placed, Springs, changes, local_root, moved, pose, shaped_skin
+from twohands.synth.acts.poses import (
     hand_parameters,
     local_hand,
     local_joints,
@@ -18,7 +18,7 @@ from twohands.synth.poses import (
     sample_shape,
     self_penetration,
 )
-from twohands.synth.touching import gap, nearest, penetration_depth, posed_surface
+from twohands.synth.acts.touching import gap, nearest, penetration_depth, posed_surface
 from twohands.types import LEFT, RIGHT
 
 MIRROR = np.array([-1.0, 1.0, 1.0])

@@ -16,9 +16,7 @@ from twohands.geometry.mesh import cap, volume
 from twohands.hands.free import free_hand
 from twohands.shards.records import encode_sample
 from twohands.synth import splits
-from twohands.synth.config import BASIC, FULL, SynthConfig
-from twohands.synth.engine import SyntheticHands
-from twohands.synth.poses import (
+from twohands.synth.acts.poses import (
     SPLITS,
     capsules,
     local_joints,
@@ -28,8 +26,10 @@ from twohands.synth.poses import (
     self_penetration,
     shape_split,
 )
+from twohands.synth.config import BASIC, FULL, SynthConfig
+from twohands.synth.engine import SyntheticHands
 from twohands.synth.preview import mix, mix_report
-from twohands.synth.render import draw, labels
+from twohands.synth.rendering.render import draw, labels
 from twohands.types import LEFT, RIGHT
 
 SMALL = replace(BASIC, width=160, height=120)

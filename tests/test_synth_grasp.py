@@ -6,12 +6,12 @@ import trimesh
 
 from twohands.hands.free import free_hand, pose_prior
 from twohands.hands.model import HandModel
-from twohands.synth.closing import Hand, Path, Skin, close
-from twohands.synth.grasp import GRIPS, Grasp, own_penetration, sample_grasp
-from twohands.synth.graspables import MAKERS, bag_handle, card, phone
-from twohands.synth.objects import OBJECT_LABEL
-from twohands.synth.poses import local_hand, sample_shape
-from twohands.synth.solids import Ball, Cuboid, Moved, Revolved, Rods, Union
+from twohands.synth.acts.closing import Hand, Path, Skin, close
+from twohands.synth.acts.grasp import GRIPS, Grasp, own_penetration, sample_grasp
+from twohands.synth.acts.graspables import MAKERS, bag_handle, card, phone
+from twohands.synth.acts.poses import local_hand, sample_shape
+from twohands.synth.acts.solids import Ball, Cuboid, Moved, Revolved, Rods, Union
+from twohands.synth.rendering.shapes import OBJECT_LABEL
 
 MEAN = np.zeros(10, dtype=np.float32)
 SOLIDS = {

@@ -9,8 +9,15 @@ import pytest
 
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.synth.config import BASIC, FULL
-from twohands.synth.light import LUMINANCE, environments, sample_light, simple_light, temperature_color, turned
-from twohands.synth.shading import harmonics
+from twohands.synth.rendering.light import (
+    LUMINANCE,
+    environments,
+    sample_light,
+    simple_light,
+    temperature_color,
+    turned,
+)
+from twohands.synth.rendering.shading import harmonics
 
 LEVEL = matrix_from_axis_angle(np.array([0.9, 0.2, -0.1])) @ np.array([[1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])
 CENTER = np.array([0.05, 0.10, 0.5])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from twohands.synth import lying, objects, prints, textures
 from twohands.synth.config import FULL
-from twohands.synth.palette import Palette
-from twohands.synth.shapes import box, lathe, sharp
+from twohands.synth.rendering.shapes import box, lathe, sharp
+from twohands.synth.things import lying, objects, prints, textures
+from twohands.synth.things.palette import Palette
 
 MAKERS = list(dict.fromkeys(objects.CLUTTER))
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import convolve
 
-from twohands.synth import photo
 from twohands.synth.config import BASIC, FULL
+from twohands.synth.rendering import photo
 
 
 def scene(height=96, width=128):

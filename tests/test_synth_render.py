@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from twohands.geometry.camera import Camera
-from twohands.synth.render import NEAR, Lamp, Light, Materials, draw, rasterize, shade
-from twohands.synth.shapes import ball, box, joined, lathe, rectangle, sharp
+from twohands.synth.rendering.render import NEAR, Lamp, Light, Materials, draw, rasterize, shade
+from twohands.synth.rendering.shapes import ball, box, joined, lathe, rectangle, sharp
 
 INTRINSICS = np.array([60.0, 55.0, 23.3, 17.8])
 WIDTH, HEIGHT = 48, 36

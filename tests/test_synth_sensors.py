@@ -8,7 +8,8 @@ import pytest
 from twohands.cli import laboratory
 from twohands.geometry.camera import Camera
 from twohands.synth.config import BASIC, CONFIGS, FULL, SENSOR_FAMILIES, SynthConfig
-from twohands.synth.render import Materials, draw
+from twohands.synth.rendering.render import Materials, draw
+from twohands.synth.rendering.shapes import joined, rectangle
 from twohands.synth.sensors import STEP, sample_sensor
 from twohands.synth.sensors.active_stereo import ActiveStereo
 from twohands.synth.sensors.basic import measure_depth, sample_depth_camera
@@ -20,7 +21,6 @@ from twohands.synth.sensors.registration import warp_pixels, warp_surface
 from twohands.synth.sensors.structured_light import StructuredLight, axial_noise
 from twohands.synth.sensors.time_of_flight import TimeOfFlight
 from twohands.synth.sensors.triangulation import Triangle
-from twohands.synth.shapes import joined, rectangle
 
 CAMERA = Camera(np.array([[280.0, 0, 159.5], [0, 280.0, 119.5], [0, 0, 1]]), 320, 240)
 FAR, NEAR = 0.6, 0.4

@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from twohands.synth import skin
-from twohands.synth.light import LUMINANCE
+from twohands.synth.person import skin
+from twohands.synth.rendering.light import LUMINANCE
 
 
 @cache

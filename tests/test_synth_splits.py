@@ -8,9 +8,9 @@ import numpy as np
 from twohands.cli import measure
 from twohands.geometry.camera import Camera
 from twohands.synth import splits
+from twohands.synth.acts.poses import shape_split
 from twohands.synth.config import BASIC, FULL, SynthConfig
-from twohands.synth.light import sample_light, simple_light
-from twohands.synth.poses import shape_split
+from twohands.synth.rendering.light import sample_light, simple_light
 from twohands.synth.sensors import sample_sensor
 from twohands.synth.sensors.active_stereo import ActiveStereo
 

@@ -9,18 +9,18 @@ from scipy.spatial import ConvexHull, KDTree
 
 from twohands.geometry.mesh import volume
 from twohands.hands.free import free_hand
-from twohands.synth.body import body_end, forearm_rings, hand_shape, with_arm
-from twohands.synth.bystanders import pillars, stray_arms
+from twohands.synth.around.bystanders import pillars, stray_arms
+from twohands.synth.around.surroundings import Occupied
 from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.limb import AROUND, Limb, arm_limb, finger_limb, hull_radius
-from twohands.synth.objects import can
-from twohands.synth.palette import Palette
-from twohands.synth.render import draw, labels
-from twohands.synth.shapes import joined
-from twohands.synth.sleeves import long_sleeve, sample_style
-from twohands.synth.surroundings import Occupied
-from twohands.synth.wear import band, round_section, sample_rings, sample_wear, strap_section
+from twohands.synth.person.body import body_end, forearm_rings, hand_shape, with_arm
+from twohands.synth.person.limb import AROUND, Limb, arm_limb, finger_limb, hull_radius
+from twohands.synth.person.sleeves import long_sleeve, sample_style
+from twohands.synth.person.wear import band, round_section, sample_rings, sample_wear, strap_section
+from twohands.synth.rendering.render import draw, labels
+from twohands.synth.rendering.shapes import joined
+from twohands.synth.things.objects import can
+from twohands.synth.things.palette import Palette
 
 CONFIG = replace(BASIC, width=160, height=120, two_hands=1.0, one_hand=0.0, watches=1.0, rings=1.0, distractors=1.0)
 DATASET = SyntheticHands(31, config=CONFIG)

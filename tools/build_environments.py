@@ -23,7 +23,7 @@ import OpenEXR
 from scipy.ndimage import gaussian_filter, label
 
 from twohands.files import write_atomically
-from twohands.synth.shading import harmonics
+from twohands.synth.rendering.shading import harmonics
 
 PACKAGE = "@pmndrs/assets"
 VERSION = "1.7.0"

@@ -5,7 +5,7 @@
 PyPI: robosuite and metaworld (MIT), scikit-image (its CC0 pictures); Debian: openclipart-png (public domain) and
 sweethome3d-furniture (its CC0 models). The clients are the machine's own `pip` and `apt-get`, as they are configured;
 what cannot be reached is said and left out. Everything goes to the asset cache (TWOHANDS_CACHE or the platform's cache
-folder, see `twohands.synth.assets`), with a manifest. Brands' art is left out.
+folder, see `twohands.synth.things.assets`), with a manifest. Brands' art is left out.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from PIL import Image
 
 from twohands.files import write_atomically
 from twohands.geometry.mesh import vertex_normals
-from twohands.synth.assets import MANIFEST_VERSION, AssetFile, cache_folder
+from twohands.synth.things.assets import MANIFEST_VERSION, AssetFile, cache_folder
 
 TEXTURE_SIZE, DECAL_SIZE, ATLAS_SIZE = 512, 128, 512  # pixels
 MOST_FACES = 3000

@@ -13,9 +13,9 @@ import tyro
 
 from twohands.hands.free import free_hand
 from twohands.hands.skeleton import ROOT
+from twohands.synth.acts.touching import penetration_depth
 from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.touching import penetration_depth
 
 CLOSE = 0.08
 """Metres between the roots of hands that work together closely."""

@@ -165,9 +165,9 @@ def _frames(seed: int, split: str, config: str, sensor: str | None, count: int) 
     """The frames that the options name."""
     from dataclasses import replace
 
+    from twohands.synth.acts.poses import SPLITS
     from twohands.synth.config import CONFIGS
     from twohands.synth.engine import SyntheticHands
-    from twohands.synth.poses import SPLITS
     from twohands.synth.splits import SHIFTED
 
     if split == "test_shifted":

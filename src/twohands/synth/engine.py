@@ -19,11 +19,11 @@ import numpy as np
 from twohands.geometry.camera import Camera
 from twohands.hands.free import DEFAULT_LEVEL, free_hand_arrays
 from twohands.hands.skeleton import NUM_JOINTS
+from twohands.synth.acts.placement import Staging, sample_staging
+from twohands.synth.acts.poses import SPLITS, sample_shape
 from twohands.synth.config import FULL, GENERATOR_VERSION, SynthConfig
-from twohands.synth.photo import develop
-from twohands.synth.placement import Staging, sample_staging
-from twohands.synth.poses import SPLITS, sample_shape
-from twohands.synth.render import Surfaces, draw, labels, shade
+from twohands.synth.rendering.photo import develop
+from twohands.synth.rendering.render import Surfaces, draw, labels, shade
 from twohands.synth.scene import Scene, build_scene, hand_alone
 from twohands.synth.sensors import STEP, sample_sensor
 from twohands.types import RGBDFrame, Sample, TwoHands
@@ -185,6 +185,6 @@ def _asset_digest(config: SynthConfig) -> str | None:
     """The digest of the asset cache where frames depend on it."""
     if not (config.models or config.photographs):
         return None
-    from twohands.synth.assets import load_assets
+    from twohands.synth.things.assets import load_assets
 
     return load_assets().digest

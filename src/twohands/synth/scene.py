@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from twohands.hands.free import free_hand
-from twohands.synth.body import present_sides
-from twohands.synth.bystanders import pillars, stray_arms
-from twohands.synth.clutter import clutter
+from twohands.synth.acts.placement import Staging
+from twohands.synth.around.bystanders import pillars, stray_arms
+from twohands.synth.around.clutter import clutter
+from twohands.synth.around.surroundings import Occupied, Table, room, set_table
 from twohands.synth.config import SynthConfig
-from twohands.synth.light import sample_light, simple_light
-from twohands.synth.palette import Palette
-from twohands.synth.person import NOBODY, Owned, dressed_person, held_thing, plain_person
-from twohands.synth.placement import Staging
-from twohands.synth.render import Light, Materials, Surfaces
-from twohands.synth.shapes import Shape, joined
-from twohands.synth.surroundings import ROOM_LABEL, Occupied, Table, room, set_table
+from twohands.synth.person.body import present_sides
+from twohands.synth.person.dressed import NOBODY, Owned, dressed_person, held_thing, plain_person
+from twohands.synth.rendering.light import sample_light, simple_light
+from twohands.synth.rendering.render import Light, Materials, Surfaces
+from twohands.synth.rendering.shapes import ROOM_LABEL, Shape, joined
+from twohands.synth.things.palette import Palette
 from twohands.types import TwoHands
 
 _BESIDE_LENS = 0.1  # metres in front of the camera below which an arm only runs out of the picture

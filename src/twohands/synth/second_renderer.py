@@ -14,9 +14,9 @@ from scipy.ndimage import rank_filter, uniform_filter
 
 from twohands.geometry.camera import Camera
 from twohands.synth.engine import SyntheticHands
-from twohands.synth.render import Lamp, Light, Materials, Surfaces, shade
+from twohands.synth.rendering.render import Lamp, Light, Materials, Surfaces, shade
+from twohands.synth.rendering.shading import NEAR, harmonics
 from twohands.synth.scene import Scene
-from twohands.synth.shading import NEAR, harmonics
 
 SAMPLES = 8
 """Paths a pixel: with the filter below, grain under that of a camera, in about 6 CPU seconds at 640x480."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twohands.geometry.camera import Camera
-from twohands.synth.render import Materials, Surfaces
+from twohands.synth.rendering.render import Materials, Surfaces
 from twohands.synth.sensors.mount import Mount, beside, wider_camera
 from twohands.synth.sensors.noise import blurred, mixed_noise
 from twohands.synth.sensors.registration import warp_surface

@@ -9,7 +9,7 @@ import numpy as np
 
 from twohands.geometry.camera import Camera
 from twohands.synth.config import SENSOR_FAMILIES, SynthConfig
-from twohands.synth.render import Materials, Surfaces, draw
+from twohands.synth.rendering.render import Materials, Surfaces, draw
 from twohands.synth.sensors.active_stereo import sample_active_stereo
 from twohands.synth.sensors.basic import sample_depth_camera
 from twohands.synth.sensors.lidar import sample_lidar

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter
 
 from twohands.geometry.camera import Camera
-from twohands.synth.render import Materials, Surfaces, draw
+from twohands.synth.rendering.render import Materials, Surfaces, draw
 from twohands.synth.sensors.mount import Misregistration, Mount
 from twohands.synth.sensors.noise import blurred, broad_noise
 from twohands.synth.sensors.registration import warp_surface

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from twohands.geometry.camera import Camera
-from twohands.synth.render import Materials, Surfaces
+from twohands.synth.rendering.render import Materials, Surfaces
 from twohands.synth.sensors.mount import Misregistration, beside, coarseness, wider_camera
 from twohands.synth.sensors.noise import broad_noise, window_noise
 from twohands.synth.sensors.registration import warp_pixels

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from twohands.geometry.camera import Camera
-from twohands.synth.render import Materials, Surfaces
+from twohands.synth.rendering.render import Materials, Surfaces
 from twohands.synth.sensors.mount import Misregistration, Mount, beside, coarseness, wider_camera
 from twohands.synth.sensors.noise import blurred, mixed_noise
 from twohands.synth.sensors.registration import warp_surface

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twohands.synth.render import Materials, Surfaces
+from twohands.synth.rendering.render import Materials, Surfaces
 from twohands.synth.sensors.mount import Mount
 from twohands.synth.sensors.view import Finish, returned_light
 

@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 
 from twohands.geometry.camera import Camera
-from twohands.synth.render import Materials, Surfaces, focal_and_center, rasterize
+from twohands.synth.rendering.render import Materials, Surfaces, focal_and_center, rasterize
+from twohands.synth.rendering.shading import NEAR
 from twohands.synth.sensors.mount import Mount
-from twohands.synth.shading import NEAR
 
 _SHADOW_SIZE = 768
 _SHADOW_BIAS = 0.006  # metres

@@ -1,0 +1,323 @@
+"""Where the camera, the person and both hands are.
+
+A person has shoulders, upper arms and forearms: the hands' orientation follows from where they are (two-bone inverse
+kinematics), the turn of the forearm and a moderate bend of the wrist. Everything is in the camera frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from twohands.geometry.camera import Camera
+from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
+from twohands.hands.skeleton import ROOT
+from twohands.synth.acts.arms import Arm, arms_collide, follow, hidden_share, reach
+from twohands.synth.acts.contact import Pair, bring_together, mirror_fingers
+from twohands.synth.acts.grasp import Grasp, sample_grasp
+from twohands.synth.acts.poses import (
+    hand_parameters,
+    held_pose,
+    local_joints,
+    local_rest_bone,
+    penetration,
+    sample_angles,
+)
+from twohands.synth.config import CLOSEST_ROOTS, SynthConfig
+from twohands.types import LEFT, RIGHT, HandParameters
+
+_TRIES = 80
+_SHORTEST_PALM = 0.26
+"""Least length of the palm in the image over the hand's stretched length; 0.48 where the palm is seen square on."""
+_BORDER = 0.07
+"""Least distance of a root from the image's border in image widths."""
+_LEAST_OFFSET = 0.45
+"""Least distance in the image of two roots over a hand's length: one hand may hide much of the other, not all."""
+_MOST_HIDDEN = 0.45
+"""Largest share of a hand's joints that the person's other arm may hide."""
+_TOUCHING_OFFSET, _TOUCHING_HIDDEN = 0.15, 0.6
+"""The same for hands that lie on each other."""
+_CONTACT_TRIES = 3
+
+
+@dataclass(frozen=True)
+class View:
+    """The camera and the level world around it: unit vectors (3,) in the camera frame."""
+
+    camera: Camera
+    right: np.ndarray
+    forward: np.ndarray
+    up: np.ndarray
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Camera, person and hands of a frame."""
+
+    view: View
+    egocentric: bool
+    body_forward: np.ndarray  # (3,) where the person looks, level
+    center: np.ndarray  # (3,) metres, the middle of what the hands do
+    shape: np.ndarray  # (S,)
+    scale: float  # size of the person's hand over the mean hand's
+    angles: np.ndarray  # (2, 16, 3)
+    arms: tuple[Arm | None, Arm | None]
+    joints: np.ndarray  # (2, 21, 3) metres; meaningless where there is no arm
+    holder: int | None  # the hand posed to hold something
+    grasp: Grasp | None = None  # what its fingers are closed on; None: something is to be fitted between them
+    mirrored: bool = False  # the fingers of one hand do what the other's do
+    touching: bool = False  # the hands lie on each other
+
+    def arm(self, side: int) -> Arm:
+        """The arm of a hand that is there."""
+        arm = self.arms[side]
+        assert arm is not None
+        return arm
+
+    def parameters(self) -> HandParameters:
+        """The model's parameters; absent hands lie unturned half a metre in front of the camera, fingers anyhow."""
+        rotation, translation = np.zeros((2, 3)), np.tile([0.0, 0.0, 0.5], (2, 1))
+        for side, arm in enumerate(self.arms):
+            if arm is not None:
+                rotation[side], translation[side] = axis_angle_from_matrix(arm.hand), arm.wrist
+        return hand_parameters(self.angles, self.shape, rotation, translation)
+
+
+def sample_staging(
+    rng: np.random.Generator, config: SynthConfig, shape: np.ndarray, acts: np.random.Generator
+) -> Staging:
+    """A frame's camera, person and hands; draws until nothing collides and the hands are in view.
+
+    `acts` draws what the hands do with each other and with a thing: touch, mirror, grasp.
+    """
+    draw = rng.random()
+    both, lonely = draw < config.two_hands, int(rng.random() < 0.5)
+    one = not both and draw < config.two_hands + config.one_hand
+    present = (both or (one and lonely == LEFT), both or (one and lonely == RIGHT))
+    close = both and rng.random() < config.close_roots
+    held = any(present) and rng.random() < config.held
+    holder = int(rng.choice([side for side in (LEFT, RIGHT) if present[side]])) if held else None
+    most_outside = 0.35 if rng.random() < config.truncated else 0.1
+    cast = _cast(rng, acts, config, shape, present, holder)
+    if both and not close and acts.random() * (1 - config.close_roots) < config.contact:
+        staging = _draw_touching(rng, acts, config, cast, most_outside)
+        if staging is not None:
+            return staging
+    staging = _draw_staging(rng, config, cast, close)
+    for attempt in range(_TRIES):
+        if _acceptable(staging, config, most_outside, close):
+            break
+        if attempt % 15 == 14:
+            cast = _cast(rng, acts, config, shape, present, holder)
+        # a close pair that cannot be placed becomes a far one, so that every frame has its hands
+        close = close and attempt < _TRIES // 2
+        staging = _draw_staging(rng, config, cast, close)
+    return staging
+
+
+def _cast(
+    rng: np.random.Generator,
+    acts: np.random.Generator,
+    config: SynthConfig,
+    shape: np.ndarray,
+    present: tuple[bool, bool],
+    holder: int | None,
+) -> _Cast:
+    """Who acts, with fingers that are free, mirror each other or hold something."""
+    angles = np.stack([held_pose(rng) if side == holder else sample_angles(rng) for side in (LEFT, RIGHT)])
+    mirrored = all(present) and bool(acts.random() < config.mirrored)
+    if mirrored:
+        angles = mirror_fingers(acts, angles)
+    grasp = None
+    if holder is not None and acts.random() < config.closed_grasps:
+        grasp = sample_grasp(acts, shape)
+        if grasp is not None:
+            angles[holder] = grasp.angles
+    return _Cast(shape, angles, present, holder, grasp, mirrored and grasp is None)
+
+
+def _draw_touching(
+    rng: np.random.Generator, acts: np.random.Generator, config: SynthConfig, cast: _Cast, most_outside: float
+) -> Staging | None:
+    """Hands that touch each other and hold nothing; None when no placement allows it."""
+    contacts = 0
+    for _ in range(_TRIES):
+        angles = np.stack([sample_angles(rng) for _ in (LEFT, RIGHT)])
+        cast = replace(cast, holder=None, grasp=None, mirrored=False, angles=angles)
+        staging = _draw_staging(rng, config, cast, close=True)
+        if not all(_in_view(staging, config, side, staging.arm(side), most_outside) for side in (LEFT, RIGHT)):
+            continue
+        touching = _brought_together(acts, staging)
+        if touching is not None and _acceptable(touching, config, most_outside, close=True):
+            return touching
+        contacts += 1
+        if contacts == _CONTACT_TRIES:
+            break
+    return None
+
+
+def _brought_together(rng: np.random.Generator, staging: Staging) -> Staging | None:
+    """The staging with its hands moved until they touch, and its arms after them."""
+    arms = [staging.arm(side) for side in (LEFT, RIGHT)]
+    pair = Pair(staging.angles, np.stack([arm.hand for arm in arms]), np.stack([arm.wrist for arm in arms]))
+    pair = bring_together(rng, pair, staging.shape)
+    if pair is None:
+        return None
+    moved = [
+        follow(arm, hand, wrist, staging.scale)
+        for arm, hand, wrist in zip(arms, pair.rotation, pair.translation, strict=True)
+    ]
+    if moved[LEFT] is None or moved[RIGHT] is None:
+        return None
+    local = _both_local(pair.angles, staging.shape)
+    joints = np.einsum("hij,hnj->hni", pair.rotation, local) + pair.translation[:, None]
+    return replace(staging, angles=pair.angles, arms=(moved[0], moved[1]), joints=joints, touching=True)
+
+
+def _both_local(angles: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """(2, 21, 3) metres, each hand in its wrist frame; angles (2, 16, 3)."""
+    return np.stack([local_joints(a, shape) for a in angles]) * [[[-1, 1, 1]], [[1, 1, 1]]]
+
+
+def sample_view(rng: np.random.Generator, config: SynthConfig, egocentric: bool) -> View:
+    """A camera that looks down at a table, as from a head or from beside."""
+    focal = rng.uniform(*config.focal) * config.width
+    center = (np.array([config.width, config.height]) - 1) / 2 + rng.normal(0.0, 0.01, 2) * config.width
+    aspect = rng.normal(1.0, 0.002)
+    K = np.array([[focal, 0.0, center[0]], [0.0, focal * aspect, center[1]], [0.0, 0.0, 1.0]])
+    K = K.astype(np.float32).astype(np.float64)  # frames keep it as float32
+    pitch = np.radians(rng.uniform(28.0, 78.0) if egocentric else rng.uniform(8.0, 65.0))
+    roll = np.radians(rng.normal(0.0, config.roll))
+    turn = matrix_from_axis_angle(np.array([0.0, 0.0, roll]))
+    up = turn @ np.array([0.0, -np.cos(pitch), -np.sin(pitch)])
+    forward = turn @ np.array([0.0, -np.sin(pitch), np.cos(pitch)])
+    return View(Camera(K, config.width, config.height), np.cross(forward, up), forward, up)
+
+
+@dataclass(frozen=True)
+class _Body:
+    """A person relative to the camera: unit vectors (3,), and where the hands work, metres."""
+
+    egocentric: bool
+    forward: np.ndarray
+    right: np.ndarray
+    up: np.ndarray
+    center: np.ndarray
+
+    def outward(self, side: int) -> np.ndarray:
+        """From the middle of the body to one side."""
+        return self.right if side == RIGHT else -self.right
+
+    def shoulder(self, rng: np.random.Generator, side: int) -> np.ndarray:
+        """(3,) metres; below the camera when that is on the head."""
+        aside = 0.17 * self.outward(side)
+        if self.egocentric:
+            return aside - rng.uniform(0.20, 0.30) * self.up + rng.uniform(-0.08, 0.02) * self.forward
+        return self.center + aside + rng.uniform(0.0, 0.30) * self.up - rng.uniform(0.25, 0.45) * self.forward
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """What stays while placements are tried: who acts, and how the fingers are."""
+
+    shape: np.ndarray  # (S,)
+    angles: np.ndarray  # (2, 16, 3)
+    present: tuple[bool, bool]
+    holder: int | None
+    grasp: Grasp | None
+    mirrored: bool
+
+    @cached_property
+    def local(self) -> np.ndarray:
+        """(2, 21, 3) metres, each in its wrist frame."""
+        return _both_local(self.angles, self.shape)
+
+
+def _draw_staging(rng: np.random.Generator, config: SynthConfig, cast: _Cast, close: bool) -> Staging:
+    egocentric = bool(rng.random() < config.egocentric)
+    view = sample_view(rng, config, egocentric)
+    body = _sample_body(rng, config, view, egocentric)
+    local = cast.local
+    scale = float(np.linalg.norm(local[0, ROOT] - local[0, 0]) / np.linalg.norm(local_rest_bone()))
+    roots = _roots(rng, config, view, body, close, sum(cast.present))
+    arms: list[Arm | None] = [None, None]
+    joints = local.copy()
+    for side in (LEFT, RIGHT):
+        if cast.present[side]:
+            axes = (body.forward, body.outward(side), body.up)
+            arm = reach(rng, side, roots[side], local[side, ROOT], body.shoulder(rng, side), axes, scale)
+            arms[side], joints[side] = arm, local[side] @ arm.hand.T + arm.wrist
+    return Staging(
+        *(view, egocentric, body.forward, body.center, cast.shape, scale, cast.angles),
+        *((arms[0], arms[1]), joints, cast.holder, cast.grasp, cast.mirrored),
+    )
+
+
+def _sample_body(rng: np.random.Generator, config: SynthConfig, view: View, egocentric: bool) -> _Body:
+    turn = rng.normal(0.0, 12.0) if egocentric else rng.choice([180, 90, -90], p=[0.5, 0.25, 0.25]) + rng.normal(0, 22)
+    forward = matrix_from_axis_angle(np.radians(turn) * view.up) @ view.forward
+    depth = config.distance[0] + (config.distance[1] - config.distance[0]) * rng.beta(1.6, 2.0)
+    offset = (rng.normal(0.0, [0.07, 0.06]) + [0.0, 0.03]) * [config.width, config.height]
+    center = view.camera.unproject((view.camera.center + offset)[None], np.array([depth]))[0]
+    return _Body(egocentric, forward, np.cross(forward, view.up), view.up, center)
+
+
+def _roots(
+    rng: np.random.Generator, config: SynthConfig, view: View, body: _Body, close: bool, count: int
+) -> np.ndarray:
+    """(2, 3) metres, the middle knuckles of both hands."""
+    view_width = body.center[2] * config.width / float(view.camera.focal[0])  # metres
+    if count < 2:
+        return np.tile(body.center + rng.uniform(-0.22, 0.22) * view_width * view.right, (2, 1))
+    if close:
+        direction = body.right * rng.choice([1.0, -0.35], p=[0.85, 0.15]) + rng.normal(0.0, 0.6, 3)
+        half = 0.5 * rng.uniform(CLOSEST_ROOTS, config.close_distance - 0.002) * direction / np.linalg.norm(direction)
+    else:
+        apart = rng.uniform(0.13, max(0.15, min(0.40, 0.62 * view_width)))
+        half = 0.5 * apart * (body.right if rng.random() >= config.crossed else -body.right)
+        half = half + 0.5 * rng.normal(0.0, 0.06) * body.forward + 0.5 * rng.normal(0.0, 0.04) * view.up
+    return np.stack([body.center - half, body.center + half])
+
+
+def _acceptable(staging: Staging, config: SynthConfig, most_outside: float, close: bool) -> bool:
+    arms = [(side, arm) for side, arm in enumerate(staging.arms) if arm is not None]
+    if not all(_in_view(staging, config, side, arm, most_outside) for side, arm in arms):
+        return False
+    if len(arms) < 2:
+        return True
+    apart = float(np.linalg.norm(staging.joints[0, ROOT] - staging.joints[1, ROOT]))
+    pixels = staging.view.camera.project(staging.joints[:, ROOT])
+    length = 0.185 * staging.scale * float(staging.view.camera.focal[0]) / float(staging.joints[:, ROOT, 2].mean())
+    least, most_hidden = (_TOUCHING_OFFSET, _TOUCHING_HIDDEN) if staging.touching else (_LEAST_OFFSET, _MOST_HIDDEN)
+    if np.linalg.norm(pixels[0] - pixels[1]) < least * length:
+        return False
+    if close != (apart < config.close_distance):
+        return False
+    if not staging.touching and penetration(staging.joints[0], staging.joints[1]) > 0.001:
+        return False
+    pair = (staging.arm(LEFT), staging.arm(RIGHT))
+    if arms_collide(pair, staging.joints, staging.scale):
+        return False
+    return hidden_share(pair, staging.joints, staging.scale) <= most_hidden
+
+
+def _in_view(staging: Staging, config: SynthConfig, side: int, arm: Arm, most_outside: float) -> bool:
+    joints, camera = staging.joints[side], staging.view.camera
+    if joints[:, 2].min() < 0.2 or not config.distance[0] <= joints[ROOT, 2] <= config.distance[1]:
+        return False
+    pixels = camera.project(joints)
+    outside = (pixels < -0.5) | (pixels > np.array([camera.width, camera.height]) - 0.5)
+    inside = np.minimum(pixels[ROOT] + 0.5, np.array([camera.width, camera.height]) - 0.5 - pixels[ROOT])
+    if outside.any(axis=1).mean() > most_outside or inside.min() < _BORDER * camera.width:
+        return False
+    hand_length = 0.185 * staging.scale * float(camera.focal[0]) / joints[ROOT, 2]
+    palm_length = np.linalg.norm(pixels[ROOT] - pixels[0])  # small when the hand points along the view
+    if hand_length < config.smallest_hand * config.width or palm_length < _SHORTEST_PALM * hand_length:
+        return False
+    if not staging.egocentric:
+        return True
+    backwards = arm.elbow - arm.wrist  # the forearm must come from below, within 60 degrees
+    motion = backwards[:2] - arm.wrist[:2] / arm.wrist[2] * backwards[2]
+    return bool(motion[1] > 0.5 * np.linalg.norm(motion))

@@ -1,0 +1,47 @@
+"""How much of each hand the things in front of it hide, counted in a small picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from twohands.geometry.camera import Camera
+from twohands.synth.person.body import hand_shape
+from twohands.synth.rendering.render import draw
+from twohands.synth.rendering.shapes import Shape, joined
+from twohands.types import RIGHT
+
+_WIDTH = 160  # pixels
+
+
+class Sight:
+    """The pixels of each hand that are still seen; shapes are in level axes, the camera is their origin."""
+
+    def __init__(self, camera: Camera, level: np.ndarray, hands: tuple[np.ndarray, ...]) -> None:
+        """`level` (3, 3): level axes from the camera frame; hands (1609, 3) metres each, in level axes."""
+        self._camera = camera.resize(_WIDTH, round(camera.height * _WIDTH / camera.width))
+        self._level = level
+        self._depths = [self._depth(hand_shape(hand, RIGHT)) for hand in hands]  # the winding does not matter
+        self._seen = [depth < np.inf for depth in self._depths]
+        self._sizes = [max(int(seen.sum()), 1) for seen in self._seen]
+
+    def admits(self, shape: Shape, most: float, least: float = 0.0) -> bool:
+        """Whether with this shape no hand is hidden by more than the share `most`, and one by `least` or more.
+
+        Only a shape that is admitted counts from then on. Without hands every shape is.
+        """
+        if not self._depths:
+            return True
+        front = self._depth(shape)
+        seen = [old & (front >= depth) for old, depth in zip(self._seen, self._depths, strict=True)]
+        hidden = [1 - new.sum() / size for new, size in zip(seen, self._sizes, strict=True)]
+        # a hand that is hidden more already does not bar a shape that does not hide it
+        grows = [new.sum() < old.sum() for new, old in zip(seen, self._seen, strict=True)]
+        if any(share > most and more for share, more in zip(hidden, grows, strict=True)) or max(hidden) < least:
+            return False
+        self._seen = seen
+        return True
+
+    def _depth(self, shape: Shape) -> np.ndarray:
+        """(h, w) metres, infinite where the shape is not seen."""
+        depth, _ = draw(joined([shape.moved(self._level.T, np.zeros(3))]), self._camera)
+        return np.where(depth > 0, depth, np.inf)

@@ -1,0 +1,1 @@
+"""The person the hands belong to: body, arms, sleeves, skin, watches and rings."""

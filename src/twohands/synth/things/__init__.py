@@ -1,0 +1,1 @@
+"""Objects, their textures and prints, and the palette of materials they share."""
