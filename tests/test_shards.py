@@ -328,7 +328,7 @@ RECORD = {"first": 0, "size": 9, "sha256": "", "members": []}
 def test_a_damaged_index_is_told_in_one_sentence(tmp_path, text):
     (tmp_path / "index.json").write_text(text)
     for attempt in (Shards, write):
-        with pytest.raises(ValueError, match=r"index.json is damaged .*; copy it again or write the frames anew"):
+        with pytest.raises(ValueError, match=r"index.json is damaged .*; copy it again or write the frames again"):
             attempt(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Reading of stored frames, memory-mapped."""
+"""Reading stored frames from memory-mapped shards."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ AGAIN = "run the same `twohands synth` or `twohands data pack` command again"
 
 
 class Shards:
-    """A written data set; `shards[index]` is the stored frame, with the colours of its JPEG.
+    """A stored data set: `shards[index]` is the stored frame, with the colours of its JPEG.
 
-    Opening reads the index alone; a frame maps its shard into memory for as long as its four files are copied, so that
-    any number of shards costs no open files, and nothing stands in the way of processes that read the same folder.
-    Raises ValueError with the remedy when a shard is missing, cut short or, on reading a frame, not what was written.
+    Opening reads the index only. Reading a frame maps its shard into memory while its four files are copied, so any
+    number of shards keeps no file open and does not disturb other processes that read the same folder. Raise ValueError
+    with the fix when a shard is missing or cut short, or when a frame that is read differs from what was written.
     """
 
     def __init__(self, folder: str | Path):
@@ -46,7 +46,7 @@ class Shards:
             raise IndexError(f"frame {index} of {self.count}")
         number = index // self.per_shard
         with mapped(self._path(number)) as content:
-            if number not in self._records:  # format 1, or a run that was killed before it noted its last shard
+            if number not in self._records:  # format 1, or a run that was killed before it recorded its last shard
                 self._records[number] = examine(content, self._spans[number])
             files = self._records[number].files(content, index)
         return decode_sample(files, f"{self.description['split']}-{self.description.get('seed', 0)}-{index:06d}")
@@ -57,13 +57,13 @@ class Shards:
 
 @contextmanager
 def mapped(path: Path) -> Iterator[mmap]:
-    """The bytes of a shard; what goes wrong with them becomes a sentence with the remedy."""
+    """Yield the memory-mapped bytes of a shard. Raise ValueError with the fix when the shard is missing or damaged."""
     try:
         with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
             yield content
     except FileNotFoundError:
         raise ValueError(f"{path} is missing; {AGAIN} to write it") from None
-    except ValueError as error:  # of an empty file too
+    except ValueError as error:  # also raised for an empty file
         raise _damaged(path, error) from None
 
 

@@ -1,8 +1,8 @@
-"""Bytes of stored frames: a frame as four files, a shard as a tar of frames, and the table that finds them in it.
+"""The bytes of stored frames: a frame is four files, a shard is a tar of frames, and a record finds the files in it.
 
-Of each frame: `NNNNNN.jpg` colour, `.depth.png` 16-bit, `.masks.png` 0 none, 1 left, 2 right, 3 both, `.npz` truth: by
-name what the `Sample` has of its fields, and `depth_step` where a step of depth is not a millimetre. The names are
-those of WebDataset, whose readers see one sample per frame. Nothing here touches a disk.
+The files of a frame: `NNNNNN.jpg` colour, `.depth.png` 16-bit depth, `.masks.png` (0 none, 1 left, 2 right, 3 both),
+`.npz` labels: the fields that the `Sample` has, by name, and `depth_step` where a depth step is not a millimetre. The
+file names follow WebDataset, so its readers see one sample per frame. Nothing here accesses a disk.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ PARAMETERS = ("pose", "shape", "rotation", "translation")
 OURS = "free"
 """Joint definition of the frames that this package renders."""
 STEP = 1e-3
-"""Metres of one depth step of the frames that this package renders."""
+"""Depth step in metres of the frames that this package renders."""
 FINE_STEP = 1e-4
-"""Metres of one depth step of other frames, unless something is beyond 6.5 m."""
+"""Depth step in metres of other frames, unless a depth is beyond 6.5 m."""
 _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What the index tells of a shard."""
+    """The index entry of a shard."""
 
     first: int  # number of the first frame
     size: int  # bytes
-    sha256: str  # of the whole file, compared when a run goes on in its folder
+    sha256: str  # checksum of the whole file, compared when a run resumes in its folder
     members: list[list[int]]  # for each file of each frame, in order: offset, size, crc32
 
     def files(self, content: bytes | mmap, index: int) -> dict[str, bytes]:
-        """The four files of a frame by their ending; ValueError when one is not what was written."""
+        """Return the four files of a frame by their ending. Raise ValueError when one differs from what was written."""
         files = {}
         for number, ending in enumerate(ENDINGS, len(ENDINGS) * (index - self.first)):
             offset, size, checksum = self.members[number]
@@ -54,12 +54,12 @@ class ShardRecord:
 
 
 def member_name(index: int, ending: str) -> str:
-    """The name of a file of a frame."""
+    """Return the name of a file of a frame."""
     return f"{index:06d}.{ending}"
 
 
 def pack(frames: Iterable[tuple[int, dict[str, bytes]]]) -> bytes:
-    """A tar of numbered frames without times and owners: the same bytes anywhere."""
+    """Return a tar of numbered frames. It has no times and owners, so its bytes are the same on every machine."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for index, files in frames:
@@ -71,7 +71,7 @@ def pack(frames: Iterable[tuple[int, dict[str, bytes]]]) -> bytes:
 
 
 def examine(content: bytes | mmap, indices: range) -> ShardRecord:
-    """The record of a shard; ValueError when it is not the whole tar of these frames."""
+    """Return the record of a shard. Raise ValueError when it is not the whole tar of these frames."""
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             found = archive.getmembers()
@@ -87,10 +87,10 @@ def examine(content: bytes | mmap, indices: range) -> ShardRecord:
 
 
 def encode_sample(sample: Sample) -> dict[str, bytes]:
-    """The four files of a frame by their ending.
+    """Return the four files of a frame by their ending.
 
-    Identity and joint definition are stored where they are not those of our own frames. Raises ValueError for depth
-    that does not fit into 16 bits.
+    The id and the joint definition are stored unless they are those of a frame that this package rendered. Raise
+    ValueError for depth that does not fit into 16 bits.
     """
     step = _step_of(sample)
     depth = np.round(np.asarray(sample.frame.depth) / step)
@@ -122,13 +122,13 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
 
 
 def _step_of(sample: Sample) -> float:
-    """The step of depth that a frame is stored with: ours, or the finest that holds the depth of another's camera."""
+    """Return the depth step of a frame: STEP if this package rendered it, else the finest that holds its depth."""
     fits = float(np.max(sample.frame.depth)) < FINE_STEP * np.iinfo(np.uint16).max
     return FINE_STEP if sample.joint_definition != OURS and fits else STEP
 
 
 def decode_sample(files: dict[str, bytes], identity: str) -> Sample:
-    """The frame that `encode_sample` stored."""
+    """Return the frame that `encode_sample` stored."""
     color, depth, masks = (np.array(Image.open(io.BytesIO(files[ending]))) for ending in ENDINGS[:3])
     with np.load(io.BytesIO(files["npz"])) as archive:
         truth = {name: archive[name] for name in archive.files}

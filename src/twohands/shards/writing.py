@@ -1,7 +1,7 @@
-"""Writing of frames: resumable, by any number of processes.
+"""Writing frames: resumable, by any number of processes.
 
-A shard appears under its name only when it is complete, and its bytes depend on the data set alone: writing again
-resumes, and any number of workers writes the same.
+A shard gets its name only when it is complete, and its bytes depend on the data set only. So writing again resumes, and
+any number of workers writes the same bytes.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def write_shards(
     progress: bool = True,
     per_shard: int = FRAMES_PER_SHARD,
 ) -> Path:
-    """Write frames 0 .. count - 1 into the folder `out`, skipping the shards that are there; returns the folder.
+    """Write frames 0 .. count - 1 into the folder `out`, without the shards that exist already, and return the folder.
 
-    `content` says what frames these are, in plain values: a folder takes one content only. Two or more `workers` are
+    `content` describes the frames in plain values; a folder takes frames of one content only. Two or more `workers` are
     processes that import the calling script, which must call this under `if __name__ == "__main__":`. Raise ValueError
-    with the remedy when count or workers are below 1, when the folder cannot be written, holds another request, another
-    run's files or a damaged shard, when the disk is full, or when a worker is killed.
+    with the fix when count or workers are below 1, when the folder cannot be written or holds another request, other
+    files or a damaged shard, when the disk is full, or when a worker is killed.
     """
     if count < 1:
         raise ValueError(f"the number of frames must be at least 1; got {count}")
@@ -76,7 +76,7 @@ def write_shards(
             records[number] = record
             note()
 
-        note()  # what a killed run had no time to
+        note()  # records the shards that a killed run finished but did not record
         with _bar(progress, count, count - sum(map(len, missing.values()))) as advance:
             if workers == 1 or len(missing) <= 1:
                 for number, span in missing.items():
@@ -98,7 +98,7 @@ def _write_shard(dataset: Frames, path: Path, indices: range, advance: Callable[
 
 
 def _store(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
+    """Write a file completely or not at all."""
     with _helpful(path.parent), write_atomically(path) as temporary, temporary.open("wb") as stream:
         stream.write(content)
         stream.flush()
@@ -107,13 +107,13 @@ def _store(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _helpful(folder: Path) -> Iterator[None]:
-    """What the file system refuses becomes a sentence with the remedy."""
+    """Turn the errors of the file system into ValueError with the fix."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ValueError(
-                f"the disk of {folder} is full; free some space and {AGAIN}, it goes on after the finished shards"
+                f"the disk of {folder} is full; free some space and {AGAIN}, it resumes after the finished shards"
             ) from error
         raise ValueError(f"cannot write into {folder} ({error.strerror}); give a folder you may write to") from error
 
@@ -131,7 +131,7 @@ def _write_in_parallel(
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(os.getpid(), counter, dataset))
     told = 0
     try:
-        with _environment(_ONE_THREAD), _deaf():  # what the workers start with
+        with _environment(_ONE_THREAD), _deaf():  # the workers inherit both
             waiting = {pool.submit(_work, shard_path(folder, number), span): number for number, span in missing.items()}
         while waiting:
             finished, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -151,7 +151,7 @@ def _write_in_parallel(
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile."""
+    """Set environment variables for the processes that are started inside."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -166,7 +166,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Processes that are started meanwhile do not hear Ctrl-C yet; this one hears it afterwards."""
+    """Block Ctrl-C inside, also in processes that are started there. This process receives it afterwards."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -178,13 +178,13 @@ def _deaf() -> Iterator[None]:
 
 
 _frames_done: Any = None  # in a worker: the counter shared with the parent
-_dataset: Any = None  # in a worker: what it draws from, sent once since it may be large
+_dataset: Any = None  # in a worker: the data set, sent once since it may be large
 
 
 def _start_worker(parent: int, counter: Any, dataset: Frames) -> None:
-    """Remember the counter and the data set, and end with the parent, however it ends, and without a word on Ctrl-C."""
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # what a script runs in its background is deaf and stays so
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupted shard is drawn anew: nothing is to be tidied up
+    """Keep the counter and the data set. The worker ends with its parent in any case, and silently on Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a script's background job ignores Ctrl-C; keep that
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupted shard is drawn again: nothing to clean up
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     global _frames_done, _dataset
@@ -215,7 +215,7 @@ def _bar(show: bool, total: int, done: int) -> Iterator[Callable[[int], None]]:
 
 
 def _finished(folder: Path, count: int, per_shard: int) -> dict[int, ShardRecord]:
-    """The records of the shards that are there, also of those that a killed run had no time to note."""
+    """Return the records of the shards in the folder, including those that a killed run did not record."""
     known = noted_records(read_index(folder))
     finished = {}
     for number, span in frames_by_shard(count, per_shard).items():
@@ -230,12 +230,12 @@ def _finished(folder: Path, count: int, per_shard: int) -> dict[int, ShardRecord
 
 
 def _claim(folder: Path, description: dict[str, Any]) -> None:
-    """Make the folder ours: new, empty, or begun with the same description."""
+    """Claim the folder for this run: it must be new, empty, or started with the same description."""
     with _helpful(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / INDEX_NAME).exists():
-            remedy = "give another folder, or the same request to resume"
-            refuse_other(f"{folder} was begun", read_index(folder), description, remedy)
+            fix = "give another folder, or the same request to resume"
+            refuse_other(f"{folder} was begun", read_index(folder), description, fix)
         elif any(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
             raise ValueError(f"{folder} holds other files; give a new or empty folder")
         else:
@@ -245,7 +245,7 @@ def _claim(folder: Path, description: dict[str, Any]) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else writes into the folder meanwhile; the half-written files of a run that died are removed."""
+    """Lock the folder against other runs, and remove the half-written files of a run that died."""
     with locked(folder / _LOCK_NAME) as alone:
         if not alone:
             raise ValueError(f"another run is writing into {folder}; wait for it or give another folder")

@@ -1,4 +1,4 @@
-"""What can be chosen about the synthetic frames, and the named choices."""
+"""The options of the synthetic frames, and the named configurations."""
 
 from __future__ import annotations
 
@@ -6,103 +6,103 @@ import math
 from dataclasses import dataclass, replace
 
 GENERATOR_VERSION = 1
-"""Part of every random seed; raised whenever the same (config, split, seed, index) gives another frame."""
+"""Part of every random seed. Raised whenever the same (config, split, seed, index) gives another frame."""
 SENSOR_FAMILIES = ("time_of_flight", "active_stereo", "structured_light", "lidar")
 CLOSEST_ROOTS = 0.05
-"""Metres between the roots of hands that are asked to be close and do not touch, at least."""
-_NOT_SHARES = ("width", "height", "close_distance", "roll", "registration")
+"""Smallest distance in metres between the roots of hands that are placed close together without touching."""
+_NOT_FRACTIONS = ("width", "height", "close_distance", "roll", "registration")
 
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """One family of frames. Shares are of all frames unless said otherwise; a share of 0 switches a part off."""
+    """Settings of the synthetic frames. Fractions are of all frames unless stated otherwise; 0 switches a part off."""
 
-    width: int = 640
-    height: int = 480
+    width: int = 640  # pixels
+    height: int = 480  # pixels
     focal: tuple[float, float] = (0.55, 1.05)
-    """Range of the focal length in image widths."""
+    """Range of the focal length, in image widths."""
 
-    # who and where
+    # people and camera
     two_hands: float = 0.80
     one_hand: float = 0.15
-    """The remaining frames show no hand."""
+    """`two_hands`, `one_hand`: fractions of frames with two hands and with one. The remaining frames show no hand."""
     close_roots: float = 0.20
-    """Two-hand frames whose roots (joint 9) are asked to be closer than `close_distance`; a few cannot be placed."""
+    """Fraction of two-hand frames with roots (joint 9) closer than `close_distance`. A few of them cannot be placed."""
     close_distance: float = 0.12
-    """Metres; a centimetre more than `CLOSEST_ROOTS` or further."""
+    """Upper bound of the distance between close roots, in metres; at least `CLOSEST_ROOTS` + 0.01."""
     contact: float = 0.45
-    """Two-hand frames whose hands touch, with roots closer than 8 cm where they can be."""
+    """Fraction of two-hand frames in which the hands touch, with roots closer than 8 cm where possible."""
     mirrored: float = 0.20
-    """Two-hand frames without touch in which the fingers of one hand mirror the other's, unless they grasp a thing."""
+    """Fraction of two-hand frames without contact in which one hand's fingers mirror the other's, unless they grasp."""
     crossed: float = 0.05
-    """Two-hand frames with hands far apart, the left one on the person's right."""
+    """Fraction of two-hand frames with distant hands in which the left hand is on the person's right."""
     egocentric: float = 0.80
-    """Frames seen from the person's own head; the others are seen from the other side or from beside."""
+    """Fraction of frames seen from the person's own head. The others are seen from the opposite side or from beside."""
     distance: tuple[float, float] = (0.25, 1.20)
-    """Range of the roots' depth in metres."""
+    """Range of the depth of the roots, in metres."""
     smallest_hand: float = 0.11
-    """Smallest length of a stretched hand at its distance, in image widths."""
+    """Smallest projected length of a stretched hand at its distance, in image widths."""
     roll: float = 10.0
-    """Degrees of deviation of the camera's roll."""
+    """Standard deviation of the camera's roll, in degrees."""
     truncated: float = 0.08
-    """Frames in which up to a third of a hand's joints may lie outside the image, and not a tenth."""
+    """Fraction of frames in which a third of a hand's joints may be outside the image. In the others, a tenth may."""
 
-    # things
+    # objects
     held: float = 0.45
-    """Frames, of those with hands that do not touch, in which one hand is posed to hold something."""
+    """Fraction of the frames with hands, but without contact, in which one hand is posed to hold an object."""
     closed_grasps: float = 1.0
-    """Held things that the fingers are closed on; the others are fitted between fingers that stay as they are."""
+    """Fraction of held objects around which the fingers are closed. Others are fitted between fingers already posed."""
     models: float = 0.0
-    """Things that are scanned or drawn models of the asset cache (`tools/fetch_synth_assets.py`), not made here."""
+    """Fraction of objects from the scanned or drawn models of the asset cache (`tools/fetch_synth_assets.py`)."""
     decals: float = 0.5
-    """Things with a printed picture."""
+    """Fraction of objects with a printed picture."""
     occluder: float = 0.25
-    """Frames in which something stands between the camera and a hand, where there is room for it."""
+    """Fraction of frames in which an object stands between the camera and a hand, where there is room for it."""
     floating: float = 0.10
-    """Frames in which something held by nobody hangs between the camera and a hand."""
+    """Fraction of frames in which an object that nobody holds hangs between the camera and a hand."""
     largest_cover: float = 0.5
-    """An occluder that would hide more than this share of a hand's outline is not put there."""
+    """Largest fraction of a hand's outline that an occluder may hide. A larger occluder is left out."""
 
     # arms
     sleeves: float = 0.50
-    """People in sleeves that end with a step in depth above the wrist."""
+    """Fraction of people in long sleeves, which end with a step in depth above the wrist."""
     watches: float = 0.25
-    """Arms with a watch or a bracelet."""
+    """Fraction of arms with a watch or bracelets."""
     rings: float = 0.25
-    """Hands with one ring or two."""
+    """Fraction of hands with one or two rings."""
 
     # surroundings
-    table: float = 0.85
+    table: float = 0.85  # fraction of frames with a table
     clutter: float = 0.6
-    """Frames with things, cables, papers and walls within 30 cm of the hands."""
+    """Fraction of frames with objects, cables, papers and walls within 30 cm of the hands."""
     distractors: float = 0.25
-    """Frames with skin-coloured or arm-shaped things, or somebody else's forearm without a hand."""
+    """Fraction of frames with skin-coloured or arm-shaped objects, or another person's forearm without a hand."""
     photographs: float = 0.0
-    """Surfaces that show textures of the asset cache, not procedural ones."""
+    """Fraction of surfaces with a texture of the asset cache in place of a procedural one."""
 
     # light and colour camera
     environment: float = 0.8
-    """Frames lit by a measured environment (spherical harmonics), the others by a sky and a ground colour."""
-    second_lamp: float = 0.35
+    """Fraction of frames lit by a measured environment (spherical harmonics). Others have a sky and a ground colour."""
+    second_lamp: float = 0.35  # fraction of frames with a second lamp
     occlusion: bool = True
-    """Surroundings light less where surfaces lie close to each other."""
+    """Ambient occlusion: surroundings give less light where surfaces are close to each other."""
     skin: bool = True
-    """The full range of skin tones with palms, nails and redness, people apart."""
+    """All skin tones, with palms, nails and redness per person. False: the first engine's people, without wear."""
     camera_faults: bool = True
-    """Motion blur, defocus, noise that grows with the light, JPEG, exposure and white balance of cheap cameras."""
+    """Motion blur, defocus, noise that grows with the light, JPEG, and a cheap camera's exposure and white balance."""
 
     # depth camera
     sensor: str = "mixed"
-    """One of SENSOR_FAMILIES, `mixed`, `ideal` (depth without noise and holes), or `basic`, the first engine's."""
+    """One of SENSOR_FAMILIES, `mixed`, `ideal` (depth without noise and holes), or `basic` (the first engine's)."""
     registration: float = 1.0
-    """Scale of the errors of registration: pixels between colour and depth, time between them, and intrinsics."""
+    """Scale of the registration errors: pixel offset and delay between colour and depth, and intrinsics."""
 
     def __post_init__(self) -> None:
         if self.width < 32 or self.height < 32:
             raise ValueError(f"synthetic frames must be at least 32x32 pixels; got {self.width}x{self.height}")
         for name, value in vars(self).items():
-            if isinstance(value, (int, float)) and name not in _NOT_SHARES and not 0 <= value <= 1:
-                raise ValueError(f"{name} is a share between 0 and 1; got {value}")
+            if isinstance(value, (int, float)) and name not in _NOT_FRACTIONS and not 0 <= value <= 1:
+                raise ValueError(f"{name} is a fraction between 0 and 1; got {value}")
         least = {"roll": 0.0, "registration": 0.0, "close_distance": 0.06}
         for name, low in least.items():
             if not low <= getattr(self, name) < math.inf:
@@ -156,5 +156,5 @@ CONFIGS = {
     "no_contact": replace(FULL, contact=0.0),
     "no_clutter": replace(FULL, clutter=0.0, distractors=0.0),
 }
-"""`stored` adds the textures and models of the asset cache to `full`, which needs no download; `basic` is the first
-engine, to compare with; the others leave one part of `full` out."""
+"""Named configurations. `stored` adds the textures and models of the asset cache to `full`, which needs no download.
+`basic` is the first engine, for comparison. Each of the others leaves one part of `full` out."""

@@ -1,8 +1,8 @@
-"""`SyntheticHands`: frame `index` of a seed, a pure function of (version, split, seed, index) and the config.
+"""`SyntheticHands` draws frame `index` of a seed, a pure function of (version, split, seed, index) and the config.
 
-The same bytes come back in every process of one machine with the same libraries. On another kind of CPU the depth
-agrees within a millimetre, except in about 4 % of the frames of `full` and none of `basic`: where hands touch, rounding
-decides what the search for contact accepts, and other hands are drawn. Every part of a frame has its own stream of
+Every process on one machine with the same libraries draws the same bytes. On another kind of CPU the depth agrees
+within a millimetre, except in about 4 % of the frames of `full` and none of `basic`: where hands touch, rounding
+decides which pose the contact search accepts, and other hands are drawn. Every part of a frame has its own stream of
 random numbers, so a change of the light does not move the hands.
 """
 
@@ -29,22 +29,22 @@ from twohands.synth.sensors import STEP, sample_sensor
 from twohands.types import RGBDFrame, Sample, TwoHands
 
 _STREAMS = (
-    *("person", "staging", "scene", "photo", "sensor"),  # of the first engine
+    *("person", "staging", "scene", "photo", "sensor"),  # streams of the first engine
     *("acts", "person's look", "light", "bystanders", "clutter", "motion"),
 )
 _DELAY = (0.006, 0.015)
-"""Seconds between colour and depth: deviation and largest."""
+"""Delay between colour and depth in seconds: standard deviation and largest value."""
 _SPEED = 0.25
-"""Metres a second of a hand along each axis, deviation."""
-_DISC = 0.006  # metres, radius of the disc around a joint whose visibility is told
-_FLESH = 0.025  # metres, largest distance of a joint below the skin the camera sees
+"""Standard deviation of a hand's velocity along each axis, in metres per second."""
+_DISC = 0.006  # metres, radius of the disc around a joint over which its visibility is measured
+_FLESH = 0.025  # metres, largest distance of a joint below the skin that the camera sees
 
 
 class SyntheticHands:
-    """An endless data set; `dataset[index]` draws one frame. Give it a `count` where a length is asked for."""
+    """An endless data set: `dataset[index]` draws one frame. Pass `count` where a length is needed."""
 
     renderer = "engine"
-    """What draws the colours; frames of two renderers do not belong into one folder."""
+    """Name of the program that draws the colours. Frames of two renderers must not be stored in one folder."""
 
     def __init__(self, seed: int, split: str = "train", config: SynthConfig | None = None, count: int | None = None):
         if split not in SPLITS:
@@ -60,7 +60,7 @@ class SyntheticHands:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What the frames depend on, for `write_shards`; `generator` stands for the code and the measured places."""
+        """All that the frames depend on, for `write_shards`. `generator` stands for the code and the environments."""
         return {
             "generator": GENERATOR_VERSION,
             "renderer": self.renderer,
@@ -72,7 +72,7 @@ class SyntheticHands:
         }
 
     def __getitem__(self, index: int) -> Sample:
-        """Colour, sensor depth, and the truth of both hands."""
+        """Draw a frame: colour, sensor depth, and the ground truth of both hands."""
         self._check(index)
         staging, scene = self.scene(index)
         camera = staging.view.camera
@@ -98,25 +98,25 @@ class SyntheticHands:
         )
 
     def linear_color(self, index: int, scene: Scene, camera: Camera) -> np.ndarray:
-        """The light (H, W, 3) float32 that reaches the colour camera."""
+        """Return the light (H, W, 3) float32 that reaches the colour camera."""
         return shade(scene.surfaces, scene.materials, scene.light, camera)
 
     def id(self, index: int) -> str:
-        """The name of a frame: split, seed, index."""
+        """Return the name of a frame: split, seed, index."""
         return f"{self.split}-{self.seed}-{index:06d}"
 
     def staging(self, index: int) -> Staging:
-        """Camera, person and hands of a frame; cheap, nothing is drawn."""
+        """Return the camera, person and hands of a frame. This is cheap: nothing is rendered."""
         shape = sample_shape(self._rng(index, "person"), self.split)
         return sample_staging(self._rng(index, "staging"), self.config, shape, self._rng(index, "acts"))
 
     def scene(self, index: int) -> tuple[Staging, Scene]:
-        """The staging and everything to draw."""
+        """Return the staging of a frame and everything to render."""
         staging = self.staging(index)
         return staging, build_scene(partial(self._rng, index), staging, self.config)
 
     def parts(self, index: int) -> tuple[str, ...]:
-        """The parts of the engine that a frame shows, its depth camera first."""
+        """Return the names of the engine's parts that a frame shows, its depth camera first."""
         staging, scene = self.scene(index)
         sensor = sample_sensor(self._rng(index, "sensor"), self.config, staging.view.camera)
         return type(sensor).__name__, *scene.parts
@@ -126,7 +126,7 @@ class SyntheticHands:
         return np.random.default_rng([GENERATOR_VERSION, split, self.seed, index, _STREAMS.index(stream)])
 
     def _later(self, index: int, scene: Scene) -> Surfaces:
-        """The surfaces when the depth camera sees them: hands, arms and what is held have moved on."""
+        """Return the surfaces as the depth camera sees them: hands, arms and held objects have moved on."""
         rng = self._rng(index, "motion")
         delay = self.config.registration * np.clip(rng.normal(0.0, _DELAY[0]), -_DELAY[1], _DELAY[1])
         shifts = np.concatenate([np.zeros((1, 3)), delay * rng.normal(0.0, _SPEED, (2, 3))])
@@ -138,7 +138,7 @@ class SyntheticHands:
 
 
 def target(staging: Staging, scene: Scene) -> TwoHands:
-    """The truth: the drawn hands at the default mesh level; an absent hand lies anyhow, with present = 0."""
+    """Return the drawn hands at the default mesh level. The pose of an absent hand is arbitrary; its present is 0."""
     ids = free_hand_arrays()[f"level_{DEFAULT_LEVEL}"].astype(np.int64)
     present = np.array([arm is not None for arm in staging.arms], dtype=np.float32)
     vertices = np.asarray(scene.hands.vertices)[:, ids]
@@ -146,7 +146,7 @@ def target(staging: Staging, scene: Scene) -> TwoHands:
 
 
 def _shares(staging: Staging, scene: Scene, masks: np.ndarray) -> np.ndarray:
-    """(2,) float32: share of each hand's pixels that nothing else hides; 0 for an absent hand."""
+    """Return the fraction (2,) float32 of each hand's pixels that nothing else hides; 0 for an absent hand."""
     shares = np.zeros(2, dtype=np.float32)
     for side, arm in enumerate(staging.arms):
         if arm is not None:
@@ -156,8 +156,9 @@ def _shares(staging: Staging, scene: Scene, masks: np.ndarray) -> np.ndarray:
 
 
 def _visibility(hands: TwoHands, camera: Camera, depth: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """(2, 21) in [0, 1]: the share of a disc of 6 mm around a joint, facing the camera, in which the camera sees this
-    hand's skin no more than 25 mm in front of the joint, or something behind the joint; 0 outside the image.
+    """Return the visibility (2, 21) of the joints in [0, 1]: the visible fraction of a 6 mm disc that faces the camera.
+
+    Visible points show this hand's skin at most 25 mm before the joint, or anything behind it; outside the image is 0.
     """
     angle = np.arange(8) * np.pi / 4
     disc = np.concatenate([np.zeros((1, 2)), *(r * np.stack([np.cos(angle), np.sin(angle)], -1) for r in (0.5, 1.0))])
@@ -182,7 +183,7 @@ def _hand_digest() -> str:
 
 
 def _asset_digest(config: SynthConfig) -> str | None:
-    """The digest of the asset cache where frames depend on it."""
+    """Return the digest of the asset cache, or None when the frames do not depend on it."""
     if not (config.models or config.photographs):
         return None
     from twohands.synth.things.assets import load_assets

@@ -1,4 +1,4 @@
-"""What frames look like, in pictures and in figures."""
+"""Contact sheets and statistics of frames."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from twohands.pictures import color_depth, contact_sheet, draw_skeleton
 from twohands.types import Frames, Sample
 
 CLOSE = 0.12
-"""Metres between the roots of hands that count as close."""
+"""Largest distance in metres between the roots of hands that count as close."""
 _MIDDLE_CHAIN = (0, 9, 10, 11, 12)  # wrist to the tip of the middle finger
 _WIDTH = 640  # pixels of one frame, colour and depth
-_OCCLUDED = 0.98  # a hand with a smaller share of its pixels visible has an occluder
+_OCCLUDED = 0.98  # a hand with a smaller visible fraction of its pixels has an occluder
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a frame is like, for statistics: LEFT and RIGHT along arrays of 2, zeros for absent hands."""
+    """Statistics of one frame: LEFT and RIGHT along pairs of values, zeros for absent hands."""
 
     present: tuple[bool, bool]
-    share: tuple[float, float]  # of the hand's pixels that nothing else hides
-    length: tuple[float, float]  # pixels from the wrist to the middle finger's tip along the bones
+    visible_fraction: tuple[float, float]  # fraction of the hand's pixels that nothing else hides
+    length: tuple[float, float]  # pixels from the wrist to the tip of the middle finger along the bones
     root_depth: tuple[float, float]  # metres
-    root_distance: float | None  # metres between the two roots (joint 9)
+    root_distance: float | None  # metres between the two roots (joint 9); None unless both are there
 
 
 def write_preview(
     frames: Frames, parts: Callable[[int], tuple[str, ...]], path: str | Path, count: int = 12, columns: int = 3
 ) -> Path:
-    """A contact sheet of the first `count` frames: colour with the truth drawn into it, and depth; returns the path.
+    """Write a contact sheet of the first `count` frames, colour with the ground truth and depth, and return its path.
 
     Each frame is titled with its id and the `parts` of the engine that it shows (`SyntheticHands.parts`).
     """
@@ -51,7 +51,7 @@ def write_preview(
 
 
 def draw_truth(sample: Sample) -> np.ndarray:
-    """The colour image with the outlines of the masks and the bones of both hands, (H, W, 3) uint8."""
+    """Return the colour image (H, W, 3) uint8 with the outlines of the masks and the bones of both hands."""
     picture = sample.frame.rgb_uint8()
     thickness = max(1, picture.shape[1] // 320)
     for side in range(2):
@@ -65,7 +65,7 @@ def draw_truth(sample: Sample) -> np.ndarray:
 
 
 def mix(frames: Frames, count: int) -> dict[str, Any]:
-    """What the first `count` frames consist of."""
+    """Return the composition of the first `count` frames: fractions of frames and hands, ranges of depth and size."""
     described = [describe(frames[index]) for index in range(count)]
     pairs = [d for d in described if d.root_distance is not None]
     hands = list(_hands(described))
@@ -73,22 +73,22 @@ def mix(frames: Frames, count: int) -> dict[str, Any]:
     lengths = [length for *_, length in hands]
     return {
         "frames": count,
-        "two_hands": _share(len(pairs), count),
-        "one_hand": _share(sum(sum(d.present) == 1 for d in described), count),
-        "no_hands": _share(sum(sum(d.present) == 0 for d in described), count),
-        "hands_with_occluder": _share(sum(share < _OCCLUDED for share, *_ in hands), len(hands)),
-        "hands_mostly_hidden": _share(sum(share < 0.5 for share, *_ in hands), len(hands)),
-        "close_roots": _share(sum((d.root_distance or 0.0) < CLOSE for d in pairs), len(pairs)),
+        "two_hands": _fraction(len(pairs), count),
+        "one_hand": _fraction(sum(sum(d.present) == 1 for d in described), count),
+        "no_hands": _fraction(sum(sum(d.present) == 0 for d in described), count),
+        "hands_with_occluder": _fraction(sum(visible < _OCCLUDED for visible, *_ in hands), len(hands)),
+        "hands_mostly_hidden": _fraction(sum(visible < 0.5 for visible, *_ in hands), len(hands)),
+        "close_roots": _fraction(sum((d.root_distance or 0.0) < CLOSE for d in pairs), len(pairs)),
         "root_depth_m": _range(depths),
         "hand_length_px": _range(lengths),
     }
 
 
 def mix_report(frames: Frames, count: int) -> str:
-    """`mix` as lines of text."""
-    figures = mix(frames, count)
+    """Return `mix` as lines of text."""
+    statistics = mix(frames, count)
     lines = [f"frames: {count}"]
-    for name, value in figures.items():
+    for name, value in statistics.items():
         if name.endswith(("_m", "_px")):
             unit = "m" if name.endswith("_m") else "px"
             low, middle, high = (f"{number:.2f}" if unit == "m" else f"{number:.0f}" for number in value)
@@ -99,7 +99,7 @@ def mix_report(frames: Frames, count: int) -> str:
 
 
 def describe(sample: Sample) -> Description:
-    """The figures of one frame from its truth."""
+    """Return the statistics of one frame from its ground truth."""
     hands, shares = sample.hands, np.asarray(sample.shares)
     present = hands.is_present
     joints = np.asarray(hands.joints, dtype=np.float64)
@@ -111,7 +111,7 @@ def describe(sample: Sample) -> Description:
     )
     return Description(
         present=(bool(present[0]), bool(present[1])),
-        share=_pair(shares * present),
+        visible_fraction=_pair(shares * present),
         length=_pair(lengths * present),
         root_depth=_pair(depth * present),
         root_distance=float(np.linalg.norm(joints[0, ROOT] - joints[1, ROOT])) if present.all() else None,
@@ -123,19 +123,19 @@ def _pair(values: np.ndarray) -> tuple[float, float]:
 
 
 def _hands(described: list[Description]) -> Iterator[tuple[float, float, float]]:
-    """(visible share, root depth, length in pixels) of every hand that is there."""
+    """Yield (visible fraction, root depth, length in pixels) of every present hand."""
     for d in described:
         for side in range(2):
             if d.present[side]:
-                yield d.share[side], d.root_depth[side], d.length[side]
+                yield d.visible_fraction[side], d.root_depth[side], d.length[side]
 
 
-def _share(part: int, whole: int) -> float:
+def _fraction(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0
 
 
 def _range(values: list[float]) -> tuple[float, float, float]:
-    """Smallest, median, largest."""
+    """Return the smallest, median and largest value; zeros when there are none."""
     if not values:
         return 0.0, 0.0, 0.0
     return min(values), float(np.median(values)), max(values)

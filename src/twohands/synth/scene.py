@@ -1,4 +1,4 @@
-"""From a staging to triangles, materials and light."""
+"""The scene of a frame: triangles, materials and light, built from its staging."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from twohands.synth.rendering.shapes import ROOM_LABEL, Shape, joined
 from twohands.synth.things.palette import Palette
 from twohands.types import TwoHands
 
-_BESIDE_LENS = 0.1  # metres in front of the camera below which an arm only runs out of the picture
+_BESIDE_LENS = 0.1  # metres in front of the camera; nearer points belong to an arm that leaves the picture
 
 Streams = Callable[[str], np.random.Generator]
-"""The random numbers of a part of the frame by its name: parts do not disturb each other."""
+"""The generator of a part of the frame by the part's name. Parts do not disturb each other."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything the renderer and the depth camera need."""
+    """The input of the renderer and of the depth camera."""
 
     surfaces: Surfaces
     materials: Materials
     light: Light
     hands: TwoHands  # 1609 vertices a hand
-    owner: np.ndarray  # (V,) NOBODY, LEFT + 1 or RIGHT + 1: with which hand a vertex moves
-    parts: tuple[str, ...]  # of the engine that this frame shows
+    owner: np.ndarray  # (V,) the hand that a vertex moves with: NOBODY, LEFT + 1 or RIGHT + 1
+    parts: tuple[str, ...]  # names of the engine's parts that this frame shows
 
 
 def build_scene(streams: Streams, staging: Staging, config: SynthConfig) -> Scene:
-    """Hands, arms, things, table, room and light of a frame."""
+    """Build the hands, arms, objects, table, room and light of a frame."""
     palette = Palette(config)
     hands = free_hand(1609)(staging.parameters())
     skins = np.asarray(hands.vertices, dtype=np.float64)  # (2, 1609, 3)
@@ -52,7 +52,7 @@ def build_scene(streams: Streams, staging: Staging, config: SynthConfig) -> Scen
     held = held_thing(rng, staging, skins, palette)
     level = _level(staging)
     occupied = _occupied(rng, staging, skins, [*held, *person], [o.shape.vertices for o in held])
-    if config.skin:  # the arms run on beside the lens
+    if config.skin:  # the arms continue beside the lens
         occupied = replace(occupied, points=occupied.points[(occupied.points @ level)[:, 2] > _BESIDE_LENS])
     around = _surroundings(rng, streams, staging, config, occupied, palette)
     origin = np.zeros(3)
@@ -69,7 +69,7 @@ def build_scene(streams: Streams, staging: Staging, config: SynthConfig) -> Scen
 
 
 def hand_alone(scene: Scene, side: int) -> Surfaces:
-    """Only one hand of the scene, for the pixels it would cover if nothing hid it."""
+    """Return only one hand of the scene, for the pixels that it would cover if nothing hid it."""
     s = scene.surfaces
     kept = np.nonzero(s.label == side)[0]
     return s._replace(faces=s.faces[kept], uv=s.uv[kept], material=s.material[kept], label=s.label[kept])
@@ -83,7 +83,7 @@ def _parts(staging: Staging, owned: Sequence[Owned], light: Light) -> tuple[str,
 
 
 def _level(staging: Staging) -> np.ndarray:
-    """(3, 3) level axes (right, forward, up) from the camera frame."""
+    """Return level axes (right, forward, up) from the camera frame, (3, 3)."""
     return np.stack([staging.view.right, staging.view.forward, staging.view.up])
 
 
@@ -95,11 +95,11 @@ def _surroundings(
     occupied: Occupied,
     palette: Palette,
 ) -> list[Owned]:
-    """Table, room, other people's arms and clutter, level axes."""
+    """Return the table, room, other people's arms and clutter, in level axes."""
     nearest = 1.3 if staging.egocentric else 2.0  # somebody may sit opposite or beside
     table = set_table(rng, config, occupied, palette) if rng.random() < config.table else None
     plain = [*(table.shapes if table else []), *room(rng, occupied.height, nearest, palette)]
-    strange = replace(config, distractors=config.distractors / 2)  # half arms, half things like skin
+    strange = replace(config, distractors=config.distractors / 2)  # half stray arms, half skin-like objects
     arms = _stray(streams("bystanders"), strange, staging, occupied, table, palette)
     if arms:
         points = np.concatenate([occupied.points, *(shape.vertices for shape in arms)])
@@ -125,12 +125,12 @@ def _stray(
 def _occupied(
     rng: np.random.Generator, staging: Staging, skins: np.ndarray, owned: Sequence[Owned], held: list[np.ndarray]
 ) -> Occupied:
-    """The person in level axes and the height of a table that lies below the hands and what they hold."""
+    """Return the person in level axes, and the height of a table below the hands and what they hold."""
     level = _level(staging)
     sides = present_sides(staging)
     solid = [o.shape.vertices for o in owned if o.shape.label != ROOM_LABEL]
     lowest = [staging.center[None]] if not sides else held
-    for side in sides:  # the half of the forearm next to the hand counts, the elbow may hang beside the table
+    for side in sides:  # only the half of the forearm next to the hand counts; the elbow may hang beside the table
         arm = staging.arm(side)
         half = arm.wrist + np.linspace(0, 0.5, 6)[:, None] * (arm.elbow - arm.wrist)
         lowest += [skins[side], half - 0.04 * staging.view.up]

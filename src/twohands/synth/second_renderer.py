@@ -1,7 +1,7 @@
-"""Another look for the same scenes: colour by path tracing (Mitsuba 3) in place of `render.shade`.
+"""Colour by path tracing (Mitsuba 3) in place of `render.shade`, for the same scenes.
 
-The engine's own pictures know no light that goes from surface to surface. Frames of a second renderer tell whether a
-network has learned hands or the engine's way of drawing them. Geometry, masks, depth and truth stay the engine's.
+The engine's own renderer has no light that travels from surface to surface. Frames of a second renderer show whether a
+network has learned hands or the engine's rendering. Geometry, masks, depth and ground truth stay the engine's.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from twohands.synth.rendering.shading import NEAR, harmonics
 from twohands.synth.scene import Scene
 
 SAMPLES = 8
-"""Paths a pixel: with the filter below, grain under that of a camera, in about 6 CPU seconds at 640x480."""
+"""Paths per pixel. With the filter below, the grain is less than a camera's, in about 6 CPU seconds at 640x480."""
 _DEPTH = 4  # edges of a path: two changes of direction between surfaces and a lamp
 _SKY_SIZE = (32, 64)
-_HIGHEST_REFLECTANCE = 0.08  # head on, what Mitsuba's `specular` = 1 means
+_HIGHEST_REFLECTANCE = 0.08  # reflectance at normal incidence for Mitsuba's `specular` = 1
 _WINDOW, _FLAT = 5, 1e-4
-_BAND_GAIN = np.repeat([1.0, 3 / 2, 4.0], [1, 3, 5])  # radiance over irradiance / pi of the harmonics
+_BAND_GAIN = np.repeat([1.0, 3 / 2, 4.0], [1, 3, 5])  # radiance over (irradiance / pi) for each harmonic
 
 
 class MitsubaHands(SyntheticHands):
@@ -35,7 +35,7 @@ class MitsubaHands(SyntheticHands):
         self.samples, self.renderer = samples, f"mitsuba, {samples} samples"
 
     def linear_color(self, index: int, scene: Scene, camera: Camera) -> np.ndarray:
-        """The light (H, W, 3) float32 that reaches the colour camera, some of it over other surfaces."""
+        """Return the light (H, W, 3) float32 that reaches the colour camera, including indirect light."""
         world = scene.surfaces, scene.materials, scene.light, camera
         return without_grain(render(*world, self.samples, seed=index), shade(*world))
 
@@ -43,13 +43,13 @@ class MitsubaHands(SyntheticHands):
 def render(
     surfaces: Surfaces, materials: Materials, light: Light, camera: Camera, samples: int = SAMPLES, seed: int = 0
 ) -> np.ndarray:
-    """Linear colour (H, W, 3) float32 of the scene that `render.shade` draws, with the grain of few paths a pixel,
-    which `seed` draws.
+    """Return the linear colour (H, W, 3) float32 of the scene that `render.shade` draws, with the grain of few paths.
 
-    The camera is that of `camera.K` to a fraction of a pixel. Raises ImportError without Mitsuba.
+    `seed` draws the grain. The camera is that of `camera.K` to a fraction of a pixel. Raise ImportError without
+    Mitsuba.
     """
     mitsuba = _mitsuba()
-    # Mitsuba knows square pixels only: a world stretched in y by fy / fx, within a percent of 1, has the same outlines
+    # Mitsuba has square pixels only: a world stretched in y by fy / fx, within a percent of 1, has the same outlines
     stretch = np.array([1.0, float(camera.focal[1] / camera.focal[0]), 1.0])
     scene: dict[str, Any] = {
         "type": "scene",
@@ -66,10 +66,10 @@ def render(
 
 
 def without_grain(noisy: np.ndarray, guide: np.ndarray) -> np.ndarray:
-    """A path-traced picture (H, W, 3) freed of sparks and most grain, with the edges of a clean one of the same scene.
+    """Return a path-traced picture (H, W, 3) without sparks and most grain, with the edges of a clean picture `guide`.
 
-    Guided filter (He, Sun & Tang 2013) on square roots of linear colour, whose noise is even: within a small window
-    the picture is a line of the guide.
+    Guided filter (He, Sun & Tang 2013) on square roots of linear colour, in which the noise is uniform: within a small
+    window the picture is a linear function of the guide, which shows the same scene.
     """
     picture, clean = np.sqrt(noisy), np.sqrt(guide)
     picture = np.minimum(picture, rank_filter(picture, -3, size=(3, 3, 1)))
@@ -84,7 +84,7 @@ def without_grain(noisy: np.ndarray, guide: np.ndarray) -> np.ndarray:
 
 
 def _mitsuba() -> Any:
-    """The module, set to its variant that needs no compiler."""
+    """Return the module, set to its variant that needs no compiler."""
     try:
         import mitsuba
     except ImportError as error:
@@ -96,7 +96,7 @@ def _mitsuba() -> Any:
 
 
 def _sensor(mitsuba: Any, camera: Camera, samples: int) -> dict[str, Any]:
-    """Mitsuba's camera looks along +z with +x to the left and +y up; its pixel centres are halves."""
+    """Return the camera. Mitsuba's looks along +z with +x to the left and +y up; its pixel centres are halves."""
     width, height, center = camera.width, camera.height, np.asarray(camera.center, dtype=np.float64)
     return {
         "type": "perspective",
@@ -120,7 +120,7 @@ def _sensor(mitsuba: Any, camera: Camera, samples: int) -> dict[str, Any]:
 
 
 def _lamp(lamp: Lamp, target: np.ndarray, stretch: np.ndarray) -> dict[str, Any]:
-    """A sphere that lights the target as the lamp of `render.shade` lights everything."""
+    """Return a sphere that lights the target as the lamp of `render.shade` lights everything."""
     radius = float(lamp.size) / 2
     radiance = lamp.color * (np.linalg.norm(lamp.position - target) / radius) ** 2
     return {
@@ -132,10 +132,10 @@ def _lamp(lamp: Lamp, target: np.ndarray, stretch: np.ndarray) -> dict[str, Any]
 
 
 def _sky(light: Light) -> np.ndarray:
-    """(32, 64, 3) float32 radiance from every direction, row 0 from +y, in Mitsuba's arrangement.
+    """Return the radiance (32, 64, 3) float32 from every direction, row 0 from +y, in Mitsuba's arrangement.
 
-    Half a sphere of sky and half of ground give a surface the light that `render.shade` gives it; the harmonics of a
-    measured place lose what the cosine of the surface did to each band (Ramamoorthi & Hanrahan 2001).
+    Half a sphere of sky and half of ground give a surface the light that `render.shade` gives it. The harmonics of a
+    measured environment are divided by the factors of the cosine lobe in each band (Ramamoorthi & Hanrahan 2001).
     """
     rows, columns = _SKY_SIZE
     polar = (np.arange(rows) + 0.5)[:, None] * np.pi / rows
@@ -149,7 +149,7 @@ def _sky(light: Light) -> np.ndarray:
 
 
 def _mesh(mitsuba: Any, surfaces: Surfaces, materials: Materials, number: int, stretch: np.ndarray) -> Any:
-    """The triangles of one material; every corner is a vertex of its own, since textures may break at any edge."""
+    """Return the triangles of one material. Every corner is its own vertex, since textures may break at any edge."""
     faces = np.flatnonzero(surfaces.material == number)
     corners = surfaces.faces[faces].reshape(-1)
     properties = mitsuba.Properties()
@@ -178,10 +178,10 @@ def _mesh(mitsuba: Any, surfaces: Surfaces, materials: Materials, number: int, s
 
 
 def _material(mitsuba: Any, materials: Materials, number: int) -> dict[str, Any]:
-    """Paint under a rough clear coat whose highlight is as wide and as strong as that of `render.shade`.
+    """Return paint under a rough clear coat with a highlight as wide and as strong as that of `render.shade`.
 
-    A Blinn exponent n is a GGX width of alpha^2 = 2 / (n + 2) (Walter et al. 2007); of a reflectance F head on such a
-    coat returns F / (4 alpha^2) of the light of a white surface at its peak.
+    A Blinn exponent n is a GGX width of alpha^2 = 2 / (n + 2) (Walter et al. 2007). With a reflectance F at normal
+    incidence, such a coat returns F / (4 alpha^2) of the light of a white surface at its peak.
     """
     offset, rows, columns = (int(value) for value in materials.layout[number])
     texels = materials.texels[offset : offset + 3 * rows * columns].reshape(rows, columns, 3)

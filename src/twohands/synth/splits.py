@@ -1,9 +1,9 @@
-"""The frames that are kept apart, fixed before anything was tuned on them.
+"""The frames that are set apart for validation and tests, fixed before anything was tuned on them.
 
-Shapes: `poses.shape_split` divides the space of hand shapes into disjoint cells. Seeds: the frames below are the only
-ones measured in published tables; contact sheets and tuning use the split "train". Painted textures and things are made
-anew for every frame, so those of one split are not seen in another; the measured places that light the frames and the
-files of the asset cache (`stored`) are those of every split.
+Shapes: `poses.shape_split` divides the space of hand shapes into disjoint cells. Seeds: published tables are measured
+on the frames below only; contact sheets and tuning use the split "train". Procedural textures and objects are drawn
+for every frame, so no two splits share them. The measured environments that light the frames, and the files of the
+asset cache (`stored`), are the same in every split.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ BASIC_TEST_SEED, BASIC_TEST_FRAMES = 20_261_123, 500
 SHIFTED = replace(
     FULL, sensor="active_stereo", environment=0.0, second_lamp=1.0, camera_faults=True, clutter=1.0, egocentric=0.5
 )
-"""Another mixture of camera, light, clutter and view than `FULL` has, of kinds that `FULL` has too: of its frames a
-quarter have this camera, 7 % such light, 1.5 % both."""
+"""A mixture of camera, light, clutter and view that differs from `FULL` but uses only kinds that `FULL` has too: a
+quarter of the frames of `FULL` have this camera, 7 % such light, 1.5 % both."""
 
 
 def test_frames() -> SyntheticHands:
-    """500 frames of unseen people, the full configuration."""
+    """Return 500 frames of unseen people in the full configuration."""
     return SyntheticHands(TEST_SEED, "test", FULL, TEST_FRAMES)
 
 
 def validation_frames() -> SyntheticHands:
-    """200 frames for choosing settings: people of their own, the full configuration."""
+    """Return 200 frames of a separate set of people in the full configuration, for choosing settings."""
     return SyntheticHands(VALIDATION_SEED, "validation", FULL, VALIDATION_FRAMES)
 
 
 def shifted_frames() -> SyntheticHands:
-    """500 frames of people of the test split in another mixture than they are trained on: `SHIFTED`."""
+    """Return 500 frames of people of the test split in `SHIFTED`, another mixture than the training frames."""
     return SyntheticHands(SHIFTED_SEED, "test", SHIFTED, SHIFTED_FRAMES)
 
 
 def basic_test_frames() -> SyntheticHands:
-    """The 500 test frames of the first engine, on which its tables were measured."""
+    """Return the 500 test frames of the first engine, on which its tables were measured."""
     return SyntheticHands(BASIC_TEST_SEED, "test", BASIC, BASIC_TEST_FRAMES)
 
 
@@ -52,4 +52,4 @@ FROZEN: dict[str, Callable[[], SyntheticHands]] = {
     "test_shifted": shifted_frames,
     "basic_test": basic_test_frames,
 }
-"""Name -> the frames that are measured under it."""
+"""Functions that make the frozen sets, by name."""
