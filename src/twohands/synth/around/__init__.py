@@ -1,1 +1,1 @@
-"""Everything else a camera sees: table, room, clutter and other people's arms."""
+"""The surroundings of the person: table, room, clutter and other people's arms."""

@@ -1,6 +1,6 @@
-"""What is right behind the hands: a wall, a partition or a monitor; a lap or a floor where there is no table.
+"""The background close behind the hands: a wall, partition or monitor; a lap or a floor where there is no table.
 
-Built in level axes as `surroundings`: the camera is the origin, x right, y forward, z up, metres.
+Built in level axes like `surroundings`: the camera is the origin, x right, y forward, z up, metres.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twohands.synth.things.objects import Thing
 from twohands.synth.things.palette import Palette
 
 _WALL_DISTANCE = (0.15, 1.3)
-"""Metres from the camera to a wall near the hands; farther ones are the room's."""
+"""Range of the distance in metres from the camera to a wall near the hands. Farther walls belong to the room."""
 _FLOOR_TO_TABLE = 0.75  # metres
 
 
@@ -28,9 +28,9 @@ def wall_behind(
     placed: Sequence[tuple[np.ndarray, Thing]] | None,
     palette: Palette,
 ) -> tuple[list[Shape], np.ndarray]:
-    """A wall, or on a table also a partition or a monitor, behind or beside everybody; and points (P, 3) that fill it.
+    """Return a wall, or on a table also a partition or monitor, behind or beside the person, and points (P, 3) in it.
 
-    `placed` says what stands on the table, None that there is no table. Nothing, where something is in the way.
+    `placed` holds the objects on the table, None without a table. Both results are empty if something is in the way.
     """
     turn = np.radians(rng.choice([0.0, 75.0, -75.0], p=[0.6, 0.2, 0.2]) + rng.normal(0.0, 14.0))
     rotation = about_up(turn)
@@ -69,7 +69,7 @@ def wall_behind(
 def ground_without_table(
     rng: np.random.Generator, staging: Staging, occupied: Occupied, palette: Palette
 ) -> tuple[Top | None, Occupied, list[Shape]]:
-    """A lap, a floor to kneel on, or a wall: where things may stand, the place with that height, and shapes."""
+    """Add a lap, floor or wall: return its top for objects (or None), the occupied space with its height, the shapes."""
     kind = rng.random()
     if kind < 0.45 and staging.egocentric:
         return None, occupied, _lap(rng, occupied, palette)
@@ -80,7 +80,7 @@ def ground_without_table(
 
 
 def _floor(rng: np.random.Generator, occupied: Occupied, palette: Palette) -> tuple[Top | None, Occupied, list[Shape]]:
-    """A floor or bed that reaches beyond the picture, below everybody's arms."""
+    """Return a floor or bed that reaches beyond the picture, below all arms."""
     lowest = float(occupied.points[:, 2].min(initial=occupied.height))
     height = lowest - rng.uniform(0.01, 0.25)
     forward = occupied.forward
@@ -93,7 +93,7 @@ def _floor(rng: np.random.Generator, occupied: Occupied, palette: Palette) -> tu
 
 
 def _lap(rng: np.random.Generator, occupied: Occupied, palette: Palette) -> list[Shape]:
-    """The thighs and shins of the person who wears the camera, lowered until no hand or elbow is in them."""
+    """Return thighs and shins of the person with the head camera, lowered until no hand or elbow is in them."""
     forward = occupied.forward
     right = np.cross(forward, [0.0, 0.0, 1.0])
     up = np.array([0.0, 0.0, 1.0])
@@ -112,7 +112,7 @@ def _lap(rng: np.random.Generator, occupied: Occupied, palette: Palette) -> list
 
 
 def _needed_drop(points: np.ndarray, start: np.ndarray, end: np.ndarray, thick: float) -> float:
-    """Metres by which a thigh must be lower to pass under all points (P, 3) above it."""
+    """Return the metres by which a thigh must be lower to pass under all points (P, 3) above it."""
     if not len(points):
         return 0.0
     axis = end - start
@@ -123,7 +123,7 @@ def _needed_drop(points: np.ndarray, start: np.ndarray, end: np.ndarray, thick: 
 
 
 def _leg(path: np.ndarray, thick: float, right: np.ndarray) -> Shape:
-    """A trouser leg along a path (6, 3)."""
+    """Return a trouser leg along a path (6, 3)."""
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     normal = np.cross(right, tangent)

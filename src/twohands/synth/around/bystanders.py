@@ -1,6 +1,6 @@
-"""Arms that are not the person's, and things shaped like arms: nothing of them is a hand.
+"""Other people's arms, and objects shaped like arms; none of them has a hand.
 
-Built in level axes with the camera as the origin, as `surroundings`: x right, y forward, z up, metres.
+Built in level axes with the camera as the origin, like `surroundings`: x right, y forward, z up, metres.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from twohands.synth.things.objects import Thing
 from twohands.synth.things.palette import Palette
 
 _TRIES = 40
-_GAP = 0.012  # metres to the person and to what they hold
+_GAP = 0.012  # metres to the person and to held objects
 _LIFT = 0.005  # metres above the table
-_LONGEST = 0.62  # metres of one arm that a picture may show
-_MOST_HIDDEN = 0.1  # share of a hand's vertices that may lie behind
+_LONGEST = 0.62  # largest visible length of an arm in metres
+_MOST_HIDDEN = 0.1  # largest fraction of a hand's vertices behind an arm
 
 
 def stray_arms(
@@ -38,11 +38,11 @@ def stray_arms(
     rests: Callable[[np.ndarray, float], bool] | None,
     palette: Palette,
 ) -> list[Shape]:
-    """Somebody else's arm or one to three arm-shaped things near the hands (share `config.distractors` of frames).
+    """Return another person's arm or one to three arm-shaped objects near the hands (`config.distractors` of frames).
 
-    `points` (P, 3) is everything to keep away from, `level` (3, 3) level axes from the camera frame. Arms leave the
-    picture at both ends or end under a heap of cloth. `rests` tells whether the table carries something at a spot (2,)
-    with a radius; without a table there are only arms in the air. Where there is no room, nothing comes.
+    They keep away from `points` (P, 3); `level` (3, 3) are level axes from the camera frame. Arms leave the picture at
+    both ends or end under a heap of cloth. `rests` returns True if the table carries an object at a spot (2,) with a
+    radius; without a table there are only arms in the air. The list is empty where there is no room.
     """
     if rng.random() >= config.distractors:
         return []
@@ -56,7 +56,7 @@ def stray_arms(
 
 
 def pillars(placed: Sequence[tuple[np.ndarray, Thing]], table: float) -> np.ndarray:
-    """(P, 3) points that fill the upright cylinders around things at spots (2,) on a table at height `table`."""
+    """Return points (P, 3) in the upright cylinders around objects at spots (2,) on a table at height `table`."""
     angle = np.linspace(0, 2 * np.pi, 10, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     points = [np.zeros((0, 3))]
@@ -68,7 +68,7 @@ def pillars(placed: Sequence[tuple[np.ndarray, Thing]], table: float) -> np.ndar
 
 
 class _KeepAway:
-    """What a new thing must not touch or hide."""
+    """The points and hands that a new object must not touch or hide."""
 
     def __init__(
         self,
@@ -82,24 +82,24 @@ class _KeepAway:
         self.hands = [(self.pixels(hand[::8]), (hand[::8] @ level)[:, 2]) for hand in hands]
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
-        """(N, 2) of points (N, 3); far outside for points behind the camera."""
+        """Return the pixels (N, 2) of points (N, 3); far outside the picture for points behind the camera."""
         seen = points @ self.level
         behind = seen[:, 2] < 0.02
         return np.where(behind[:, None], -1e6, self.camera.project(np.where(behind[:, None], [0.0, 0.0, 1.0], seen)))
 
     def outside(self, points: np.ndarray, radius: float) -> np.ndarray:
-        """(N,) whether nothing within `radius` metres of points (N, 3) is in the picture."""
+        """Return (N,) True where nothing within `radius` metres of points (N, 3) is in the picture."""
         pixels = self.pixels(points)
         margin = self._margin(points, radius)[:, None]
         size = np.array([self.camera.width, self.camera.height])
         return np.asarray(((pixels < -margin) | (pixels > size + margin)).any(axis=1))
 
     def carries(self, points: np.ndarray, radius: float) -> bool:
-        """Whether a table is below all of these points (N, 3)."""
+        """Return True if a table is below all of these points (N, 3)."""
         return self.rests is not None and all(self.rests(point[:2], radius) for point in points)
 
     def allows(self, path: np.ndarray, radius: float) -> bool:
-        """Whether a rod of `radius` metres along `path` (N, 3) has room and hides no hand."""
+        """Return True if a rod of `radius` metres along `path` (N, 3) has room and hides no hand."""
         if len(self.points):
             gap = np.linalg.norm(self.points[:, None] - path, axis=-1).min()
             if gap < radius + _GAP:
@@ -116,7 +116,7 @@ class _KeepAway:
 
 
 def _somebody(rng: np.random.Generator, occupied: Occupied, keep_away: _KeepAway, palette: Palette) -> list[Shape]:
-    """An arm that lies or leans on the table: straight, bent at the elbow, or with its end under a cloth."""
+    """Return an arm that rests on the table: straight, bent at the elbow, or with its end under a cloth."""
     thick = rng.uniform(0.036, 0.046)
     for _ in range(_TRIES):
         kind = rng.choice(["straight", "bent", "covered"], p=[0.3, 0.4, 0.3])
@@ -146,19 +146,19 @@ def _somebody(rng: np.random.Generator, occupied: Occupied, keep_away: _KeepAway
 
 
 def _spot(rng: np.random.Generator, occupied: Occupied, distance: tuple[float, float], radius: float) -> np.ndarray:
-    """(3,) a point above the table, at a distance from the hands' middle."""
+    """Return a point (3,) above the table, at a distance from the hands' middle."""
     turn, away = rng.uniform(0, 2 * np.pi), rng.uniform(*distance)
     flat = occupied.center[:2] + away * np.array([np.cos(turn), np.sin(turn)])
     return np.array([*flat, occupied.height + radius + _LIFT])
 
 
 def _direction(turn: float, rise: float) -> np.ndarray:
-    """(3,) unit vector; angles in the plane and above it, radians."""
+    """Return a unit vector (3,) from the angles in the plane and above it, in radians."""
     return np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)])
 
 
 def _leg(keep_away: _KeepAway, start: np.ndarray, direction: np.ndarray, radius: float) -> np.ndarray | None:
-    """(N, 3) from `start` until the picture is left for good; None if that takes longer than an arm is."""
+    """Return a path (N, 3) from `start` until it leaves the picture for good; None if it is longer than an arm."""
     path = start + np.linspace(0, 0.9, 46)[:, None] * direction
     seen = np.flatnonzero(~keep_away.outside(path, 1.3 * radius))
     if len(seen) == 0 or seen[-1] * 0.02 > _LONGEST or seen[-1] < 3:
@@ -167,7 +167,7 @@ def _leg(keep_away: _KeepAway, start: np.ndarray, direction: np.ndarray, radius:
 
 
 def _arm_shapes(rng: np.random.Generator, path: np.ndarray, thick: float, palette: Palette) -> list[Shape]:
-    """Skin along a path (N, 3), half of the time with a sleeve over one part of it."""
+    """Return skin along a path (N, 3), half of the time with a sleeve over one part of it."""
     path = gaussian_filter1d(path, 1.5, axis=0, mode="nearest")
     length = np.linspace(0, 1, len(path))
     muscle = thick * np.interp(length, [0, 0.15, 0.5, 1], [0.72, 0.8, 1.0, 1.05])
@@ -193,9 +193,9 @@ def _arm_shapes(rng: np.random.Generator, path: np.ndarray, thick: float, palett
 
 
 def _swept(path: np.ndarray, radius: np.ndarray, flat: float, lining: int = 0) -> Shape:
-    """A tube of ellipses along `path` (N, 3), `flat` times as high as wide, its last end rounded.
+    """Return a tube of ellipses along `path` (N, 3), `flat` times as high as wide, its last end rounded.
 
-    The first `lining` points run back inside: their sections take the direction of the ones that follow.
+    The first `lining` points run back inside. Their sections have the direction of the section after them.
     """
     tangents = np.gradient(path[lining:], axis=0)
     tangents = np.concatenate([np.repeat(tangents[:1], lining, axis=0), tangents])
@@ -209,7 +209,7 @@ def _swept(path: np.ndarray, radius: np.ndarray, flat: float, lining: int = 0) -
 
 
 def _heap(rng: np.random.Generator, place: np.ndarray, table: float, along: np.ndarray, palette: Palette) -> Shape:
-    """A towel or jumper thrown over the end of an arm at `place` (3,) on a table at height `table`."""
+    """Return a towel or jumper over the end of an arm at `place` (3,) on a table at height `table`."""
     wide, tall = rng.uniform(0.07, 0.095), place[2] - table + rng.uniform(0.045, 0.06)
     angle = np.linspace(0, 2 * np.pi, 41)
     share = np.linspace(1, 0, 12)[:, None]
@@ -227,7 +227,7 @@ def _heap(rng: np.random.Generator, place: np.ndarray, table: float, along: np.n
 
 
 def _rod(rng: np.random.Generator, occupied: Occupied, keep_away: _KeepAway, palette: Palette) -> list[Shape]:
-    """A rolled cloth, a wooden dowel or a tube of about a skin's colour on the table."""
+    """Return a rolled cloth, a wooden dowel or a tube of about a skin's colour on the table."""
     kind = rng.choice(["cloth", "dowel", "tube"])
     low, high = {"cloth": (0.025, 0.05), "dowel": (0.006, 0.022), "tube": (0.018, 0.042)}[kind]
     radius, length = rng.uniform(low, high), rng.uniform(0.14, 0.38)
@@ -254,7 +254,7 @@ def _rod(rng: np.random.Generator, occupied: Occupied, keep_away: _KeepAway, pal
 
 
 def _pipe(radius: float, length: float, hollow: bool) -> Shape:
-    """A rod along z from 0 to `length`, or a tube with a wall and a floor a little way inside."""
+    """Return a rod along z from 0 to `length`, or a tube with a wall and a floor near each end."""
     if not hollow:
         return lathe(sharp([(0.0, 0.0), (radius, 0.0), (radius, length), (0.0, length)]))
     inner, deep = 0.85 * radius, min(3 * radius, 0.4 * length)
@@ -263,7 +263,7 @@ def _pipe(radius: float, length: float, hollow: bool) -> Shape:
 
 
 def _roll(rng: np.random.Generator, radius: float, length: float) -> Shape:
-    """Cloth rolled up along z: an uneven roll whose ends show the turns as steps."""
+    """Return a cloth rolled up along z: uneven, with the turns visible as steps at the ends."""
     steps = [(0.0, 0.006), (0.3, 0.004), (0.34, 0.010), (0.62, 0.002), (0.66, 0.008), (0.93, 0.0), (1.0, 0.004)]
     ends = [(share * radius, depth) for share, depth in steps]
     body = [(radius * rng.uniform(0.93, 1.0), length * share) for share in (0.2, 0.4, 0.6, 0.8)]

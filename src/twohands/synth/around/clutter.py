@@ -1,6 +1,6 @@
-"""Things close to the hands, walls close behind them, things of a skin's colour, and what hangs in front of a hand.
+"""Objects close to the hands, walls close behind them, skin-coloured objects, and objects in front of a hand.
 
-Built in level axes as `surroundings`: the camera is the origin, x right, y forward, z up, metres.
+Built in level axes like `surroundings`: the camera is the origin, x right, y forward, z up, metres.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from twohands.synth.things import lying, objects, prints, textures
 from twohands.synth.things.objects import Thing
 from twohands.synth.things.palette import Palette
 
-_NEAR = 0.30  # metres from a hand within which clutter lies
-_PART = 0.5  # of `largest_cover`: what clutter may hide of a hand, so that it does not stand in front everywhere
+_NEAR = 0.30  # metres from a hand, within which clutter is placed
+_PART = 0.5  # fraction of `largest_cover` that clutter may hide, so that it is not in front of most hands
 _FLOATING_COVER = (0.2, 0.6)
 _FLOATING = (objects.carton, objects.book, objects.can, objects.bottle, objects.mug, objects.bowl, objects.plate)
 _FLOATING_TRIES = 40
@@ -36,10 +36,10 @@ def clutter(
     table: Table | None,
     palette: Palette,
 ) -> list[Shape]:
-    """Everything around the hands beyond the table's own things: shares `clutter`, `distractors` and `floating`.
+    """Return all shapes around the hands beyond the table's own: parts `clutter`, `distractors` and `floating`.
 
-    Nothing touches the points of `occupied` or hides more than `config.largest_cover` of a hand together with the
-    table's things. Clutter, skin-coloured things and the floating thing have streams of their own.
+    Nothing touches the points of `occupied`. Together with the table's objects, nothing hides more than
+    `config.largest_cover` of a hand. Each of the three parts has its own stream of random numbers.
     """
     view = staging.view
     level = np.stack([view.right, view.forward, view.up])
@@ -60,7 +60,7 @@ def clutter(
 
 @dataclass
 class _Site:
-    """What is there, and what has been added."""
+    """The scene around the hands so far, and the shapes that were added to it."""
 
     occupied: Occupied
     view: View
@@ -74,11 +74,11 @@ class _Site:
 
     @property
     def most(self) -> float:
-        """Share of a hand that clutter may hide."""
+        """Largest fraction of a hand that clutter may hide."""
         return _PART * self.config.largest_cover
 
     def spot(self, rng: np.random.Generator) -> np.ndarray:
-        """(2,) within 30 cm of a random point of the hands."""
+        """Return a point (2,) within 30 cm of a random point of the hands."""
         hands = self.occupied.hands
         middle = self.occupied.center
         if hands:
@@ -88,7 +88,7 @@ class _Site:
         return middle[:2] + _NEAR * np.sqrt(rng.random()) * np.array([np.cos(angle), np.sin(angle)])
 
     def stand(self, rng: np.random.Generator, thing: Thing, material: int | None = None) -> bool:
-        """Put a thing onto the table near the hands, if there is room."""
+        """Put an object onto the table near the hands and return True, if there is room."""
         for _ in range(3):
             spot = self.spot(rng)
             if self.top is None or not self.top.holds(spot, thing.radius):
@@ -105,7 +105,7 @@ class _Site:
         return False
 
     def lay(self, rng: np.random.Generator, shape: Shape, lift: float, material: int) -> bool:
-        """Put something flat onto the table near the hands, `lift` metres above it, if it stays clear of the rest."""
+        """Put a flat shape onto the table, `lift` metres above it, if it touches nothing. Return True if it did."""
         for _ in range(5):
             if self.top is None:
                 return False
@@ -117,7 +117,7 @@ class _Site:
         return False
 
     def _free_below(self, lain: Shape) -> bool:
-        """Whether no point of the person and no thing stands in a flat shape."""
+        """Return True if no point of the person and no object stands in a flat shape."""
         vertices = lain.vertices
         for spot, thing in self.placed:
             under = np.linalg.norm(vertices[:, :2] - spot, axis=1) < thing.radius + 0.5 * GAP
@@ -132,9 +132,9 @@ class _Site:
         return not (low[close, 2] < vertices[nearest[close], 2] + 0.001).any()
 
     def hang(self, rng: np.random.Generator, thing: Thing, center: np.ndarray, most: float, least: float = 0.0) -> bool:
-        """Put a thing, turned anyhow, into the air around `center` (3,), clear of people, table and standing things.
+        """Put an object in a random orientation around `center` (3,), clear of people, table and standing objects.
 
-        It may touch what hangs or lies there already.
+        It may touch hanging or lying objects. Return False, and add nothing, if there is no room for it.
         """
         turn = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
         place = center - turn @ [0.0, 0.0, 0.5 * thing.height]
@@ -158,7 +158,7 @@ class _Site:
 
 
 def _litter(rng: np.random.Generator, site: _Site, staging: Staging) -> None:
-    """Papers, many things, a cloth and cables on the table; a wall or monitor; something near at the border."""
+    """Add papers, objects, a cloth and cables on the table, a wall or monitor, and a near object at the border."""
     if site.top is None:
         site.top, site.occupied, shapes = ground_without_table(rng, staging, site.occupied, site.palette)
         site.shapes += shapes
@@ -186,7 +186,7 @@ def _paper_texture(rng: np.random.Generator) -> np.ndarray:
 
 
 def _skin_like_things(rng: np.random.Generator, site: _Site) -> None:
-    """One to four round things and cloths of a colour that skin has."""
+    """Add one to four round objects and cloths in a colour of skin."""
 
     def material() -> int:
         shine, gloss = rng.uniform(0.0, 0.15), rng.uniform(8.0, 40.0)
@@ -200,7 +200,7 @@ def _skin_like_things(rng: np.random.Generator, site: _Site) -> None:
 
 
 def _at_the_border(rng: np.random.Generator, site: _Site) -> None:
-    """Something nearer than the hands that reaches into the picture; what holds it is outside."""
+    """Add an object, nearer than the hands, that reaches into the picture and is held from outside."""
     camera = site.view.camera
     hands = site.occupied.hands or (site.occupied.center[None],)
     nearest = min(float((hand @ site.level)[:, 2].min()) for hand in hands)
@@ -220,7 +220,7 @@ def _at_the_border(rng: np.random.Generator, site: _Site) -> None:
 
 
 def _hang_in_front(rng: np.random.Generator, site: _Site) -> None:
-    """Something between the camera and a hand that hides a fifth to three fifths of it."""
+    """Add an object between the camera and a hand that hides a fifth to three fifths of the hand."""
     hands = site.occupied.hands
     least, most = _FLOATING_COVER
     for _ in range(_FLOATING_TRIES):

@@ -1,4 +1,4 @@
-"""How much of each hand the things in front of it hide, counted in a small picture."""
+"""The hidden fraction of each hand, counted in a small picture."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _WIDTH = 160  # pixels
 
 
 class Sight:
-    """The pixels of each hand that are still seen; shapes are in level axes, the camera is their origin."""
+    """The pixels of each hand that are still visible. Shapes are in level axes with the camera as their origin."""
 
     def __init__(self, camera: Camera, level: np.ndarray, hands: tuple[np.ndarray, ...]) -> None:
-        """`level` (3, 3): level axes from the camera frame; hands (1609, 3) metres each, in level axes."""
+        """`level` (3, 3): level axes from the camera frame. Hands (1609, 3) metres each, in level axes."""
         self._camera = camera.resize(_WIDTH, round(camera.height * _WIDTH / camera.width))
         self._level = level
         self._depths = [self._depth(hand_shape(hand, RIGHT)) for hand in hands]  # the winding does not matter
@@ -25,16 +25,16 @@ class Sight:
         self._sizes = [max(int(seen.sum()), 1) for seen in self._seen]
 
     def admits(self, shape: Shape, most: float, least: float = 0.0) -> bool:
-        """Whether with this shape no hand is hidden by more than the share `most`, and one by `least` or more.
+        """Return True if with this shape no hand is hidden beyond the fraction `most`, and one by `least` or more.
 
-        Only a shape that is admitted counts from then on. Without hands every shape is.
+        Only admitted shapes count from then on. Without hands every shape is admitted.
         """
         if not self._depths:
             return True
         front = self._depth(shape)
         seen = [old & (front >= depth) for old, depth in zip(self._seen, self._depths, strict=True)]
         hidden = [1 - new.sum() / size for new, size in zip(seen, self._sizes, strict=True)]
-        # a hand that is hidden more already does not bar a shape that does not hide it
+        # a hand that is already hidden more does not bar a shape that hides nothing of it
         grows = [new.sum() < old.sum() for new, old in zip(seen, self._seen, strict=True)]
         if any(share > most and more for share, more in zip(hidden, grows, strict=True)) or max(hidden) < least:
             return False
@@ -42,6 +42,6 @@ class Sight:
         return True
 
     def _depth(self, shape: Shape) -> np.ndarray:
-        """(h, w) metres, infinite where the shape is not seen."""
+        """Return the depth (h, w) in metres, infinite where the shape is not visible."""
         depth, _ = draw(joined([shape.moved(self._level.T, np.zeros(3))]), self._camera)
         return np.where(depth > 0, depth, np.inf)

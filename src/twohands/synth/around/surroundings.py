@@ -1,4 +1,4 @@
-"""Table, things that stand on it, and the room, around a person who is already placed.
+"""The table, the objects on it, and the room, around a person who is already placed.
 
 Built in level axes with the camera as the origin: x right, y forward, z up, metres.
 """
@@ -16,38 +16,38 @@ from twohands.synth.things import objects, textures
 from twohands.synth.things.objects import Thing
 from twohands.synth.things.palette import Palette
 
-GAP = 0.008  # metres between things and people
+GAP = 0.008  # metres between objects and people
 _LARGEST_OCCLUDER = 0.30  # metres
 
 
 @dataclass(frozen=True)
 class Occupied:
-    """What is there before the table comes, in level axes."""
+    """The occupied space before the table is placed, in level axes."""
 
-    points: np.ndarray  # (P, 3) of the person and what they hold
-    hands: tuple[np.ndarray, ...]  # (1609, 3) of every hand
-    center: np.ndarray  # (3,) the middle of what the hands do
-    forward: np.ndarray  # (3,) where the person looks
-    height: float  # of the table
+    points: np.ndarray  # (P, 3) points of the person and of held objects
+    hands: tuple[np.ndarray, ...]  # (1609, 3) vertices of every hand
+    center: np.ndarray  # (3,) centre of the hands' action
+    forward: np.ndarray  # (3,) the person's viewing direction
+    height: float  # height of the table
 
 
 @dataclass(frozen=True)
 class Top:
-    """A table top: where things may stand."""
+    """A table top, on which objects may stand."""
 
-    middle: np.ndarray  # (3,) a point of it
+    middle: np.ndarray  # (3,) a point on the top
     right: np.ndarray  # (3,) unit vectors along its sides
     forward: np.ndarray
     low: np.ndarray  # (2,) metres along right and forward from `middle`
     high: np.ndarray
 
     def holds(self, spot: np.ndarray, radius: float) -> bool:
-        """Whether something of this radius stands safely at a spot (..., 2), or at all of them."""
+        """Return True if an object of this radius stands safely at a spot, or at all spots (..., 2)."""
         place = (spot - self.middle[:2]) @ np.array([self.right, self.forward])[:, :2].T
         return bool((place > self.low + radius).all() and (place < self.high - radius).all())
 
     def rectangle(self, height: float, repeat: float) -> Shape:
-        """The top at a height above it, its texture repeated so often a metre."""
+        """Return the top, raised by `height`, with its texture repeated `repeat` times per metre."""
         (left, near), (wide, deep) = self.low, self.high - self.low
         corner = self.middle + near * self.forward + left * self.right + [0.0, 0.0, height]
         return rectangle(corner, wide * self.right, deep * self.forward, (repeat * wide, repeat * deep))
@@ -55,21 +55,21 @@ class Top:
 
 @dataclass(frozen=True)
 class Table:
-    """A table and what stands on it."""
+    """A table and the objects on it."""
 
     top: Top
-    placed: tuple[tuple[np.ndarray, Thing], ...]  # where (2,) things stand
-    surfaces: tuple[Shape, ...]  # of the table and its cloth
+    placed: tuple[tuple[np.ndarray, Thing], ...]  # spots (2,) and the objects that stand there
+    surfaces: tuple[Shape, ...]  # the table and its cloth
     things: tuple[Shape, ...]
 
     @property
     def shapes(self) -> list[Shape]:
-        """All of it, to draw."""
+        """All shapes of the table, for rendering."""
         return [*self.surfaces, *self.things]
 
 
 def set_table(rng: np.random.Generator, config: SynthConfig, occupied: Occupied, palette: Palette) -> Table:
-    """A table, sometimes with a cloth, and things on it."""
+    """Return a table, sometimes with a cloth, and objects on it."""
     top = _place_table(rng, occupied)
     surfaces = _table_shapes(rng, top, palette)
     placed = _standing_things(rng, config, occupied, top, palette)
@@ -78,7 +78,7 @@ def set_table(rng: np.random.Generator, config: SynthConfig, occupied: Occupied,
 
 
 def _place_table(rng: np.random.Generator, occupied: Occupied) -> Top:
-    """The near edge leaves room for elbows that hang lower than the table."""
+    """Return a table top. Its near edge leaves room for elbows that hang lower than the table."""
     forward = occupied.forward
     right = np.cross(forward, [0.0, 0.0, 1.0])
     middle = np.array([*occupied.center[:2], occupied.height])
@@ -118,7 +118,7 @@ def _table_shapes(rng: np.random.Generator, top: Top, palette: Palette) -> list[
 def _standing_things(
     rng: np.random.Generator, config: SynthConfig, occupied: Occupied, top: Top, palette: Palette
 ) -> list[tuple[np.ndarray, Thing]]:
-    """Spots (2,) and things that touch neither people nor each other; first one that hides a hand, if asked for."""
+    """Return spots (2,) and objects that touch neither people nor each other; first an occluder, where drawn."""
     placed: list[tuple[np.ndarray, Thing]] = []
 
     def fits(spot: np.ndarray, thing: Thing) -> bool:
@@ -141,20 +141,20 @@ def _standing_things(
 def some_thing(
     rng: np.random.Generator, makers: Sequence[Callable[[np.random.Generator], Thing]], palette: Palette
 ) -> Thing:
-    """A thing of one of the makers, or a stored model where the config asks for some."""
+    """Return an object of a random maker, or a stored model for the fraction of objects that the config sets."""
     if palette.assets is not None and palette.models and rng.random() < palette.models:
         return palette.assets.model(rng)
     return makers[int(rng.integers(len(makers)))](rng)
 
 
 def stood(rng: np.random.Generator, spot: np.ndarray, thing: Thing, height: float, palette: Palette) -> Shape:
-    """The thing standing at a spot (2,) on a surface of this height, turned anyhow, with a material."""
+    """Return the object at a spot (2,) on a surface of this height, turned at random, with a material."""
     standing = thing.shape.moved(about_up(rng.uniform(0, 2 * np.pi)), np.array([*spot, height + 0.002]))
     return replace(standing, material=palette.add_thing(rng, thing.texture), label=OBJECT_LABEL)
 
 
 def _in_front_of_a_hand(rng: np.random.Generator, occupied: Occupied) -> tuple[np.ndarray, Thing | None]:
-    """A spot (2,) and a thing whose upper part lies on the line of sight to a random point of a hand."""
+    """Return a spot (2,) and an object with its upper part on the line of sight to a random point of a hand."""
     hand = occupied.hands[int(rng.integers(len(occupied.hands)))]
     point = hand[int(rng.integers(len(hand)))] * rng.uniform(0.70, 0.93)
     tall = float(point[2] - occupied.height + rng.uniform(0.0, 0.04))
@@ -167,7 +167,7 @@ def _in_front_of_a_hand(rng: np.random.Generator, occupied: Occupied) -> tuple[n
 
 
 def _cover(spot: np.ndarray, thing: Thing, occupied: Occupied) -> float:
-    """Largest share of a hand's vertices whose line of sight passes through the upright cylinder around a thing."""
+    """Return the largest fraction of a hand's vertices seen through the upright cylinder around an object."""
     covers = []
     for hand in occupied.hands:
         along = np.linspace(0.5, 1.0, 26)[:, None, None] * hand[::8]  # (26, V, 3) on the lines of sight
@@ -178,7 +178,7 @@ def _cover(spot: np.ndarray, thing: Thing, occupied: Occupied) -> float:
 
 
 def has_room(spot: np.ndarray, thing: Thing, occupied: Occupied, placed: Sequence[tuple[np.ndarray, Thing]]) -> bool:
-    """Whether something standing at a spot (2,) of the table touches neither the person nor what is placed."""
+    """Return True if an object at a spot (2,) of the table touches neither the person nor placed objects."""
     near = np.linalg.norm(occupied.points[:, :2] - spot, axis=1) < thing.radius + GAP
     if (occupied.points[near, 2] < occupied.height + thing.height + GAP).any():
         return False
@@ -186,7 +186,7 @@ def has_room(spot: np.ndarray, thing: Thing, occupied: Occupied, placed: Sequenc
 
 
 def room(rng: np.random.Generator, table_height: float, nearest: float, palette: Palette) -> list[Shape]:
-    """Floor, two walls and some furniture; walls and the middles of furniture are `nearest` metres away or more."""
+    """Return floor, two walls and furniture. Walls and centres of furniture are at least `nearest` metres away."""
     far, aside = rng.uniform(nearest, 3.5), rng.uniform(nearest, 3.2) * rng.choice([-1.0, 1.0])
     x, y, z = np.eye(3)
     shapes = [

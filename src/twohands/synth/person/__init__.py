@@ -1,1 +1,1 @@
-"""The person the hands belong to: body, arms, sleeves, skin, watches and rings."""
+"""The person to whom the hands belong: body, arms, sleeves, skin, watches and rings."""

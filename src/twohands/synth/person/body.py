@@ -1,4 +1,4 @@
-"""Meshes of the person: hands, forearms that grow out of the wrists, upper arms, sleeves, torso."""
+"""Meshes of the person: hands, forearms that continue the wrists, upper arms, sleeves, torso."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from twohands.synth.rendering.shapes import Shape, ball, merged, smooth_normals,
 from twohands.types import LEFT, RIGHT
 
 _BEND = 0.035  # metres over which the wrist bends into the forearm
-# metres from the wrist and how much wider the forearm is there than the wrist, across and through
+# rows: metres from the wrist, and width and depth of the forearm there relative to the wrist
 _PROFILE = np.array(
     [[0.0, 1.0, 1.0], [0.03, 0.97, 1.0], [0.08, 1.10, 1.22], [0.16, 1.40, 1.62], [0.21, 1.50, 1.78], [0.26, 1.40, 1.70]]
 )
 _UPPER_WIDTH = 0.043  # metres, radius of the upper arm
-_UPPER_SECTIONS = 12  # of the upper arm, from elbow to shoulder
-# metres above the shoulders and half the width of the torso there, from the neck down to below the floor
+_UPPER_SECTIONS = 12  # cross-sections of the upper arm, from elbow to shoulder
+# rows: metres above the shoulders, half width and half depth of the torso, from the neck to below the floor
 _TORSO = np.array(
     [
         [0.10, 0.01, 0.01],
@@ -41,12 +41,12 @@ _TORSO = np.array(
 
 @cache
 def wrist_ring() -> np.ndarray:
-    """Vertices of the open border of the finest right hand, in order around the wrist."""
+    """Return the vertices of the open border of the finest right hand, in order around the wrist."""
     return boundary_loop(free_hand(1609).right_faces)
 
 
 def hand_shape(vertices: np.ndarray, side: int) -> Shape:
-    """One hand of 1609 vertices in the camera frame, with the atlas of the skin maps."""
+    """Return one hand of 1609 vertices in the camera frame, with the atlas of the skin maps."""
     arrays = free_hand_arrays()
     count = int(arrays["num_hand_faces"])
     faces, uv = arrays["faces"][:count].astype(np.int64), arrays["uv"][arrays["faces_uv"][:count].astype(np.int64)]
@@ -57,7 +57,7 @@ def hand_shape(vertices: np.ndarray, side: int) -> Shape:
 
 
 def with_arm(hand: Shape, arm: Arm, scale: float, closed: bool = False) -> tuple[Shape, Shape]:
-    """The hand and the forearm that continues it to the elbow, without a seam in the shading.
+    """Return the hand and the forearm that continues it to the elbow, without a seam in the shading.
 
     `closed` rounds the elbow off; otherwise the forearm is an open tube.
     """
@@ -76,9 +76,9 @@ def with_arm(hand: Shape, arm: Arm, scale: float, closed: bool = False) -> tuple
 
 
 def forearm_rings(vertices: np.ndarray, arm: Arm, scale: float, start: float = 0.0, extra: float = 0.0) -> np.ndarray:
-    """(R, 20, 3) cross-sections from the wrist's border to the elbow.
+    """Return the cross-sections (R, 20, 3) from the wrist's border to the elbow.
 
-    `start` > 0 begins so many metres up the arm, `extra` metres are added to the radius: a sleeve.
+    For a sleeve, `start` > 0 begins that many metres up the arm, and `extra` metres are added to the radius.
     """
     local = (vertices[wrist_ring()] - arm.wrist) @ arm.hand  # (20, 3) hand frame
     middle = local.mean(axis=0)
@@ -100,7 +100,7 @@ def forearm_rings(vertices: np.ndarray, arm: Arm, scale: float, start: float = 0
 
 
 def upper_arm(arm: Arm, scale: float, extra: float = 0.0, start: float = 0.0) -> list[Shape]:
-    """The elbow and the upper arm; `extra` metres thicker, from `start` (share of its length) to the shoulder."""
+    """Return elbow and upper arm, `extra` metres thicker, from `start` (fraction of its length) to the shoulder."""
     axis = arm.shoulder - arm.elbow
     side = np.cross(axis, arm.forearm[:, 1])
     frame = np.stack([side, np.cross(axis, side), axis], axis=-1) / np.linalg.norm(
@@ -118,7 +118,7 @@ def upper_arm(arm: Arm, scale: float, extra: float = 0.0, start: float = 0.0) ->
 
 
 def rounded_end(rings: np.ndarray) -> np.ndarray:
-    """Cross-sections (R, N, 3) with four more that close their last end like a thimble."""
+    """Return cross-sections (R, N, 3) with four more that close their last end like a thimble."""
     middle = rings[-1].mean(axis=0)
     onward = middle - rings[-2].mean(axis=0)
     onward = onward / np.linalg.norm(onward)
@@ -128,7 +128,7 @@ def rounded_end(rings: np.ndarray) -> np.ndarray:
 
 
 def body_end(staging: Staging, side: int) -> np.ndarray:
-    """(3,) metres: where the arm goes on from its shoulder: below the picture of a head camera, or inside the torso."""
+    """Return the arm's end (3,) in metres beyond the shoulder: in the torso, or below the picture of a head camera."""
     if not staging.egocentric:
         return _chest(staging) - 0.06 * staging.view.up
     down = -(staging.view.up + staging.view.forward) * [1.0, 1.0, 0.0]  # beside the lens: no picture reaches so far
@@ -137,12 +137,12 @@ def body_end(staging: Staging, side: int) -> np.ndarray:
 
 
 def arm_to_body(arm: Arm, scale: float, end: np.ndarray, extra: float = 0.0) -> Shape:
-    """The upper arm from the elbow over the shoulder to `end` (3,), closed at the elbow; `extra` metres thicker."""
+    """Return the upper arm from elbow over shoulder to `end` (3,), closed at the elbow, `extra` metres thicker."""
     return facing_out(tube(rounded_end(_upper_rings(arm, scale, end, extra)[::-1])))
 
 
 def short_sleeve(arm: Arm, scale: float, end: np.ndarray, start: float, gap: float) -> Shape:
-    """Cloth from `start` (share of the upper arm) to `end` (3,), `gap` metres off the arm, hem and lining included."""
+    """Return cloth from `start` (fraction of the upper arm) to `end` (3,), `gap` metres off the arm, hem and lining."""
     rings = _upper_rings(arm, scale, end, gap)
     middle = rings.mean(axis=1, keepdims=True)
     shares = np.linspace(0.0, 1.0, _UPPER_SECTIONS)
@@ -158,7 +158,7 @@ def short_sleeve(arm: Arm, scale: float, end: np.ndarray, start: float, gap: flo
 
 
 def _upper_rings(arm: Arm, scale: float, end: np.ndarray, extra: float) -> np.ndarray:
-    """(R, 24, 3) round cross-sections from the elbow over the shoulder to `end` (3,), the corner rounded."""
+    """Return round cross-sections (R, 24, 3) from the elbow over the shoulder to `end` (3,), the corner rounded."""
     share = np.linspace(0, 1, _UPPER_SECTIONS)[:, None]
     onward = np.linspace(0, 1, 9)[1:, None]
     path = np.concatenate(
@@ -169,7 +169,7 @@ def _upper_rings(arm: Arm, scale: float, end: np.ndarray, extra: float) -> np.nd
     tangents = tangents / np.linalg.norm(tangents, axis=1, keepdims=True)
     across = np.empty_like(tangents)
     previous = arm.forearm[:, 1] + 0.3 * arm.forearm[:, 2] + 0.1 * arm.forearm[:, 0]
-    for k, tangent in enumerate(tangents):  # carried along without turning about the arm
+    for k, tangent in enumerate(tangents):  # transported along the path without a turn about it
         previous = previous - (previous @ tangent) * tangent
         previous = across[k] = previous / np.linalg.norm(previous)
     width = _UPPER_WIDTH * scale
@@ -183,7 +183,7 @@ def _upper_rings(arm: Arm, scale: float, end: np.ndarray, extra: float) -> np.nd
 
 @dataclass(frozen=True)
 class Bust:
-    """What a camera opposite sees of a person beside the arms."""
+    """The parts of a person, besides the arms, that a camera opposite sees."""
 
     clothed: Shape
     skin: Shape  # neck and head
@@ -191,7 +191,7 @@ class Bust:
 
 
 def bust(staging: Staging) -> Bust:
-    """Torso down to the floor, neck and a head that looks at the hands; for cameras that are not on that head."""
+    """Return a torso down to the floor, a neck, and a head that looks at the hands. Not for cameras on that head."""
     up, forward = staging.view.up, staging.body_forward
     right = np.cross(forward, up)
     chest = _chest(staging)
@@ -206,7 +206,7 @@ def bust(staging: Staging) -> Bust:
 
 
 def _chest(staging: Staging) -> np.ndarray:
-    """(3,) the middle between the shoulders, a little behind them."""
+    """Return the point (3,) midway between the shoulders and a little behind them."""
     forward = staging.body_forward
     right = np.cross(forward, staging.view.up)
     middle = np.mean([arm.shoulder for arm in staging.arms if arm is not None], axis=0)
@@ -216,7 +216,7 @@ def _chest(staging: Staging) -> np.ndarray:
 
 
 def _stack(place: np.ndarray, right: np.ndarray, forward: np.ndarray, up: np.ndarray, sections: np.ndarray) -> Shape:
-    """Ellipses of (height, half width, half depth) above `place`; the last one is rounded off."""
+    """Return a stack of ellipses (height, half width, half depth) above `place`. The last one is rounded off."""
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
     height, wide, deep = sections[:, :, None, None].transpose(1, 0, 2, 3)
     rings = place + height * up + wide * np.cos(angle) * right + deep * np.sin(angle) * forward
@@ -224,7 +224,7 @@ def _stack(place: np.ndarray, right: np.ndarray, forward: np.ndarray, up: np.nda
 
 
 def _ellipsoid(axes: tuple[float, float, float]) -> Shape:
-    """An ellipsoid about the origin."""
+    """Return an ellipsoid about the origin."""
     sphere = ball(1.0).moved(np.eye(3), np.array([0.0, 0.0, -1.0]))
     normals = sphere.vertices / np.array(axes)
     normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
@@ -232,7 +232,7 @@ def _ellipsoid(axes: tuple[float, float, float]) -> Shape:
 
 
 def facing_out(shape: Shape) -> Shape:
-    """The shape with its faces turned over if they look inwards; for closed or nearly closed shapes."""
+    """Return the shape with its faces turned outwards. It must be closed or nearly closed."""
     if volume(shape.vertices - shape.vertices.mean(axis=0), shape.faces) >= 0:
         return shape
     normals = None if shape.normals is None else -shape.normals
@@ -240,7 +240,7 @@ def facing_out(shape: Shape) -> Shape:
 
 
 def sleeve(rng: np.random.Generator, vertices: np.ndarray, arm: Arm, scale: float, cuff: float) -> list[Shape]:
-    """Cloth from `cuff` metres above the wrist to the shoulder, with a hem and folds."""
+    """Return cloth from `cuff` metres above the wrist to the shoulder, with a hem and folds."""
     rings = forearm_rings(vertices, arm, scale, start=cuff, extra=rng.uniform(0.006, 0.014))
     middle = rings.mean(axis=1, keepdims=True)
     around = np.linspace(0, 2 * np.pi, rings.shape[1], endpoint=False)
@@ -252,7 +252,7 @@ def sleeve(rng: np.random.Generator, vertices: np.ndarray, arm: Arm, scale: floa
 
 
 def torso(staging: Staging) -> list[Shape]:
-    """Chest and belly between the shoulders; drawn only when the camera is not on the person's head."""
+    """Return chest and belly between the shoulders. Drawn only when the camera is not on the person's head."""
     up, forward = staging.view.up, staging.body_forward
     right = np.cross(forward, up)
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
@@ -263,7 +263,7 @@ def torso(staging: Staging) -> list[Shape]:
 
 
 def _outward(rings: np.ndarray, arm: Arm) -> np.ndarray:
-    """The same rings, ordered so that the tube's faces look outwards."""
+    """Return the same rings in the order in which the tube's faces look outwards."""
     middle = rings[0].mean(axis=0)
     turn = np.cross(rings[0, 0] - middle, rings[0, 5] - middle)
     return rings if turn @ arm.forearm[:, 2] < 0 else np.concatenate([rings[:, :1], rings[:, :0:-1]], axis=1)
@@ -274,5 +274,5 @@ def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def present_sides(staging: Staging) -> list[int]:
-    """LEFT and RIGHT, as far as they are in the frame."""
+    """Return LEFT and RIGHT, as far as they are in the frame."""
     return [side for side in (LEFT, RIGHT) if staging.arms[side] is not None]

@@ -1,4 +1,4 @@
-"""Hands, arms, clothes, wear, and what a hand holds."""
+"""A complete person: hands, arms, clothes, wear, and the held object."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from twohands.synth.things.palette import Palette
 from twohands.types import LEFT
 
 NOBODY = 0
-"""Owner of what stands still; LEFT + 1 and RIGHT + 1 move with a hand."""
+"""Owner of shapes that stand still. Shapes of LEFT + 1 and RIGHT + 1 move with a hand."""
 
 
 @dataclass(frozen=True)
 class Owned:
-    """A shape and whose it is."""
+    """A shape and its owner."""
 
     shape: Shape
     owner: int
-    part: str  # what it shows of the engine, for previews; '' for what is always there
+    part: str  # the engine's part that it shows, for previews; '' for shapes of every frame
 
 
 def dressed_person(
     rng: np.random.Generator, staging: Staging, skins: np.ndarray, config: SynthConfig, palette: Palette
 ) -> list[Owned]:
-    """Hands (2, 1609, 3), closed arms, sleeves of many kinds, watches, bracelets, rings; a bust seen from outside."""
+    """Return hands (2, 1609, 3), closed arms, sleeves and wear, and a bust where the camera is not on the head."""
     look = skin.sample_skin(rng)
     own_skin = {"specular": look.specular, "gloss": look.gloss, "infrared": look.infrared, "scatter": 1.0}
     hand_skin, arm_skin = (palette.add(texture, **own_skin) for texture in (look.hand, look.arm))
@@ -88,7 +88,7 @@ def _arm(shape: Shape, side: int, material: int) -> Shape:
 def plain_person(
     rng: np.random.Generator, staging: Staging, skins: np.ndarray, config: SynthConfig, palette: Palette
 ) -> list[Owned]:
-    """The person of the first engine."""
+    """Return the person of the first engine."""
     tone, tint = rng.random(), 1 + rng.uniform(-0.04, 0.04, 3)
     detail, redness = rng.uniform(0.6, 1.5), rng.uniform(0.5, 1.6)
     shine, gloss = rng.uniform(0.01, 0.07), rng.uniform(8.0, 30.0)
@@ -115,7 +115,7 @@ def plain_person(
 
 
 def held_thing(rng: np.random.Generator, staging: Staging, skins: np.ndarray, palette: Palette) -> list[Owned]:
-    """What the holder holds, if the other hand leaves room for it."""
+    """Return the object in the holder's hand, if the other hand leaves room for it."""
     side = staging.holder
     if side is None:
         return []
@@ -130,13 +130,13 @@ def held_thing(rng: np.random.Generator, staging: Staging, skins: np.ndarray, pa
 
 
 def _grasped(staging: Staging, skins: np.ndarray) -> Shape | None:
-    """What the fingers are closed on, in the right hand's wrist frame."""
+    """Return the object around which the fingers are closed, in the right hand's wrist frame."""
     assert staging.grasp is not None
     return staging.grasp.shape if staging.grasp.free_of(_others(staging, skins)) else None
 
 
 def _fitted(rng: np.random.Generator, staging: Staging, skins: np.ndarray) -> Shape | None:
-    """Something that fits between the fingers as they are, in the right hand's wrist frame."""
+    """Return an object that fits between the fingers as posed, in the right hand's wrist frame."""
     side = staging.holder
     assert side is not None
     grip = objects.find_grip(rng, *local_hand(staging.angles[side], staging.shape))
@@ -147,7 +147,7 @@ def _fitted(rng: np.random.Generator, staging: Staging, skins: np.ndarray) -> Sh
 
 
 def _others(staging: Staging, skins: np.ndarray) -> np.ndarray:
-    """(P, 3) points of the other hand and forearm in the holder's wrist frame, mirrored for a left holder."""
+    """Return points (P, 3) of the other hand and forearm in the holder's wrist frame, mirrored for a left holder."""
     side = staging.holder
     assert side is not None
     if staging.arms[1 - side] is None:

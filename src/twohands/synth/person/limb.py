@@ -1,7 +1,6 @@
-"""Cross-sections of arms and fingers, for what lies around them.
+"""Cross-sections of arms and fingers, for clothes and wear around them.
 
-Everything that is worn follows the convex hull of a limb's cross-sections: it touches the skin and no skin pokes
-through.
+Everything worn follows the convex hull of a limb's cross-sections, so it touches the skin and no skin pokes through.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from twohands.synth.acts.arms import Arm
 from twohands.synth.person.body import forearm_rings
 
 AROUND = 48
-"""Directions around a limb; 0 is across, a quarter on is the back of hand and arm."""
-_HAND_ROOT = 0.045  # metres from the wrist of the part of the hand that cuffs and bands can lie on
-_THICKEST = 0.075  # metres from the middle of a limb, beyond which a cut meets something else
+"""Number of directions around a limb: 0 is across, a quarter further is the back of hand and arm."""
+_HAND_ROOT = 0.045  # metres from the wrist; this part of the hand may carry cuffs and bands
+_THICKEST = 0.075  # metres from the middle of a limb; cuts beyond it belong to something else
 
 
 @dataclass(frozen=True)
 class Limb:
-    """An arm or a finger for what lies around it, camera frame; places are metres along `along`, outwards from the
-    wrist joint up the arm, or from the knuckle down the finger.
+    """An arm or a finger, in the camera frame. Places are metres along `along`: from the wrist joint up the arm, or
+    from the knuckle down the finger.
     """
 
     vertices: np.ndarray  # (V, 3) metres
@@ -35,7 +34,7 @@ class Limb:
     dorsal: np.ndarray  # (S, 3) roughly towards the back of the hand
 
     def axes(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places (K,) -> points (K, 3) of the middle line, and (K, 3, 3) columns across, dorsal, onwards."""
+        """Return for places (K,) the points (K, 3) of the middle line and (K, 3, 3) columns across, dorsal, onwards."""
         step = 0.012  # metres; long, so that planes around a bent wrist do not cross on its inner side
         before, center, after = (self._between(self.centers, at + offset) for offset in (-step, 0.0, step))
         onward = _unit(after - before)
@@ -44,9 +43,9 @@ class Limb:
         return center, np.stack([np.cross(dorsal, onward), dorsal, onward], axis=-1)
 
     def rings(self, at: np.ndarray, height: np.ndarray, drop: np.ndarray | None = None) -> np.ndarray:
-        """(K, AROUND, 3) metres: closed lines around the limb at places (K,), `height` (K,) or (K, AROUND) above its
-        hull; `drop` (3,) moves all of them.
-        """
+        """Return closed lines (K, AROUND, 3) in metres around the limb at places (K,).
+
+        They are `height` (K,) or (K, AROUND) above its hull; `drop` (3,) moves all of them."""
         centers, frames = self.axes(at)
         radius = hull_radius(self.vertices, self.edges, centers, frames)
         radius = radius + (height if height.ndim == 2 else height[:, None])
@@ -59,10 +58,10 @@ class Limb:
 
 
 def hull_radius(vertices: np.ndarray, edges: np.ndarray, centers: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """(K, AROUND) metres from centres (K, 3) to the convex hull of the mesh's cuts with planes through them.
+    """Return the metres (K, AROUND) from centres (K, 3) to the convex hull of the mesh's cuts with planes through them.
 
-    vertices (V, 3), edges (E, 2), frames (K, 3, 3): a plane's two axes and its normal. The hull is the meeting of its
-    AROUND supporting half-planes, so it is at most 0.3 % too wide. A plane that misses the mesh gives -inf.
+    vertices (V, 3), edges (E, 2), frames (K, 3, 3): a plane's two axes and its normal. The hull is the intersection of
+    its AROUND supporting half-planes, so it is at most 0.3 % too wide. A plane that misses the mesh gives -inf.
     """
     ahead = frames[:, :, 2] @ vertices.T - (frames[:, :, 2] * centers).sum(axis=1)[:, None]  # (K, V) metres
     start, end = ahead[:, edges[:, 0]], ahead[:, edges[:, 1]]
@@ -83,7 +82,7 @@ def hull_radius(vertices: np.ndarray, edges: np.ndarray, centers: np.ndarray, fr
 
 
 def arm_limb(vertices: np.ndarray, arm: Arm, scale: float) -> Limb:
-    """Wrist and forearm as a limb; hand vertices (1609, 3) in the camera frame."""
+    """Return wrist and forearm as a limb. Hand vertices (1609, 3) in the camera frame."""
     kept, edges = _hand_root()
     rings = forearm_rings(vertices, arm, scale)
     count = rings.shape[1]
@@ -104,7 +103,7 @@ def arm_limb(vertices: np.ndarray, arm: Arm, scale: float) -> Limb:
 
 
 def finger_limb(vertices: np.ndarray, joints: np.ndarray, dorsal: np.ndarray, finger: int) -> Limb:
-    """The first bone of a finger (1 index to 4 little) as a limb; hand vertices (1609, 3) and joints (21, 3)."""
+    """Return the first bone of a finger (1 index to 4 little) as a limb: hand vertices (1609, 3), joints (21, 3)."""
     kept, edges = _finger(finger)
     ends = joints[[4 * finger + 1, 4 * finger + 2]]
     length = float(np.linalg.norm(ends[1] - ends[0]))
@@ -113,13 +112,13 @@ def finger_limb(vertices: np.ndarray, joints: np.ndarray, dorsal: np.ndarray, fi
 
 @cache
 def _hand_root() -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (K,) of the hand next to the wrist and the edges (E, 2) between them, numbered among them."""
+    """Return the vertices (K,) of the hand next to the wrist and the edges (E, 2) between them, as positions in K."""
     return _part(free_hand_arrays()["vertices"][:1609, 2] < _HAND_ROOT)
 
 
 @cache
 def _finger(finger: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same of one finger."""
+    """Return the vertices (K,) of one finger and the edges (E, 2) between them, as positions in K."""
     owner = free_hand_arrays()["weights"][:1609].argmax(axis=1)
     return _part((owner > 3 * finger) & (owner <= 3 * finger + 3))
 

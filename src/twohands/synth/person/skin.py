@@ -1,4 +1,4 @@
-"""Skin of hands and forearms: pure functions of a random generator, sRGB textures."""
+"""Skin of hands and forearms: sRGB textures, pure functions of a random generator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twohands.synth.rendering.light import FROM_XYZ
 from twohands.synth.rendering.render import rasterize
 from twohands.synth.things.textures import fractal_noise, to_bytes
 
-# sRGB of untanned to very dark skin; a tone in [0, 1] runs along them
+# sRGB from untanned to very dark skin; a tone in [0, 1] runs along the rows
 _SKIN_STOPS = np.array(
     [
         [0.93, 0.78, 0.69],
@@ -27,10 +27,10 @@ _SKIN_STOPS = np.array(
     ]
 )
 _FADE = (-0.012, 0.030)
-"""Metres along the hand between which the palm's colour sets in."""
+"""Metres along the hand between which the palm's colour fades in."""
 _NAIL_COLOR = np.array([0.93, 0.74, 0.70])
-# CIELAB of the back of the hand, very light to very dark, about what spectrophotometers find over six continents
-# (Xiao et al. 2017, Characterising the variations in ethnic skin colours), the ends stretched
+# CIELAB of the back of the hand, very light to very dark, close to spectrophotometer measurements on six continents
+# (Xiao et al. 2017, Characterising the variations in ethnic skin colours), with stretched ends
 _MEASURED = np.array(
     [
         [73.0, 8.0, 13.0],
@@ -58,13 +58,13 @@ class Skin(NamedTuple):
 
 
 def sample_skin(rng: np.random.Generator) -> Skin:
-    """Somebody's skin: any tone, palms lighter the darker the back, redness, veins, freckles and hair as they come."""
+    """Draw a person's skin: any tone, palms lighter on darker skin, random redness, veins, freckles and hair."""
     tone = rng.random()
     position = tone * (len(_MEASURED) - 1)
     back = np.array([np.interp(position, np.arange(len(_MEASURED)), _MEASURED[:, k]) for k in range(3)])
     back = back + rng.normal(0.0, [1.5, 1.2, 1.8])
     palm = np.array([36.0 + 0.48 * back[0], 12.0, 0.40 * back[2] + 10.0]) + rng.normal(0.0, [1.5, 1.2, 1.2])
-    bed = np.array([44.0 + 0.32 * back[0], 14.0, 12.0])  # under the nail, which is clear
+    bed = np.array([44.0 + 0.32 * back[0], 14.0, 12.0])  # under the transparent nail
     nail = back + rng.uniform(0.3, 0.65) * (bed - back)
     colors = [srgb_from_lab(lab) for lab in (back, palm, nail)]
     marks = _Marks(
@@ -85,7 +85,7 @@ def sample_skin(rng: np.random.Generator) -> Skin:
 
 
 def srgb_from_lab(lab: np.ndarray) -> np.ndarray:
-    """CIELAB (..., 3) under D65 -> sRGB (..., 3) in [0, 1], with the exponent 2.2 that the renderer takes back."""
+    """Convert CIELAB (..., 3) under D65 to sRGB (..., 3) in [0, 1] with the renderer's exponent of 2.2."""
     lightness, a, b = np.moveaxis(np.asarray(lab, dtype=np.float64), -1, 0)
     middle = (lightness + 16) / 116
     root = np.stack([middle + a / 500, middle, middle - b / 200], axis=-1)
@@ -94,7 +94,7 @@ def srgb_from_lab(lab: np.ndarray) -> np.ndarray:
 
 
 class _Marks(NamedTuple):
-    """How strong what is not the plain colour of the skin is, about 0 to 1."""
+    """Strengths, about 0 to 1, of the deviations from the skin's plain colour."""
 
     redness: float
     relief: float
@@ -104,7 +104,7 @@ class _Marks(NamedTuple):
 
 
 def _marked_hand(rng: np.random.Generator, colors: list[np.ndarray], marks: _Marks, tone: float) -> np.ndarray:
-    """(512, 512, 3) from the colours of back, palm and nails."""
+    """Return the hand's texture (512, 512, 3) from the colours of back, palm and nails."""
     back, palm, nail_bed = (color.astype(np.float32) for color in colors)
     palmar, red, nail, relief = (skin_maps()[..., k : k + 1] for k in range(4))
     color = back + palmar * (palm - back)
@@ -119,7 +119,7 @@ def _marked_hand(rng: np.random.Generator, colors: list[np.ndarray], marks: _Mar
 
 
 def _marked_arm(rng: np.random.Generator, back: np.ndarray, marks: _Marks) -> np.ndarray:
-    """(256, 256, 3): the colour of the back of the hand with fine and broad mottling, veins, freckles, hair."""
+    """Return the arm's texture (256, 256, 3): the back's colour with fine and broad mottling, veins, freckles, hair."""
     mottling = 0.022 * marks.relief * fractal_noise(rng, _ARM_SIZE, octaves=6, roughness=0.85)[..., None]
     color = back * (1 + mottling * np.array([0.6, 1.0, 1.0]))
     color = color * _veins_and_freckles(rng, _ARM_SIZE, marks._replace(veins=0.6 * marks.veins))
@@ -131,8 +131,8 @@ def _marked_arm(rng: np.random.Generator, back: np.ndarray, marks: _Marks) -> np
 def _veins_and_freckles(
     rng: np.random.Generator, size: int, marks: _Marks, share: np.ndarray | None = None
 ) -> np.ndarray:
-    """(size, size, 3) float32 factors of the colour; `share` (size, size) says where there are any."""
-    veins = np.exp(-((fractal_noise(rng, size, octaves=2, roughness=0.5) / 0.10) ** 2))  # lines where noise is 0
+    """Return colour factors (size, size, 3) float32. `share` (size, size) is their strength by place."""
+    veins = np.exp(-((fractal_noise(rng, size, octaves=2, roughness=0.5) / 0.10) ** 2))  # lines where the noise is 0
     factor = 1 - 0.075 * marks.veins * veins[..., None] * np.array([1.0, 0.45, 0.25])
     if marks.freckles > 0:
         spots = np.clip(gaussian_filter(rng.standard_normal((size, size)), 1.1, mode="wrap") * 4.0 - 1.6, 0, 1)
@@ -143,7 +143,7 @@ def _veins_and_freckles(
 
 
 def _hair(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, size) in [0, 1]: short strokes along the arm, in patches."""
+    """Return short strokes along the arm, in patches, (size, size) in [0, 1]."""
     roots = rng.random((size, size)) < 0.006
     strokes = np.zeros((size, size))
     for k in range(9):
@@ -153,9 +153,9 @@ def _hair(rng: np.random.Generator, size: int) -> np.ndarray:
 
 @cache
 def skin_maps() -> np.ndarray:
-    """(512, 512, 4) float32 in [0, 1]: palmar mask, redness, nail, detail (0.5 = neutral) over the hand's atlas.
+    """Return palmar mask, redness, nail, detail (0.5 = neutral) over the hand's atlas, (512, 512, 4) float32 in [0, 1].
 
-    The palm's colour fades towards the wrist, where the forearm with its one colour goes on.
+    The palm's colour fades towards the wrist, where the forearm continues in one colour.
     """
     with (files("twohands.hands") / "assets" / "skin_maps.png").open("rb") as stream, Image.open(stream) as image:
         maps = np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
@@ -166,13 +166,13 @@ def skin_maps() -> np.ndarray:
 
 @cache
 def _knuckle_fade() -> np.ndarray:
-    """(512, 512) float32: 1 on the back of the hand, 0 at the wrist and on the fingers, where no veins show."""
+    """Return the mask of veins (512, 512) float32: 1 on the back of the hand, 0 at the wrist and on the fingers."""
     heights = _atlas_heights(512)
     return (np.clip(heights / 0.025, 0, 1) * np.clip((0.115 - heights) / 0.03, 0, 1)).astype(np.float32)
 
 
 def _atlas_heights(size: int) -> np.ndarray:
-    """(size, size) metres along the hand from the wrist of every texel of the atlas; 1 outside the hand."""
+    """Return the metres along the hand from the wrist for every texel of the atlas (size, size); 1 outside the hand."""
     arrays = free_hand_arrays()
     faces, faces_uv = arrays["faces"].astype(np.int64), arrays["faces_uv"].astype(np.int32)
     flat = np.concatenate([arrays["uv"].astype(np.float64) * [1, -1] + [0, 1], np.ones((len(arrays["uv"]), 1))], axis=1)
@@ -181,7 +181,7 @@ def _atlas_heights(size: int) -> np.ndarray:
     rays = np.stack([(column + 0.5) / size, (row + 0.5) / size, np.ones((size, size))], axis=-1)
     weights = np.einsum("hwij,hwj->hwi", setup[triangle], rays)
     heights = (weights * arrays["vertices"][faces[triangle], 2]).sum(axis=-1)
-    # two rings of texels around the charts take their neighbour's value, for the bilinear look-up at seams
+    # two rings of texels around the charts copy their neighbours, for the bilinear look-up at seams
     heights = np.where(triangle >= 0, heights, np.inf)
     for _ in range(2):
         heights = np.where(np.isinf(heights), minimum_filter(heights, 3), heights)
@@ -189,13 +189,13 @@ def _atlas_heights(size: int) -> np.ndarray:
 
 
 def skin_base(tone: float) -> np.ndarray:
-    """(3,) sRGB in [0, 1] of the back of the hand; tone 0 is very light, 1 very dark."""
+    """Return the sRGB colour (3,) in [0, 1] of the back of the hand. Tone 0 is very light, 1 very dark."""
     position = tone * (len(_SKIN_STOPS) - 1)
     return np.array([np.interp(position, np.arange(len(_SKIN_STOPS)), _SKIN_STOPS[:, k]) for k in range(3)])
 
 
 def hand_skin(tone: float, tint: np.ndarray, redness: float, detail: float) -> np.ndarray:
-    """Skin of the hand's atlas, (512, 512, 3); `tint` (3,) multiplies the base; redness and detail are about 1."""
+    """Return skin for the hand's atlas (512, 512, 3). `tint` (3,) multiplies the base; redness, detail are about 1."""
     base = (skin_base(tone) * tint).astype(np.float32)
     palm = _SKIN_STOPS[0].astype(np.float32) * 0.27 + base * 0.73 if tone > 0.3 else base * np.float32(1.03)
     palmar, red, nail, relief = (skin_maps()[..., k : k + 1] for k in range(4))
@@ -207,6 +207,6 @@ def hand_skin(tone: float, tint: np.ndarray, redness: float, detail: float) -> n
 
 
 def arm_skin(rng: np.random.Generator, tone: float, tint: np.ndarray, detail: float, size: int = 128) -> np.ndarray:
-    """Skin of the forearm: the same base colour with fine and broad mottling."""
+    """Return skin of the forearm: the hand's base colour with fine and broad mottling."""
     mottling = 0.05 * detail * fractal_noise(rng, size, octaves=6, roughness=0.9)[..., None]
     return to_bytes(skin_base(tone) * tint * (1 + mottling * np.array([0.7, 1.0, 1.0])))

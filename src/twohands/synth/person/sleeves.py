@@ -1,7 +1,7 @@
 """Long sleeves that hang on the arm: hems, buttoned and rolled cuffs, ribs, wide ends, folds.
 
-Every line around the arm keeps at least a thin layer of air to the skin's convex hull, so no skin pokes through, and
-the lining runs back inside until it meets the arm, so nobody looks into an open tube.
+Every line around the arm keeps at least a thin layer of air to the skin's convex hull, so no skin pokes through. The
+lining runs back inside until it meets the arm, so no camera sees into an open tube.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _SHARES = (0.30, 0.25, 0.15, 0.12, 0.18)
 
 @dataclass(frozen=True)
 class SleeveStyle:
-    """One person's sleeves, metres."""
+    """The style of one person's sleeves. Lengths are in metres."""
 
     kind: str  # "hem", "buttoned", "ribbed", "rolled" or "wide"
-    cuff: float  # place of the edge up the arm from the wrist joint; negative: on the hand's root
-    step: float  # height of the edge over the skin, all around the mean
-    thickness: float  # of the cloth at the edge
+    cuff: float  # place of the edge up the arm from the wrist joint; negative: on the root of the hand
+    step: float  # mean height of the edge over the skin
+    thickness: float  # thickness of the cloth at the edge
     band: float  # length of the cuff, 0 where the sleeve has none
-    ease: float  # height over the skin farther up
+    ease: float  # height over the skin farther up the arm
     folds: float  # height of the folds
-    cloth: int  # materials
-    button: int
+    cloth: int  # number of the cloth's material
+    button: int  # number of the buttons' material
 
 
 def sample_style(rng: np.random.Generator, cloth: int, palette: Palette) -> SleeveStyle:
-    """Sleeves of material `cloth`; buttons get a material of their own."""
+    """Draw a style of sleeves of material `cloth`. Buttons get a material of their own."""
     kind = str(rng.choice(_KINDS, p=_SHARES))
     cuff = rng.uniform(-0.010, 0.030) if rng.random() < 0.5 else rng.uniform(0.03, 0.13)
     if kind == "rolled":
@@ -68,9 +68,9 @@ def long_sleeve(
     up: np.ndarray,
     end: np.ndarray,
 ) -> list[Shape]:
-    """One sleeve from its cuff over the elbow and the shoulder to `end` (3,); `up` (3,) is against gravity.
+    """Return one sleeve from its cuff over the elbow and the shoulder to `end` (3,); `up` (3,) is against gravity.
 
-    `limb` is `limb.arm_limb` of this arm. Labels are left to the caller.
+    `limb` is `limb.arm_limb` of this arm. The caller sets the labels.
     """
     at, height = _outline(rng, style, float(limb.along[-1]))
     upper = replace(arm_to_body(arm, scale, end, extra=style.ease), material=style.cloth)
@@ -83,7 +83,7 @@ def long_sleeve(
 
 
 def _outline(rng: np.random.Generator, style: SleeveStyle, elbow: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places (K,) along the arm and heights (K, AROUND) over the skin: lining, edge, cuff, and the sleeve to the elbow.
+    """Return places (K,) along the arm and heights (K, AROUND) over the skin: lining, edge, cuff, sleeve to the elbow.
 
     The lining starts below the skin.
     """
@@ -116,14 +116,14 @@ def _outline(rng: np.random.Generator, style: SleeveStyle, elbow: float) -> tupl
 
 
 def _refined(line: np.ndarray) -> np.ndarray:
-    """Points (K, 2) of a line with more of them, so that no step along the arm, which may bend, is a long one."""
+    """Return the points (K, 2) of a line with more in between: no step along the arm, which may bend, is long."""
     steps = np.ceil(np.abs(np.diff(line[:, 0])) / _LONGEST_STEP).astype(int)
     pieces = [np.linspace(a, b, max(n, 1), endpoint=False) for a, b, n in zip(line[:-1], line[1:], steps, strict=True)]
     return np.concatenate([*pieces, line[-1:]])
 
 
 def _fold(rng: np.random.Generator, places: np.ndarray) -> np.ndarray:
-    """(K, AROUND) in [-0.6, 0.6]: slanting wrinkles, sharper at their tops, that fade around the arm."""
+    """Return slanting wrinkles (K, AROUND) in [-0.6, 0.6], sharper at their tops, that fade around the arm."""
     angle = np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
     wave, slant = rng.uniform(0.018, 0.05), rng.choice([-1.0, 0.0, 1.0]) * rng.uniform(0.5, 1.5)
     phase = 2 * np.pi * places[:, None] / wave + slant * np.sin(angle + rng.uniform(0, 2 * np.pi)) + rng.uniform(0, 6.3)
@@ -132,14 +132,14 @@ def _fold(rng: np.random.Generator, places: np.ndarray) -> np.ndarray:
 
 
 def _slack(style: SleeveStyle, at: np.ndarray) -> np.ndarray:
-    """(K,) metres by which the cloth hangs lower than the arm: most at the end of a wide sleeve."""
+    """Return the metres (K,) by which the cloth hangs below the arm: most at the end of a wide sleeve."""
     if style.kind != "wide":
         return np.full(len(at), 0.5 * style.step)
     return 0.5 * style.step + 0.022 * np.clip(1 - (at - style.cuff) / 0.12, 0, 1)
 
 
 def _hanging(height: np.ndarray, limb: Limb, at: np.ndarray, up: np.ndarray, slack: np.ndarray) -> np.ndarray:
-    """Heights (K, AROUND) with the cloth pulled down by gravity: it lies on the arm's upper side, not through it."""
+    """Return heights (K, AROUND) after gravity: the cloth rests on the arm's upper side and does not enter it."""
     _, frames = limb.axes(at)
     angle = np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
     upward = frames.transpose(0, 2, 1) @ up  # (K, 3)
@@ -149,7 +149,7 @@ def _hanging(height: np.ndarray, limb: Limb, at: np.ndarray, up: np.ndarray, sla
 
 
 def _slanted(rng: np.random.Generator, rings: np.ndarray, limb: Limb, at: np.ndarray, cuff: float) -> np.ndarray:
-    """The rings moved along the arm so that the edge is not a plane cut; nothing moves 4 cm up the arm."""
+    """Return the rings moved along the arm so that the edge is not plane. Nothing moves beyond 4 cm up the arm."""
     angle = np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
     wave = rng.uniform(0.0, 0.004) * np.cos(angle + rng.uniform(0, 6.3))
     wave = wave + rng.uniform(0.0, 0.0015) * np.cos(3 * angle + rng.uniform(0, 6.3))
@@ -159,7 +159,7 @@ def _slanted(rng: np.random.Generator, rings: np.ndarray, limb: Limb, at: np.nda
 
 
 def _buttons(rng: np.random.Generator, style: SleeveStyle, rings: np.ndarray, at: np.ndarray) -> Shape:
-    """One button or two on the outer side of the cuff."""
+    """Return one or two buttons on the outer side of the cuff."""
     outside = np.arange(len(at)) > int(np.argmin(at))
     row = int(np.argmax(outside & (at >= style.cuff + 0.4 * style.band)))
     corner = int(rng.integers(AROUND))

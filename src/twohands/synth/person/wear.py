@@ -1,4 +1,4 @@
-"""What people wear on wrists and fingers: watches, bracelets, rings, fitted to the skin they lie on."""
+"""Watches, bracelets and rings on wrists and fingers, fitted to the skin below them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from twohands.synth.things import textures
 from twohands.synth.things.palette import Palette
 
 _FINGER_SHARES = (0.20, 0.25, 0.43, 0.12)
-"""How often a ring is on the index, middle, ring and little finger."""
+"""Probabilities of a ring on the index, middle, ring and little finger."""
 _METALS = np.array([[0.86, 0.66, 0.30], [0.80, 0.80, 0.82], [0.88, 0.62, 0.50], [0.24, 0.24, 0.26]])
 _METAL_SHARES = (0.38, 0.38, 0.08, 0.16)
 
 
 def band(limb: Limb, at: float, section: np.ndarray, drop: np.ndarray | None = None, repeat: float = 1.0) -> Shape:
-    """A closed ring around a limb; `section` (P, 2) is its outline: metres along the limb and above the skin."""
+    """Return a closed ring around a limb. `section` (P, 2) is its outline: metres along the limb and above the skin."""
     loop = np.concatenate([section, section[:1]])
     return facing_out(tube(limb.rings(at + loop[:, 0], loop[:, 1], drop), repeat, v_scale=60.0))
 
 
 def strap_section(width: float, thickness: float, inside: float = -0.0004) -> np.ndarray:
-    """A flat section with rounded edges, from `inside` metres above the skin."""
+    """Return a flat section with rounded edges that starts `inside` metres above the skin."""
     w, t = 0.5 * width, inside + thickness
     edge = min(0.3 * thickness, 0.2 * width)
     return np.array(
@@ -36,7 +36,7 @@ def strap_section(width: float, thickness: float, inside: float = -0.0004) -> np
 
 
 def round_section(width: float, thickness: float, inside: float = -0.0002) -> np.ndarray:
-    """An ellipse whose lowest point lies `inside` metres above the skin."""
+    """Return an ellipse with its lowest point `inside` metres above the skin."""
     angle = np.linspace(-np.pi / 2, 1.5 * np.pi, 10, endpoint=False)
     return np.stack([0.5 * width * np.cos(angle), inside + 0.5 * thickness * (1 + np.sin(angle))], axis=-1)
 
@@ -44,9 +44,9 @@ def round_section(width: float, thickness: float, inside: float = -0.0002) -> np
 def sample_wear(
     rng: np.random.Generator, config: SynthConfig, limb: Limb, up: np.ndarray, cuff: float | None, palette: Palette
 ) -> list[Shape]:
-    """A watch or bracelets for one arm, or nothing (share `config.watches` of arms have some).
+    """Return a watch or bracelets for a fraction `config.watches` of arms, nothing for the others.
 
-    Only below a sleeve that ends at `cuff` metres; `up` (3,). Materials are added to the palette, labels are left.
+    Wear stays below a sleeve that ends at `cuff` metres; `up` (3,). Materials are added; the caller sets the labels.
     """
     if rng.random() >= config.watches:
         return []
@@ -71,7 +71,7 @@ def sample_rings(
     dorsal: np.ndarray,
     palette: Palette,
 ) -> list[Shape]:
-    """One ring or two for one hand, or none (share `config.rings` of hands have some).
+    """Return one or two rings for a fraction `config.rings` of hands, none for the others.
 
     Hand vertices (1609, 3), joints (21, 3), `dorsal` (3,) out of the back of the hand; camera frame.
     """
@@ -93,7 +93,7 @@ def sample_rings(
 
 
 def _stone(rng: np.random.Generator, limb: Limb, at: float, thickness: float, palette: Palette) -> Shape:
-    """A cut stone or a signet plate on the back of a ring."""
+    """Return a cut stone or a signet plate on the back of a ring."""
     place, turn = _seat(limb, at, 0.6 * thickness)
     size, height = rng.uniform(0.0022, 0.0045), rng.uniform(0.0012, 0.003)
     shape = lathe(
@@ -104,7 +104,7 @@ def _stone(rng: np.random.Generator, limb: Limb, at: float, thickness: float, pa
 
 
 def _seat(limb: Limb, at: float, height: float, palmar: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """A point (3,) above the skin on the limb's back, and (3, 3) columns along the limb, across it, outwards."""
+    """Return a point (3,) above the skin on the limb's back, and columns (3, 3) along the limb, across it, outwards."""
     ring = limb.rings(np.array([at]), np.array([height]))[0]
     _, frames = limb.axes(np.array([at]))
     outward = -frames[0, :, 1] if palmar else frames[0, :, 1]
@@ -115,7 +115,7 @@ def _seat(limb: Limb, at: float, height: float, palmar: bool = False) -> tuple[n
 
 
 def _watch(rng: np.random.Generator, limb: Limb, at: float, width: float, palette: Palette) -> list[Shape]:
-    """Strap, case and glass."""
+    """Return strap, case and glass."""
     thickness = rng.uniform(0.0018, 0.0032)
     links = rng.random() < 0.35
     strap = _links(rng, palette) if links else _leather(rng, palette)
@@ -123,7 +123,7 @@ def _watch(rng: np.random.Generator, limb: Limb, at: float, width: float, palett
     radius, height = rng.uniform(0.55, 0.95) * width + 0.006, rng.uniform(0.007, 0.011)
     square = rng.random() < 0.4
     place, turn = _seat(limb, at, -0.0015, palmar=rng.random() < 0.12)
-    below = (limb.vertices - place) @ turn  # a hand bent backwards lifts the case
+    below = (limb.vertices - place) @ turn  # a hand that is bent backwards lifts the case
     below = below[(np.abs(below[:, :2]) < 0.9 * radius).all(axis=1), 2]
     place = place + np.clip(below.max(initial=0.0) - 0.5 * height, 0.0, 0.004) * turn[:, 2]
     body = [(0.0, 0.0), (0.90 * radius, 0.0), (radius, 0.0025), (radius, 0.75 * height), (0.93 * radius, height)]
@@ -142,7 +142,7 @@ def _watch(rng: np.random.Generator, limb: Limb, at: float, width: float, palett
 
 
 def _squared(shape: Shape, aspect: float) -> Shape:
-    """A lathed shape whose circles become squares with round corners, `aspect` times as wide as long."""
+    """Return a lathed shape with rounded squares in place of circles, `aspect` times as wide as long."""
     across = shape.vertices[:, :2]
     radius = np.linalg.norm(across, axis=1, keepdims=True)
     corner = (np.abs(across / np.maximum(radius, 1e-9)) ** 5).sum(axis=1, keepdims=True) ** (1 / 5)
@@ -153,7 +153,7 @@ def _squared(shape: Shape, aspect: float) -> Shape:
 def _bracelet(
     rng: np.random.Generator, limb: Limb, at: float, width: float, up: np.ndarray, palette: Palette
 ) -> list[Shape]:
-    """A bangle, beads, a cord or a rubber band."""
+    """Return a bangle, beads, a cord or a rubber band."""
     kind = rng.choice(4, p=[0.3, 0.25, 0.25, 0.2])
     if kind == 0:  # loose and stiff: it hangs down until it rests on the arm
         gap = rng.uniform(0.001, 0.004)
@@ -174,7 +174,7 @@ def _bracelet(
 
 
 def _beads(line: np.ndarray, radius: float) -> Shape:
-    """Balls that touch each other along a closed line (N, 3)."""
+    """Return balls that touch each other along a closed line (N, 3)."""
     closed = np.concatenate([line, line[:1]])
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
     places = np.linspace(0, along[-1], int(along[-1] / (2.02 * radius)), endpoint=False)
@@ -184,13 +184,13 @@ def _beads(line: np.ndarray, radius: float) -> Shape:
 
 
 def _tinted(rng: np.random.Generator, color: np.ndarray, unevenness: float = 0.04, size: int = 32) -> np.ndarray:
-    """One colour (3,) with faint unevenness."""
+    """Return one colour (3,) with faint unevenness, (size, size, 3) uint8."""
     shades = color * (1 + unevenness * textures.fractal_noise(rng, size)[..., None])
     return (np.clip(shades, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _metal(rng: np.random.Generator, palette: Palette) -> int:
-    """Gold, silver, red gold or dark metal; light and dark stripes around it stand for what it mirrors."""
+    """Add gold, silver, red gold or dark metal. Light and dark stripes around it imitate reflections."""
     color = _METALS[int(rng.choice(len(_METALS), p=_METAL_SHARES))] * rng.uniform(0.85, 1.1)
     knots = rng.uniform(0.35, 1.25, 9)
     knots[-1] = knots[0]
@@ -200,7 +200,7 @@ def _metal(rng: np.random.Generator, palette: Palette) -> int:
 
 
 def _links(rng: np.random.Generator, palette: Palette) -> int:
-    """A strap of metal links: dark gaps between bright pieces."""
+    """Add a strap of metal links: dark gaps between bright pieces."""
     color = _METALS[int(rng.choice(len(_METALS), p=_METAL_SHARES))]
     shades = np.interp(np.arange(32), [0, 3, 6, 16, 27, 31], [0.15, 0.2, 0.7, 1.0, 0.75, 0.3])
     texture = np.broadcast_to((np.clip(shades[:, None] * color, 0, 1) * 255).astype(np.uint8), (4, 32, 3))
@@ -208,14 +208,14 @@ def _links(rng: np.random.Generator, palette: Palette) -> int:
 
 
 def _leather(rng: np.random.Generator, palette: Palette) -> int:
-    """A strap of leather, cloth or rubber: mostly dark, sometimes bright."""
+    """Add a strap of leather, cloth or rubber: mostly dark, sometimes bright."""
     dark = rng.random() < 0.7
     color = textures.random_color(rng, (0.04, 0.35) if dark else (0.3, 0.95))
     return palette.add(_tinted(rng, color, 0.10, 64), rng.uniform(0.0, 0.12), 15.0, rng.uniform(0.03, 0.8))
 
 
 def _dial(rng: np.random.Generator, digital: bool, size: int = 96) -> np.ndarray:
-    """What lies behind a watch's glass: ticks and two pointers, or a dark screen with some writing."""
+    """Return the picture below a watch's glass: ticks and two hands, or a dark screen with some writing."""
     v, u = (np.mgrid[0:size, 0:size] + 0.5) / size * 2 - 1
     image = np.full((size, size, 3), 0.015)
     if digital:

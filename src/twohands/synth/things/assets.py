@@ -1,7 +1,7 @@
-"""Textures, decals and models with free licences, kept outside the repository by `tools/fetch_synth_assets.py`.
+"""The asset cache: textures, decals and models with free licences, fetched by `tools/fetch_synth_assets.py`.
 
-The folder holds `manifest.json`, which names every file with its source, licence and SHA-256, and the files:
-textures (JPEG), decals (PNG with opacity), models (npz with an atlas as JPEG bytes). Nothing here reaches a network.
+`manifest.json` in its folder names every file with its source, licence and SHA-256. The files are textures (JPEG),
+decals (PNG with opacity) and models (npz with an atlas as JPEG bytes). Nothing here accesses a network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twohands.synth.things.objects import Thing
 
 KINDS = ("texture", "decal", "model", "furniture")
 MANIFEST_VERSION = 1
-_REMEDY = "run tools/fetch_synth_assets.py, or do without: models=0, photographs=0 (configs named without assets)"
+_REMEDY = "run tools/fetch_synth_assets.py, or do without: models=0, photographs=0 (every named config but `stored`)"
 
 
 @dataclass(frozen=True)
@@ -32,42 +32,42 @@ class AssetFile:
 
     name: str  # relative to the folder
     kind: str  # one of KINDS
-    source: str  # kind of package, its name and version
+    source: str  # kind of package registry, the package's name and version
     licence: str
     sha256: str
 
 
 @dataclass(frozen=True)
 class Assets:
-    """What the cache holds; files are read and checked when they are first asked for."""
+    """The content of the cache. Files are read and checked on first use."""
 
     folder: Path
     files: tuple[AssetFile, ...]
     digest: str
-    """SHA-256 of the manifest: two caches with the same digest give the same frames."""
+    """SHA-256 of the manifest. Two caches with the same digest give the same frames."""
 
     def has(self, kind: str) -> bool:
-        """Whether there is any file of this kind."""
+        """Return True if the cache has a file of this kind."""
         return any(file.kind == kind for file in self.files)
 
     def texture(self, rng: np.random.Generator) -> np.ndarray:
-        """(H, W, 3) uint8 sRGB of a wall, floor, table or cloth; it repeats at the borders."""
+        """Return a random texture (H, W, 3) uint8 sRGB of a wall, floor, table or cloth. It repeats at the borders."""
         return _image(*self._draw(rng, "texture"), "RGB")
 
     def decal(self, rng: np.random.Generator) -> np.ndarray:
-        """(H, W, 4) uint8 sRGB and opacity of a printed picture."""
+        """Return a random printed picture (H, W, 4) uint8, sRGB and opacity."""
         return _image(*self._draw(rng, "decal"), "RGBA")
 
     def model(self, rng: np.random.Generator) -> Thing:
-        """A thing that stands on a table, with its texture."""
+        """Return a random object that stands on a table, with its texture."""
         return _model(*self._draw(rng, "model"))
 
     def furniture(self, rng: np.random.Generator) -> Thing:
-        """A thing that stands on a floor, with its texture."""
+        """Return a random object that stands on a floor, with its texture."""
         return _model(*self._draw(rng, "furniture"))
 
     def _draw(self, rng: np.random.Generator, kind: str) -> tuple[Path, str]:
-        """The path of a random file of a kind, and its checksum."""
+        """Return the path of a random file of a kind, and its checksum."""
         choice = [file for file in self.files if file.kind == kind]
         if not choice:
             raise FileNotFoundError(f"the asset cache {self.folder} holds no {kind}; {_REMEDY}")
@@ -76,7 +76,7 @@ class Assets:
 
 
 def cache_folder() -> Path:
-    """TWOHANDS_CACHE, or `twohands/synth` in the platform's folder for caches."""
+    """Return TWOHANDS_CACHE, or `twohands/synth` in the platform's folder for caches."""
     if os.environ.get("TWOHANDS_CACHE"):
         return Path(os.environ["TWOHANDS_CACHE"])
     home = Path.home()
@@ -90,7 +90,7 @@ def cache_folder() -> Path:
 
 
 def load_assets() -> Assets:
-    """What the cache lists; FileNotFoundError without a cache, ValueError if its manifest cannot be read."""
+    """Read the manifest. Raise FileNotFoundError without a cache, ValueError if its manifest cannot be read."""
     path = cache_folder() / "manifest.json"
     if not path.exists():
         raise FileNotFoundError(f"there is no asset cache at {path.parent}; {_REMEDY}")
@@ -99,7 +99,7 @@ def load_assets() -> Assets:
 
 @lru_cache(maxsize=4)
 def _read_manifest(path: Path, changed: int) -> Assets:
-    """`changed` is the time of the last change: another one is read anew."""
+    """Read a manifest. `changed` is its modification time, so that a changed manifest is read again."""
     content = path.read_bytes()
     try:
         listed = json.loads(content)
@@ -113,7 +113,7 @@ def _read_manifest(path: Path, changed: int) -> Assets:
 
 
 def _checked(path: Path, sha256: str) -> io.BytesIO:
-    """The content of a file; FileNotFoundError or ValueError when it is not what the manifest says."""
+    """Return the content of a file. Raise FileNotFoundError or ValueError when it differs from the manifest."""
     if not path.exists():
         raise FileNotFoundError(f"{path} is listed in the asset cache but missing; {_REMEDY}")
     content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What lies flat about: sheets of paper, cloths, cables. Shapes on z = 0, metres, centred in x and y."""
+"""Flat objects: sheets of paper, cloths, cables. Shapes are on z = 0, in metres, centred in x and y."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PAPER_CELLS, _CLOTH_CELLS = 10, 32
 
 
 def paper(rng: np.random.Generator) -> Shape:
-    """A sheet or a card; one of its corners may curl up."""
+    """Return a sheet or a card. One of its corners may curl up."""
     width = rng.uniform(0.06, 0.22)
     shape = _patch(_PAPER_CELLS, width, width * rng.uniform(1.2, 1.6))
     if rng.random() < 0.35:
@@ -23,7 +23,7 @@ def paper(rng: np.random.Generator) -> Shape:
 
 
 def cloth(rng: np.random.Generator) -> Shape:
-    """A towel, rag or piece of clothing dropped on the table: an uneven outline, folds that end flat."""
+    """Return a towel, rag or garment dropped on the table, with an uneven outline and folds that end flat."""
     width, depth = rng.uniform(0.14, 0.40, 2)
     shape = _patch(_CLOTH_CELLS, width, depth)
     folds, shift_x, shift_y = (fractal_noise(rng, _CLOTH_CELLS, 4, rng.uniform(0.4, 0.7)) for _ in range(3))
@@ -37,7 +37,7 @@ def cloth(rng: np.random.Generator) -> Shape:
 
 
 def cable(rng: np.random.Generator) -> Shape:
-    """A cable of 0.3 to 0.8 m that winds across the origin."""
+    """Return a cable of 0.3 to 0.8 m that winds across the origin."""
     radius, length = rng.uniform(0.0014, 0.0035), rng.uniform(0.3, 0.8)
     knots = int(rng.integers(5, 8))
     across = np.linspace(-0.5, 0.5, knots) * length
@@ -53,7 +53,7 @@ def cable(rng: np.random.Generator) -> Shape:
 
 
 def _patch(cells: int, width: float, depth: float) -> Shape:
-    """A flat grid of cells x cells."""
+    """Return a flat grid of cells x cells."""
     u, v = np.meshgrid(np.linspace(0, 1, cells + 1), np.linspace(0, 1, cells + 1))
     uv = np.stack([u, v], axis=-1).reshape(-1, 2)
     faces = grid_faces(cells + 1, cells + 1)[:, ::-1]

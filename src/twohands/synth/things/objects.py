@@ -1,4 +1,4 @@
-"""Things on the table, in a hand, and between the camera and a hand."""
+"""Objects on the table, in a hand, and between the camera and a hand."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from scipy.spatial.transform import Rotation
 from twohands.synth.rendering.shapes import OBJECT_LABEL, Shape, ball, box, lathe, merged, sharp, tube
 from twohands.synth.things import prints, textures
 
-_LAID = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # turns an upright thing's axis to x
-_SMALLEST_HELD = 0.009  # metres, half the thickness below which nothing is put into a hand
+_LAID = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # turns the axis of an upright object to x
+_SMALLEST_HELD = 0.009  # metres, smallest half thickness of a held object
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A shape standing on z = 0 and the upright cylinder around it, metres."""
+    """An object that stands on z = 0, and the upright cylinder around it, in metres."""
 
     shape: Shape
     radius: float
     height: float
-    texture: np.ndarray | None = None  # (H, W, 3) uint8 that belongs to it; None: whatever fits
+    texture: np.ndarray | None = None  # (H, W, 3) uint8, the object's own texture; None: any texture
 
 
 def carton(rng: np.random.Generator) -> Thing:
-    """A box that stands: milk, tea, a mobile phone's packaging."""
+    """Return a standing box: a carton of milk or tea, or a phone's packaging."""
     width, depth, height = rng.uniform([0.05, 0.04, 0.07], [0.10, 0.09, 0.24])
     return Thing(box((width, depth, height)), float(np.hypot(width, depth) / 2), height)
 
 
 def book(rng: np.random.Generator) -> Thing:
-    """Something flat that lies."""
+    """Return a flat, lying box."""
     width, depth, height = rng.uniform([0.10, 0.14, 0.006], [0.20, 0.27, 0.045])
     return Thing(box((width, depth, height)), float(np.hypot(width, depth) / 2), height)
 
 
 def can(rng: np.random.Generator) -> Thing:
-    """A closed cylinder."""
+    """Return a closed cylinder."""
     radius, height = rng.uniform([0.022, 0.05], [0.042, 0.15])
     return Thing(_cylinder(radius, height), radius, height)
 
 
 def bottle(rng: np.random.Generator) -> Thing:
-    """A body, a shoulder and a neck with a cap."""
+    """Return a body with a shoulder and a neck with a cap."""
     radius, height = rng.uniform([0.026, 0.15], [0.042, 0.26])
     neck, body = radius * rng.uniform(0.3, 0.5), height * rng.uniform(0.55, 0.75)
     top = body + 0.5 * (height - body)
@@ -53,7 +53,7 @@ def bottle(rng: np.random.Generator) -> Thing:
 
 
 def mug(rng: np.random.Generator) -> Thing:
-    """An open cup with a handle."""
+    """Return an open cup with a handle."""
     radius, height = rng.uniform([0.034, 0.075], [0.046, 0.11])
     wall = 0.004
     outside = [(0.0, 0.0), (0.9 * radius, 0.0), (radius, 0.15 * height), (radius, height)]
@@ -68,13 +68,13 @@ def mug(rng: np.random.Generator) -> Thing:
 
 
 def sphere(rng: np.random.Generator) -> Thing:
-    """A ball or a fruit."""
+    """Return a ball or a fruit."""
     radius = float(rng.uniform(0.018, 0.05))
     return Thing(ball(radius), radius, 2 * radius)
 
 
 def bowl(rng: np.random.Generator) -> Thing:
-    """An open round vessel, wider than high."""
+    """Return an open round vessel, wider than high."""
     radius, height = rng.uniform([0.05, 0.035], [0.11, 0.085])
     rise = np.linspace(0.0, 1.0, 6)
     wide = radius * (0.45 + 0.55 * rise ** rng.uniform(0.4, 0.8))
@@ -83,21 +83,21 @@ def bowl(rng: np.random.Generator) -> Thing:
 
 
 def plate(rng: np.random.Generator) -> Thing:
-    """A flat dish with a raised rim."""
+    """Return a flat dish with a raised rim."""
     radius, height = rng.uniform([0.07, 0.012], [0.14, 0.028])
     dish = _vessel([(0.0, 0.0), (0.62 * radius, 0.0), (radius, height)], 0.004)
     return Thing(_seen_from_above(dish, radius), radius, height)
 
 
 def cup(rng: np.random.Generator) -> Thing:
-    """A beaker without a handle."""
+    """Return a beaker without a handle."""
     radius, height = rng.uniform([0.03, 0.06], [0.045, 0.13])
     foot = radius * rng.uniform(0.65, 1.0)
     return Thing(_vessel([(0.0, 0.0), (foot, 0.0), (radius, height)], 0.0025), radius, height)
 
 
 def jar(rng: np.random.Generator) -> Thing:
-    """A wide body with a lid."""
+    """Return a wide body with a lid."""
     radius, height = rng.uniform([0.028, 0.06], [0.05, 0.15])
     lid, neck = 0.9 * radius, height - rng.uniform(0.012, 0.02)
     body = [(0.0, 0.0), (radius, 0.0), (radius, 0.9 * neck), (0.85 * radius, neck)]
@@ -105,7 +105,7 @@ def jar(rng: np.random.Generator) -> Thing:
 
 
 def wine_glass(rng: np.random.Generator) -> Thing:
-    """A foot, a stem and a bulge, opaque."""
+    """Return an opaque glass with a foot, a stem and a bulge."""
     radius, height = rng.uniform([0.03, 0.14], [0.045, 0.22])
     stem, middle, rim = 0.42 * height, 0.68 * height, 0.8 * radius
     foot = [(0.0, 0.0), (0.9 * radius, 0.0), (0.9 * radius, 0.003), (0.004, 0.010), (0.004, stem)]
@@ -115,7 +115,7 @@ def wine_glass(rng: np.random.Generator) -> Thing:
 
 
 def pen(rng: np.random.Generator) -> Thing:
-    """A pen or pencil that lies."""
+    """Return a lying pen or pencil."""
     radius, length = rng.uniform([0.0035, 0.11], [0.006, 0.17])
     profile = sharp([(0.0, 0.0), (0.2 * radius, 0.0), (radius, 0.016), (radius, length), (0.0, length)])
     shape = lathe(profile, 12).moved(_LAID, np.array([-0.5 * length, 0.0, radius]))
@@ -123,7 +123,7 @@ def pen(rng: np.random.Generator) -> Thing:
 
 
 def scissors(rng: np.random.Generator) -> Thing:
-    """Two crossed bars with a ring each, as scissors and pliers have."""
+    """Return two crossed bars with a ring each, like scissors and pliers."""
     length, angle = rng.uniform(0.12, 0.21), rng.uniform(0.08, 0.45)
     turn = np.linspace(0, 2 * np.pi, 17)
     around = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=-1)
@@ -140,19 +140,19 @@ def scissors(rng: np.random.Generator) -> Thing:
 
 
 def phone(rng: np.random.Generator) -> Thing:
-    """A flat box with a picture on its glass."""
+    """Return a flat box with a picture on its glass."""
     width, depth, height = rng.uniform([0.062, 0.13, 0.007], [0.08, 0.165, 0.011])
     return Thing(box((width, depth, height)), float(np.hypot(width, depth) / 2), height, prints.screen(rng))
 
 
 def keyboard(rng: np.random.Generator) -> Thing:
-    """A flat box with rows of keys."""
+    """Return a flat box with rows of keys."""
     width, depth, height = rng.uniform([0.26, 0.10, 0.010], [0.44, 0.15, 0.025])
     return Thing(box((width, depth, height)), float(np.hypot(width, depth) / 2), height, prints.keys(rng))
 
 
 def mouse(rng: np.random.Generator) -> Thing:
-    """A low dome, longer than wide."""
+    """Return a low dome, longer than wide."""
     angle = np.linspace(0, np.pi / 2, 9)
     dome = lathe([(0.0, 0.0), (1.0, 0.0), *zip(np.cos(angle), np.sin(angle) ** 0.7, strict=True)])
     wide, long, high = rng.uniform([0.026, 0.045, 0.026], [0.034, 0.06, 0.04])
@@ -160,7 +160,7 @@ def mouse(rng: np.random.Generator) -> Thing:
 
 
 def fruit(rng: np.random.Generator) -> Thing:
-    """Something round between an apple, a pear and a lemon, or a banana."""
+    """Return a round shape between an apple, a pear and a lemon, or a banana."""
     if rng.random() < 0.2:
         return _banana(rng)
     radius, slant, tall = rng.uniform([0.02, -0.4, 0.8], [0.045, 0.15, 1.4])
@@ -185,12 +185,12 @@ def _banana(rng: np.random.Generator) -> Thing:
 
 STANDING: tuple[Callable[[np.random.Generator], Thing], ...] = (carton, book, can, bottle, mug, sphere)
 CLUTTER = (*STANDING, bowl, plate, cup, jar, wine_glass, pen, pen, scissors, phone, keyboard, mouse, fruit)
-"""What lies and stands about where people work and eat."""
+"""Objects that are common where people work and eat."""
 ROUNDISH = (can, bottle, mug, sphere, bowl, cup, jar, fruit)
 
 
 def stretched(shape: Shape, scale: tuple[float, float, float]) -> Shape:
-    """The shape larger by a factor along each axis."""
+    """Return the shape enlarged by a factor along each axis."""
     normals = shape.normals
     if normals is not None:
         normals = normals / np.array(scale)
@@ -199,12 +199,12 @@ def stretched(shape: Shape, scale: tuple[float, float, float]) -> Shape:
 
 
 def _seen_from_above(shape: Shape, radius: float) -> Shape:
-    """The shape with its texture laid onto it from above, once."""
+    """Return the shape with its texture projected onto it from above, without repetition."""
     return replace(shape, uv=0.5 + shape.vertices[shape.faces][..., :2] / (2 * radius))
 
 
 def _vessel(outside: list[tuple[float, float]], wall: float) -> Shape:
-    """An open vessel of constant wall from its outer profile, centre of the bottom first."""
+    """Return an open vessel of constant wall from its outer profile, centre of the bottom first."""
     inside = [(max(radius - wall, 0.0), max(height, wall)) for radius, height in reversed(outside[1:])]
     return lathe(sharp([*outside, *inside, (0.0, wall)]))
 
@@ -215,16 +215,16 @@ def _cylinder(radius: float, height: float) -> Shape:
 
 @dataclass(frozen=True)
 class Grip:
-    """Where something of a given cross-section fits into a hand, in the wrist frame of a right hand."""
+    """The place where an object of a given cross-section fits into a hand, in the wrist frame of a right hand."""
 
     kind: str  # "round", "square" or "ball"
     frame: np.ndarray  # (3, 3) columns: two directions of the cross-section, then the axis
     center: np.ndarray  # (3,) metres
-    size: float  # metres, radius or half the thickness
-    aspect: float  # of a square section: half its second side over `size`
+    size: float  # metres, radius or half of the thickness
+    aspect: float  # square sections only: half of the second side over `size`
 
     def gauge(self, points: np.ndarray, center: np.ndarray | None = None) -> np.ndarray:
-        """Points (..., 3): the size of the cross-section about the centre that would just reach them."""
+        """Return for points (..., 3) the size at which the cross-section about the centre would just reach them."""
         local = (points - (self.center if center is None else center)) @ self.frame
         if self.kind == "ball":
             return np.linalg.norm(local, axis=-1)
@@ -234,7 +234,7 @@ class Grip:
 
 
 def find_grip(rng: np.random.Generator, vertices: np.ndarray, joints: np.ndarray) -> Grip | None:
-    """The largest thing that fits between palm, thumb and fingers of a right hand (1609, 3), (21, 3), wrist frame."""
+    """Return the largest grip inside a right hand (1609, 3), (21, 3) in the wrist frame, None if it is too small."""
     kind = str(rng.choice(["round", "square", "ball"], p=[0.45, 0.40, 0.15]))
     tilt = Rotation.from_euler("yz", rng.normal(0.0, 14.0, 2), degrees=True).as_matrix()
     axis = tilt @ np.array([1.0, 0.0, 0.0])  # across the palm
@@ -256,7 +256,7 @@ def find_grip(rng: np.random.Generator, vertices: np.ndarray, joints: np.ndarray
 
 
 def held_thing(rng: np.random.Generator, grip: Grip, low: float, high: float) -> Shape:
-    """The thing in the grip, from `low` to `high` metres along its axis, in the right hand's wrist frame."""
+    """Return the object in the grip, `low` to `high` metres along its axis, in the right hand's wrist frame."""
     if grip.kind == "ball":
         shape = ball(grip.size).moved(np.eye(3), np.array([0.0, 0.0, -grip.size]))
     elif grip.kind == "square":
@@ -281,7 +281,7 @@ def _held_lathe(rng: np.random.Generator, radius: float, length: float) -> Shape
 
 
 def free_span(rng: np.random.Generator, grip: Grip, others: np.ndarray) -> tuple[float, float] | None:
-    """How far the thing may reach along its axis without touching `others` (P, 3), same frame; None: it has no room."""
+    """Return the ends of an object along its axis that keep clear of `others` (P, 3), same frame; None without room."""
     if grip.kind == "ball":
         free = len(others) == 0 or grip.gauge(others).min() > grip.size + 0.003
         return (-grip.size, grip.size) if free else None
@@ -297,7 +297,7 @@ def free_span(rng: np.random.Generator, grip: Grip, others: np.ndarray) -> tuple
 
 
 def mirrored(shape: Shape) -> Shape:
-    """The shape in a mirror across x = 0."""
+    """Return the shape mirrored across x = 0."""
     flip = np.array([-1.0, 1.0, 1.0])
     normals = None if shape.normals is None else shape.normals * flip
     return replace(

@@ -13,7 +13,7 @@ from twohands.synth.things.assets import Assets, load_assets
 
 
 class Palette:
-    """A growing list of materials; which of them are printed or show stored textures is the config's choice.
+    """A growing list of materials. The config decides which are printed or show stored textures.
 
     Without a config everything is procedural and without decals, as in the first engine. A config that asks for
     stored textures or models needs the asset cache: FileNotFoundError says how to get it.
@@ -27,18 +27,18 @@ class Palette:
         self._values: list[tuple[float, float, float, float]] = []
 
     def add(self, texture: np.ndarray, specular: float, gloss: float, infrared: float, scatter: float = 0.0) -> int:
-        """The number of a new material: texture (H, W, 3) uint8, highlight strength and exponent, reflectance.
+        """Add a material and return its number: texture (H, W, 3) uint8, highlight strength and exponent, reflectance.
 
-        `scatter` is the share of the warmth that light has at shadow borders of skin.
+        `infrared` is the infrared reflectance. `scatter` scales the warm tint of light at shadow borders on skin.
         """
         self._textures.append(texture)
         self._values.append((specular, gloss, infrared, scatter))
         return len(self._textures) - 1
 
     def add_thing(self, rng: np.random.Generator, texture: np.ndarray | None = None) -> int:
-        """The number of a new material for something on a table: dull or shiny, dark or bright in the infrared.
+        """Add a random material for an object, dull or shiny, dark or bright in the infrared, and return its number.
 
-        `texture` (H, W, 3) uint8 is its own where it has one.
+        `texture` (H, W, 3) uint8 is the object's own, None where it has none.
         """
         shiny = rng.random() < 0.4
         specular, gloss = (rng.uniform(0.1, 0.5), rng.uniform(30, 120)) if shiny else (rng.uniform(0.0, 0.06), 12.0)
@@ -46,7 +46,7 @@ class Palette:
         return self.add(painted, specular, gloss, rng.uniform(0.05, 0.9))
 
     def surface(self, rng: np.random.Generator, painter: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
-        """(H, W, 3) uint8 for a wall, a floor, a table or a cloth: a stored texture, or what `painter` draws."""
+        """Return a texture (H, W, 3) uint8 for a wall, floor, table or cloth: a stored one, or one from `painter`."""
         if self.assets is not None and self.photographs and rng.random() < self.photographs:
             return self.assets.texture(rng)
         return painter(rng)
@@ -61,7 +61,7 @@ class Palette:
         return prints.decorated(rng, base, self.assets.decal(rng) if self.assets is not None and clips else None)
 
     def materials(self) -> Materials:
-        """All of them, for the renderer."""
+        """Return all materials, for the renderer."""
         sizes = [texture.size for texture in self._textures]
         offsets = np.cumsum([0, *sizes[:-1]])
         layout = [(start, *texture.shape[:2]) for start, texture in zip(offsets, self._textures, strict=True)]

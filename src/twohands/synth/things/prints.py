@@ -1,4 +1,4 @@
-"""Printed pictures: packages, labels, screens, keys, sheets of paper; (size, size, 3) uint8 sRGB, no brand's art."""
+"""Printed pictures: packages, labels, screens, keys, sheets; (size, size, 3) uint8 sRGB, without brand artwork."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from twohands.synth.things.textures import fractal_noise, random_color
 
 _Box = tuple[int, int, int, int]  # left, top, right, bottom pixels
 _LETTERS = np.array(list(string.ascii_uppercase + 2 * string.ascii_lowercase + string.digits))
-_DRAWN = 256  # pixels of a picture while it is drawn; it is kept at half the size
+_DRAWN = 256  # pixels of a picture while it is drawn; the result has half the size
 
 
 def decorated(rng: np.random.Generator, base: np.ndarray, picture: np.ndarray | None = None) -> np.ndarray:
-    """A thing's texture (H, W, 3) with one to four decals; the first is `picture` (h, w, 4) uint8 where given."""
+    """Return a texture (H, W, 3) with one to four decals. The first is `picture` (h, w, 4) uint8, where given."""
     image = Image.fromarray(base).resize((_DRAWN, _DRAWN), Image.Resampling.BILINEAR)
     if rng.random() < 0.5:  # a paper label around it
         top, bottom = sorted(rng.integers(20, _DRAWN - 20, 2))
@@ -34,7 +34,7 @@ def decorated(rng: np.random.Generator, base: np.ndarray, picture: np.ndarray | 
 
 
 def screen(rng: np.random.Generator) -> np.ndarray:
-    """A phone or monitor, off in a third of the cases: glass in a dark frame."""
+    """Return a phone or monitor: glass in a dark frame, switched off in a third of the cases."""
     image = Image.new("RGB", (_DRAWN, _DRAWN), (14, 14, 16))
     if rng.random() < 0.67:
         edge = 8
@@ -48,7 +48,7 @@ def screen(rng: np.random.Generator) -> np.ndarray:
 
 
 def keys(rng: np.random.Generator) -> np.ndarray:
-    """Rows of keys with a bright or dark mark each."""
+    """Return rows of keys with a bright or dark mark each."""
     dark = rng.random() < 0.65
     body, cap = ((0.02, 0.08), (0.14, 0.28)) if dark else ((0.45, 0.7), (0.8, 1.0))
     image = Image.new("RGB", (_DRAWN, _DRAWN), _grey(rng, body))
@@ -65,7 +65,7 @@ def keys(rng: np.random.Generator) -> np.ndarray:
 
 
 def sheet(rng: np.random.Generator) -> np.ndarray:
-    """A printed or written page."""
+    """Return a printed or written page."""
     image = Image.new("RGB", (_DRAWN, _DRAWN), _grey(rng, (0.8, 1.0)))
     draw, ink = ImageDraw.Draw(image), _grey(rng, (0.05, 0.45))
     if rng.random() < 0.5:
@@ -87,13 +87,13 @@ def sheet(rng: np.random.Generator) -> np.ndarray:
 
 
 def metal(rng: np.random.Generator) -> np.ndarray:
-    """A dull or bright grey, sometimes a loud plastic, without a pattern."""
+    """Return a dull or bright grey, sometimes a bright plastic colour, without a pattern."""
     color = random_color(rng) * 255 if rng.random() < 0.35 else np.array(_grey(rng, (0.06, 0.75)))
     return _grained(rng, np.broadcast_to(color.astype(np.uint8), (64, 64, 3)))
 
 
 def _logo(rng: np.random.Generator, image: Image.Image, box: _Box) -> None:
-    """One to four discs, rings, stars, polygons or bars within each other."""
+    """Draw one to four discs, rings, stars, polygons or bars within each other into the box."""
     draw, (left, top, right, bottom) = ImageDraw.Draw(image), box
     center = np.array([left + right, top + bottom]) / 2
     size = 0.5 * min(right - left, bottom - top)
@@ -116,7 +116,7 @@ def _logo(rng: np.random.Generator, image: Image.Image, box: _Box) -> None:
 
 
 def _text(rng: np.random.Generator, image: Image.Image, box: _Box) -> None:
-    """Lines of letters and digits without a meaning."""
+    """Draw lines of random letters and digits into the box."""
     draw, ink = ImageDraw.Draw(image), _ink(rng, (0.0, 0.3) if rng.random() < 0.5 else (0.8, 1.0))
     height = int(rng.choice([10, 14, 20, 32]))
     for row in range(box[1], min(box[3], box[1] + 5 * height), int(1.25 * height)):
@@ -145,7 +145,7 @@ def _gradient(rng: np.random.Generator, image: Image.Image, box: _Box) -> None:
 
 
 def _photo(rng: np.random.Generator, image: Image.Image, box: _Box) -> None:
-    """Something like a small photograph: sky, a ragged horizon, ground, everything mottled."""
+    """Draw an imitation of a small photograph into the box: sky, ragged horizon, ground, all mottled."""
     relief, mottling = fractal_noise(rng, 64, 6, 0.6), fractal_noise(rng, 64, 6, 0.8)
     row = np.arange(64)[:, None] / 64
     horizon = rng.uniform(0.3, 0.7) + 0.08 * relief[:1]
@@ -188,7 +188,7 @@ def _font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 @cache
 def _grain() -> np.ndarray:
-    """(128, 128, 1) unevenness of deviation 1; a picture shows a shifted copy of it."""
+    """Return noise (128, 128, 1) of deviation 1. Every picture gets a shifted copy."""
     rng = np.random.default_rng(0)
     return (0.7 * fractal_noise(rng, 128, 5) + 0.7 * rng.standard_normal((128, 128)))[..., None]
 

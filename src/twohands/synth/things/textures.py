@@ -29,9 +29,9 @@ _FRUIT = np.array(
 
 
 def fractal_noise(rng: np.random.Generator, size: int, octaves: int = 6, roughness: float = 0.6) -> np.ndarray:
-    """(size, size) repeating noise of mean 0 and deviation 1, size a power of two.
+    """Return repeating noise (size, size) of mean 0 and deviation 1, with size a power of two.
 
-    Octaves of 4, 8, 16, ... cells, each `roughness` times as strong as the one before.
+    Octaves have 4, 8, 16, ... cells; each is `roughness` times as strong as the previous one.
     """
     total = rng.standard_normal((4, 4))
     strength = 1.0
@@ -44,7 +44,7 @@ def fractal_noise(rng: np.random.Generator, size: int, octaves: int = 6, roughne
 
 
 def _doubled(image: np.ndarray) -> np.ndarray:
-    """Twice as many samples each way, linear in between, repeating."""
+    """Return twice as many samples along both axes, linear in between, repeating."""
     for axis in (0, 1):
         image = np.stack([image, 0.5 * (image + np.roll(image, -1, axis))], axis=axis + 1)
         shape = list(image.shape)
@@ -54,7 +54,7 @@ def _doubled(image: np.ndarray) -> np.ndarray:
 
 
 def random_color(rng: np.random.Generator, lightness: tuple[float, float] = (0.1, 0.95)) -> np.ndarray:
-    """(3,) sRGB in [0, 1]; half of the colours are nearly grey and few are loud, as in rooms."""
+    """Return an sRGB colour (3,) in [0, 1]. Half of the colours are nearly grey and few are vivid, as in rooms."""
     value = rng.uniform(*lightness)
     saturation = rng.uniform(0.0, 0.15) if rng.random() < 0.5 else 0.1 + 0.85 * rng.beta(1.3, 2.2)
     hue = 6 * rng.random() - np.array([0.0, 2.0, 4.0])
@@ -63,31 +63,31 @@ def random_color(rng: np.random.Generator, lightness: tuple[float, float] = (0.1
 
 
 def plain(rng: np.random.Generator, size: int = 64) -> np.ndarray:
-    """One colour with faint unevenness."""
+    """Return one colour with faint unevenness."""
     shades = 1 + rng.uniform(0.0, 0.05) * fractal_noise(rng, size, octaves=5)[..., None]
     return to_bytes(random_color(rng) * shades)
 
 
 def noise(rng: np.random.Generator, size: int = 256) -> np.ndarray:
-    """Three colours blended along fractal noise."""
+    """Return three colours blended along fractal noise."""
     colors = np.stack([random_color(rng) for _ in range(3)])
     level = np.clip(0.5 + 0.3 * fractal_noise(rng, size, octaves=7, roughness=rng.uniform(0.5, 0.8)), 0, 1)
     return to_bytes(np.stack([np.interp(level, [0, 0.5, 1], colors[:, k]) for k in range(3)], axis=-1))
 
 
 def stripes(rng: np.random.Generator, size: int = 256) -> np.ndarray:
-    """Parallel bands."""
+    """Return parallel bands."""
     return to_bytes(np.broadcast_to(_bands(rng, size)[:, None], (size, size, 3)) + _weave(rng, size))
 
 
 def plaid(rng: np.random.Generator, size: int = 256) -> np.ndarray:
-    """The same bands across and along, as a woven cloth."""
+    """Return a woven cloth with the same bands in both directions."""
     bands = _bands(rng, size)
     return to_bytes(0.5 * (bands[:, None] + bands[None]) + _weave(rng, size))
 
 
 def checks(rng: np.random.Generator, size: int = 256) -> np.ndarray:
-    """A checker board of two colours."""
+    """Return a checker board of two colours."""
     cell = size // int(rng.choice([4, 8, 16]))
     index = np.arange(size) // cell
     odd = ((index[:, None] + index[None]) % 2)[..., None]
@@ -95,7 +95,7 @@ def checks(rng: np.random.Generator, size: int = 256) -> np.ndarray:
 
 
 def wood(rng: np.random.Generator, size: int = 256) -> np.ndarray:
-    """Grain along u."""
+    """Return wood with grain along u."""
     warp = fractal_noise(rng, size, octaves=5, roughness=0.6)
     v, u = np.mgrid[0:size, 0:size].astype(float)
     grain = fractal_noise(rng, size, octaves=7, roughness=0.85)
@@ -107,7 +107,7 @@ def wood(rng: np.random.Generator, size: int = 256) -> np.ndarray:
 
 
 def printed(rng: np.random.Generator, size: int = 256) -> np.ndarray:
-    """A package: blocks of colour and lines that look like writing."""
+    """Return a package with blocks of colour and lines that look like writing."""
     image = np.broadcast_to(random_color(rng), (size, size, 3)).copy()
     for _ in range(int(rng.integers(2, 6))):
         row, column = rng.integers(0, size, 2)
@@ -125,7 +125,7 @@ def printed(rng: np.random.Generator, size: int = 256) -> np.ndarray:
 
 
 def skin_like(rng: np.random.Generator, size: int = 64) -> np.ndarray:
-    """What can be taken for skin by its colour: leather, rubber, cardboard, pale wood, terracotta; mottled."""
+    """Return a mottled material of a skin's colour: leather, rubber, cardboard, pale wood or terracotta."""
     first, second = _SKIN_LIKE[rng.integers(len(_SKIN_LIKE), size=2)]
     color = first + rng.uniform(0.0, 0.6) * (second - first)
     mottling = rng.uniform(0.01, 0.06) * fractal_noise(rng, size, octaves=5, roughness=0.8)[..., None]
@@ -133,7 +133,7 @@ def skin_like(rng: np.random.Generator, size: int = 64) -> np.ndarray:
 
 
 def fruit_skin(rng: np.random.Generator, size: int = 64) -> np.ndarray:
-    """Two ripe colours that run into each other, and spots."""
+    """Return two blended colours of ripe fruit, with spots."""
     first, second = _FRUIT[rng.integers(len(_FRUIT), size=2)]
     blend = np.clip(rng.uniform(-0.3, 0.6) + 0.4 * fractal_noise(rng, size, octaves=3), 0, 1)[..., None]
     spots = (fractal_noise(rng, size, octaves=5, roughness=1.2) > rng.uniform(1.8, 3.0))[..., None]
@@ -141,7 +141,7 @@ def fruit_skin(rng: np.random.Generator, size: int = 64) -> np.ndarray:
 
 
 def thing_base(rng: np.random.Generator) -> np.ndarray:
-    """The ground of a thing's texture, small and cheap: prints come on top."""
+    """Return the background of an object's texture, small and cheap. Prints are added on top."""
     painter = (plain, noise, stripes, checks, wood, skin_like)[
         int(rng.choice(6, p=(0.55, 0.10, 0.08, 0.05, 0.10, 0.12)))
     ]
@@ -149,22 +149,22 @@ def thing_base(rng: np.random.Generator) -> np.ndarray:
 
 
 def cloth(rng: np.random.Generator) -> np.ndarray:
-    """A texture for sleeves and table cloths."""
+    """Return a texture for sleeves and table cloths."""
     return _choose(rng, (plain, plaid, stripes, checks, noise), (0.40, 0.30, 0.15, 0.08, 0.07))
 
 
 def table_top(rng: np.random.Generator) -> np.ndarray:
-    """A texture for tables."""
+    """Return a texture for tables."""
     return _choose(rng, (plain, wood, plaid, noise, checks), (0.33, 0.33, 0.18, 0.10, 0.06))
 
 
 def object_skin(rng: np.random.Generator) -> np.ndarray:
-    """A texture for things on the table."""
+    """Return a texture for objects on the table."""
     return _choose(rng, (printed, plain, noise, stripes, wood), (0.45, 0.30, 0.12, 0.08, 0.05))
 
 
 def room(rng: np.random.Generator) -> np.ndarray:
-    """A texture for walls, floors and furniture."""
+    """Return a texture for walls, floors and furniture."""
     return _choose(rng, (plain, noise, wood, stripes, checks, printed), (0.40, 0.20, 0.15, 0.08, 0.07, 0.10))
 
 
@@ -173,7 +173,7 @@ def _choose(rng: np.random.Generator, painters: tuple, shares: tuple[float, ...]
 
 
 def _bands(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 3): a period of coloured bands, repeated."""
+    """Return a period of coloured bands, repeated, (size, 3)."""
     period = size // int(rng.choice([2, 4, 8]))
     base = random_color(rng, (0.6, 1.0)) if rng.random() < 0.6 else random_color(rng)
     bands = np.broadcast_to(base, (period, 3)).copy()
@@ -184,10 +184,10 @@ def _bands(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _weave(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, size, 1) fine unevenness added to a pattern."""
+    """Return fine noise (size, size, 1) that is added to a pattern."""
     return rng.uniform(0.0, 0.03) * rng.standard_normal((size, size, 1)) + 0.02 * fractal_noise(rng, size, 4)[..., None]
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] as uint8."""
+    """Return values in [0, 1] as uint8."""
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
