@@ -1,4 +1,4 @@
-"""What two processes must agree on."""
+"""A digest of frames, which two processes must agree on."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ from twohands.data.dataset import open_dataset
 
 
 def digest(source, indices):
-    """Of everything in some frames of a data set."""
+    """Return the SHA-256 of everything in some frames of a data set."""
     dataset, content = open_dataset(source), hashlib.sha256()
     for index in indices:
         dataset[index].map(lambda array: content.update(np.ascontiguousarray(array).tobytes()) or array)

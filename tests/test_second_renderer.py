@@ -1,4 +1,4 @@
-"""The second renderer: the engine's outlines to a fraction of a pixel, its textures and its light, and little grain."""
+"""The second renderer has the engine's outlines to a fraction of a pixel, its textures and light, and little grain."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ QUARTERS = np.kron(
 
 
 def light(color: float, sky: float, ground: float, up: tuple[float, ...] = (0.0, -1.0, 0.0)) -> Light:
-    """A lamp so far away that it is equally strong everywhere, and surroundings."""
+    """Return a lamp so far away that it is equally strong everywhere, and its surroundings."""
     return Light(
         position=np.array([2.0, -4.0, -4.0]),
         target=np.array([0.0, 0.0, 0.8]),
@@ -37,7 +37,7 @@ def light(color: float, sky: float, ground: float, up: tuple[float, ...] = (0.0,
 
 
 def square(texture: np.ndarray) -> tuple[Surfaces, Materials]:
-    """One tilted square; the texture's first row lies along its first side."""
+    """Return one tilted square. The first row of its texture is along its first side."""
     corner, right, down = np.array([[-0.16, -0.18, 0.8], [0.3, 0.05, 0.2], [-0.02, 0.25, -0.1]])
     normal = np.cross(down, right)
     surfaces = Surfaces(

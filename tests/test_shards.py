@@ -1,4 +1,4 @@
-"""Shards: what is written is read back, a killed run resumes to the same bytes, damage is found and named."""
+"""Shards are read back as written, a killed run resumes to the same bytes, and damage is found and named."""
 
 import errno
 import fcntl
@@ -37,7 +37,7 @@ def contents(folder):
 
 
 class Remembered(SyntheticHands):
-    """Draws a frame once in a process."""
+    """Draws every frame once per process."""
 
     drawn: ClassVar = {}
 
@@ -60,7 +60,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def copy(written, tmp_path):
-    """The same, to be changed."""
+    """A copy of `written` that a test may change."""
     return Path(shutil.copytree(written, tmp_path / "copy"))
 
 
@@ -113,7 +113,7 @@ if __name__""",
 
 
 def children(process):
-    """Process numbers whose parent is `process`."""
+    """Return the numbers of the processes that have `process` as their parent."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -162,7 +162,7 @@ def test_a_killed_run_leaves_no_worker_and_resumes_to_the_same_bytes(written, tm
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("early", [True, False])
 def test_ctrl_c_ends_the_workers_at_once_and_silently(written, tmp_path, early):
-    """Whether they draw already or only begin to import."""
+    """The workers end both while they draw and while they still import."""
     script, folder = tmp_path / "run.py", tmp_path / "out"
     script.write_text(SLOW_SCRIPT)
     parent = subprocess.Popen(
@@ -170,14 +170,14 @@ def test_ctrl_c_ends_the_workers_at_once_and_silently(written, tmp_path, early):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may be deaf
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # the parent of the tests may ignore Ctrl-C
     )
     try:
         end = time.monotonic() + 60
         while not (len(children(parent.pid)) > 2 if early else list(folder.glob("shard-*.tar"))):
             assert time.monotonic() < end
             time.sleep(0.01)
-        time.sleep(0.3)  # into the imports
+        time.sleep(0.3)  # wait until the imports have started
         os.killpg(parent.pid, signal.SIGINT)
         _, said = parent.communicate(timeout=40)
     finally:
@@ -251,7 +251,7 @@ def test_the_index_tells_of_every_shard(written):
 
 
 def test_webdataset_sees_one_sample_per_frame(written):
-    """Its readers cut a name at its first dot and take neighbours of the same key together."""
+    """Readers of WebDataset cut a name at its first dot and group neighbours with the same key."""
     seen = []
     for path in sorted(written.glob("*.tar")):
         with tarfile.open(path) as archive:
@@ -261,7 +261,7 @@ def test_webdataset_sees_one_sample_per_frame(written):
 
 
 def test_what_a_killed_run_had_no_time_to_note_is_kept(written, copy):
-    """Killed between the last shard's appearing and the index."""
+    """The run was killed after the last shard appeared and before the index was written."""
     index = json.loads((copy / "index.json").read_text())
     records = noted_records(index)
     del records[2], index["shards"]
@@ -367,7 +367,7 @@ def test_a_short_or_missing_shard_is_found_and_the_remedy_works(written, copy):
 
 
 def test_a_full_disk(written, tmp_path, monkeypatch):
-    """The second shard finds no room; what was finished stays, nothing half written does."""
+    """The second shard finds no room. Finished files stay, half-written ones do not."""
     sync, calls = os.fsync, []
 
     def fill(descriptor):
@@ -385,7 +385,7 @@ def test_a_full_disk(written, tmp_path, monkeypatch):
 
 
 class Deadly(SyntheticHands):
-    """Ends its process, as the system does when memory runs out."""
+    """Ends its process, like the system when memory runs out."""
 
     def __getitem__(self, index):
         os._exit(9)
@@ -398,7 +398,7 @@ def test_a_lost_worker(tmp_path):
 
 
 class Sent(Remembered):
-    """Notes in the parent how often it was sent to a worker."""
+    """Records in the parent each time it is sent to a worker."""
 
     times: ClassVar = []
 
@@ -408,7 +408,7 @@ class Sent(Remembered):
 
 
 def test_a_worker_is_sent_the_data_set_once(tmp_path):
-    """It may be a list of a million frames."""
+    """The data set may be a list of a million frames."""
     write_shards(Sent(21, config=TINY), 6, tmp_path, {"split": "train"}, workers=2, progress=False, per_shard=1)
     assert 1 <= len(Sent.times) <= 2
 

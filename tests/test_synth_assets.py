@@ -1,4 +1,4 @@
-"""The asset cache: read what the manifest lists, refuse what it does not, and never go on without it silently."""
+"""The asset cache reads the files of its manifest, refuses all others, and is never silently left out."""
 
 import hashlib
 import io

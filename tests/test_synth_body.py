@@ -1,4 +1,4 @@
-"""Arms and torsos without open ends in view."""
+"""Arms and torsos have no open ends in view."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def stagings(egocentric, count):
 
 
 def dressed(staging, rng, sleeved):
-    """Hands and everything closed of a person; the hands are the first shapes."""
+    """Return the hands and all closed shapes of a person. The hands are the first shapes."""
     vertices = np.asarray(free_hand(1609)(staging.parameters()).vertices, dtype=float)
     style = sample_style(rng, 0, Palette())
     hands, rest = [], []
@@ -56,7 +56,7 @@ def dressed(staging, rng, sleeved):
 
 
 def back_faces(shapes, hands, camera):
-    """Pixels in which a triangle is seen from its back, the hands aside."""
+    """Return the number of pixels that show the back of a triangle, except triangles of the hands."""
     surfaces = joined(shapes)
     _, triangle = draw(surfaces, camera)
     first = surfaces.vertices[surfaces.faces[:, 0]]
@@ -77,7 +77,7 @@ def test_no_camera_looks_into_an_arm(egocentric, sleeved):
 
 
 def test_open_tubes_are_noticed():
-    """The measure above sees the first engine's open sleeves."""
+    """`back_faces` finds the open sleeves of the first engine."""
     ring = np.stack([np.cos(np.arange(20) * np.pi / 10), np.sin(np.arange(20) * np.pi / 10), np.zeros(20)], axis=-1)
     far = 0.05 * ring + [0.0, 0.0, 0.6]
     near = 0.05 * ring + [0.0, 0.0, 0.5]

@@ -1,4 +1,4 @@
-"""Clutter touches nobody, hides no more than it may, and each of its parts can be switched off."""
+"""Clutter touches nobody and hides no more than allowed, and each of its parts can be switched off."""
 
 from dataclasses import replace
 from functools import cache
@@ -28,7 +28,7 @@ BUSY = replace(HANDS, clutter=1.0, distractors=1.0, floating=0.0)
 
 @cache
 def drawn(index: int) -> tuple[Staging, np.ndarray, np.ndarray]:
-    """A staging, the points of the person (P, 3) and the hands (2, 1609, 3), camera frame."""
+    """Return a staging, the points of the person (P, 3) and the hands (2, 1609, 3), camera frame."""
     config = replace(BASIC, width=320, height=240, two_hands=1.0, one_hand=0.0, held=0.0, table=0.0)
     staging, scene = SyntheticHands(5, config=config).scene(index)
     of_person = np.unique(scene.surfaces.faces[scene.surfaces.label <= ARM_LABEL + 1])
@@ -36,7 +36,7 @@ def drawn(index: int) -> tuple[Staging, np.ndarray, np.ndarray]:
 
 
 class Stage:
-    """A staging with its table; what is there, in level axes."""
+    """A staging with its table and the occupied space, in level axes."""
 
     def __init__(self, index: int, with_table: bool = True) -> None:
         self.staging, points, hands = drawn(index)
@@ -55,7 +55,7 @@ class Stage:
         return clutter(rng, config, self.staging, self.occupied, self.table, self.palette)
 
     def cover(self, shapes: list[Shape]) -> np.ndarray:
-        """The share of each hand's pixels that the shapes hide, at full size."""
+        """Return the fraction of each hand's pixels that the shapes hide, at full size."""
         camera = self.staging.view.camera
         hands = [draw(joined([hand_shape(hand @ self.level, RIGHT)]), camera)[0] for hand in self.occupied.hands]
         front, _ = draw(joined([shape.moved(self.level.T, np.zeros(3)) for shape in shapes]), camera)
@@ -152,7 +152,7 @@ def test_sight_counts_the_hidden_share_and_remembers_it():
     assert not sight.admits(small, most=share - 0.03)
     assert sight.admits(small, most=share + 0.03)
     assert sight.admits(small, most=share + 0.03)  # the same pixels do not count twice
-    assert sight.admits(away, most=0.0)  # a hand that is hidden already does not bar what lies elsewhere
+    assert sight.admits(away, most=0.0)  # a hidden hand does not bar shapes that hide nothing of it
 
 
 def test_a_wall_leaves_everybody_on_one_side():

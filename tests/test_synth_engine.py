@@ -1,4 +1,4 @@
-"""Synthetic frames: pure functions of (seed, index), true to their meshes, mixed as promised."""
+"""Synthetic frames are pure functions of (seed, index), agree with their meshes, and have the stated mixture."""
 
 import hashlib
 import os
@@ -37,9 +37,9 @@ BOTH = replace(BASIC, width=160, height=120, two_hands=1.0, one_hand=0.0)
 FULL_SMALL = replace(FULL, width=160, height=120)
 TOUCHING = replace(FULL_SMALL, two_hands=1.0, one_hand=0.0, close_roots=0.0, contact=1.0)
 STORED = {"basic": (BASIC, range(4), 16), "full": (FULL_SMALL, (7, 13, 19, 21), 2)}
-"""Frames of seed 11 in `data` and the step between their pixels: `python tests/test_synth_engine.py full` writes them.
+"""Stored frames of seed 11 and the step between stored pixels; `python tests/test_synth_engine.py full` writes a file.
 
-None is in contact, which differs between CPUs; those of `full` are two grasps, one hand seen from outside, two hands.
+None is in contact, which differs between CPUs. Those of `full` are two grasps, one hand seen from outside, two hands.
 """
 
 
@@ -274,7 +274,7 @@ def stored_file(name):
 
 
 def drawn_now(name):
-    """What `stored_file` holds, drawn by the engine as it is."""
+    """Return the arrays that `stored_file` holds, drawn by the current engine."""
     config, indices, step = STORED[name]
     samples = [SyntheticHands(11, config=config)[index] for index in indices]
     return {
@@ -287,7 +287,7 @@ def drawn_now(name):
 
 @pytest.mark.parametrize("name", STORED)
 def test_the_engine_still_draws_the_stored_frames(name):
-    """`basic` is the first engine's; another machine's depth may differ by a millimetre."""
+    """`basic` are frames of the first engine. The depth of another machine may differ by a millimetre."""
     stored, drawn = np.load(stored_file(name)), drawn_now(name)
     np.testing.assert_allclose(drawn["joints"], stored["joints"], atol=1e-5)
     for index in range(len(stored["depth"])):

@@ -1,4 +1,4 @@
-"""Things stand where they say and are as large as they say; the prints on them are pictures."""
+"""Objects stand and have the size that their cylinder gives; their prints are pictures."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_a_thing_stands_on_its_base_inside_its_cylinder(maker):
         reach = np.hypot(vertices[:, 0], vertices[:, 1]).max()
         assert abs(vertices[:, 2].min()) < 1e-4
         assert vertices[:, 2].max() == pytest.approx(thing.height, abs=5e-4)
-        handle = 0.006 if maker is objects.mug else 1e-9  # less than the gap that things keep
+        handle = 0.006 if maker is objects.mug else 1e-9  # less than the gap between objects
         assert 0.5 * thing.radius < reach <= thing.radius + handle
         assert np.isfinite(thing.shape.uv).all()
         assert 0.005 < 2 * thing.radius < 0.5
@@ -66,7 +66,7 @@ def test_a_decal_changes_the_ground_and_shows_the_given_picture():
     assert all(picture.shape == (128, 128, 3) for picture in pictures)
     assert all((np.abs(picture.astype(int) - 128).max(axis=-1) > 60).mean() > 0.02 for picture in pictures)
     reds = [((p[..., 0] > 200) & (p[..., 1] < 30) & (p[..., 2] < 30)).mean() for p in pictures]
-    assert np.mean(np.array(reds) > 0.02) > 0.6  # later decals may lie over it
+    assert np.mean(np.array(reds) > 0.02) > 0.6  # later decals may cover it
 
 
 def test_a_palette_without_decals_draws_as_the_first_engine():

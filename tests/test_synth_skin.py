@@ -1,4 +1,4 @@
-"""Skin: every tone is a skin's, palms are lighter, hand and arm meet in one colour."""
+"""Every tone is a tone of skin, palms are lighter, and hand and arm meet in one colour."""
 
 from functools import cache
 
@@ -16,14 +16,14 @@ def people():
 
 @cache
 def regions():
-    """Texels of the wrist's border, of the palm, and of the back of the hand."""
+    """Return masks of the wrist's border, of the palm, and of the back of the hand."""
     heights, palmar = skin._atlas_heights(512), skin.skin_maps()[..., 0]
     body = (heights > 0.05) & (heights < 0.09)
     return (heights > -0.02) & (heights < 0.001) & (palmar < 0.02), body & (palmar > 0.9), body & (palmar < 0.1)
 
 
 def mean_light(texels):
-    """Mean linear colour (3,)."""
+    """Return the mean linear colour (3,)."""
     return ((texels / 255.0) ** 2.2).reshape(-1, 3).mean(axis=0)
 
 

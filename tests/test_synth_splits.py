@@ -1,4 +1,4 @@
-"""The frames that are kept apart: what they are, and that no two sets share a frame or a person with training."""
+"""The frozen sets of frames: their definition, and that no two share a frame, nor a person with training."""
 
 from itertools import combinations
 from typing import get_args
@@ -45,7 +45,7 @@ def test_the_shifted_set_mixes_camera_and_light_otherwise_but_of_kinds_that_trai
     camera = Camera(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), 640, 480)
 
     def share(config: SynthConfig) -> np.ndarray:
-        """Of frames with active stereo, with lamps alone, with both."""
+        """Return the fractions of frames with active stereo, with lamps alone, and with both."""
         alike = []
         for seed in range(400):
             rngs = [np.random.default_rng([stream, seed]) for stream in range(3)]

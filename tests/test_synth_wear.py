@@ -1,4 +1,4 @@
-"""Watches, bracelets, rings, sleeves and stray arms: close to the skin, away from the hands."""
+"""Watches, bracelets, rings, sleeves and stray arms are close to the skin and away from the hands."""
 
 from dataclasses import replace
 
@@ -34,13 +34,13 @@ def scenery(index, side=1):
 
 
 def seen_skin(forearm, covers, limb, at):
-    """From six sides: metres up the arm from the place `at` of every pixel that shows the forearm's skin."""
+    """Yield from six sides the metres up the arm, from the place `at`, of every pixel that shows the forearm's skin."""
     camera = DATASET.staging(0).view.camera
     surfaces = joined([replace(forearm, label=0), *(replace(part, label=1) for part in covers)])
     center, frames = limb.axes(np.array([at]))
     for angle in np.linspace(0, 2 * np.pi, 6, endpoint=False):
         look = np.cos(angle) * frames[0, :, 0] + np.sin(angle) * frames[0, :, 1]
-        view = np.stack([frames[0, :, 2], np.cross(look, frames[0, :, 2]), look])  # up the arm points right
+        view = np.stack([frames[0, :, 2], np.cross(look, frames[0, :, 2]), look])  # right in the picture is up the arm
         seen = surfaces._replace(vertices=(surfaces.vertices - center[0]) @ view.T + [0.0, 0.0, 0.35])
         depth, triangle = draw(seen, camera)
         rows, columns = np.nonzero(labels(seen, triangle) == 0)
@@ -124,7 +124,7 @@ def test_wear_follows_its_shares_and_its_seed():
 
 
 def test_no_skin_pokes_through_sleeves():
-    """Seen from six sides, the forearm is hidden everywhere above the cuff."""
+    """From six sides, the forearm is hidden everywhere above the cuff."""
     rng = np.random.default_rng(2)
     for index in range(10):
         staging, vertices, limb = scenery(index, side=index % 2)

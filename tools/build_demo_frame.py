@@ -2,8 +2,8 @@
 
     python tools/build_demo_frame.py
 
-Both hands, a thing in a hand, a checkered cloth, holes in the depth. The files are `color.jpg`, `depth.png` (16 bit,
-millimetres) and `cam_K.txt` in `src/twohands/demo`.
+It has both hands, a held object, a checkered cloth and holes in the depth. The files are `color.jpg`, `depth.png`
+(16 bit, millimetres) and `cam_K.txt` in `src/twohands/demo`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twohands.synth.engine import SyntheticHands
 
 SEED, INDEX = 2026, 71
 FOLDER = Path(__file__).parent.parent / "src" / "twohands" / "demo"
-LARGEST = 600_000  # bytes in all: it is part of the package
+LARGEST = 600_000  # bytes of all files, since they are part of the package
 
 
 def main() -> None:

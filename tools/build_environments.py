@@ -1,12 +1,12 @@
-"""Write the light of 18 measured places: src/twohands/synth/assets/environments.npz.
+"""Write the light of 18 measured environments: src/twohands/synth/assets/environments.npz.
 
     pip install OpenEXR
     python tools/build_environments.py
 
 Source: the panoramas of the npm package `@pmndrs/assets` (CC0-1.0; by Poly Haven), fetched by name with `npm pack`.
-Of every panorama stay nine numbers a colour: the irradiance of a surface by its normal, in real spherical harmonics
-(Ramamoorthi & Hanrahan 2001, An efficient representation for irradiance environment maps). A sun or lamp that stands
-out of its surroundings is taken out of them and written down apart: direction, colour, size.
+Every panorama is reduced to nine numbers per colour: the irradiance of a surface by its normal, in real spherical
+harmonics (Ramamoorthi & Hanrahan 2001, An efficient representation for irradiance environment maps). A sun or lamp
+that is much brighter than its surroundings is removed from them and stored separately: direction, colour, size.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from twohands.synth.rendering.shading import harmonics
 PACKAGE = "@pmndrs/assets"
 VERSION = "1.7.0"
 TARGET = Path(__file__).parent.parent / "src" / "twohands" / "synth" / "assets" / "environments.npz"
-COSINE_LOBE = np.repeat([1.0, 2 / 3, 1 / 4], [1, 3, 5])  # irradiance / pi of the radiance's bands 0, 1, 2
+COSINE_LOBE = np.repeat([1.0, 2 / 3, 1 / 4], [1, 3, 5])  # irradiance / pi for bands 0, 1, 2 of the radiance
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 STANDS_OUT = 12.0  # a pixel this many times brighter than the mean may belong to a lamp
-SMALLEST_LAMP = 0.08  # of all light that falls on a surface facing it; weaker ones stay in the surroundings
-LARGEST_LAMP = 0.30  # radians from its middle; wider ones are no lamp
+SMALLEST_LAMP = 0.08  # fraction of all light on a surface that faces the lamp; weaker lamps stay in the surroundings
+LARGEST_LAMP = 0.30  # radians from its middle; a wider source is not a lamp
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def panoramas(folder: Path):
-    """Name and radiance (H, W, 3) of every panorama of the package, in order of names."""
+    """Yield name and radiance (H, W, 3) of every panorama of the package, in order of names."""
     subprocess.run(["npm", "pack", f"{PACKAGE}@{VERSION}"], cwd=folder, check=True, capture_output=True)
     (archive,) = folder.glob("*.tgz")
     with tarfile.open(archive) as package:
@@ -74,9 +74,9 @@ def panoramas(folder: Path):
 
 
 def reduced(radiance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Irradiance / pi (9, 3), and direction (3,), colour (3,), size in radians of the lamp that is not in it.
+    """Return irradiance / pi (9, 3) without the lamp, and the lamp's direction (3,), colour (3,) and size in radians.
 
-    All in units in which a surface that faces up gets, from surroundings and lamp together, a luminance of 1.
+    In units in which a surface that faces up has, from surroundings and lamp together, a luminance of 1.
     """
     direction, weight = sphere(*radiance.shape[:2])
     lamp = strongest_lamp(radiance, direction, weight)
@@ -87,7 +87,7 @@ def reduced(radiance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, f
         toward = toward / np.linalg.norm(toward)
         around = np.median(radiance[~lamp & (direction @ toward > np.cos(2 * LARGEST_LAMP))], axis=0)
         color = plausible(((radiance[lamp] - around) * weight[lamp][:, None]).sum(axis=0) / np.pi)
-        solid_angle = bright.sum() ** 2 / (bright**2 / weight[lamp]).sum()  # of a disc that is equally bright all over
+        solid_angle = bright.sum() ** 2 / (bright**2 / weight[lamp]).sum()  # solid angle of an equally bright disc
         extent = 2 * np.sqrt(solid_angle / np.pi)
         radiance = np.where(lamp[..., None], around, radiance)
     harmonic = COSINE_LOBE[:, None] * np.einsum("hwi,hwc,hw->ic", basis(direction), radiance, weight)
@@ -97,14 +97,14 @@ def reduced(radiance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, f
 
 
 def plausible(color: np.ndarray) -> np.ndarray:
-    """A lamp's colour (3,) of the same luminance; lossy compression gave some suns ten times as much blue as red."""
+    """Return a lamp's colour (3,) of the same luminance. Compression gave some suns ten times as much blue as red."""
     luminance = float(color @ LUMINANCE)
     limited = np.clip(color / luminance, 0.6, 1.4)
     return limited * luminance / float(limited @ LUMINANCE)
 
 
 def sphere(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Directions (H, W, 3), z up, and solid angles (H, W) of the pixels of a panorama."""
+    """Return directions (H, W, 3), z up, and solid angles (H, W) of the pixels of a panorama."""
     polar = np.pi * (np.arange(height) + 0.5)[:, None] / height
     azimuth = 2 * np.pi * (np.arange(width) + 0.5)[None] / width
     x, y, z = np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar) + 0 * azimuth
@@ -112,12 +112,12 @@ def sphere(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def basis(direction: np.ndarray) -> np.ndarray:
-    """(..., 3) unit vectors -> (..., 9) spherical harmonics."""
+    """Return the spherical harmonics (..., 9) of unit vectors (..., 3)."""
     return np.stack(harmonics.py_func(*np.moveaxis(direction, -1, 0)), axis=-1)
 
 
 def strongest_lamp(radiance: np.ndarray, direction: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
-    """(H, W) bool: pixels of the lamp above the horizon that lights most, None if none stands out."""
+    """Return the pixels (H, W) bool of the lamp above the horizon that gives most light, None without a lamp."""
     luminance = radiance @ LUMINANCE
     mean = float((np.minimum(luminance, 50 * np.median(luminance)) * weight).sum() / weight.sum())
     width = luminance.shape[1]

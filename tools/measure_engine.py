@@ -1,4 +1,4 @@
-"""What frames of the data engine cost, and how close their hands are. Prints a Markdown table.
+"""Measure the cost of frames of the data engine and the distance of their hands. Prints a Markdown table.
 
 python tools/measure_engine.py --configs basic full --count 40 --placements 400
 """
@@ -18,11 +18,11 @@ from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
 
 CLOSE = 0.08
-"""Metres between the roots of hands that work together closely."""
+"""Largest distance in metres between the roots of hands that work closely together."""
 
 
 def main(configs: tuple[str, ...] = ("basic", "full"), count: int = 40, placements: int = 400, seed: int = 5) -> None:
-    """Draws `count` frames and places the hands of `placements` frames of every named configuration (split train)."""
+    """Draw `count` frames and place the hands of `placements` frames of every named configuration (split train)."""
     print("| configuration | CPU s a frame, median (mean, max) | roots < 8 cm | touch | penetration, mm, 50/90/100 % |")
     print("|---|---|---|---|---|")
     for name in configs:
@@ -38,7 +38,7 @@ def main(configs: tuple[str, ...] = ("basic", "full"), count: int = 40, placemen
 
 
 def frame_seconds(dataset: SyntheticHands, count: int) -> list[float]:
-    """CPU seconds of each of the first frames; what is compiled or loaded once does not count."""
+    """Return the CPU seconds of each of the first frames, without one-time compilation and loading."""
     dataset[0]
     seconds = []
     for index in range(count):
@@ -49,7 +49,7 @@ def frame_seconds(dataset: SyntheticHands, count: int) -> list[float]:
 
 
 def closeness(dataset: SyntheticHands, count: int) -> tuple[float, list[float]]:
-    """Share of frames with roots closer than CLOSE; metres of the deepest penetration of hands that touch."""
+    """Return the fraction of frames with roots closer than CLOSE, and the penetration in metres of touching hands."""
     close, depths = 0, []
     for index in range(count):
         staging = dataset.staging(index)

@@ -1,7 +1,7 @@
-"""Measures how real renderings look to networks that were trained on photographs of hands only.
+"""Measure how real renderings look to networks that were trained on photographs of hands only.
 
-The shipped hand networks (`twohands.locate`) look at renderings and at real frames alike. What they do on the real ones
-is what they can do; where they do worse on renderings, the renderings lack something. Hands count as in
+The shipped hand networks (`twohands.locate`) process renderings and real frames alike. Their results on real frames
+show their ability; worse results on renderings show a lack of realism. Hands are evaluated as in
 `twohands.evaluation`. The labels of real frames may come from such a network too: compare recall first.
 
 Run: python tools/measure_realism.py --renderings basic shifted_shards/ --real FOLDER --out realism.json
@@ -29,35 +29,35 @@ from twohands.synth.engine import SyntheticHands
 from twohands.types import SIDE_NAMES, LocatedHands, Sample
 
 LEAST_RECALL, LARGEST_DISTANCE = 0.90, 0.06
-"""The bars that renderings should pass: hands found; median landmark distance over the side of the hand's box."""
+"""Limits for renderings: least fraction of hands found, largest median landmark distance over the box's side."""
 BUCKETS = (SMALLEST_VISIBLE, 0.6, 0.9, 1.0)
-"""Visible shares of hands that are told apart."""
+"""Limits of the visible fraction of a hand, by which results are grouped."""
 SHOWN = 0.5
 """Least visibility of a joint that the networks can be expected to see."""
 REAL_LABELS = "joints2d.json"
-"""{frame: {"left" or "right": 21 joints (u, v) pixels, standard order}}."""
+"""File of labels in a recording: {frame: {"left" or "right": 21 joints (u, v) pixels, standard order}}."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A picture and where its hands are."""
+    """A picture and the positions of its hands."""
 
     rgb: np.ndarray  # (3, H, W) float32 in [0, 1]
     pixels: np.ndarray  # (2, 21, 2) joints in the image, NaN for an absent hand
-    visible: np.ndarray  # (2,) share of the hand that nothing hides
-    shown: np.ndarray  # (2, 21) whether the camera sees the joint's surroundings
+    visible: np.ndarray  # (2,) fraction of the hand that nothing hides
+    shown: np.ndarray  # (2, 21) bool, True where the camera sees the joint's surroundings
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the networks make of one hand that counts."""
+    """The networks' result for one evaluated hand."""
 
     visible: float
-    side: float  # pixels, of the box of its joints
+    side: float  # pixels, side of the box around its joints
     found: bool
     right_side: bool
     shown: np.ndarray  # (21,)
-    distances: np.ndarray  # (21,) pixels, of no use unless found
+    distances: np.ndarray  # (21,) pixels, undefined unless found
 
 
 def main(
@@ -68,10 +68,10 @@ def main(
     sensor: str | None = None,
     seed: int = 7,
 ) -> None:
-    """Writes the figures of each source as JSON and prints them as a table.
+    """Write the metrics of each source as JSON and print them as a table.
 
-    `renderings` are names of configurations (split "train", so that no test frame is looked at) and folders of stored
-    frames; `count` frames of each are taken. `sensor` replaces the depth camera of the configurations.
+    `renderings` are names of configurations (split "train", so that no test frame is used) and folders of stored
+    frames; `count` frames of each are used. `sensor` replaces the depth camera of the configurations.
     """
     locate = HandLocator()
     sources: dict[str, Iterable[Labelled]] = {name: rendered(name, count, sensor, seed) for name in renderings}
@@ -79,18 +79,18 @@ def main(
         sources["real"] = photographed(real)
     figures = {}
     for name, frames in sources.items():
-        seen, phantoms, number = [], 0, 0
+        seen, false_positives, number = [], 0, 0
         for frame in frames:
             hands, wrong = look(locate(frame.rgb), frame)
-            seen, phantoms, number = seen + hands, phantoms + wrong, number + 1
-        figures[name] = summary(seen, phantoms, number)
+            seen, false_positives, number = seen + hands, false_positives + wrong, number + 1
+        figures[name] = summary(seen, false_positives, number)
     with write_atomically(out) as temporary:
         temporary.write_text(json.dumps(figures, indent=1) + "\n")
     print(table(figures))
 
 
 def rendered(name: str, count: int, sensor: str | None, seed: int) -> Iterator[Labelled]:
-    """Frames of a configuration or of a folder of shards; ValueError for another name."""
+    """Return frames of a configuration or of a folder of shards. Raise ValueError for another name."""
     if name in CONFIGS:
         config = CONFIGS[name] if sensor is None else replace(CONFIGS[name], sensor=sensor)
         dataset: SyntheticHands | Shards = SyntheticHands(seed, config=config)
@@ -103,7 +103,7 @@ def rendered(name: str, count: int, sensor: str | None, seed: int) -> Iterator[L
 
 
 def labelled(sample: Sample) -> Labelled:
-    """The picture of a sample and its projected joints."""
+    """Return the picture of a sample and its projected joints."""
     present = sample.hands.is_present
     joints = np.where(present[:, None, None], sample.hands.joints, np.float32(np.nan))
     pixels, shown = sample.frame.camera.project(joints), np.asarray(sample.visibility) >= SHOWN
@@ -111,7 +111,7 @@ def labelled(sample: Sample) -> Labelled:
 
 
 def photographed(folder: Path) -> Iterator[Labelled]:
-    """The frames of a recording that have labels; their hands pass for wholly visible."""
+    """Yield the labelled frames of a recording. Their hands are taken as completely visible."""
     recording = FolderRecording(folder)
     for name, hands in json.loads((folder / REAL_LABELS).read_text()).items():
         absent = np.full((21, 2), np.nan)
@@ -121,7 +121,7 @@ def photographed(folder: Path) -> Iterator[Labelled]:
 
 
 def look(located: LocatedHands, frame: Labelled) -> tuple[list[Seen], int]:
-    """What was made of each hand that counts, and the number of finds that lie on no hand."""
+    """Return the result for each evaluated hand, and the number of false positives."""
     sides = np.ptp(frame.pixels, axis=1).max(axis=-1)  # (2,) NaN for an absent hand
     away = np.linalg.norm(located.pixels[:, None] - frame.pixels[None], axis=-1)  # (found, true, 21)
     on_hand = located.is_present[:, None] & (away.mean(axis=-1) < ON_THE_HAND * sides)
@@ -142,9 +142,9 @@ def look(located: LocatedHands, frame: Labelled) -> tuple[list[Seen], int]:
     return seen, int((located.is_present & ~on_hand.any(axis=1)).sum())
 
 
-def summary(seen: list[Seen], phantoms: int, frames: int) -> dict[str, Any]:
-    """The figures of one source: all hands that count, and by visible share."""
-    whole = {"frames": frames, "phantoms": phantoms, **_figures(seen)}
+def summary(seen: list[Seen], false_positives: int, frames: int) -> dict[str, Any]:
+    """Return the metrics of one source: for all evaluated hands, and by visible fraction."""
+    whole = {"frames": frames, "false_positives": false_positives, **_figures(seen)}
     found = whole["distance"] is not None
     whole["passes"] = found and whole["recall"] >= LEAST_RECALL and whole["distance"] <= LARGEST_DISTANCE
     edges = (*BUCKETS[:-1], np.inf)
@@ -156,7 +156,7 @@ def summary(seen: list[Seen], phantoms: int, frames: int) -> dict[str, Any]:
 
 
 def _figures(seen: list[Seen]) -> dict[str, Any]:
-    """Shares of the hands, and medians over the landmarks of those found; None where there are none."""
+    """Return fractions of the hands, and medians over the landmarks of those found; None where there are none."""
     found = [hand for hand in seen if hand.found]
     pixels = np.array([hand.distances for hand in found]).reshape(-1, 21)
     shares = pixels / np.array([hand.side for hand in found])[:, None]
@@ -172,16 +172,16 @@ def _figures(seen: list[Seen]) -> dict[str, Any]:
 
 
 def table(figures: dict[str, dict[str, Any]]) -> str:
-    """The figures as a table in Markdown."""
+    """Return the metrics as a table in Markdown."""
     lines = [
-        f"Bars: recall >= {LEAST_RECALL:.0%}, median distance <= {LARGEST_DISTANCE:.0%} of the hand's box.\n",
+        f"Limits: recall >= {LEAST_RECALL:.0%}, median distance <= {LARGEST_DISTANCE:.0%} of the hand's box.\n",
         "| frames | visible | hands | found, % | right side, % | distance, % of box | of shown joints | px | passes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, whole in figures.items():
-        verdict = "yes" if whole["passes"] else "no"
-        lines.append(_row(f"{name} ({whole['frames']}, {whole['phantoms']} phantoms)", "all", whole, verdict))
-        lines += [_row("", share, part, "") for share, part in whole["visible"].items() if part["hands"]]
+        title = f"{name} ({whole['frames']}, {whole['false_positives']} false positives)"
+        lines.append(_row(title, "all", whole, "yes" if whole["passes"] else "no"))
+        lines += [_row("", visible, part, "") for visible, part in whole["visible"].items() if part["hands"]]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
-"""Writes frames of the split "test_shifted" whose colours come from the second renderer (path tracing).
+"""Write frames of the split "test_shifted" with colours of the second renderer (path tracing).
 
-Depth, masks and truth are the engine's, and so are the scenes: frame k here and frame k of `splits.shifted_frames`
-differ in the renderer alone.
+Depth, masks, ground truth and scenes are the engine's: frame k here and frame k of `splits.shifted_frames` differ in
+the renderer only.
 
 Run: python tools/render_shifted.py --out shifted/ --count 300
 """
@@ -19,7 +19,7 @@ from twohands.synth.splits import shifted_frames
 
 
 def main(out: Path, count: int = 300, size: str = "640x480", samples: int = SAMPLES) -> None:
-    """Renders with every core; the same command goes on with an unfinished folder."""
+    """Render with every core. The same command resumes an unfinished folder."""
     frames = shifted_frames()
     width, height = (int(side) for side in size.split("x"))
     frames.config = replace(frames.config, width=width, height=height)

@@ -69,7 +69,7 @@ def wall_behind(
 def ground_without_table(
     rng: np.random.Generator, staging: Staging, occupied: Occupied, palette: Palette
 ) -> tuple[Top | None, Occupied, list[Shape]]:
-    """Add a lap, floor or wall: return its top for objects (or None), the occupied space with its height, the shapes."""
+    """Return a lap, floor or wall: its top for objects (or None), the occupied space with its height, and shapes."""
     kind = rng.random()
     if kind < 0.45 and staging.egocentric:
         return None, occupied, _lap(rng, occupied, palette)
