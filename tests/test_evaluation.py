@@ -1,4 +1,4 @@
-"""The report: which hands count, found, wrong side, phantoms, intervals."""
+"""The report: which hands count, found, wrong side, false positives, intervals."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def test_the_truth_is_perfect():
     truth = sample()
     report = evaluate(lambda sample: truth.hands, [truth])
     figures = report.summary()["all"]
-    assert (figures["count"], figures["found"], figures["wrong_side"], report.phantoms) == (2, 1, 0, 0)
+    assert (figures["count"], figures["found"], figures["wrong_side"], report.false_positives) == (2, 1, 0, 0)
     assert figures["mpjpe"] == 0
 
 
@@ -66,9 +66,9 @@ def test_missing_hands_and_phantoms_are_counted():
     away = truth.hands.joints + np.array([[[0, 0, 0]], [[0.0, 0.4, 0]]])
     report = evaluate(lambda sample: changed(truth.hands, away), [truth])
     assert report.summary()["all"]["found"] == 0.5
-    assert report.phantoms == 1
+    assert report.false_positives == 1
     one = evaluate(lambda sample: changed(truth.hands, present=(1.0, 0.0)), [truth])
-    assert one.phantoms == 0
+    assert one.false_positives == 0
     assert [row.found for row in one.rows] == [True, False]
     assert one.rows[LEFT].distance == pytest.approx(0.3, abs=0.05)
 
@@ -160,14 +160,14 @@ def test_a_perfect_mesh_is_perfect_whatever_vertices_the_labels_call_finger_tips
     assert (figures["count"], figures["mpjpe"], figures["mpvpe"]) == (2, 0, 0)
 
 
-def test_of_known_presence_an_absent_hand_is_no_phantom():
+def test_of_known_presence_an_absent_hand_is_no_false_positive():
     truth = sample()
     single = dataclasses.replace(truth, hands=changed(truth.hands, present=(1.0, 0.0)))
     report = evaluate(lambda sample: changed(truth.hands, present=(0.1, 0.2)), [single], known_presence=True)
-    assert (report.phantoms, [row.found for row in report.rows]) == (0, [True])
-    assert evaluate(lambda sample: truth.hands, [single]).phantoms == 1
+    assert (report.false_positives, [row.found for row in report.rows]) == (0, [True])
+    assert evaluate(lambda sample: truth.hands, [single]).false_positives == 1
     unlabelled = dataclasses.replace(single, presence_known=np.array([True, False]))
-    assert evaluate(lambda sample: truth.hands, [unlabelled]).phantoms == 0
+    assert evaluate(lambda sample: truth.hands, [unlabelled]).false_positives == 0
 
 
 @pytest.mark.filterwarnings("error")
@@ -182,7 +182,7 @@ def test_in_a_refused_frame_no_hand_is_found(known, caplog):
 
     report = evaluate(predict_with(predictor, "own"), truths, known_presence=known)
     figures = report.summary()["all"]
-    assert (report.frames, report.refused, report.phantoms) == (2, 1, 0)
+    assert (report.frames, report.refused, report.false_positives) == (2, 1, 0)
     assert (figures["count"], figures["found"], figures["scored"], figures["mpjpe"]) == (4, 0.5, 2, 0)
     assert "refused 1 of the frames" in report.markdown()
     assert "no hands in black: depth is zero everywhere" in caplog.text

@@ -90,8 +90,13 @@ def test_a_row_can_be_asked_for_by_name(tmp_path):
     ("change", "said", "place", "again"),
     [
         ({"minutes": 0.05}, "minutes = 0.02, not 0.05", "full-0", "minutes = 0.02, not 0.05"),
-        ({"trunk_minutes": 0.05}, "trunk_minutes = 0.02, not 0.05", "trunk", "minutes = 0.02, not 0.05"),
-        ({"frames": described(config={})}, "data.config.clutter = 0.5, not None", "trunk", "data.config.clutter = 0.5"),
+        ({"backbone_minutes": 0.05}, "backbone_minutes = 0.02, not 0.05", "backbone", "minutes = 0.02, not 0.05"),
+        (
+            {"frames": described(config={})},
+            "data.config.clutter = 0.5, not None",
+            "backbone",
+            "data.config.clutter = 0.5",
+        ),
         ({"frames": {**described(), "test": {}}}, "test.name = 'posed', not None", "full-0", "test.name = 'posed'"),
     ],
 )
@@ -105,16 +110,16 @@ def test_other_frames_and_budgets_are_refused(plan, tmp_path, change, said, plac
         run.run_row(replace(other, reports=tmp_path), "full", 0, lambda text: None)
 
 
-def test_a_trunk_that_was_cut_while_it_was_written_is_made_again(plan, tmp_path, monkeypatch):
+def test_a_backbone_that_was_cut_while_it_was_written_is_made_again(plan, tmp_path, monkeypatch):
     begun = replace(plan, folder=tmp_path)
-    begun.trunk.mkdir(parents=True)
-    (begun.trunk / ".weights.1-ab.safetensors").write_bytes(b"half")
+    begun.backbone.mkdir(parents=True)
+    (begun.backbone / ".weights.1-ab.safetensors").write_bytes(b"half")
     made = []
     monkeypatch.setattr(run, "_with_budget", lambda config, *_: config)
     monkeypatch.setattr(run, "train", lambda config, items, folder: made.append(folder))
-    monkeypatch.setattr(run, "write_trunk_maps", lambda trunk, *_: made.append(trunk))
-    run._make_trunk(begun, lambda text: None)
-    assert made == [begun.trunk.parent, begun.trunk]
+    monkeypatch.setattr(run, "write_backbone_maps", lambda backbone, *_: made.append(backbone))
+    run._make_backbone(begun, lambda text: None)
+    assert made == [begun.backbone.parent, begun.backbone]
 
 
 def test_another_number_of_steps_is_refused(plan, tmp_path):
@@ -127,9 +132,9 @@ def test_another_number_of_steps_is_refused(plan, tmp_path):
 
 def test_a_row_that_another_process_is_at_is_left_to_it(plan, tmp_path):
     elsewhere = replace(plan, folder=tmp_path / "runs", reports=tmp_path / "rows")
-    with locked(elsewhere.folder / "trunk" / run.LOCK) as mine:
+    with locked(elsewhere.folder / "backbone" / run.LOCK) as mine:
         assert mine
-        assert not run.run_row(elsewhere, "full", 0, lambda text: None)  # the trunk is being made
+        assert not run.run_row(elsewhere, "full", 0, lambda text: None)  # the backbone is being made
     with locked(elsewhere.folder / "rgbd_4channel-0" / run.LOCK):
         assert not run.run_row(elsewhere, "rgbd_4channel", 0, lambda text: None)
     assert not list(elsewhere.folder.rglob("budget.json"))

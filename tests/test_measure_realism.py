@@ -44,29 +44,29 @@ def test_hands_that_are_hidden_or_small_do_not_count():
 
 
 def test_sides_and_phantoms():
-    right, phantoms = gauge.look(located(HAND + [0, 3], HAND + FAR + [4, 0]), frame())
+    right, false_positives = gauge.look(located(HAND + [0, 3], HAND + FAR + [4, 0]), frame())
     assert [(hand.found, hand.right_side, hand.distances[5]) for hand in right] == [(True, True, 3), (True, True, 4)]
-    assert phantoms == 0
-    swapped, phantoms = gauge.look(located(HAND + FAR, HAND), frame())
+    assert false_positives == 0
+    swapped, false_positives = gauge.look(located(HAND + FAR, HAND), frame())
     assert [(hand.found, hand.right_side) for hand in swapped] == [(True, False)] * 2
-    missed, phantoms = gauge.look(located(HAND + [36, 0], None), frame())  # more than 35 % of the hand away
+    missed, false_positives = gauge.look(located(HAND + [36, 0], None), frame())  # more than 35 % of the hand away
     assert not any(hand.found or hand.right_side for hand in missed)
-    assert phantoms == 1
+    assert false_positives == 1
 
 
 def test_absent_hands_are_no_hands():
     one = frame()
     one.pixels[LEFT] = np.nan
-    seen, phantoms = gauge.look(located(HAND, HAND + FAR), one)
+    seen, false_positives = gauge.look(located(HAND, HAND + FAR), one)
     assert len(seen) == 1
-    assert phantoms == 1
+    assert false_positives == 1
 
 
 def test_figures_of_a_known_case():
     away = np.repeat([2.0, 20.0], [11, 10])[:, None] * [1, 0]  # hidden joints are badly placed
     seen = gauge.look(located(HAND + away, HAND + FAR), frame((0.7, 1.0)))[0]
     seen += gauge.look(located(None, HAND + FAR + [0, 8]), frame((0.5, 1.0)))[0]
-    whole = gauge.summary(seen, phantoms=0, frames=2)
+    whole = gauge.summary(seen, false_positives=0, frames=2)
     assert whole["hands"] == 4
     assert whole["recall"] == pytest.approx(0.75)
     assert whole["right_side"] == 1
@@ -79,7 +79,7 @@ def test_figures_of_a_known_case():
     assert parts["30% to 60%"]["distance"] is None
     assert parts["60% to 90%"]["distance_shown"] == pytest.approx(0.02)
     text = gauge.table({"basic": whole})
-    assert "| basic (2, 0 phantoms) | all | 4 | 75.0 | 100.0 | 2.0 |" in text
+    assert "| basic (2, 0 false positives) | all | 4 | 75.0 | 100.0 | 2.0 |" in text
     assert gauge.summary(seen[:2], 0, 1)["passes"]
 
 

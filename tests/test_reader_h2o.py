@@ -211,7 +211,7 @@ def test_the_tables_run_on_it(copy, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "paper-small", PRESETS["tiny"])
     monkeypatch.setattr(evaluation, "SMALLEST_LENGTH", 20)  # the copy is small
     folders = ["--out", tmp_path / "runs", "--reports", tmp_path / "rows", "--report", tmp_path / "tables.md"]
-    minutes = ["--minutes", 0.01, "--whole-minutes", 0.01, "--trunk-minutes", 0.01, "--seeds", 1]
+    minutes = ["--minutes", 0.01, "--whole-minutes", 0.01, "--backbone-minutes", 0.01, "--seeds", 1]
     arguments = ["experiment", "full", "--data", source, "--test", source, *folders, *minutes]
     assert cli.main([str(argument) for argument in arguments]) == 0
     assert load_checkpoint(tmp_path / "runs" / "full-0" / "final")[1].hand_model == "mano"

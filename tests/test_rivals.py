@@ -173,7 +173,7 @@ def test_a_rival_learns_one_batch(name):
     config = config_of(name)
     torch.manual_seed(0)
     model = free_hand()
-    objective = Objective(build_network(config.network, model), surface_of(model), config.loss, 0.0, False)
+    objective = Objective(build_network(config.network, model), surface_of(model), config.loss, 0.0)
     batch = batch_of(config)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=2e-3)
     errors, losses = [], []
@@ -193,4 +193,4 @@ def test_rows_of_the_table_see_a_crop_and_are_four():
     assert RIVALS == ["intaghand", "intaghand_depth", "keypoint_transformer", "keypoint_transformer_depth"]
     for name in RIVALS:
         assert ROWS[name].changes.items() >= CROP.items()
-        assert not ROWS[name].shared_trunk
+        assert not ROWS[name].shared_backbone

@@ -20,6 +20,7 @@ from fakes import PosedHands
 from twohands import cli
 from twohands.config import PRESETS, AugmentConfig, TrainConfig
 from twohands.data.dataset import DATASETS, TrainingSet
+from twohands.experiments.frozen import BackboneMaps, FrozenObjective, frozen_objective, write_backbone_maps
 from twohands.geometry.cloud import centers_on
 from twohands.hands import free_hand
 from twohands.losses import hand_boxes, surface_of
@@ -30,8 +31,7 @@ from twohands.training import loop, train
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog, read_log
 from twohands.training.loop import STATE, check_finite, rate
-from twohands.training.objective import Objective
-from twohands.training.trunk import TrunkMaps, write_trunk_maps
+from twohands.training.objective import Objective, build_objective
 
 TINY = PRESETS["tiny"]
 SIZE = TINY.network.image_size
@@ -134,7 +134,7 @@ def test_a_loss_that_is_not_finite_names_term_and_frame():
 def test_one_batch_halves_its_loss_in_30_steps():
     torch.manual_seed(0)
     model = free_hand()
-    objective = Objective(build_network(TINY.network, model), surface_of(model), TINY.loss, 0.0, frozen_image=False)
+    objective = Objective(build_network(TINY.network, model), surface_of(model), TINY.loss, 0.0)
     items = TrainingSet(PosedHands(4), SIZE, AugmentConfig.none(), 0)
     batch = collate([items[0, index] for index in range(4)])
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
@@ -155,7 +155,7 @@ def test_a_share_of_the_frames_sees_the_centres_of_the_network_itself(monkeypatc
 
     def seen(share, noise):
         network = build_seeded()
-        objective = Objective(network, surface_of(free_hand()), TINY.loss, noise, False, own_centers=share)
+        objective = Objective(network, surface_of(free_hand()), TINY.loss, noise, own_centers=share)
         given = []
         reconstruct = network.reconstruct
         monkeypatch.setattr(
@@ -330,11 +330,10 @@ def test_what_ends_a_run_is_a_sentence(tmp_path, monkeypatch, capsys):
     arguments = ["train", "tiny", "--data", "one", "--out", str(tmp_path / "run"), "--train.workers", "0"]
     other = replace(TINY.network, fused_channels=16)
     save_checkpoint(build_network(other, free_hand()), other, tmp_path / "other")
-    assert cli.main([*arguments, "--trunk", str(tmp_path / "other")]) == 2
-    said = capsys.readouterr().err
-    assert "other is not that of this network: size mismatch" in said
-    assert "give a trunk of the same preset" in said
-    assert not (tmp_path / "run").exists()  # so that the right trunk is not refused
+    with pytest.raises(
+        ValueError, match=r"other is not that of this network: size mismatch.*give a backbone of the same"
+    ):
+        frozen_objective(TINY, tmp_path / "other")
     monkeypatch.setattr(Objective, "forward", lambda self, item, epoch: (torch.full((8,), float("nan")), {}))
     assert cli.main(arguments) == 2
     assert "the loss of frame posed-" in capsys.readouterr().err
@@ -360,10 +359,12 @@ def test_a_run_starts_from_exported_graphs(tmp_path):
     network = build_network(TINY.network, free_hand())
     export_network(network, TINY.network, tmp_path / "onnx")
     recipe = config_of(steps=1, learning_rate=1e-9)
-    final = train(recipe, items_of(), tmp_path / "run", start=tmp_path / "onnx", progress=False)
+    start = tmp_path / "onnx"
+    objective = build_objective(recipe, start=start)
+    final = train(recipe, items_of(), tmp_path / "run", None, objective, {"start": str(start)}, progress=False)
     assert_same_weights(dict(network.named_parameters()), weights_of(final), rtol=1e-3, atol=1e-5)
     with pytest.raises(ValueError, match=r"holds a run with start = .*onnx"):
-        train(recipe, items_of(), tmp_path / "run", progress=False)
+        train(recipe, items_of(), tmp_path / "run", origins={"start": None}, progress=False)
 
 
 # a frozen image branch
@@ -372,18 +373,18 @@ POSED = {"name": "posed", "split": "train"}
 
 
 @pytest.fixture(scope="module")
-def trunk(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trunk")
+def backbone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("backbone")
     save_checkpoint(build_seeded(), TINY.network, folder / "checkpoint")
-    write_trunk_maps(folder / "checkpoint", PosedHands(6), POSED, folder / "maps", lambda count: None)
+    write_backbone_maps(folder / "checkpoint", PosedHands(6), POSED, folder / "maps", lambda count: None)
     return folder
 
 
-def test_maps_of_the_trunk_train_as_frames_do(trunk):
-    network, _ = load_checkpoint(trunk / "checkpoint")
-    objective = Objective(network, surface_of(free_hand()), TINY.loss, 0.01, frozen_image=True).eval()
+def test_maps_of_the_backbone_train_as_frames_do(backbone):
+    network, _ = load_checkpoint(backbone / "checkpoint")
+    objective = FrozenObjective(network, surface_of(free_hand()), TINY.loss, 0.01).eval()
     plain = TrainingSet(PosedHands(6), SIZE, AugmentConfig.none(), 0)
-    maps = TrunkMaps(trunk / "maps", AugmentConfig.none(), 0, POSED)
+    maps = BackboneMaps(backbone / "maps", AugmentConfig.none(), 0, POSED)
     assert maps[2, 4].sample.id == "posed-train-000004"
     one, two = (objective(collate([items[2, index] for index in (4, 1)]), 0) for items in (plain, maps))
     torch.testing.assert_close(one[0], two[0], rtol=5e-3, atol=0)  # maps are float16, colours 8-bit
@@ -391,16 +392,18 @@ def test_maps_of_the_trunk_train_as_frames_do(trunk):
         torch.testing.assert_close(one[1][name], two[1][name], rtol=2e-2, atol=1e-4)
 
 
-def test_a_frozen_image_branch_does_not_move(trunk, tmp_path):
-    maps = TrunkMaps(trunk / "maps", AugmentConfig(mask_noise=0.5), 0, POSED)
-    final = train(config_of(steps=2), maps, tmp_path, trunk=trunk / "checkpoint", progress=False)
-    before, after = load_checkpoint(trunk / "checkpoint")[0], load_checkpoint(final)[0]
+def test_a_frozen_image_branch_does_not_move(backbone, tmp_path):
+    maps = BackboneMaps(backbone / "maps", AugmentConfig(mask_noise=0.5), 0, POSED)
+    config = config_of(steps=2)
+    objective = frozen_objective(config, backbone / "checkpoint")
+    final = train(config, maps, tmp_path, objective=objective, progress=False)
+    before, after = load_checkpoint(backbone / "checkpoint")[0], load_checkpoint(final)[0]
     for name, value in before.image.state_dict().items():
         torch.testing.assert_close(value, after.image.state_dict()[name], rtol=0, atol=0)
     assert any((a != b).any() for a, b in zip(before.decoder.parameters(), after.decoder.parameters(), strict=True))
 
 
-def test_maps_continue_after_a_kill_and_refuse_others(trunk, tmp_path):
+def test_maps_continue_after_a_kill_and_refuse_others(backbone, tmp_path):
     counted = []
 
     class Failing(PosedHands):
@@ -409,27 +412,27 @@ def test_maps_continue_after_a_kill_and_refuse_others(trunk, tmp_path):
                 raise Killed
             return super().__getitem__(index)
 
-    checkpoint = trunk / "checkpoint"
+    checkpoint = backbone / "checkpoint"
     with pytest.raises(Killed):
-        write_trunk_maps(checkpoint, Failing(18), POSED, tmp_path / "maps", counted.append)
+        write_backbone_maps(checkpoint, Failing(18), POSED, tmp_path / "maps", counted.append)
     with pytest.raises(ValueError, match="lacks 2 of 18 frames"):
-        TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0, POSED)
-    write_trunk_maps(checkpoint, PosedHands(18), POSED, tmp_path / "maps", counted.append)
+        BackboneMaps(tmp_path / "maps", AugmentConfig.none(), 0, POSED)
+    write_backbone_maps(checkpoint, PosedHands(18), POSED, tmp_path / "maps", counted.append)
     assert counted == [0, 16, 16, 2]
-    assert len(TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0, POSED)) == 18
+    assert len(BackboneMaps(tmp_path / "maps", AugmentConfig.none(), 0, POSED)) == 18
     others = {**POSED, "name": "others"}
     for attempt in (
-        lambda: write_trunk_maps(checkpoint, PosedHands(18), others, tmp_path / "maps", counted.append),
-        lambda: TrunkMaps(tmp_path / "maps", AugmentConfig.none(), 0, others),
+        lambda: write_backbone_maps(checkpoint, PosedHands(18), others, tmp_path / "maps", counted.append),
+        lambda: BackboneMaps(tmp_path / "maps", AugmentConfig.none(), 0, others),
     ):
         with pytest.raises(ValueError, match=r"holds maps with data.name = 'posed', not 'others'; remove that folder"):
             attempt()
 
 
-def test_maps_that_the_disk_has_no_room_for_are_refused(trunk, tmp_path, monkeypatch):
+def test_maps_that_the_disk_has_no_room_for_are_refused(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 8, 1_000_000))
     with pytest.raises(
         ValueError, match=r"the maps of 90 frames take 0\.\d GB, .* 0\.0 GB left; free some space, give"
     ):
-        write_trunk_maps(trunk / "checkpoint", PosedHands(90), POSED, tmp_path / "maps", lambda count: None)
+        write_backbone_maps(backbone / "checkpoint", PosedHands(90), POSED, tmp_path / "maps", lambda count: None)
     assert not list((tmp_path / "maps").iterdir())

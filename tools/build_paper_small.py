@@ -1,4 +1,4 @@
-"""Build the network of `--method pdfnet` from nothing: frames, shared trunk, full model, all of it once more, ONNX.
+"""Build the network of `--method pdfnet` from nothing: frames, shared backbone, full model, all of it once more, ONNX.
 
     python tools/build_paper_small.py runs/paper_small
 
@@ -25,10 +25,11 @@ from twohands.synth.engine import SyntheticHands
 from twohands.synth.splits import basic_test_frames
 from twohands.training import train
 from twohands.training.loop import FINAL
+from twohands.training.objective import build_objective
 
 SEED = 1
 """Of the training frames."""
-BASIC_FRAMES, MINUTES, TRUNK_MINUTES = 4000, 20.0, 45.0
+BASIC_FRAMES, MINUTES, BACKBONE_MINUTES = 4000, 20.0, 45.0
 FULL_FRAMES, STEPS, LEARNING_RATE = 5000, 4500, 1e-3
 WEIGHTS = Path(__file__).parent.parent / "src" / "twohands" / "weights" / "paper_small"
 
@@ -49,14 +50,23 @@ def main(folder: Path) -> None:
         "test": identity_of(str(folder / "test"), "test", len(test_frames)),
     }
     plan = Plan(
-        preset, tables, tables / "rows", train_frames, test_frames, used, minutes=MINUTES, trunk_minutes=TRUNK_MINUTES
+        preset,
+        tables,
+        tables / "rows",
+        train_frames,
+        test_frames,
+        used,
+        minutes=MINUTES,
+        backbone_minutes=BACKBONE_MINUTES,
     )
     if not run_row(plan, "full", 0, print):
         raise SystemExit(f"another process is working in {tables}")
     recipe = replace(preset.train, steps=STEPS, learning_rate=LEARNING_RATE, workers=0)
     config = replace(preset, train=recipe)
     items = TrainingSet.of(drawn("full", training_frames(FULL, FULL_FRAMES)), config)
-    trained = train(config, items, folder / "continued", start=tables / "full-0" / FINAL)
+    start = tables / "full-0" / FINAL
+    objective = build_objective(config, start=start)
+    trained = train(config, items, folder / "continued", None, objective, {"start": str(start)})
     export_network(*load_checkpoint(trained), WEIGHTS)
     print(f"wrote {WEIGHTS}")
 

@@ -38,7 +38,7 @@ def line(title: str, predictor: Predictor, folder: Path) -> str:
     """What a predictor finds; means of pixels, medians of the others."""
     labels = json.loads((folder / "two_hands" / "joints2d.json").read_text())
     pixels, residuals, supports = [], [], []
-    found = total = phantoms = 0
+    found = total = false_positives = 0
     for name, frame_id, frame in frames(folder):
         hands = predictor(frame)
         assert hands.quality is not None
@@ -49,14 +49,14 @@ def line(title: str, predictor: Predictor, folder: Path) -> str:
                 there = frame.camera.project(hands.joints[side]) - np.array(labels[frame_id][SIDE_NAMES[side]])
                 away = float(np.linalg.norm(there, axis=1).mean())
             if side not in THERE[name] or away > ON_THE_HAND:
-                phantoms += 1
+                false_positives += 1
                 continue
             found += 1
             pixels.append(away)
             residuals.append(1e3 * hands.quality.depth_residual[side])
             supports.append(100 * hands.quality.depth_support[side])
     figures = f"{np.nanmean(pixels):.1f} | {np.nanmedian(residuals):.1f} | {np.nanmedian(supports):.0f}"
-    return f"| {title} | {found} of {total} | {phantoms} | {figures if found else '- | - | -'} |"
+    return f"| {title} | {found} of {total} | {false_positives} | {figures if found else '- | - | -'} |"
 
 
 def frames(folder: Path) -> Iterator[tuple[str, str, RGBDFrame]]:

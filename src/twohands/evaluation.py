@@ -106,12 +106,12 @@ def as_compared(prediction: TwoHands, sample: Sample, known_presence: bool, hand
 def report_of(pairs: Iterable[tuple[TwoHands, Sample]], known_presence: bool = False) -> Report:
     """The report of predictions; masks of a sample hold the visible pixels, `shares` the visible share."""
     rows: list[HandRow] = []
-    phantoms = frames = refused = 0
+    false_positives = frames = refused = 0
     for prediction, sample in pairs:
         new, wrong = score(prediction, sample, known_presence)
         rows.extend(new)
-        phantoms, frames, refused = phantoms + wrong, frames + 1, refused + (prediction is NO_HANDS)
-    return Report(tuple(rows), phantoms, frames, refused)
+        false_positives, frames, refused = false_positives + wrong, frames + 1, refused + (prediction is NO_HANDS)
+    return Report(tuple(rows), false_positives, frames, refused)
 
 
 def predict_with(predictor: Predictor, mode: str) -> Callable[[Sample], TwoHands]:
@@ -167,8 +167,8 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
             )
         )
     told = True if sample.presence_known is None else sample.presence_known
-    phantoms = int((prediction.is_present & ~on_hand.any(axis=1) & told).sum())
-    return rows, phantoms
+    false_positives = int((prediction.is_present & ~on_hand.any(axis=1) & told).sum())
+    return rows, false_positives
 
 
 def _counts(target: TwoHands, side: int, visible: float, camera: Camera) -> bool:

@@ -44,7 +44,7 @@ class Report:
     """Rows of all hands that count, predictions that lie on no hand at all, and frames that were refused."""
 
     rows: tuple[HandRow, ...]
-    phantoms: int
+    false_positives: int
     frames: int
     refused: int = 0
 
@@ -65,7 +65,7 @@ class Report:
         return "\n".join([*lines, "", self._remarks(summary["all"]["depth_residual_median"])])
 
     def _remarks(self, residual: float) -> str:
-        remarks = f"{self.frames} frames; {self.phantoms} predictions on no hand."
+        remarks = f"{self.frames} frames; {self.false_positives} false positives."
         if np.isfinite(residual):
             remarks += f" The meshes are {1e3 * residual:.1f} mm from the measured depth (median of the hands found)."
         if self.refused:
@@ -74,7 +74,7 @@ class Report:
 
     def json(self) -> str:
         """The summary and every row; metres, to the micrometre, null for what is not known."""
-        counts = {"frames": self.frames, "phantoms": self.phantoms, "refused": self.refused}
+        counts = {"frames": self.frames, "false_positives": self.false_positives, "refused": self.refused}
         document = {**counts, "summary": self.summary(), "hands": [_rounded(vars(row)) for row in self.rows]}
         return json.dumps(plain(document), allow_nan=False, indent=1)
 
@@ -83,7 +83,7 @@ class Report:
         """The report of a text that `json` has written."""
         document: dict[str, Any] = json.loads(text)
         rows = tuple(HandRow(**_known_or_nan(row)) for row in document["hands"])
-        return Report(rows, document["phantoms"], document["frames"], document.get("refused", 0))
+        return Report(rows, document["false_positives"], document["frames"], document.get("refused", 0))
 
 
 @dataclass(frozen=True)
@@ -171,10 +171,10 @@ def pooled(reports: Sequence[Report]) -> Report:
         errors = {name: float(np.mean([values[name] for values in scored])) for name in scored[0]} if scored else {}
         found, right = all(row.found for row in same), all(row.right_side for row in same)
         rows.append(replace(same[0], found=found, right_side=right, errors=errors))
-    phantoms, refused = (
-        sum(counts) // len(reports) for counts in zip(*((r.phantoms, r.refused) for r in reports), strict=True)
+    false_positives, refused = (
+        sum(counts) // len(reports) for counts in zip(*((r.false_positives, r.refused) for r in reports), strict=True)
     )
-    return Report(tuple(rows), phantoms, reports[0].frames, refused)
+    return Report(tuple(rows), false_positives, reports[0].frames, refused)
 
 
 def plain(value: Any) -> Any:

@@ -24,7 +24,6 @@ def train(
     out: Path,
     weights: tuple[float, ...] = (),
     validation: str | None = None,
-    trunk: Path | None = None,
     pretrained: bool = False,
     start: Path | None = None,
 ) -> int:
@@ -40,13 +39,13 @@ def train(
         weights: How often each place's frames come in an epoch, 1 or more; by default once.
         validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks; of
             frames without masks with what is measured near the labelled bones.
-        trunk: A checkpoint folder whose image branch is taken over and kept frozen.
         pretrained: Start the image encoder from ImageNet weights.
         start: Start from all weights of a checkpoint folder or of exported graphs; "shipped" is the packaged network.
     """
     from twohands.data.dataset import TrainingSet, identity_of, open_dataset, open_mixture
     from twohands.runtime import SHIPPED
     from twohands.training import train as run
+    from twohands.training.objective import build_objective
     from twohands.training.validate import Validation
 
     check_folder(out)
@@ -61,7 +60,8 @@ def train(
     if str(start) == "shipped":
         start = Path(str(SHIPPED))
     items = TrainingSet.of(mixture, config)
-    print(f"wrote {run(config, items, out, validate, trunk, pretrained, start, frames)}/")
+    origins = {**frames, "start": start and str(start), "pretrained": pretrained}
+    print(f"wrote {run(config, items, out, validate, build_objective(config, pretrained, start), origins)}/")
     return FINE
 
 
@@ -74,7 +74,7 @@ def experiment(
     report: Path | None = None,
     minutes: float = 60.0,
     whole_minutes: float = 90.0,
-    trunk_minutes: float = 120.0,
+    backbone_minutes: float = 120.0,
     seeds: int = 2,
 ) -> int:
     """Train and measure the rows of the paper's tables at one budget of CPU time; an interrupted one goes on.
@@ -90,7 +90,7 @@ def experiment(
         report: Markdown file of the tables; by default OUT/tables.md.
         minutes: CPU minutes of a row on the shared image branch.
         whole_minutes: CPU minutes of a row that trains its image branch as well.
-        trunk_minutes: CPU minutes of the shared image branch.
+        backbone_minutes: CPU minutes of the shared image branch.
         seeds: The most seeds of a row.
     """
     from twohands.config import PRESETS
@@ -110,9 +110,9 @@ def experiment(
     preset = PRESETS["paper-small"]
     hand_model = sources[0][0].hand_model or preset.network.hand_model
     preset = replace(preset, network=replace(preset.network, hand_model=hand_model))
-    plan = Plan(preset, out, reports, *sources, frames, minutes, whole_minutes, trunk_minutes, seeds)
+    plan = Plan(preset, out, reports, *sources, frames, minutes, whole_minutes, backbone_minutes, seeds)
     run_tables(plan, names, print)
-    budgets = f"--minutes {minutes:g} --whole-minutes {whole_minutes:g} --trunk-minutes {trunk_minutes:g}"
+    budgets = f"--minutes {minutes:g} --whole-minutes {whole_minutes:g} --backbone-minutes {backbone_minutes:g}"
     command = f"twohands experiment {' '.join(names)} --data FRAMES --test OTHER_FRAMES {budgets} --seeds {seeds}"
     write_tables(reports, report, f"The tables of the paper, on {frames['test']['name']} frames", command)
     print(f"wrote {report}")

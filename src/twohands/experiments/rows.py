@@ -31,7 +31,7 @@ class Row:
     changes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))  # of the preset's network
     loss: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))  # of the preset's loss
     published: Mapping[str, Published] = field(default_factory=lambda: MappingProxyType({}))  # by evaluation mode
-    shared_trunk: bool = True  # trained on the maps of the frozen trunk; otherwise end to end
+    shared_backbone: bool = True  # trained on the maps of the frozen backbone; otherwise end to end
     seeds: int = 1
     modes: tuple[str, ...] = ("ground_truth",)  # in which it is measured
     relative: bool = False  # it does not say where the root is: only aligned figures mean anything
@@ -78,20 +78,20 @@ ROWS = {
         "IntagHand",
         {"architecture": "intaghand", **CROP},
         published={"ground_truth": _published((39.54, 42.90), (38.77, 41.91), (12.03, 14.23), (12.46, 14.49))},
-        shared_trunk=False,
+        shared_backbone=False,
     ),
     "intaghand_depth": Row(
         "IntagHand + depth channel",
         {"architecture": "intaghand", "rgbd_input": True, **CROP},
         published={"ground_truth": _published((17.26, 20.92), (16.79, 20.20), (9.82, 12.56), (10.10, 12.56))},
-        shared_trunk=False,
+        shared_backbone=False,
     ),
     "keypoint_transformer": Row(
         "Keypoint Transformer",
         {"architecture": "keypoint_transformer", **CROP},
         RELATIVE,
         {"ground_truth": _published(None, None, (21.36, 19.57), None)},
-        shared_trunk=False,
+        shared_backbone=False,
         relative=True,
     ),
     "keypoint_transformer_depth": Row(
@@ -99,27 +99,27 @@ ROWS = {
         {"architecture": "keypoint_transformer", "rgbd_input": True, **CROP},
         RELATIVE,
         {"ground_truth": _published(None, None, (15.58, 14.50), None)},
-        shared_trunk=False,
+        shared_backbone=False,
         relative=True,
     ),
     "rgbd_4channel": Row(
         "4-channel RGB-D",
         {"fusion": "rgb_only", "rgbd_input": True},
         published={"ground_truth": _published(16.15, 15.70, 10.73, 10.88)},
-        shared_trunk=False,
+        shared_backbone=False,
     ),
-    "whole": Row("full model, its image branch trained along", shared_trunk=False, seeds=2),
+    "whole": Row("full model, its image branch trained along", shared_backbone=False, seeds=2),
     "joints": Row(
         "with fusion",
         JOINTS,
         published={"ground_truth": _published((215.0, 218.0), None, (36.9, 36.0), None)},
-        shared_trunk=False,
+        shared_backbone=False,
     ),
     "joints_rgb_only": Row(
         "without fusion: RGB only",
         {**JOINTS, "fusion": "rgb_only"},
         published={"ground_truth": _published((420.0, 451.0), None, (55.8, 50.8), None)},
-        shared_trunk=False,
+        shared_backbone=False,
     ),
     "concat": Row(
         "concat instead of FTN",

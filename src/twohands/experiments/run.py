@@ -1,8 +1,8 @@
 """Training and measuring the rows of a table at one budget of CPU time; every finished part is kept.
 
-A folder holds the shared trunk, its maps, and for every row and seed a run; its result is one small file elsewhere. The
-number of steps of a row is what its budget buys: the CPU time of a step is measured once and kept in `budget.json`, so
-that a killed run continues as it began.
+A folder holds the shared backbone, its maps, and one run for every row and seed; results are small files elsewhere. The
+number of steps of a row follows from its budget: the CPU time of a step is measured once and kept in `budget.json`, so
+that a killed run continues as it started.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from rich.progress import track
 from twohands.claims import refuse_other
 from twohands.config import ExperimentConfig
 from twohands.data.dataset import TrainingSet
+from twohands.experiments.frozen import BackboneMaps, frozen_objective, is_complete, write_backbone_maps
 from twohands.experiments.rows import ROWS, TABLES, Row
 from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import CONFIG, load_checkpoint
 from twohands.training import train
 from twohands.training.log import origin, read_log
 from twohands.training.loop import FINAL, LOG_STEPS, Items
-from twohands.training.trunk import TrunkMaps, is_complete, write_trunk_maps
 from twohands.training.validate import evaluate_network
 from twohands.types import Dataset
 
 BUDGET, LOCK = "budget.json", "lock"
 WAIT = 5.0
 """Seconds between two looks whether another process has finished what is needed."""
-TRUNK = {"fusion": "rgb_only"}
+BACKBONE = {"fusion": "rgb_only"}
 """The network whose image branch the rows share. Of all fusions it is the one that leans on colour features alone, so
 that the shared features favour no way of joining depth with them, and its own row the most."""
 
@@ -54,19 +54,19 @@ class Plan:
     frames: Mapping[str, Any]
     """What `train` ("data") and `test` ("test") are, see `identity_of`: kept with every result, others are refused."""
     minutes: float = 60.0
-    """A row on the maps of the shared trunk."""
+    """A row on the maps of the shared backbone."""
     whole_minutes: float = 90.0
     """A row that trains its image branch as well."""
-    trunk_minutes: float = 120.0
+    backbone_minutes: float = 120.0
     seeds: int = 2
     """The most seeds of a row."""
     steps: int | None = None
     """Of a row, instead of as many as its minutes buy on this machine."""
 
     @property
-    def trunk(self) -> Path:
-        """The checkpoint of the shared trunk."""
-        return self.folder / "trunk" / FINAL
+    def backbone(self) -> Path:
+        """The checkpoint of the shared backbone."""
+        return self.folder / "backbone" / FINAL
 
 
 def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> None:
@@ -78,7 +78,7 @@ def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> 
     for name, seed, result in finished(plan.reports):
         _refuse_other(result, _terms(plan, ROWS[name]), result_path(plan.reports, name, seed))
     wanted = list(dict.fromkeys(row for name in names for row in rows_of(name)))
-    wanted.sort(key=lambda name: not ROWS[name].shared_trunk)  # the trunk is what most of them wait for
+    wanted.sort(key=lambda name: not ROWS[name].shared_backbone)  # the backbone is what most of them wait for
     left = [(name, seed) for seed in range(plan.seeds) for name in wanted if seed < ROWS[name].seeds]
     while left:
         busy = [(name, seed) for name, seed in left if not run_row(plan, name, seed, say)]
@@ -99,13 +99,13 @@ def rows_of(name: str) -> list[str]:
 def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> bool:
     """Trains one row with one seed and measures it in every mode, unless that is done.
 
-    False: another process is at it, or at the trunk that it needs.
+    False: another process is at it, or at the backbone that it needs.
     """
     result = read_result(plan.reports, name, seed)
     if result is not None:
         _refuse_other(result, _terms(plan, ROWS[name]), result_path(plan.reports, name, seed))
         return True
-    if ROWS[name].shared_trunk and not _shared_trunk(plan, say):
+    if ROWS[name].shared_backbone and not _shared_backbone(plan, say):
         return False
     with locked(plan.folder / f"{name}-{seed}" / LOCK) as mine:
         if mine:
@@ -116,10 +116,10 @@ def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> boo
 def _run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> None:
     row, folder = ROWS[name], plan.folder / f"{name}-{seed}"
     config = _config(plan, row, seed)
-    items = _items(plan, config, row.shared_trunk)
-    trunk = plan.trunk if row.shared_trunk else None
-    config = _with_budget(config, items, trunk, folder, _terms(plan, row), say, plan.steps)
-    network, network_config = load_checkpoint(train(config, items, folder, trunk=trunk))
+    items = _items(plan, config, row.shared_backbone)
+    backbone = plan.backbone if row.shared_backbone else None
+    config = _with_budget(config, items, backbone, folder, _terms(plan, row), say, plan.steps)
+    network, network_config = load_checkpoint(_train(config, items, folder, backbone))
     reports = {}
     for mode in row.modes:
         samples = (plan.test[index] for index in range(len(plan.test)))
@@ -158,58 +158,58 @@ def finished(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
                 yield name, seed, result
 
 
-def _shared_trunk(plan: Plan, say: Callable[[str], None]) -> bool:
-    """Trains the trunk and stores its maps, as far as that is not done. False: another process is at it."""
-    if _has_trunk(plan):
-        _refuse_other(_read_budget(plan.trunk.parent), _trunk_terms(plan), plan.trunk.parent)
+def _shared_backbone(plan: Plan, say: Callable[[str], None]) -> bool:
+    """Trains the backbone and stores its maps, as far as that is not done. False: another process is at it."""
+    if _has_backbone(plan):
+        _refuse_other(_read_budget(plan.backbone.parent), _backbone_terms(plan), plan.backbone.parent)
         if is_complete(plan.folder / "maps"):
             return True
-    with locked(plan.folder / "trunk" / LOCK) as mine:
+    with locked(plan.folder / "backbone" / LOCK) as mine:
         if mine:
-            _make_trunk(plan, say)
+            _make_backbone(plan, say)
     return mine
 
 
-def _has_trunk(plan: Plan) -> bool:
+def _has_backbone(plan: Plan) -> bool:
     """Whether the whole checkpoint is there: its configuration is written last."""
-    return (plan.trunk / CONFIG).exists()
+    return (plan.backbone / CONFIG).exists()
 
 
-def _make_trunk(plan: Plan, say: Callable[[str], None]) -> None:
-    if not _has_trunk(plan):
-        config = _config(plan, Row("shared trunk", TRUNK, shared_trunk=False), 0)
-        items = _items(plan, config, shared_trunk=False)
-        folder = plan.trunk.parent
-        train(_with_budget(config, items, None, folder, _trunk_terms(plan), say), items, folder)
+def _make_backbone(plan: Plan, say: Callable[[str], None]) -> None:
+    if not _has_backbone(plan):
+        config = _config(plan, Row("shared backbone", BACKBONE, shared_backbone=False), 0)
+        items = _items(plan, config, shared_backbone=False)
+        folder = plan.backbone.parent
+        _train(_with_budget(config, items, None, folder, _backbone_terms(plan), say), items, folder, None)
     total = len(plan.train)
-    with Console(stderr=True).status("maps of the shared trunk") as status:
+    with Console(stderr=True).status("maps of the shared backbone") as status:
         done = 0
 
         def advance(count: int) -> None:
             nonlocal done
             done += count
-            status.update(f"maps of the shared trunk: {done} of {total} frames")
+            status.update(f"maps of the shared backbone: {done} of {total} frames")
 
-        write_trunk_maps(plan.trunk, plan.train, plan.frames["data"], plan.folder / "maps", advance)
+        write_backbone_maps(plan.backbone, plan.train, plan.frames["data"], plan.folder / "maps", advance)
 
 
 def _config(plan: Plan, row: Row, seed: int) -> ExperimentConfig:
     network = replace(plan.preset.network, **row.changes)  # type: ignore[arg-type]
-    heads = {"center": 0.0, "mask": 0.0} if row.shared_trunk else {}  # frozen with the trunk
+    heads = {"center": 0.0, "mask": 0.0} if row.shared_backbone else {}  # frozen with the backbone
     loss = replace(plan.preset.loss, **heads, **row.loss)  # type: ignore[arg-type]
     return replace(plan.preset, network=network, loss=loss, train=replace(plan.preset.train, seed=seed, workers=0))
 
 
-def _items(plan: Plan, config: ExperimentConfig, shared_trunk: bool) -> Items:
-    if shared_trunk:
-        return TrunkMaps(plan.folder / "maps", config.augment, config.train.seed, plan.frames["data"])
+def _items(plan: Plan, config: ExperimentConfig, shared_backbone: bool) -> Items:
+    if shared_backbone:
+        return BackboneMaps(plan.folder / "maps", config.augment, config.train.seed, plan.frames["data"])
     return TrainingSet.of(plan.train, config)
 
 
 def _with_budget(
     config: ExperimentConfig,
     items: Items,
-    trunk: Path | None,
+    backbone: Path | None,
     folder: Path,
     terms: Mapping[str, Any],
     say: Callable[[str], None],
@@ -220,7 +220,7 @@ def _with_budget(
     if not path.exists():
         budget: dict[str, Any] = {**terms, "steps": steps}
         if steps is None:
-            seconds = _seconds_a_step(config, items, trunk)
+            seconds = _seconds_a_step(config, items, backbone)
             budget |= {"seconds_a_step": seconds, "steps": max(1, round(60 * minutes / seconds))}
         with write_atomically(path) as temporary:
             temporary.write_text(json.dumps({**budget, **origin()}, indent=1) + "\n")
@@ -237,13 +237,13 @@ def _with_budget(
 
 def _terms(plan: Plan, row: Row) -> dict[str, Any]:
     """What the figures of a row stand for: its budget, and the frames."""
-    if row.shared_trunk:
-        return {"minutes": plan.minutes, "trunk_minutes": plan.trunk_minutes, **plan.frames}
+    if row.shared_backbone:
+        return {"minutes": plan.minutes, "backbone_minutes": plan.backbone_minutes, **plan.frames}
     return {"minutes": plan.whole_minutes, **plan.frames}
 
 
-def _trunk_terms(plan: Plan) -> dict[str, Any]:
-    return {"minutes": plan.trunk_minutes, "data": plan.frames["data"]}
+def _backbone_terms(plan: Plan) -> dict[str, Any]:
+    return {"minutes": plan.backbone_minutes, "data": plan.frames["data"]}
 
 
 def _read_budget(folder: Path) -> dict[str, Any]:
@@ -255,18 +255,20 @@ def _refuse_other(found: Mapping[str, Any], terms: Mapping[str, Any], place: Pat
     refuse_other(f"{place} was begun", found, terms, remedy)
 
 
-def _seconds_a_step(config: ExperimentConfig, items: Items, trunk: Path | None) -> float:
+def _train(config: ExperimentConfig, items: Items, folder: Path, backbone: Path | None, progress: bool = True) -> Path:
+    """Trains the whole network, or all but the image branch of a frozen backbone."""
+    if backbone is None:
+        return train(config, items, folder, progress=progress)
+    objective = frozen_objective(config, backbone)
+    return train(config, items, folder, None, objective, {"backbone": str(backbone)}, progress)
+
+
+def _seconds_a_step(config: ExperimentConfig, items: Items, backbone: Path | None) -> float:
     """CPU seconds of a step, from a run of its own that is thrown away; the first steps do not count."""
     folder = Path(tempfile.mkdtemp(prefix="twohands-"))
     try:
-        train(
-            replace(config, train=replace(config.train, steps=2 * LOG_STEPS)),
-            items,
-            folder,
-            None,
-            trunk,
-            progress=False,
-        )
+        short = replace(config, train=replace(config.train, steps=2 * LOG_STEPS))
+        _train(short, items, folder, backbone, progress=False)
         times = [record["cpu_seconds"] for record in read_log(folder) if record.get("kind") == "train"]
     finally:
         shutil.rmtree(folder, ignore_errors=True)

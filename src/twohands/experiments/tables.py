@@ -132,7 +132,7 @@ def _curves(results: Path) -> list[str]:
         "## Curves",
         "",
         "Mean of the training loss in every tenth of a run; late terms raise it from their epoch on. Rows that train",
-        "their image branch as well see augmented frames: compare the rows of the shared trunk with each other.",
+        "their image branch as well see augmented frames: compare the rows of the shared backbone with each other.",
         "",
     ]
     lines += ["| row | seed | " + " | ".join(tenths) + " |", "|---" * (2 + len(tenths)) + "|"]

@@ -31,13 +31,11 @@ from twohands.claims import claim
 from twohands.config import ExperimentConfig, TrainConfig
 from twohands.data.dataset import Draw, TrainingItem
 from twohands.files import write_atomically
-from twohands.hands import HAND_MODELS
-from twohands.losses import surface_of
-from twohands.networks import HandNetwork, build_network
-from twohands.networks.checkpoint import load_checkpoint, save_checkpoint, start_from
+from twohands.networks import HandNetwork
+from twohands.networks.checkpoint import save_checkpoint
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog
-from twohands.training.objective import Objective
+from twohands.training.objective import Objective, build_objective
 
 CONFIG, STATE, BEST, FINAL = "config.json", "last.pt", "best", "final"
 LOG_STEPS = 20
@@ -49,7 +47,7 @@ Validate = Callable[[HandNetwork], dict[str, float]]
 
 
 class Items(Protocol):
-    """What `train` reads: a `TrainingSet`, or the `TrunkMaps` of one."""
+    """What `train` reads: a `TrainingSet`, or maps computed from one."""
 
     def __len__(self) -> int: ...
 
@@ -71,26 +69,22 @@ def train(
     items: Items,
     folder: str | Path,
     validate: Validate | None = None,
-    trunk: str | Path | None = None,
-    pretrained: bool = False,
-    start: str | Path | None = None,
-    frames: Mapping[str, Any] | None = None,
+    objective: Objective | None = None,
+    origins: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
     """Trains the network of a configuration in a run folder, or continues there; returns the folder `final`.
 
-    `trunk` is the checkpoint of a network whose image branch is taken over and kept frozen, `start` that of one whose
-    weights the run begins with, see `checkpoint.start_from`. `frames` says in plain values what the items are, for
-    instance by `identity_of`. Under torchrun every process calls this alike. Raises ValueError when the folder holds
-    another run, FloatingPointError, naming term and frame, when a loss is not finite.
+    `objective` is the network with its loss, by default with new weights (`build_objective`). `origins` names in plain
+    values what the configuration does not: the frames, for instance by `identity_of`, and the initial weights. Under
+    torchrun every process calls this alike. Raise ValueError when the folder holds another run, FloatingPointError,
+    naming term and frame, when a loss is not finite.
     """
     folder, recipe = Path(folder), config.train
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=recipe.precision)
-    objective = _objective(config, trunk, pretrained, start)
-    origins = {"trunk": trunk and str(trunk), "start": start and str(start), "pretrained": pretrained}
-    settings = {**config.to_dict(), **origins, **(frames or {})}
+    objective = objective or build_objective(config)
     remedy = "give another --out, or what the run was begun with to continue it"
-    claim(folder / CONFIG, settings, f"{folder} holds a run", remedy)
+    claim(folder / CONFIG, {**config.to_dict(), **(origins or {})}, f"{folder} holds a run", remedy)
     accelerator.wait_for_everyone()
     optimizer = torch.optim.AdamW(
         [parameter for parameter in objective.parameters() if parameter.requires_grad],
@@ -166,33 +160,6 @@ class Mean:
         means = {name: value / self.count for name, value in self.sums.items()}
         self.sums, self.count = {}, 0
         return means
-
-
-def _objective(
-    config: ExperimentConfig, trunk: str | Path | None, pretrained: bool, start: str | Path | None
-) -> Objective:
-    torch.manual_seed(config.train.seed)
-    hand_model = HAND_MODELS[config.network.hand_model]()
-    network = build_network(config.network, hand_model, pretrained)
-    if start is not None:
-        start_from(network, config.network, start)
-    if trunk is not None:
-        _take_image_branch(network, trunk)
-    network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    recipe, frozen = config.train, trunk is not None
-    return Objective(
-        network, surface_of(hand_model), config.loss, recipe.center_noise, frozen, own_centers=recipe.own_centers
-    )
-
-
-def _take_image_branch(network: HandNetwork, trunk: str | Path) -> None:
-    try:
-        network.image.load_state_dict(load_checkpoint(trunk)[0].image.state_dict())
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()[:300]
-        raise ValueError(
-            f"the image branch of {trunk} is not that of this network: {reason}; give a trunk of the same preset"
-        ) from None
 
 
 def _step(

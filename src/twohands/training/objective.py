@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Self
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twohands.config import LossConfig
+from twohands.config import ExperimentConfig, LossConfig
 from twohands.data.dataset import TrainingItem
 from twohands.geometry.cloud import centers_on
-from twohands.losses import Surface, hand_boxes, total_loss
-from twohands.networks import HandNetwork, TwoHandNet
-from twohands.training.trunk import TrunkItem
+from twohands.hands import HAND_MODELS
+from twohands.losses import Surface, hand_boxes, surface_of, total_loss
+from twohands.networks import HandNetwork, TwoHandNet, build_network
+from twohands.networks.checkpoint import start_from
+from twohands.networks.image_branch import Scene
 from twohands.types import NetworkOutput
 
 
 class Objective(nn.Module):
     """TrainingItem of a batch -> loss of every frame (B,) and every term (B,) by name.
 
-    Training gives the network the item's masks, and the true centres with noise or for a share of the frames its own;
-    its heads are trained beside. A frozen image branch keeps its weights and the statistics of its batch normalisation.
+    Training gives the network the item's masks, and the true centres with noise or, for a fraction of the frames, its
+    own; its heads are trained beside.
     """
 
     def __init__(
@@ -31,20 +33,11 @@ class Objective(nn.Module):
         surface: Surface,
         loss: LossConfig,
         center_noise: float,
-        frozen_image: bool,
         own_centers: float = 0.0,
     ):
         super().__init__()
         self.network, self.surface, self.loss = network, surface, loss
-        self.center_noise, self.frozen_image, self.own_centers = center_noise, frozen_image, own_centers
-        network.image.requires_grad_(not frozen_image)
-
-    def train(self, mode: bool = True) -> Self:
-        """As nn.Module, but a frozen image branch stays as it is used."""
-        super().train(mode)
-        if self.frozen_image:
-            self.network.image.eval()
-        return self
+        self.center_noise, self.own_centers = center_noise, own_centers
 
     def forward(self, item: TrainingItem, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
         """epoch counts from 0; it decides which terms count."""
@@ -57,11 +50,15 @@ class Objective(nn.Module):
         frame, network = item.sample.frame, self.network
         if not isinstance(network, TwoHandNet):  # it asks for no centres, and draws no points
             return network(frame, item.masks)
-        scene = item.scene() if isinstance(item, TrunkItem) else network.locate(frame)
+        scene = self.locate(network, item)
         centers = self._centers(item, centers_on(item.masks, scene.centers.detach()))
         scene = replace(scene, centers=centers, present=torch.ones_like(scene.present))
         rngs = [np.random.default_rng((*draw, 1)) for draw in item.draw.tolist()]
         return network.reconstruct(scene, network.lift(frame, item.masks, rngs), frame.camera)
+
+    def locate(self, network: TwoHandNet, item: TrainingItem) -> Scene:
+        """Return what the image branch sees in the frames of a batch."""
+        return network.locate(item.sample.frame)
 
     def _centers(self, item: TrainingItem, own: Tensor) -> Tensor:
         """(B, 2, 2) pixels: of a frame the true centres with noise, or the network's own ones (B, 2, 2)."""
@@ -71,3 +68,20 @@ class Objective(nn.Module):
         noisy = true + torch.as_tensor(noise, dtype=true.dtype, device=true.device)
         chosen = torch.tensor([rng.uniform() < self.own_centers for rng in rngs], device=true.device)
         return torch.where(chosen[:, None, None], own, noisy)
+
+
+def build_objective(
+    config: ExperimentConfig,
+    pretrained: bool = False,
+    start: str | Path | None = None,
+    kind: type[Objective] = Objective,
+) -> Objective:
+    """Return the objective of a configuration with new weights, ImageNet's, or those of `start` (`start_from`)."""
+    torch.manual_seed(config.train.seed)
+    hand_model = HAND_MODELS[config.network.hand_model]()
+    network = build_network(config.network, hand_model, pretrained)
+    if start is not None:
+        start_from(network, config.network, start)
+    network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    recipe = config.train
+    return kind(network, surface_of(hand_model), config.loss, recipe.center_noise, recipe.own_centers)

@@ -12,14 +12,14 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from twohands.claims import claim, read_claim, refuse_other
-from twohands.config import AugmentConfig
+from twohands.config import AugmentConfig, ExperimentConfig
 from twohands.data.augment import imperfect_masks
 from twohands.data.dataset import Draw, TrainingItem, cloud_masks, stackable
 from twohands.geometry.camera import Camera
@@ -28,6 +28,7 @@ from twohands.networks import TwoHandNet
 from twohands.networks.checkpoint import WEIGHTS, load_checkpoint
 from twohands.networks.image_branch import Scene, normalised
 from twohands.training.batches import collate
+from twohands.training.objective import Objective, build_objective
 from twohands.types import Dataset, RGBDFrame, Sample, TwoHands
 from twohands.views import square_sample
 
@@ -40,7 +41,7 @@ _REMEDY = "remove that folder, or give another --out"
 
 
 @dataclass(frozen=True)
-class TrunkItem(TrainingItem):
+class BackboneItem(TrainingItem):
     """A training item whose frame the image branch has already seen; float16, to be read as float32."""
 
     stem: Array  # (*B, C, S/2, S/2)
@@ -50,14 +51,14 @@ class TrunkItem(TrainingItem):
     centers: Array  # (*B, 2, 2) pixels, the image branch's own
 
     def scene(self) -> Scene:
-        """What the network's `locate` would say of the batch; but its masks are those of the item, with both hands."""
+        """Return what the network's `locate` would, except that the masks are the item's and both hands are present."""
         pyramid = (normalised(self.sample.frame.rgb), self.stem.float(), self.fused.float())
         logits, centers = (self.center_logits.float(), self.mask_logits.float()), self.centers.float()
         return Scene(pyramid, *logits, centers, torch.ones_like(centers[..., 0]), self.masks)
 
 
-class TrunkMaps:
-    """The items of a folder that `write_trunk_maps` has filled."""
+class BackboneMaps:
+    """The items of a folder that `write_backbone_maps` has filled."""
 
     def __init__(self, folder: str | Path, config: AugmentConfig, seed: int, data: Mapping[str, Any]):
         """Of the configuration only the noise of masks is used.
@@ -66,7 +67,7 @@ class TrunkMaps:
         """
         self.folder, self.config, self.seed = Path(folder), config, seed
         if not (self.folder / INDEX).exists():
-            raise FileNotFoundError(f"{self.folder} holds no trunk maps; write_trunk_maps fills it")
+            raise FileNotFoundError(f"{self.folder} holds no backbone maps; write_backbone_maps fills it")
         self.index = read_claim(self.folder / INDEX, _REMEDY)
         refuse_other(f"{self.folder} holds maps", self.index, {"format": _FORMAT, "data": data}, _REMEDY)
         complete = np.load(self.folder / COMPLETE, mmap_mode="r")
@@ -79,7 +80,7 @@ class TrunkMaps:
     def __len__(self) -> int:
         return int(self.index["count"])
 
-    def __getitem__(self, draw: Draw) -> TrunkItem:
+    def __getitem__(self, draw: Draw) -> BackboneItem:
         epoch, index = draw
         row = {name: np.array(array[index]) for name, array in self.arrays.items()}
         sample = _sample(row, f"{self.index['data']['name']}-{self.index['data']['split']}-{index:06d}")
@@ -87,7 +88,7 @@ class TrunkMaps:
         rng = np.random.default_rng((self.seed, epoch, index))
         masks = imperfect_masks(sample.masks, sample.frame.depth, self.config, rng)
         maps = [row[name] for name in ("stem", "fused", "center_logits", "mask_logits", "centers")]
-        return TrunkItem(sample, masks, np.array([self.seed, epoch, index]), *maps)
+        return BackboneItem(sample, masks, np.array([self.seed, epoch, index]), *maps)
 
 
 def is_complete(folder: str | Path) -> bool:
@@ -96,7 +97,7 @@ def is_complete(folder: str | Path) -> bool:
     return path.exists() and bool(np.load(path, mmap_mode="r").all())
 
 
-def write_trunk_maps(
+def write_backbone_maps(
     checkpoint: str | Path,
     dataset: Dataset,
     data: Mapping[str, Any],
@@ -196,3 +197,34 @@ def _make_arrays(folder: Path, count: int, first: dict[str, np.ndarray]) -> None
         shape = (count, *values.shape[1:])
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=values.dtype, shape=shape).flush()
     np.save(folder / COMPLETE, np.zeros(count, dtype=bool))
+
+
+class FrozenObjective(Objective):
+    """The objective of a network whose image branch keeps its weights and the statistics of its batch normalisation."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.network.image.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of everything but the image branch, which stays as in evaluation."""
+        super().train(mode)
+        self.network.image.eval()
+        return self
+
+    def locate(self, network: TwoHandNet, item: TrainingItem) -> Scene:
+        """Return the stored maps of the batch, or compute them for frames that have none."""
+        return item.scene() if isinstance(item, BackboneItem) else super().locate(network, item)
+
+
+def frozen_objective(config: ExperimentConfig, backbone: str | Path) -> Objective:
+    """Return an objective that takes over the image branch of a checkpoint. Raise ValueError when it does not fit."""
+    objective = build_objective(config, kind=FrozenObjective)
+    try:
+        objective.network.image.load_state_dict(load_checkpoint(backbone)[0].image.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()[:300]
+        raise ValueError(
+            f"the image branch of {backbone} is not that of this network: {reason}; give a backbone of the same preset"
+        ) from None
+    return objective
