@@ -1,4 +1,4 @@
-"""Distances between hands equal their brute-force twins; hands brought together touch without going into each other."""
+"""Distances between hands match brute force; hands brought together touch without penetrating each other."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 def winding_number(points, vertices, faces):
-    """1 inside, 0 outside: the solid angle of every triangle (van Oosterom & Strackee 1983)."""
+    """Return 1 inside and 0 outside, from the solid angle of every triangle (van Oosterom & Strackee 1983)."""
     a, b, c = (vertices[faces[:, k]] - points[:, None] for k in range(3))
     la, lb, lc = (np.linalg.norm(x, axis=-1) for x in (a, b, c))
     volume = (a * np.cross(b, c)).sum(-1)
@@ -34,7 +34,7 @@ def winding_number(points, vertices, faces):
 
 
 def dense_surface(vertices, faces, steps=12):
-    """Points all over the triangles."""
+    """Return points all over the triangles."""
     u, v = np.meshgrid(np.linspace(0, 1, steps), np.linspace(0, 1, steps))
     u, v = u[u + v <= 1 + 1e-9], v[u + v <= 1 + 1e-9]
     corners = vertices[faces]
@@ -145,12 +145,12 @@ def test_places_lie_where_their_names_say():
 
 
 def close_pair(rng):
-    """Two hands in front of the camera, roots 7 cm apart, palms between down and inwards."""
+    """Sample two hands in front of the camera, roots 7 cm apart, palms between down and inwards."""
     shape = sample_shape(rng, "train")
     rotation = np.empty((2, 3, 3))
     for side in (LEFT, RIGHT):
         sign = 1 if side == LEFT else -1
-        # wrist +z leads into the picture and to the middle, +y dorsal
+        # wrist +z points into the picture and to the middle, +y is dorsal
         z = np.array([0.5 * sign, -0.5, 1.0]) + rng.normal(0, 0.2, 3)
         y = np.array([-sign * rng.uniform(0, 1.5), -1.0, 0.0])
         z = z / np.linalg.norm(z)

@@ -1,4 +1,4 @@
-"""Grasps: solids know their distance, fingers stop at them, and what is held is touched and not run through."""
+"""Grasps: solids know their distance, fingers stop at them, and held objects are touched and not penetrated."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import trimesh
 
 from twohands.hands.free import free_hand, pose_prior
 from twohands.hands.model import HandModel
-from twohands.synth.acts.closing import Hand, Path, Skin, close
+from twohands.synth.acts.closing import GraspHand, LinkedSkin, Path, close
 from twohands.synth.acts.grasp import GRIPS, Grasp, own_penetration, sample_grasp
 from twohands.synth.acts.graspables import MAKERS, bag_handle, card, phone
 from twohands.synth.acts.poses import local_hand, sample_shape
@@ -30,7 +30,7 @@ SOLIDS = {
 
 @pytest.fixture(scope="module")
 def grasps() -> list[tuple[Grasp, np.ndarray]]:
-    """Two grasps of every maker's things, and the shapes of the hands."""
+    """Return two grasps of every maker's objects, and the shapes of the hands."""
     found = []
     for index, maker in enumerate(2 * MAKERS):
         rng = np.random.default_rng([5, index])
@@ -77,12 +77,12 @@ def test_the_posed_skin_is_the_hand_model_s():
     shape = sample_shape(np.random.default_rng(4), "train")
     model: HandModel = free_hand(778)
     order = np.argsort(np.asarray(model.weights).argmax(axis=1), kind="stable")
-    posed, _ = Skin.of(shape, 778).posed(angles[None])
+    posed, _ = LinkedSkin.of(shape, 778).posed(angles[None])
     np.testing.assert_allclose(posed[0], local_hand(angles, shape, 778)[0][order], atol=2e-6)
 
 
 def test_a_finger_stops_at_the_solid_and_the_outer_joints_go_on():
-    hand = Hand.of(MEAN)
+    hand = GraspHand.of(MEAN)
     end = np.zeros((16, 3))
     end[4:, 0] = np.tile(np.radians([80, 100, 70]), 4)
     path = Path(np.zeros((16, 3)), end)
@@ -105,7 +105,7 @@ def test_what_is_held_is_touched_and_nothing_runs_through_it(grasps):
         deepest.append(-distance.min())
         touching = {-1 if k in (0, 1) else (k - 1) // 3 for k in link[distance < 0.002]}  # palm -1, thumb 0, fingers
         assert len(touching) >= 2, (grasp.kind, grasp.grip)
-        assert own_penetration(Hand.of(shape), grasp.angles) <= 0.002
+        assert own_penetration(GraspHand.of(shape), grasp.angles) <= 0.002
         limits = free_hand().limits
         assert (grasp.angles[1:] >= limits[1:, :, 0] - 1e-6).all()
         assert (grasp.angles[1:] <= limits[1:, :, 1] + 1e-6).all()
@@ -152,9 +152,9 @@ def test_nothing_reaches_into_the_forearm(grasps):
 def test_every_person_can_hold_something_but_no_finger_runs_through_another():
     for index in range(25):  # some of them have bones whose capsules overlap in every pose
         shape = sample_shape(np.random.default_rng([5, index]), "train")
-        assert own_penetration(Hand.of(shape), pose_prior().library[0].astype(np.float64)) <= 0
+        assert own_penetration(GraspHand.of(shape), pose_prior().library[0].astype(np.float64)) <= 0
         if index in (3, 14, 17, 19, 23):
             assert sample_grasp(np.random.default_rng(index), shape) is not None
     crossed = np.zeros((16, 3))
     crossed[[4, 7], 1] = np.radians([-20.0, 20.0])  # index and middle finger through each other
-    assert own_penetration(Hand.of(MEAN), crossed) > 0.002
+    assert own_penetration(GraspHand.of(MEAN), crossed) > 0.002

@@ -1,4 +1,4 @@
-"""Light: turned places light turned surfaces alike, shares of the config hold, brightness is a photograph's."""
+"""Rotated environments light rotated surfaces alike, the config's fractions hold, and brightness suits a photograph."""
 
 import importlib.util
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The colour camera: spreads keep light, noise grows with it, what stands still stays sharp."""
+"""The colour camera: spreads keep light, noise grows with it, and static parts stay sharp."""
 
 import io
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The rasteriser equals its brute-force twin, behind the camera and on slivers as well; shading keeps its promises."""
+"""The rasteriser matches a brute-force reference, also behind the camera and on slivers; shading behaves as stated."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 48, 36
 
 
 def brute_force(vertices, faces):
-    """Nearest hit of every pixel's ray by Moeller and Trumbore, (H, W) depth and triangle."""
+    """Return depth and triangle (H, W) of the nearest hit of every pixel's ray by Moeller and Trumbore."""
     fx, fy, cx, cy = INTRINSICS
     v, u = np.mgrid[0:HEIGHT, 0:WIDTH]
     rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones(u.shape)], axis=-1)

@@ -1,4 +1,4 @@
-"""Depth cameras: true on average, as noisy as their formulas, blind where their geometry says, off by what is asked."""
+"""Depth cameras are unbiased, as noisy as their formulas, blind where geometry demands, and misregistered as asked."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from twohands.synth.rendering.shapes import joined, rectangle
 from twohands.synth.sensors import STEP, sample_sensor
 from twohands.synth.sensors.active_stereo import ActiveStereo
 from twohands.synth.sensors.basic import measure_depth, sample_depth_camera
-from twohands.synth.sensors.families import SHARES
+from twohands.synth.sensors.families import FAMILY_FRACTIONS
 from twohands.synth.sensors.lidar import Lidar
 from twohands.synth.sensors.mount import Misregistration, Mount, sample_misregistration
 from twohands.synth.sensors.noise import mixed_noise, window_noise
@@ -49,7 +49,7 @@ def measured(family, seed, surfaces=PLANE, **changes):
 
 
 def band(depth, row=120):
-    """Pixels without reading to the left and to the right of the post."""
+    """Return the number of pixels without reading to the left and to the right of the post."""
     columns = np.nonzero((depth[row] > 0) & (depth[row] < 0.5 * (NEAR + FAR)))[0]
     before, after = depth[row, : columns.min()][::-1] > 0, depth[row, columns.max() + 1 :] > 0
     return int(np.argmax(before)), int(np.argmax(after))
@@ -232,7 +232,7 @@ def test_basic_is_the_first_engine():
 def test_mixed_has_every_family():
     rng = np.random.default_rng(0)
     kinds = [type(sample_sensor(rng, FULL, CAMERA)).__name__ for _ in range(200)]
-    assert sum(SHARES.values()) == pytest.approx(1)
+    assert sum(FAMILY_FRACTIONS.values()) == pytest.approx(1)
     assert set(kinds) == {"TimeOfFlight", "ActiveStereo", "StructuredLight", "Lidar"}
     assert max(set(kinds), key=kinds.count) == "TimeOfFlight"
 

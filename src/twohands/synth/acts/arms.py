@@ -13,15 +13,15 @@ from twohands.types import LEFT, RIGHT
 
 UPPER_ARM, FOREARM = 0.29, 0.255
 """Metres from shoulder to elbow and from elbow to wrist of an adult with the mean hand."""
-_TURN_MEANS, _TURN_DEVIATIONS, _TURN_SHARES = (12.0, 75.0, 150.0), (28.0, 24.0, 22.0), (0.48, 0.37, 0.15)
-"""Degrees from palm down (0) through palm inwards (90) to palm up (180), and how common each is."""
+_TURN_MEANS, _TURN_DEVIATIONS, _TURN_CHANCES = (12.0, 75.0, 150.0), (28.0, 24.0, 22.0), (0.48, 0.37, 0.15)
+"""Degrees from palm down (0) through palm inwards (90) to palm up (180), and the probability of each kind."""
 _LARGEST_BEND = np.radians(60.0)
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm, camera frame, metres."""
+    """One arm in the camera frame, metres."""
 
     hand: np.ndarray  # (3, 3) camera from wrist frame
     forearm: np.ndarray  # (3, 3) camera from forearm frame: +z towards the hand, +y dorsal
@@ -39,14 +39,14 @@ def reach(
     axes: tuple[np.ndarray, np.ndarray, np.ndarray],
     scale: float,
 ) -> Arm:
-    """The arm whose middle knuckle is at `root`; axes are the body's forward, this side's outward, and up."""
+    """Sample the arm whose middle knuckle is at `root`; axes are the body's forward, this side's outward, and up."""
     forward, lateral, up = axes
-    kind = rng.choice(3, p=_TURN_SHARES)
+    kind = rng.choice(3, p=_TURN_CHANCES)
     turn = np.radians(rng.normal(_TURN_MEANS[kind], _TURN_DEVIATIONS[kind]))
     bend = _wrist_bend(rng)
     if side == LEFT:
         bend = _MIRROR @ bend @ _MIRROR
-    pole = -up + rng.uniform(0.1, 1.0) * lateral - 0.3 * forward  # where the elbow hangs
+    pole = -up + rng.uniform(0.1, 1.0) * lateral - 0.3 * forward  # direction in which the elbow hangs
 
     def solve(wrist: np.ndarray) -> Arm:
         elbow, start = _elbow(wrist, shoulder, pole, scale)
@@ -56,29 +56,29 @@ def reach(
         return Arm(hand, forearm, root - hand @ local_root, elbow, start)
 
     arm = solve(root - 0.09 * forward)
-    for _ in range(4):  # the wrist depends on the hand's direction and the other way round
+    for _ in range(4):  # wrist position and hand direction depend on each other
         arm = solve(arm.wrist)
     return arm
 
 
 def follow(arm: Arm, hand: np.ndarray, wrist: np.ndarray, scale: float) -> Arm | None:
-    """The arm whose hand (3, 3) and wrist (3,) have been moved: elbow and forearm go along, the shoulder if it must.
+    """Return the arm after its hand moved to `hand` (3, 3) and `wrist` (3,); elbow and, if needed, shoulder follow.
 
-    None when the wrist would have to bend further than a wrist does.
+    Return None when the wrist would have to bend further than a wrist does.
     """
     pole = arm.elbow - 0.5 * (arm.shoulder + arm.wrist)
     elbow, shoulder = _elbow(wrist, arm.shoulder, pole, scale)
     along = (wrist - elbow) / np.linalg.norm(wrist - elbow)
     turn = shortest_turn(arm.forearm[:, 2], along)
     forearm = turn @ arm.forearm
-    twist = axis_angle_from_matrix(forearm.T @ hand)[2]  # the forearm takes over what turns about its axis
+    twist = axis_angle_from_matrix(forearm.T @ hand)[2]  # the forearm takes over most of the turn about its axis
     forearm = forearm @ matrix_from_axis_angle(np.array([0.0, 0.0, 0.8 * twist]))
     bend = np.linalg.norm(axis_angle_from_matrix(forearm.T @ hand))
     return Arm(hand, forearm, wrist, elbow, shoulder) if bend < _LARGEST_BEND else None
 
 
 def _elbow(wrist: np.ndarray, shoulder: np.ndarray, pole: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """The elbow, towards `pole`, and the shoulder, moved when the wrist is out of reach: the person leans."""
+    """Return the elbow, bent towards `pole`, and the shoulder, moved if the wrist is out of reach: the person leans."""
     upper, fore = UPPER_ARM * scale, FOREARM * scale
     straight = wrist - shoulder
     distance = float(np.linalg.norm(straight))
@@ -90,7 +90,7 @@ def _elbow(wrist: np.ndarray, shoulder: np.ndarray, pole: np.ndarray, scale: flo
 
 
 def _wrist_bend(rng: np.random.Generator) -> np.ndarray:
-    """(3, 3) hand from forearm frame of a right arm: extension is commoner than flexion at work."""
+    """Sample the hand's rotation (3, 3) in a right forearm's frame; extension is commoner than flexion at work."""
     flexion = np.radians(np.clip(rng.normal(-8.0, 17.0), -45.0, 35.0))
     abduction = np.radians(np.clip(rng.normal(-4.0, 8.0), -22.0, 14.0))
     axes = free_hand().joint_frames[0].astype(np.float64)
@@ -98,7 +98,7 @@ def _wrist_bend(rng: np.random.Generator) -> np.ndarray:
 
 
 def _forearm_frame(side: int, z: np.ndarray, reference: np.ndarray, turn: float) -> np.ndarray:
-    """Columns x, y, z: +z towards the hand, +y dorsal; turned outwards by `turn` from palm down."""
+    """Return columns x, y, z: +z towards the hand, +y dorsal; turned outwards by `turn` radians from palm down."""
     y = _orthogonal(reference, z)
     x = np.cross(y, z)
     sine = -np.sin(turn) if side == RIGHT else np.sin(turn)
@@ -107,13 +107,13 @@ def _forearm_frame(side: int, z: np.ndarray, reference: np.ndarray, turn: float)
 
 
 def _orthogonal(vector: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """The unit vector of `vector` without its part along the unit vector `axis`."""
+    """Return the unit vector of `vector` without its part along the unit vector `axis`."""
     rest = vector - (vector @ axis) * axis
     return rest / max(float(np.linalg.norm(rest)), 1e-9)
 
 
 def arms_collide(arms: tuple[Arm, Arm], joints: np.ndarray, scale: float) -> bool:
-    """Whether a forearm runs through the other forearm or through the other hand, joints (2, 21, 3) metres."""
+    """Return whether a forearm runs through the other forearm or hand, joints (2, 21, 3) metres."""
     radius = 0.034 * scale
     ends = [(arm.wrist - 0.03 * arm.forearm[:, 2], arm.elbow) for arm in arms]
     if segment_distance(*(np.asarray(point)[None] for pair in ends for point in pair))[0] < 2 * radius:
@@ -126,9 +126,9 @@ def arms_collide(arms: tuple[Arm, Arm], joints: np.ndarray, scale: float) -> boo
     return False
 
 
-def hidden_share(arms: tuple[Arm, Arm], joints: np.ndarray, scale: float) -> float:
-    """Largest share of one hand's joints whose line of sight passes through the other forearm or the other palm."""
-    shares = []
+def hidden_fraction(arms: tuple[Arm, Arm], joints: np.ndarray, scale: float) -> float:
+    """Return the largest fraction of one hand's joints that the other forearm or palm hides from the camera."""
+    fractions = []
     for side in (LEFT, RIGHT):
         arm, other = arms[1 - side], joints[1 - side]
         start, end = np.zeros_like(joints[side]), 0.96 * joints[side]  # from the camera to just before the joint
@@ -137,5 +137,5 @@ def hidden_share(arms: tuple[Arm, Arm], joints: np.ndarray, scale: float) -> flo
             segment_distance(start, end, np.tile(a, (len(start), 1)), np.tile(b, (len(start), 1))) - radius * scale
             for a, b, radius in solids
         ]
-        shares.append(float((np.min(gaps, axis=0) < 0).mean()))
-    return max(shares)
+        fractions.append(float((np.min(gaps, axis=0) < 0).mean()))
+    return max(fractions)

@@ -1,7 +1,7 @@
-"""Closing fingers: a posable hand, the paths of its joints, and how far along them a solid lets them go.
+"""Closing fingers: a posable hand, the paths of its joints, and how far a solid lets them close.
 
 Joints stop one after the other as in GraspIt! (Miller and Allen 2004): when a link touches, the joints up to it stop
-and the outer ones go on. Everything is a right hand in its wrist frame (see `hands.model`).
+and the outer ones continue. Everything is a right hand in its wrist frame (see `hands.model`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED
 from twohands.synth.acts.poses import capsules, local_rest_bone
 from twohands.synth.acts.solids import Rods, Solid
 
-_STEPS = 32  # of a finger's path
+_STEPS = 32  # steps along a finger's path
 
 
 @dataclass(frozen=True)
-class Skin:
-    """A shaped right hand at one mesh level, its vertices in the order of the links they belong to."""
+class LinkedSkin:
+    """A shaped right hand at one mesh level, with vertices in the order of the links that they belong to."""
 
     vertices: np.ndarray  # (V, 3) metres
     joints: np.ndarray  # (16, 3) metres
@@ -30,7 +30,7 @@ class Skin:
     faces: np.ndarray  # (F, 3)
 
     @classmethod
-    def of(cls, shape: np.ndarray, level: int) -> Skin:
+    def of(cls, shape: np.ndarray, level: int) -> LinkedSkin:
         model = free_hand(level)
         link = np.asarray(model.weights).argmax(axis=1)
         order = np.argsort(link, kind="stable")
@@ -40,74 +40,74 @@ class Skin:
         return cls(vertices[order], joints, model.weights[order], firsts, faces)
 
     def posed(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Angles (T, 16, 3) -> vertices (T, V, 3) and joints (T, 16, 3), metres."""
+        """Return vertices (T, V, 3) and joints (T, 16, 3), metres, at angles (T, 16, 3)."""
         model = free_hand()
         turns = rotations_from_angles(angles[:, 1:] - model.rest_angles[1:], model.joint_frames[1:])
         return skin(self.vertices, np.broadcast_to(self.joints, (len(angles), 16, 3)), self.weights, turns)
 
     def gaps(self, angles: np.ndarray, solid: Solid) -> np.ndarray:
-        """Angles (T, 16, 3) -> smallest distance of each link's skin from the solid, (T, 16) metres."""
+        """Return the smallest distance (T, 16) metres of each link's skin from the solid at angles (T, 16, 3)."""
         return np.minimum.reduceat(solid.distance(self.posed(angles)[0]), self.firsts, axis=1)
 
 
 @dataclass(frozen=True)
-class Hand:
-    """What the search needs of one person's right hand."""
+class GraspHand:
+    """One person's right hand at the mesh levels that the grasp search needs."""
 
-    skin: Skin  # to close
-    fine: Skin  # to judge
-    marks: Skin  # (10,) the middles of the five finger pads, then the tips
-    scale: float  # over the mean hand
+    skin: LinkedSkin  # coarse mesh, which closes
+    fine: LinkedSkin  # fine mesh, which judges the grasp
+    marks: LinkedSkin  # 10 vertices: the middles of the five finger pads, then the tips
+    scale: float  # size over that of the mean hand
 
     @classmethod
-    def of(cls, shape: np.ndarray) -> Hand:
-        fine, model = Skin.of(shape, 1609), free_hand(1609)
+    def of(cls, shape: np.ndarray) -> GraspHand:
+        fine, model = LinkedSkin.of(shape, 1609), free_hand(1609)
         ids = np.concatenate([free_hand_arrays()["pulp_vertices"].astype(np.int64), model.tip_vertices])
-        vertices = model.rest_vertices[ids] + model.shape_directions[ids] @ shape
+        points = model.rest_vertices[ids] + model.shape_directions[ids] @ shape
         scale = float(np.linalg.norm(fine.joints[7] - fine.joints[0]) / np.linalg.norm(local_rest_bone()))
-        return cls(Skin.of(shape, 778), fine, replace(fine, vertices=vertices, weights=model.weights[ids]), scale)
+        return cls(LinkedSkin.of(shape, 778), fine, replace(fine, vertices=points, weights=model.weights[ids]), scale)
 
     def pads(self, angles: np.ndarray) -> np.ndarray:
-        """Angles (T, 16, 3) -> middles of the finger pads (T, 5, 3) metres."""
+        """Return the middles of the finger pads (T, 5, 3) metres at angles (T, 16, 3)."""
         return self.marks.posed(angles)[0][:, :5]
 
     def places(self, angles: np.ndarray) -> np.ndarray:
-        """The 21 joints at one pose (16, 3), (21, 3) metres."""
+        """Return the 21 joints (21, 3) metres at one pose (16, 3)."""
         marks, joints = self.marks.posed(angles[None])
         return np.concatenate([joints[0], marks[0, 5:]])[list(JOINTS_FROM_ARTICULATED)]
 
     def bones(self, angles: np.ndarray, numbers: np.ndarray) -> Rods:
-        """The given ones of `poses.capsules` at one pose (16, 3)."""
+        """Return those of `poses.capsules` with the given numbers, at one pose (16, 3)."""
         places, c = self.places(angles), capsules()
         return Rods(places[c.starts[numbers]], places[c.ends[numbers]], self.scale * c.radii[numbers])
 
 
 @dataclass(frozen=True)
 class Path:
-    """The way of every joint while the hand closes, (16, 3) radians each."""
+    """Start and end of every joint's motion while the hand closes, (16, 3) radians each."""
 
     start: np.ndarray
     end: np.ndarray
 
     def at(self, progress: np.ndarray) -> np.ndarray:
-        """Progress (..., 16) of each joint in [0, 1] -> angles (..., 16, 3)."""
+        """Return angles (..., 16, 3) at the progress (..., 16) of each joint in [0, 1]."""
         limits = free_hand().limits
         return np.clip(self.start + progress[..., None] * (self.end - self.start), limits[..., 0], limits[..., 1])
 
     def with_fingers(self, angles: np.ndarray) -> Path:
-        """The thumb's way with the fingers at the given angles."""
+        """Return the thumb's path with the fingers at the given angles."""
         start, end = angles.copy(), angles.copy()
         start[1:4], end[1:4] = self.start[1:4], self.end[1:4]
         return Path(start, end)
 
 
 def close(
-    skin: Skin, path: Path, solid: Solid, digits: tuple[int, ...], working: tuple[int, ...], flesh: float
+    skin: LinkedSkin, path: Path, solid: Solid, digits: tuple[int, ...], working: tuple[int, ...], flesh: float
 ) -> np.ndarray:
-    """(16, 3) angles of the given digits closed along their path until they sink `flesh` metres into the solid.
+    """Return angles (16, 3) with the digits closed along their path until they sink `flesh` metres into the solid.
 
-    A working digit that meets nothing goes as far as the mean of those that do; the others stop where they touch or at
-    the end of their way.
+    A working digit that meets nothing closes as far as the mean of those that do; the others stop where they touch or
+    at the end of their path.
     """
     progress, moving = np.zeros(16), np.zeros(16, dtype=bool)
     rows = {digit: np.arange(3 * digit + 1, 3 * digit + 4) for digit in digits}

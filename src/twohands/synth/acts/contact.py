@@ -1,8 +1,8 @@
-"""Two hands of one person that touch.
+"""Contact between the two hands of one person.
 
-A way of touching is drawn among those that the arms allow: both hands are turned and moved by equal parts until the
+A way of touching is drawn among those that the arms allow. Both hands are turned and moved by equal parts until the
 places meet, drawn back until they are free of each other, and brought together again by damped least squares (contact,
-penetration, limits and nearness to the pose that was given). The verdict is passed on the finest mesh.
+penetration, limits and nearness to the given pose). The finest mesh decides whether the result is accepted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twohands.synth.acts.hand_motion import (
     NUMBERS,
     Placed,
     Posed,
-    Skin,
+    RestSkin,
     Springs,
     changes,
     local_root,
@@ -29,27 +29,27 @@ from twohands.synth.acts.hand_motion import (
     shaped_skin,
 )
 from twohands.synth.acts.poses import local_joints, local_rest_bone, self_penetration
-from twohands.synth.acts.touching import Nearest, Surface, nearest, posed_surface
+from twohands.synth.acts.touching import Nearest, SolidHand, nearest, posed_surface
 from twohands.types import LEFT, RIGHT
 
-_COARSE, _FINE = 778, 1609  # mesh levels of the search and of the verdict
+_COARSE, _FINE = 778, 1609  # mesh levels of the search and of the acceptance test
 _ATTEMPTS = 5  # ways of touching that are tried
 _COARSE_STEPS, _FINE_STEPS = 16, 4
 _LOOK_AROUND, _NEAR, _BESIDE = 4, 0.02, 0.008
-"""Steps between searches of the vertices that may get inside, how far off those are, and what a step looks at."""
-_FAR = 0.03  # metres, reach of what seeks the other hand
+"""Steps between searches for vertices that may get inside; reach in metres of that search and of a single step."""
+_FAR = 0.03  # metres, reach of the vertices that seek the other hand
 _LARGEST_ROOTS = 0.072  # metres between the roots, beyond which they attract each other
 _FOREARM = 0.034  # metres, radius of the mean forearm, as in `arms`
-_DEEPEST, _WIDEST = 0.0035, 0.0008  # metres of penetration and of the gap that are accepted
-_TANGLE = 0.002  # metres of the own fingers in each other, as in `poses`; more only where the pose came with it
-_SETTLED = 0.0015  # metres of penetration to which the hands are pushed apart in the end
+_DEEPEST, _WIDEST = 0.0035, 0.0008  # metres, largest accepted penetration and gap
+_TANGLE = 0.002  # metres that one hand's fingers may overlap, as in `poses`; more only where the given pose has more
+_SETTLED = 0.0015  # metres of penetration at which the hands are no longer pushed apart
 _OVERLAP, _HOPELESS = 0.006, 0.010  # metres of penetration that the search may start with, and that no push can mend
 _PUSHES = 4
-_STILL = 0.03  # of the largest step: the search has ended
-# what one standard deviation is: radians or metres
+_STILL = 0.03  # fraction of the largest step at which the search has ended
+# standard deviations in radians or metres
 _TURN_SCALE, _SHIFT_SCALE, _FLEXION_SCALE, _ABDUCTION_SCALE = 0.3, 0.05, 0.35, 0.10
 _CONTACT_SCALE, _SLIDE_SCALE, _SOLID_SCALE = 0.003, 0.02, 0.0006
-_DAMPING = 1.5  # of the stiffness that keeps hands where they were
+_DAMPING = 1.5  # damping over the stiffness that keeps the hands where they were
 _STEP_LIMITS = np.tile([*[0.12] * 3, *[0.006] * 3, *[0.20] * (NUMBERS - 6)], 2)
 
 
@@ -63,11 +63,10 @@ class Pair:
 
 
 def bring_together(rng: np.random.Generator, pair: Pair, shape: np.ndarray) -> Pair | None:
-    """The hands moved, turned a little and their fingers bent until they touch.
+    """Move and turn the hands and bend their fingers until they touch; return None when no attempt succeeds.
 
-    shape (S,) is the person's. Wrists turn by at most `LARGEST_TURN` each; roots
-    are moved by about `LARGEST_SHIFT` at most. None when no way of touching that was tried
-    ended with a contact, free of deep penetration (of each other and of the own fingers).
+    shape (S,) is the person's. Wrists turn by at most `LARGEST_TURN` each, roots move by at most about `LARGEST_SHIFT`.
+    An attempt succeeds with a contact, free of deep penetration of the hands and of one hand's own fingers.
     """
     coarse, fine = shaped_skin(shape, _COARSE), shaped_skin(shape, _FINE)
     roots = [pair.rotation[side] @ local_root(coarse, side) for side in (LEFT, RIGHT)]
@@ -88,9 +87,9 @@ def bring_together(rng: np.random.Generator, pair: Pair, shape: np.ndarray) -> P
 
 
 def mirror_fingers(rng: np.random.Generator, angles: np.ndarray) -> np.ndarray:
-    """(2, 16, 3) radians: the fingers of one hand, drawn at random, take over the other's angles but for a little.
+    """Give one hand, drawn at random, almost the finger angles of the other; angles (2, 16, 3) radians.
 
-    The same numbers are the mirrored pose. Fingers that the deviation would put into each other get none.
+    Equal angles are a mirrored pose. Fingers that the deviation would put into each other get none.
     """
     source = int(rng.integers(2))
     noise = np.zeros((16, 3))
@@ -104,8 +103,8 @@ def mirror_fingers(rng: np.random.Generator, angles: np.ndarray) -> np.ndarray:
     return mirrored
 
 
-def _cleared(skin: Skin, approach: Approach) -> Placed | None:
-    """The hands drawn back until they are free of each other, or nearly; None when that is too far."""
+def _cleared(skin: RestSkin, approach: Approach) -> Placed | None:
+    """Return the hands drawn back until they are nearly free of each other, or None when that is too far."""
     placed = approach.placed
     hands = [pose(skin, placed, side) for side in (LEFT, RIGHT)]
     sign = 1 if approach.actor == LEFT else -1
@@ -118,13 +117,13 @@ def _cleared(skin: Skin, approach: Approach) -> Placed | None:
 
 
 def _both_ways(vertices: list[np.ndarray], reach: float) -> tuple[Nearest, Nearest]:
-    """What is nearest on the other hand to the vertices of the left and of the right one."""
+    """Return the nearest points on the other hand for the vertices of the left and of the right hand."""
     surfaces = [posed_surface(vertices[side], side) for side in (LEFT, RIGHT)]
     return nearest(vertices[LEFT], surfaces[RIGHT], reach), nearest(vertices[RIGHT], surfaces[LEFT], reach)
 
 
-def _settle(skin: Skin, start: Placed, approach: Approach, placed: Placed, steps: int) -> Placed:
-    """Damped Gauss-Newton steps towards contact without penetration, near the pose the hands came with."""
+def _settle(skin: RestSkin, start: Placed, approach: Approach, placed: Placed, steps: int) -> Placed:
+    """Take damped Gauss-Newton steps towards contact without penetration, near the pose at the start."""
     pairs, seeking = approach.vertices(len(skin.vertices))
     near: list[np.ndarray] = []
     for count in range(steps):
@@ -153,7 +152,7 @@ def _joined(springs: list[Springs]) -> Springs:
 def _step(
     hands: tuple[Posed, Posed], wishes: Springs, solids: Springs, away: np.ndarray, stiffness: np.ndarray
 ) -> np.ndarray:
-    """(42,) the damped step. Vertices that it would bring inside the other hand are held at its surface beforehand."""
+    """Return the damped step (42,); vertices that would enter the other hand are held at its surface beforehand."""
     matrix, vector = normal_equations(wishes, hands)
     matrix += np.diag((1 + _DAMPING) * stiffness)
     vector += stiffness * away
@@ -170,7 +169,7 @@ def _step(
 
 
 def _away(start: Placed, placed: Placed) -> tuple[np.ndarray, np.ndarray]:
-    """(42,) how far the numbers are from where they were, and the stiffness that holds them there."""
+    """Return the change (42,) of the numbers since the start, and the stiffness (42,) against it."""
     away, scale = np.zeros((2, NUMBERS)), np.zeros((2, NUMBERS))
     scale[:, :3], scale[:, 3:6] = _TURN_SCALE, _SHIFT_SCALE
     scale[:, HINGES.number] = np.where(HINGES.axis == 0, _FLEXION_SCALE, _ABDUCTION_SCALE)
@@ -186,22 +185,22 @@ def _within_turn(start: Placed, placed: Placed) -> Placed:
     rotation = placed.rotation.copy()
     for side in (LEFT, RIGHT):
         turn = _turn_between(start.rotation[side], rotation[side])
-        share = LARGEST_TURN / max(float(np.linalg.norm(turn)), 1e-9)
-        if share < 1:
-            rotation[side] = matrix_from_axis_angle(share * turn) @ start.rotation[side]
+        fraction = LARGEST_TURN / max(float(np.linalg.norm(turn)), 1e-9)
+        if fraction < 1:
+            rotation[side] = matrix_from_axis_angle(fraction * turn) @ start.rotation[side]
     return replace(placed, rotation=rotation)
 
 
 def _turn_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(3,) axis-angle in radians of the rotation from one matrix (3, 3) to another, less than a half turn."""
+    """Return the axis-angle (3,) in radians of the rotation from one matrix (3, 3) to another, below half a turn."""
     m = end @ start.T
     double = np.array([m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])  # 2 sin(angle) axis
     sine, cosine = 0.5 * float(np.linalg.norm(double)), 0.5 * (float(np.trace(m)) - 1)
     return double * (0.5 * np.arctan2(sine, cosine) / max(sine, 1e-12))
 
 
-def _solid(skin: Skin, hands: tuple[Posed, Posed], side: int, surface: Surface, near: np.ndarray) -> Springs:
-    """Vertices of one hand inside the other or next to it; `near` (N,) are those that may be."""
+def _solid(skin: RestSkin, hands: tuple[Posed, Posed], side: int, surface: SolidHand, near: np.ndarray) -> Springs:
+    """Return springs for vertices of one hand inside or next to the other; `near` (N,) are the candidates."""
     found = nearest(hands[side].vertices[near], surface, _BESIDE)
     beside = np.flatnonzero(found.face >= 0)
     found = Nearest(*(column[beside] for column in found))
@@ -209,8 +208,8 @@ def _solid(skin: Skin, hands: tuple[Posed, Posed], side: int, surface: Surface, 
     return _to_surface(skin, side, hands[side].vertices, near[beside], surface, found, stiffness)
 
 
-def _seeking(skin: Skin, hands: tuple[Posed, Posed], side: int, surface: Surface, seeking: np.ndarray) -> Springs:
-    """Chosen vertices (V,) bool of one hand are drawn to the surface of the other, the less the farther it is."""
+def _seeking(skin: RestSkin, hands: tuple[Posed, Posed], side: int, surface: SolidHand, seeking: np.ndarray) -> Springs:
+    """Return springs that draw chosen vertices (V,) bool to the other hand's surface, weaker with distance."""
     chosen = np.flatnonzero(seeking)
     found = nearest(hands[side].vertices[chosen], surface, _FAR)
     near = np.flatnonzero((found.face >= 0) & (found.distance > 0))
@@ -220,15 +219,15 @@ def _seeking(skin: Skin, hands: tuple[Posed, Posed], side: int, surface: Surface
 
 
 def _to_surface(
-    skin: Skin,
+    skin: RestSkin,
     side: int,
     vertices: np.ndarray,
     chosen: np.ndarray,
-    surface: Surface,
+    surface: SolidHand,
     found: Nearest,
     stiffness: np.ndarray,
 ) -> Springs:
-    """Springs between chosen (N,) vertices of one hand and the points of the other that were found nearest to them."""
+    """Return springs between chosen (N,) vertices of one hand and the nearest points found on the other."""
     corners = surface.faces[found.face]  # (N, 3)
     return Springs(
         side=np.full(len(chosen), side),
@@ -242,8 +241,8 @@ def _to_surface(
     )
 
 
-def _pairing(skin: Skin, hands: tuple[Posed, Posed], pairs: np.ndarray) -> Springs:
-    """Places (P, 2) that belong together attract each other softly in all directions."""
+def _pairing(skin: RestSkin, hands: tuple[Posed, Posed], pairs: np.ndarray) -> Springs:
+    """Return springs by which paired vertices (P, 2) attract each other softly in all directions."""
     a, b = np.repeat(pairs, 3, axis=0).T
     first, second = hands[LEFT].vertices[a], hands[RIGHT].vertices[b]
     direction = np.tile(np.eye(3), (len(pairs), 1))
@@ -254,7 +253,7 @@ def _pairing(skin: Skin, hands: tuple[Posed, Posed], pairs: np.ndarray) -> Sprin
 
 
 def _roots(hands: tuple[Posed, Posed]) -> Springs:
-    """Roots that are farther from each other than touching hands usually have them attract each other."""
+    """Return a spring between roots that are farther apart than those of touching hands usually are."""
     apart = hands[LEFT].root - hands[RIGHT].root
     distance = float(np.linalg.norm(apart))
     residual = np.array([max(0.0, distance - _LARGEST_ROOTS)])
@@ -265,13 +264,13 @@ def _roots(hands: tuple[Posed, Posed]) -> Springs:
     )
 
 
-def _forearm(skin: Skin, hands: tuple[Posed, Posed], side: int, rotation: np.ndarray) -> Springs:
-    """The skin of one hand is kept out of the other's forearm, which goes on straight from its palm."""
+def _forearm(skin: RestSkin, hands: tuple[Posed, Posed], side: int, rotation: np.ndarray) -> Springs:
+    """Return springs that keep one hand's skin out of the other's forearm, a straight extension of its palm."""
     scale = float(np.linalg.norm(local_root(skin, RIGHT) - skin.joints[0]) / np.linalg.norm(local_rest_bone()))
     wrist = hands[1 - side].root - rotation @ local_root(skin, 1 - side)
     back = -rotation[:, 2]
-    share = np.clip((hands[side].vertices - wrist) @ back, 0.03, 0.20)
-    other = wrist + share[:, None] * back
+    along = np.clip((hands[side].vertices - wrist) @ back, 0.03, 0.20)
+    other = wrist + along[:, None] * back
     apart = hands[side].vertices - other
     distance = np.linalg.norm(apart, axis=1)
     inside = np.flatnonzero(distance < _FOREARM * scale)
@@ -287,10 +286,11 @@ def _forearm(skin: Skin, hands: tuple[Posed, Posed], side: int, rotation: np.nda
     )
 
 
-def _pushed_apart(skin: Skin, placed: Placed) -> tuple[Placed, float]:
-    """Both hands shifted along the directions of what penetrates until it is as deep as soft skin gives way.
+def _pushed_apart(skin: RestSkin, placed: Placed) -> tuple[Placed, float]:
+    """Shift both hands along the directions of penetration until it is as deep as soft skin gives way.
 
-    And the smallest signed distance between them in metres; infinity where they are farther apart than a contact is.
+    Return also the smallest signed distance between them in metres; infinity where they are too far apart for a
+    contact.
     """
     hands = [pose(skin, placed, side) for side in (LEFT, RIGHT)]
     shift, closest = np.zeros((2, 3)), np.inf
@@ -300,12 +300,12 @@ def _pushed_apart(skin: Skin, placed: Placed) -> tuple[Placed, float]:
         if push == _PUSHES or not -_HOPELESS < closest < -_SETTLED:
             break
         pushes = [np.minimum(f.distance, 0.0)[f.face >= 0] @ f.direction[f.face >= 0] for f in found]
-        way = pushes[RIGHT] - pushes[LEFT]  # of the left hand
+        way = pushes[RIGHT] - pushes[LEFT]  # direction for the left hand
         step = 0.5 * (-closest - 0.5 * _SETTLED) * way / max(float(np.linalg.norm(way)), 1e-9)
         shift += np.stack([step, -step])
     return replace(placed, root=placed.root + shift), closest
 
 
 def _tangle(angles: np.ndarray) -> np.ndarray:
-    """(2,) metres, how deep the fingers of either hand run through each other, angles (2, 16, 3)."""
+    """Return the depth (2,) metres to which the fingers of either hand penetrate each other, angles (2, 16, 3)."""
     return np.array([self_penetration(local_joints(hand)) for hand in angles])

@@ -1,4 +1,4 @@
-"""Places on the skin of a hand, the ways in which two hands of a person touch, and a choice among them."""
+"""Named places on the skin of a hand, the ways in which a person's two hands touch, and a choice among them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from twohands.geometry.mesh import vertex_normals
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.free import free_hand
 from twohands.hands.skeleton import FINGER_NAMES, JOINTS_FROM_ARTICULATED
-from twohands.synth.acts.hand_motion import Placed, Posed, Skin, pose
+from twohands.synth.acts.hand_motion import Placed, Posed, RestSkin, pose
 from twohands.synth.acts.poses import local_hand
 from twohands.types import LEFT, RIGHT
 
 LARGEST_TURN = np.radians(35.0)
-"""Of a wrist."""
+"""Largest turn of a wrist, radians."""
 LARGEST_SHIFT = 0.10
-"""Metres that a root is moved to where the places meet."""
+"""Largest shift of a root, metres, until the places meet."""
 _FINGERS = FINGER_NAMES[1:]
 _SIDES = ("palmar", "dorsal", "radial", "ulnar")
 
 
 @dataclass(frozen=True)
 class Meeting:
-    """What should touch what: names of places, those of the acting hand first."""
+    """Pairs of places that should touch, those of the acting hand first."""
 
     pairs: tuple[tuple[str, str], ...]
     seeking: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    """Places of either hand that come to rest on whatever of the other hand is near."""
+    """Places of either hand that come to rest on the nearest part of the other hand."""
     fist: bool = False
-    """Only for an acting hand with bent fingers."""
+    """True if only a hand with bent fingers can act."""
 
 
 def sample_meetings(rng: np.random.Generator) -> list[tuple[float, Meeting]]:
-    """One of every kind, details drawn, and how common the kind is where it is possible."""
-    return [(share, kind(rng)) for share, kind in KINDS]
+    """Sample one meeting of every kind, and return it with the kind's weight among possible kinds."""
+    return [(weight, kind(rng)) for weight, kind in KINDS]
 
 
 def _pads(fingers: tuple[str, ...]) -> tuple[str, ...]:
@@ -138,11 +138,11 @@ KINDS: tuple[tuple[float, Callable[[np.random.Generator], Meeting]], ...] = (
 
 @cache
 def place_vertices(level: int) -> dict[str, int]:
-    """The vertex of a mesh level at every named place: the skin that a bone's point has in a direction of the hand."""
+    """Return the vertex of a mesh level at every named place: the skin beside a bone's point in one direction."""
     model = free_hand(level)
     vertices, joints = local_hand(model.rest_angles.astype(np.float64), level=level)
     normals = vertex_normals(vertices, np.asarray(model.right_faces))
-    # start and end joint, share of the way, direction, joint whose axes say what the direction is
+    # start and end joint, fraction of the way, direction, joint whose axes define the direction
     bones: dict[str, tuple[int, int, float, str, int]] = {
         "palm": (0, 9, 0.62, "palmar", 0),
         "palm_index": (0, 5, 0.78, "palmar", 0),
@@ -162,11 +162,11 @@ def place_vertices(level: int) -> dict[str, int]:
             bones[f"{finger}_proximal_{side}"] = (first, first + 1, 0.55, side, first)
             bones[f"{finger}_middle_{side}"] = (first + 1, first + 2, 0.5, side, first + 1)
     places = {}
-    for name, (start, end, share, direction, joint) in bones.items():
+    for name, (start, end, fraction, direction, joint) in bones.items():
         frame = model.joint_frames[JOINTS_FROM_ARTICULATED[joint]]
         axis = -frame[:, 1] if direction in ("palmar", "dorsal") else frame[:, 0]
         axis = -axis if direction in ("dorsal", "ulnar") else axis
-        offset = vertices - joints[start] - share * (joints[end] - joints[start])
+        offset = vertices - joints[start] - fraction * (joints[end] - joints[start])
         along, facing = offset @ axis, normals @ axis
         aside = np.linalg.norm(offset - along[:, None] * axis, axis=1)
         cost = along + 3 * aside + np.where((along > 0) & (facing > 0.5), 0.0, 1.0)
@@ -176,7 +176,7 @@ def place_vertices(level: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Approach:
-    """A way of touching, and the hands turned and moved so that the places lie on each other."""
+    """A way of touching, with the hands turned and moved so that the places coincide."""
 
     meeting: Meeting
     actor: int  # LEFT or RIGHT
@@ -185,7 +185,7 @@ class Approach:
     cost: float
 
     def vertices(self, level: int) -> tuple[np.ndarray, np.ndarray]:
-        """(P, 2) vertices that pair up, left then right hand; and (2, V) bool, the vertices that seek contact."""
+        """Return the vertices (P, 2) that pair up, left then right hand, and those (2, V) bool that seek contact."""
         places = place_vertices(level)
         pairs = np.array([[places[name] for name in names] for names in self.meeting.pairs])
         seeking = np.zeros((2, level), dtype=bool)
@@ -196,15 +196,15 @@ class Approach:
         return (pairs, seeking) if self.actor == LEFT else (pairs[:, ::-1], seeking[::-1])
 
 
-def sample_approaches(rng: np.random.Generator, skin: Skin, start: Placed, count: int) -> list[Approach]:
-    """A few ways of touching in the order in which they are tried: common ones and ones that need little motion."""
+def sample_approaches(rng: np.random.Generator, skin: RestSkin, start: Placed, count: int) -> list[Approach]:
+    """Sample `count` ways of touching in the order of trying; common ones with little motion tend to be first."""
     hands = [pose(skin, start, side) for side in (LEFT, RIGHT)]
     level = len(skin.vertices)
     faces = free_hand(level).faces
     normals = [vertex_normals(hands[side].vertices, faces[side]) for side in (LEFT, RIGHT)]
     bent = start.angles[:, 5::3, 0].mean(axis=1) > np.radians(55.0)
     found, keys = [], []
-    for share, meeting in sample_meetings(rng):
+    for weight, meeting in sample_meetings(rng):
         for actor in (LEFT, RIGHT):
             gumbel = rng.gumbel()
             if meeting.fist and not bent[actor]:
@@ -213,12 +213,12 @@ def sample_approaches(rng: np.random.Generator, skin: Skin, start: Placed, count
             if np.linalg.norm(approach.placed.root - start.root, axis=1).max() > LARGEST_SHIFT:
                 continue
             found.append(approach)
-            keys.append(np.log(share) - approach.cost + gumbel)  # the largest key is a draw by share * exp(-cost)
+            keys.append(np.log(weight) - approach.cost + gumbel)  # the largest key is a draw by weight * exp(-cost)
     return [found[k] for k in np.argsort(keys)[::-1][:count]]
 
 
 def _approach(start: Placed, hands: list[Posed], normals: list[np.ndarray], meeting: Meeting, actor: int) -> Approach:
-    """Both hands turned and moved by equal parts: least squares of the places, their normals and staying."""
+    """Turn and move both hands by equal parts: least squares of the places, their normals and staying in place."""
     places = place_vertices(len(hands[0].vertices))
     mine, theirs = ([places[names[k]] for names in meeting.pairs] for k in (0, 1))
     other = 1 - actor

@@ -1,4 +1,4 @@
-"""Grasps: a thing put against the palm or between thumb and fingers, and the fingers closed on it until they touch.
+"""Grasps: an object against the palm or between thumb and fingers, and fingers closed on it until they touch.
 
 The grips are those of Feix et al. (2016) that look different: wraps, sphere, hook, precision, tripod, pinch, key.
 Everything is a right hand in its wrist frame (see `hands.model`).
@@ -13,19 +13,19 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from twohands.synth.acts.closing import Hand, Path, Skin, close
+from twohands.synth.acts.closing import GraspHand, LinkedSkin, Path, close
 from twohands.synth.acts.graspables import MAKERS, Graspable, Hold, Maker
 from twohands.synth.acts.poses import capsules, finger_pairs, named_pose, overlaps
 from twohands.synth.acts.solids import Moved, Rods, Solid, Union
 from twohands.synth.rendering.shapes import OBJECT_LABEL, Shape, smooth_normals
 
-_THINGS, _TRIES = 5, 3  # things that are tried, and how often each
+_THINGS, _TRIES = 5, 3  # objects that are tried, and how often each
 _TOUCH = 0.002  # metres, largest gap that counts as contact
 _DEEPEST = 0.0035  # metres, deepest penetration of the skin
 _OWN = 0.002  # metres, deepest overlap of two fingers
 _FLESH = 0.0008  # metres a pad is pressed in
 _FINGERS = (1, 2, 3, 4)
-_FINGER_BONES = np.array([4 * finger + part for finger in _FINGERS for part in (1, 2, 3)])  # of `capsules`
+_FINGER_BONES = np.array([4 * finger + part for finger in _FINGERS for part in (1, 2, 3)])  # numbers in `capsules`
 _FOREARM = np.array([[0.0, 0.0, -0.035], [0.0, 0.0, -0.22]])  # metres
 _FOREARM_RADIUS = 0.030
 _ACROSS_PALM = np.array(
@@ -35,27 +35,27 @@ _ACROSS_PALM = np.array(
 
 @dataclass(frozen=True)
 class Grasp:
-    """A right hand holding something."""
+    """A right hand holding an object."""
 
     angles: np.ndarray  # (16, 3) anatomical angles, radians
-    shape: Shape  # the thing, wrist frame, metres
-    solid: Solid  # the same, wrist frame
-    kind: str  # of the thing
+    shape: Shape  # the object, wrist frame, metres
+    solid: Solid  # the object, wrist frame
+    kind: str  # kind of the object
     grip: str  # one of GRIPS
 
     def free_of(self, points: np.ndarray, margin: float = 0.003) -> bool:
-        """Whether points (P, 3) metres of other things, wrist frame, stay `margin` metres away from the thing."""
+        """Return whether other objects' points (P, 3) metres, wrist frame, stay `margin` metres away from this one."""
         return len(points) == 0 or float(self.solid.distance(points).min()) >= margin
 
 
 @dataclass(frozen=True)
 class _Grip:
-    """How a hand holds."""
+    """Parameters of one way of holding."""
 
-    poses: tuple[str, ...]  # of the library: about how the hand closes
+    poses: tuple[str, ...]  # names in the library, about how the hand closes
     working: tuple[int, ...] = _FINGERS  # fingers that close until they touch; the others stay about as in the pose
-    slant: tuple[float, float] = (0.0, 0.0)  # degrees between its axis and the line across the palm: mean, deviation
-    reach: tuple[float, float] = (0.0, 0.0)  # of its middle from the wrist over the palm's length: from, to
+    slant: tuple[float, float] = (0.0, 0.0)  # degrees from the line across the palm to the object: mean, deviation
+    reach: tuple[float, float] = (0.0, 0.0)  # range of the middle's distance from the wrist over the palm's length
 
 
 GRIPS = {
@@ -76,11 +76,11 @@ GRIPS = {
 def sample_grasp(
     rng: np.random.Generator, hand_shape: np.ndarray, things: Sequence[Maker] | None = None
 ) -> Grasp | None:
-    """A grasp of one of `things` (default: `graspables.MAKERS`) by the hand of a person of shape (S,).
+    """Sample a grasp of one of `things` (default: `graspables.MAKERS`) by the hand of a person of shape (S,).
 
-    A thing is tried three times, then another one is taken; None if that fails five times.
+    An object is tried three times, then another one is drawn; return None after five objects.
     """
-    hand = Hand.of(hand_shape)
+    hand = GraspHand.of(hand_shape)
     makers = MAKERS if things is None else things
     for _ in range(_THINGS):
         thing = makers[int(rng.integers(len(makers)))](rng)
@@ -91,14 +91,14 @@ def sample_grasp(
     return None
 
 
-def _grasp(rng: np.random.Generator, hand: Hand, thing: Graspable, hold: Hold) -> Grasp | None:
+def _grasp(rng: np.random.Generator, hand: GraspHand, thing: Graspable, hold: Hold) -> Grasp | None:
     placed = (_against_palm if hold.width is None else _between_pads)(rng, hand, thing.solid, hold)
     if placed is None:
         return None
     solid, path = placed
     flesh = _FLESH if hold.width is None else min(_FLESH, 0.15 * hold.width)
     angles = close(hand.skin, path, solid, _FINGERS, GRIPS[hold.grip].working, flesh)
-    if hold.grip != "hook":  # there the thumb is idle
+    if hold.grip != "hook":  # the thumb is idle in a hook
         with_fingers = Union((solid, hand.bones(angles, _FINGER_BONES)))
         angles = close(hand.skin, path.with_fingers(angles), with_fingers, (0,), (0,), flesh)
     shape = replace(thing.shape.moved(solid.rotation, solid.translation), label=OBJECT_LABEL)
@@ -107,7 +107,7 @@ def _grasp(rng: np.random.Generator, hand: Hand, thing: Graspable, hold: Hold) -
 
 
 def _wrap_path(rng: np.random.Generator, name: str) -> Path:
-    """From a hand as open as it must be to let the thing in, to a fist."""
+    """Sample a path from a hand as open as it must be to let the object in, to a fist."""
     grip = GRIPS[name]
     closed = named_pose(str(rng.choice(grip.poses)))
     closed[1:, 1] += np.radians(2.0) * rng.standard_normal(15)
@@ -126,7 +126,7 @@ def _wrap_path(rng: np.random.Generator, name: str) -> Path:
 
 
 def _pinch_path(rng: np.random.Generator, grip: _Grip) -> Path:
-    """From the pose of the library opened until thumb and fingers are far apart, to one closed beyond it."""
+    """Sample a path from the library's pose with thumb and fingers opened far apart to one closed beyond it."""
     closed = named_pose(grip.poses[0])
     closed[4:, 0] += np.repeat(np.radians(4.0) * rng.standard_normal(4), 3)
     start, end = closed.copy(), closed.copy()
@@ -143,19 +143,19 @@ def _pinch_path(rng: np.random.Generator, grip: _Grip) -> Path:
     return Path(start, end)
 
 
-def _against_palm(rng: np.random.Generator, hand: Hand, solid: Solid, hold: Hold) -> tuple[Moved, Path] | None:
-    """The thing pushed from below against the opened hand, at the place nearest to the palm, and the fingers' path."""
+def _against_palm(rng: np.random.Generator, hand: GraspHand, solid: Solid, hold: Hold) -> tuple[Moved, Path] | None:
+    """Push the object from below against the opened hand, nearest to the palm; return it and the fingers' path."""
     grip, path = GRIPS[hold.grip], _wrap_path(rng, hold.grip)
     slant = rng.normal(*grip.slant)
     attitude = Rotation.from_euler("yz", [-slant, rng.normal(0.0, 5.0)], degrees=True).as_matrix()
     rotation = attitude @ _ACROSS_PALM @ _frame(hold.first, hold.away).T
     knuckles = 0.5 * (hand.skin.joints[4] + hand.skin.joints[13])
     reach = np.linspace(*grip.reach, 8) + rng.uniform(-0.04, 0.04)
-    aside = knuckles[0] + rng.normal(0.014 if hold.grip == "wrap" else 0.0, 0.006)  # the thumb needs its share
+    aside = knuckles[0] + rng.normal(0.014 if hold.grip == "wrap" else 0.0, 0.006)  # the thumb needs room
     places = np.stack([np.full(8, aside), np.full(8, -0.16), reach * knuckles[2]], axis=-1) - rotation @ hold.point
     vertices = hand.skin.posed(path.start[None])[0][0]
     gaps = np.zeros((8, len(vertices)))
-    for _ in range(14):  # each step is as long as the way is free for certain
+    for _ in range(14):  # each step is as long as the way is certainly free
         gaps = solid.distance((vertices - places[:, None]) @ rotation)
         places[:, 1] += np.maximum(gaps.min(axis=1) + 0.5 * _FLESH, 0.0)
     palm = np.minimum.reduceat(gaps, hand.skin.firsts, axis=1)[:, [0, 4, 7, 10, 13]]
@@ -166,8 +166,8 @@ def _against_palm(rng: np.random.Generator, hand: Hand, solid: Solid, hold: Hold
     return Moved(solid, rotation, places[best]), path
 
 
-def _between_pads(rng: np.random.Generator, hand: Hand, solid: Solid, hold: Hold) -> tuple[Moved, Path] | None:
-    """The thing between the pads of a hand just open enough for it, and the fingers' path from there on."""
+def _between_pads(rng: np.random.Generator, hand: GraspHand, solid: Solid, hold: Hold) -> tuple[Moved, Path] | None:
+    """Put the object between the pads of a hand just open enough; return it and the fingers' remaining path."""
     assert hold.width is not None
     path = _pinch_path(rng, GRIPS[hold.grip])
     poses = path.at(np.repeat(np.linspace(0, 1, 41)[:, None], 16, axis=1))
@@ -192,8 +192,8 @@ def _between_pads(rng: np.random.Generator, hand: Hand, solid: Solid, hold: Hold
     return None
 
 
-def _centred(skin: Skin, angles: np.ndarray, place: Moved, frame: np.ndarray) -> Moved | None:
-    """The thing moved across to lie half way between thumb and fingers, and out of the hand; None if it is not free."""
+def _centred(skin: LinkedSkin, angles: np.ndarray, place: Moved, frame: np.ndarray) -> Moved | None:
+    """Move the object half way between thumb and fingers and out of the hand; return None if it is not free."""
     for _ in range(8):
         gaps = skin.gaps(angles[None], place)[0]
         if gaps.min() > -_FLESH:
@@ -204,16 +204,16 @@ def _centred(skin: Skin, angles: np.ndarray, place: Moved, frame: np.ndarray) ->
     return None
 
 
-def _side_of_index(hand: Hand, poses: np.ndarray, thumb: np.ndarray) -> np.ndarray:
-    """(T, 3) metres: the skin of the index finger's outer links that the thumb's pad (T, 3) comes nearest to."""
+def _side_of_index(hand: GraspHand, poses: np.ndarray, thumb: np.ndarray) -> np.ndarray:
+    """Return the point (T, 3) metres of the index finger's outer links that the thumb's pad (T, 3) comes nearest to."""
     first, last = hand.skin.firsts[5], hand.skin.firsts[7]
     vertices = hand.skin.posed(poses)[0][:, first:last]
     distance = np.linalg.norm(vertices - thumb[:, None], axis=-1)
     return vertices[:, np.unravel_index(distance.argmin(), distance.shape)[1]]
 
 
-def _onwards(rng: np.random.Generator, hand: Hand, hold: Hold, middle: np.ndarray) -> np.ndarray:
-    """(3,) where the thing's `away` points: out of the hand, or for a pen along the line from the index knuckle."""
+def _onwards(rng: np.random.Generator, hand: GraspHand, hold: Hold, middle: np.ndarray) -> np.ndarray:
+    """Return the direction (3,) of the object's `away`: out of the hand, or for a pen from the index knuckle."""
     joints = hand.skin.joints
     if hold.grip == "write":
         rest = joints[4] + hand.scale * (np.array([0.019, 0.002, 0.0]) + rng.uniform(-0.004, 0.006, 3))
@@ -222,15 +222,15 @@ def _onwards(rng: np.random.Generator, hand: Hand, hold: Hold, middle: np.ndarra
 
 
 def _frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(3, 3) columns: the first direction, the part of the second at right angles to it, and their normal."""
+    """Return columns (3, 3): the first direction, the second's part at right angles to it, and their normal."""
     first = first / np.linalg.norm(first)
     second = second - (second @ first) * first
     second = second / np.linalg.norm(second)
     return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
-def _holds(rng: np.random.Generator, hand: Hand, grasp: Grasp) -> bool:
-    """Whether the thing is held: touched from two sides, nothing sunk in, no finger in another."""
+def _holds(rng: np.random.Generator, hand: GraspHand, grasp: Grasp) -> bool:
+    """Return whether the object is held: touched from two sides, nothing sunk in, no finger in another."""
     vertices = hand.fine.posed(grasp.angles[None])[0][0]
     distance = grasp.solid.distance(vertices)
     gaps = np.minimum.reduceat(distance, hand.fine.firsts)
@@ -241,11 +241,11 @@ def _holds(rng: np.random.Generator, hand: Hand, grasp: Grasp) -> bool:
     return _opposed(grasp.solid, vertices, distance) and not _sunk(rng, hand, grasp, vertices)
 
 
-def own_penetration(hand: Hand, angles: np.ndarray) -> float:
-    """How much deeper, in metres, two bones' capsules of a person's hand overlap than they may.
+def own_penetration(hand: GraspHand, angles: np.ndarray) -> float:
+    """Return how much deeper, in metres, two bones' capsules of a person's hand overlap than they may.
 
-    As `poses.self_penetration`, in the size of the mean hand; but what overlaps in the person's open hand already is a
-    matter of proportions (the capsules are the mean hand's), not of the grasp.
+    This is `poses.self_penetration` at the size of the mean hand, except that overlaps in the person's open hand are
+    allowed: they come from the proportions (the capsules are the mean hand's) and not from the grasp.
     """
     first, second, allowed = finger_pairs()
     now, opened = (overlaps(hand.places(a) / hand.scale, first, second) for a in (angles, named_pose("open")))
@@ -253,7 +253,7 @@ def own_penetration(hand: Hand, angles: np.ndarray) -> float:
 
 
 def _touches(touching: np.ndarray, grip: str) -> bool:
-    """Whether the links that touch, (16,) bool, are those that the grip holds with."""
+    """Return whether the links that touch, (16,) bool, are those that the grip holds with."""
     fingers = int(touching[4:].reshape(4, 3).any(axis=1).sum())
     if grip == "hook":
         return fingers >= 3
@@ -263,7 +263,7 @@ def _touches(touching: np.ndarray, grip: str) -> bool:
 
 
 def _opposed(solid: Solid, vertices: np.ndarray, distance: np.ndarray) -> bool:
-    """Whether two of the touching vertices press against each other, at most 60 degrees off."""
+    """Return whether two of the touching vertices press against each other, at most 60 degrees off."""
     points = vertices[distance <= _TOUCH]
     steps = 0.0005 * np.concatenate([np.eye(3), -np.eye(3)])
     around = solid.distance(points[:, None] + steps)  # (N, 6)
@@ -272,8 +272,8 @@ def _opposed(solid: Solid, vertices: np.ndarray, distance: np.ndarray) -> bool:
     return bool((normal @ normal.T).min() < -0.5)
 
 
-def _sunk(rng: np.random.Generator, hand: Hand, grasp: Grasp, vertices: np.ndarray) -> bool:
-    """Whether points of the thing's surface lie deep in the hand or in the forearm, where skin vertices miss them."""
+def _sunk(rng: np.random.Generator, hand: GraspHand, grasp: Grasp, vertices: np.ndarray) -> bool:
+    """Return whether points of the object's surface are deep in hand or forearm, where skin vertices miss them."""
     corners = grasp.shape.vertices[grasp.shape.faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     faces = rng.choice(len(area), 3000, p=area / area.sum())

@@ -1,6 +1,6 @@
-"""Things of household sizes that can be held, and where: makers of a mesh, a solid and the holds it offers.
+"""Household objects that a hand can hold: makers of a mesh, a solid and the holds it offers.
 
-Own frames are in metres, z along the thing. A `Hold` says what a hand does with the thing.
+Objects have their own frames in metres, z along the object. A `Hold` states how a hand holds the object.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from twohands.synth.rendering.shapes import Shape, ball, box, lathe, merged, sha
 
 _X, _Y, _Z = np.eye(3)
 _THINNEST = 0.0035
-"""Metres: least thickness of a solid, for the vertices of a finger would jump over a sheet of paper."""
+"""Least thickness of a solid in metres; the vertices of a finger would jump over a sheet of paper."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """One way of holding a thing, in the thing's own frame.
+    """One way of holding an object, in the object's own frame.
 
-    In a wrap (`width` None) `first` is the axis that lies across the palm; in a pinch it goes from the thumb's side to
-    the fingers'. `away` is a direction that points out of the palm (wrap) or onwards from the finger tips (pinch).
+    In a wrap (`width` None) `first` is the axis across the palm; in a pinch it goes from the thumb's side to the
+    fingers'. `away` points out of the palm (wrap) or onwards from the finger tips (pinch).
     """
 
     grip: str
     """One of `grasp.GRIPS`."""
-    point: np.ndarray  # (3,) metres, what lies in the palm or between thumb and fingers
+    point: np.ndarray  # (3,) metres, in the palm or between thumb and fingers
     first: np.ndarray  # (3,) unit vector
     away: np.ndarray  # (3,) unit vector, perpendicular to `first`
     width: float | None = None  # metres between thumb and fingers
@@ -36,7 +36,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class Graspable:
-    """A thing with its holds."""
+    """An object with its holds."""
 
     kind: str
     shape: Shape
@@ -48,7 +48,7 @@ Maker = Callable[[np.random.Generator], Graspable]
 
 
 def can(rng: np.random.Generator) -> Graspable:
-    """A drink, a tin, a jar: held around the body, by the finger tips, or from above."""
+    """Make a drink can, a tin or a jar, held around the body, by the finger tips, or from above."""
     radius, height = rng.uniform([0.025, 0.085], [0.040, 0.17])
     lid = height - rng.uniform(0.008, 0.02)
     holds = [*_around(rng, radius, height), _pinch("precision", lid, radius, -_Z)]
@@ -56,7 +56,7 @@ def can(rng: np.random.Generator) -> Graspable:
 
 
 def bottle(rng: np.random.Generator) -> Graspable:
-    """A body, a shoulder and a neck with a cap."""
+    """Make a body, a shoulder and a neck with a cap."""
     radius, height = rng.uniform([0.025, 0.15], [0.040, 0.26])
     neck, body = radius * rng.uniform(0.35, 0.5), height * rng.uniform(0.55, 0.75)
     top = body + 0.5 * (height - body)
@@ -67,7 +67,7 @@ def bottle(rng: np.random.Generator) -> Graspable:
 
 
 def glass(rng: np.random.Generator) -> Graspable:
-    """An open cup without a handle, a little wider at the rim."""
+    """Make an open cup without a handle, a little wider at the rim."""
     radius, height = rng.uniform([0.027, 0.08], [0.036, 0.15])
     wide, wall = radius * rng.uniform(1.0, 1.25), 0.0025
     profile = [(0, 0), (radius, 0), (wide, height), (wide - wall, height), (radius - wall, 0.008), (0, 0.008)]
@@ -75,7 +75,7 @@ def glass(rng: np.random.Generator) -> Graspable:
 
 
 def mug(rng: np.random.Generator) -> Graspable:
-    """An open cup with a handle: held around the body or by the handle."""
+    """Make an open cup with a handle, held around the body or by the handle."""
     radius, height = rng.uniform([0.035, 0.08], [0.043, 0.11])
     profile = [(0, 0), (0.9 * radius, 0), (radius, 0.15 * height), (radius, height)]
     profile += [(radius - 0.004, height), (radius - 0.004, 0.1 * height), (0, 0.08 * height)]
@@ -100,7 +100,7 @@ def mug(rng: np.random.Generator) -> Graspable:
 
 
 def bowl(rng: np.random.Generator) -> Graspable:
-    """A bowl or a plate held by its rim, the thumb inside or outside."""
+    """Make a bowl or a plate, held by its rim with the thumb inside or outside."""
     wide, height = rng.uniform([0.055, 0.02], [0.085, 0.065])
     wall, foot = 0.0035, 0.4 * wide
     angle = np.linspace(0, np.pi / 2, 7)[1:]
@@ -115,13 +115,13 @@ def bowl(rng: np.random.Generator) -> Graspable:
 
 
 def block(rng: np.random.Generator) -> Graspable:
-    """A carton, a tin box, a phone's packaging: held by two opposite sides."""
+    """Make a carton, a tin box or a phone's packaging, held by two opposite sides."""
     thick, wide, height = rng.uniform([0.022, 0.03, 0.06], [0.055, 0.075, 0.17])
     return cuboid("block", np.array([thick, wide, height]))
 
 
 def phone(rng: np.random.Generator) -> Graspable:
-    """A telephone: its back in the palm, fingers and thumb around its long sides."""
+    """Make a telephone with its back in the palm, fingers and thumb around its long sides."""
     thick, wide, height = rng.uniform([0.0075, 0.066, 0.14], [0.011, 0.078, 0.165])
     point = np.array([0.0, 0.0, rng.uniform(-0.03, 0.0)])
     holds = (*3 * (Hold("flat", point, _Z, _X),), Hold("precision", point, _Y, _X, wide))
@@ -129,7 +129,7 @@ def phone(rng: np.random.Generator) -> Graspable:
 
 
 def card(rng: np.random.Generator) -> Graspable:
-    """A bank card, an envelope, a sheet, a slim book: between the thumb and the side of the index finger, or pads."""
+    """Make a card, an envelope, a sheet or a slim book, held by thumb and side of the index finger, or by the pads."""
     thick = rng.uniform(0.001, 0.002) if rng.random() < 0.6 else rng.uniform(0.004, 0.02)
     wide, height = rng.uniform([0.05, 0.08], [0.11, 0.18])
     inwards = rng.uniform(0.010, 0.022)
@@ -141,7 +141,7 @@ def card(rng: np.random.Generator) -> Graspable:
 
 
 def fruit(rng: np.random.Generator) -> Graspable:
-    """A ball, an apple, an egg: in the palm or between the finger tips."""
+    """Make a ball, an apple or an egg, held in the palm or between the finger tips."""
     radius = float(rng.uniform(0.018, 0.042))
     grips = ("tripod", "precision") if radius < 0.025 else ("sphere", "sphere", "precision")
     holds = tuple(Hold(g, np.zeros(3), _Z, _X, None if g == "sphere" else 2 * radius) for g in grips)
@@ -149,7 +149,7 @@ def fruit(rng: np.random.Generator) -> Graspable:
 
 
 def pen(rng: np.random.Generator) -> Graspable:
-    """A pen, a brush, a thin spoon: as for writing, or by the finger tips."""
+    """Make a pen, a brush or a thin spoon, held as for writing or by the finger tips."""
     radius, length = rng.uniform([0.0035, 0.13], [0.0065, 0.19])
     profile = [(0, 0), (0.3 * radius, 0.003), (radius, 0.022), (radius, length - 0.002), (0, length)]
     point = np.array([0.0, 0.0, rng.uniform(0.030, 0.045)])
@@ -160,7 +160,7 @@ def pen(rng: np.random.Generator) -> Graspable:
 
 
 def tool(rng: np.random.Generator) -> Graspable:
-    """A handle with something thinner or thicker at its end: a screwdriver, a hammer, a torch, a brush."""
+    """Make a handle with a thinner or thicker end: a screwdriver, a hammer, a torch, a brush."""
     radius, handle = rng.uniform([0.009, 0.095], [0.018, 0.13])
     profile = [(0, 0), (0.8 * radius, 0), (radius, 0.01), (radius, 0.4 * handle), (0.88 * radius, 0.7 * handle)]
     profile += [(radius, handle)]
@@ -175,7 +175,7 @@ def tool(rng: np.random.Generator) -> Graspable:
 
 
 def bag_handle(rng: np.random.Generator) -> Graspable:
-    """The bow of a basket, a bucket or a case, hooked by the fingers."""
+    """Make the bow of a basket, a bucket or a case, hooked by the fingers."""
     radius, wide, drop = rng.uniform([0.007, 0.10, 0.05], [0.012, 0.13, 0.09])
     corners = np.array([[0, drop, -wide / 2], [0, 0, -wide / 2 + 0.02], [0, 0, wide / 2 - 0.02], [0, drop, wide / 2]])
     angle = np.linspace(0, 2 * np.pi, 10, endpoint=False)
@@ -196,13 +196,13 @@ MAKERS: tuple[Maker, ...] = (can, bottle, glass, mug, bowl, block, phone, card, 
 
 
 def cuboid(kind: str, size: np.ndarray) -> Graspable:
-    """A box of the given sides, with the holds that suit its sides."""
+    """Return a box of the given sides, with the holds that suit its sides."""
     shape = box(size.tolist()).moved(np.eye(3), np.array([0.0, 0.0, -0.5 * size[2]]))
     return Graspable(kind, shape, Cuboid(0.5 * size), _side_holds(size))
 
 
 def _side_holds(size: np.ndarray) -> tuple[Hold, ...]:
-    """Of a box (thickness, width, length) about the origin: around it, and by the finger tips."""
+    """Return the holds of a box (thickness, width, length) about the origin: around it, and by the finger tips."""
     thick, wide, _ = size
     holds = []
     if max(thick, wide) < 0.08:
@@ -215,7 +215,7 @@ def _side_holds(size: np.ndarray) -> tuple[Hold, ...]:
 
 
 def _around(rng: np.random.Generator, radius: float, height: float, turn: float | None = None) -> list[Hold]:
-    """Around an upright body, mostly by the whole hand; `turn` is the side that looks out of the palm, None: any."""
+    """Sample holds of an upright body, mostly by the whole hand; `turn` is the side away from the palm, None: any."""
     turn = rng.uniform(0, 2 * np.pi) if turn is None else turn + rng.normal(0.0, 0.25)
     away = np.array([np.cos(turn), np.sin(turn), 0.0])
     point = np.array([0.0, 0.0, height * rng.uniform(0.42, 0.58)])
@@ -228,7 +228,7 @@ def _pinch(grip: str, height: float, radius: float, away: np.ndarray) -> Hold:
 
 
 def _full(cup: Graspable, outside: list) -> Graspable:
-    """The cup with a solid as if it were full to the brim: no finger closes into it."""
+    """Return the cup with a solid as if it were full to the brim: no finger closes into it."""
     return replace(cup, solid=Revolved(np.array([*outside, (0.0, outside[-1][1])], dtype=np.float64)))
 
 

@@ -1,4 +1,4 @@
-"""How the skin of two hands moves with 21 numbers a hand: what an optimisation of poses needs, in numba.
+"""Motion of two hands' skin with 21 numbers per hand, and its derivatives for the optimisation of poses, in numba.
 
 The numbers of a hand: its turn about the root (3, radians), the shift of the root (3, metres), flexion and abduction of
 the thumb's base and flexion of its outer joints together (3), and for each finger flexion and abduction of the knuckle
@@ -25,7 +25,7 @@ _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
 class Hinges(NamedTuple):
-    """Which of a hand's numbers turns which joint about which axis, and how far."""
+    """Map from a hand's numbers to the joints that they turn: about which axis, and how far."""
 
     number: np.ndarray  # (D,) int64, 6 to 20
     joint: np.ndarray  # (D,) int64 of the 16
@@ -47,18 +47,18 @@ def _hinges() -> Hinges:
 HINGES = _hinges()
 
 
-class Skin(NamedTuple):
+class RestSkin(NamedTuple):
     """One person's right hand at one mesh level, at rest."""
 
     vertices: np.ndarray  # (V, 3) float64 metres, wrist frame
     joints: np.ndarray  # (16, 3)
     bones: np.ndarray  # (V, 4) int64, the joints that carry a vertex
     weights: np.ndarray  # (V, 4)
-    outward: np.ndarray  # (V, 16) the weight that a joint and those further out on its finger have
+    outward: np.ndarray  # (V, 16) summed weight of a joint and those further out on its finger
 
 
 class Posed(NamedTuple):
-    """One hand in the camera frame, and about what it can turn."""
+    """One hand in the camera frame, with the pivots and axes of its hinges."""
 
     vertices: np.ndarray  # (V, 3) metres
     root: np.ndarray  # (3,) metres
@@ -68,7 +68,7 @@ class Posed(NamedTuple):
 
 @dataclass(frozen=True)
 class Placed:
-    """Two hands by their roots: what the optimisation changes."""
+    """Two hands placed by their roots: the variables of the optimisation."""
 
     angles: np.ndarray  # (2, 16, 3) radians
     rotation: np.ndarray  # (2, 3, 3) camera from wrist frame
@@ -87,23 +87,23 @@ def _carriers(level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return bones.astype(np.int64), largest / largest.sum(axis=1, keepdims=True), outward
 
 
-def shaped_skin(shape: np.ndarray, level: int) -> Skin:
-    """The skin of a hand of the given shape (S,) at one of the free hand's mesh levels."""
+def shaped_skin(shape: np.ndarray, level: int) -> RestSkin:
+    """Return the skin of a hand of the given shape (S,) at one of the free hand's mesh levels."""
     model = free_hand(level)
     shape = np.asarray(shape, dtype=np.float32)
     vertices = (model.rest_vertices + model.shape_directions @ shape).astype(np.float64)
     joints = (model.rest_joints + model.joint_directions @ shape).astype(np.float64)
-    return Skin(vertices, joints, *_carriers(level))
+    return RestSkin(vertices, joints, *_carriers(level))
 
 
-def local_root(skin: Skin, side: int) -> np.ndarray:
-    """(3,) metres of the root in a hand's own wrist frame; no finger moves it."""
+def local_root(skin: RestSkin, side: int) -> np.ndarray:
+    """Return the root (3,) metres in a hand's own wrist frame; no finger moves it."""
     root = skin.joints[_ROOT_JOINT]
     return root @ _MIRROR if side == LEFT else root
 
 
-def pose(skin: Skin, placed: Placed, side: int) -> Posed:
-    """One hand of the pair; its mesh equals the hand model's."""
+def pose(skin: RestSkin, placed: Placed, side: int) -> Posed:
+    """Return one posed hand of the pair; its mesh equals the hand model's."""
     model = free_hand()
     linear = placed.rotation[side] @ _MIRROR if side == LEFT else placed.rotation[side]
     turns = (placed.angles[side] - model.rest_angles).astype(np.float64)
@@ -116,7 +116,7 @@ def pose(skin: Skin, placed: Placed, side: int) -> Posed:
 
 @njit(cache=True)
 def _turn(axis, angle):
-    """(3, 3) rotation about a unit vector."""
+    """Return the rotation (3, 3) about a unit vector."""
     s, c = np.sin(angle), np.cos(angle)
     x, y, z = axis[0], axis[1], axis[2]
     k = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
@@ -125,7 +125,7 @@ def _turn(axis, angle):
 
 @njit(cache=True)
 def _pose(skin, turns, frames, parents, hinges):
-    """Skinned vertices (V, 3), and pivots and axes (D, 3) of the hinges, right hand, wrist frame."""
+    """Return skinned vertices (V, 3), and pivots and axes (D, 3) of the hinges; right hand, wrist frame."""
     count = len(parents)
     turned, moved, axes = np.zeros((count, 3, 3)), np.zeros((count, 3)), np.zeros((count, 2, 3))
     turned[0] = np.eye(3)
@@ -176,12 +176,12 @@ class Springs(NamedTuple):
 
 
 def normal_equations(springs: Springs, hands: tuple[Posed, Posed]) -> tuple[np.ndarray, np.ndarray]:
-    """J^T J (42, 42) and J^T r (42,) of the springs with respect to the left, then the right hand's numbers."""
+    """Return J^T W J (42, 42) and J^T W r (42,) of the springs for the left, then the right hand's numbers."""
     return _normal_equations(springs, hands[0], hands[1], HINGES)
 
 
 def changes(springs: Springs, hands: tuple[Posed, Posed], step: np.ndarray) -> np.ndarray:
-    """(N,) metres by which a step (42,) of the numbers changes the residuals, to first order."""
+    """Return the changes (N,) metres of the residuals, to first order, for a step (42,) of the numbers."""
     return _changes(springs, hands[0], hands[1], HINGES, step.reshape(2, NUMBERS))
 
 
@@ -218,7 +218,7 @@ def _normal_equations(springs, first, second, hinges):
 
 @njit(cache=True)
 def _slopes(row, springs, i, first, second, hinges):
-    """Add how residual i changes with the numbers of both hands to row (2, 21)."""
+    """Add the derivatives of residual i with respect to the numbers of both hands to row (2, 21)."""
     n = springs.direction[i]
     for side in range(2):
         hand = first if side == 0 else second
@@ -230,7 +230,7 @@ def _slopes(row, springs, i, first, second, hinges):
 
 @njit(cache=True)
 def _slope(row, sign, n, p, outward, hand, hinges):
-    """Add how `n . p` changes with the numbers of the hand that carries p."""
+    """Add the derivatives of `n . p` with respect to the numbers of the hand that carries p to row (21,)."""
     u = p - hand.root
     row[0] += sign * (u[1] * n[2] - u[2] * n[1])
     row[1] += sign * (u[2] * n[0] - u[0] * n[2])
@@ -248,7 +248,7 @@ def _slope(row, sign, n, p, outward, hand, hinges):
 
 
 def moved(placed: Placed, step: np.ndarray) -> Placed:
-    """The pair after a step (42,) of its numbers, angles kept within the hand's limits."""
+    """Return the pair after a step (42,) of its numbers, with angles kept within the hand's limits."""
     angles, rotation, root = placed.angles.copy(), placed.rotation.copy(), placed.root.copy()
     limits = free_hand().limits
     for side, part in enumerate(step.reshape(2, NUMBERS)):

@@ -1,6 +1,6 @@
-"""Where the camera, the person and both hands are.
+"""Placement of the camera, the person and both hands.
 
-A person has shoulders, upper arms and forearms: the hands' orientation follows from where they are (two-bone inverse
+A person has shoulders, upper arms and forearms: the hands' orientation follows from their positions (two-bone inverse
 kinematics), the turn of the forearm and a moderate bend of the wrist. Everything is in the camera frame.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.skeleton import ROOT
-from twohands.synth.acts.arms import Arm, arms_collide, follow, hidden_share, reach
+from twohands.synth.acts.arms import Arm, arms_collide, follow, hidden_fraction, reach
 from twohands.synth.acts.contact import Pair, bring_together, mirror_fingers
 from twohands.synth.acts.grasp import Grasp, sample_grasp
 from twohands.synth.acts.poses import (
@@ -32,19 +32,19 @@ _TRIES = 80
 _SHORTEST_PALM = 0.26
 """Least length of the palm in the image over the hand's stretched length; 0.48 where the palm is seen square on."""
 _BORDER = 0.07
-"""Least distance of a root from the image's border in image widths."""
+"""Least distance of a root from the image's border, in image widths."""
 _LEAST_OFFSET = 0.45
 """Least distance in the image of two roots over a hand's length: one hand may hide much of the other, not all."""
 _MOST_HIDDEN = 0.45
-"""Largest share of a hand's joints that the person's other arm may hide."""
+"""Largest fraction of a hand's joints that the person's other arm may hide."""
 _TOUCHING_OFFSET, _TOUCHING_HIDDEN = 0.15, 0.6
-"""The same for hands that lie on each other."""
+"""`_LEAST_OFFSET` and `_MOST_HIDDEN` for hands in contact."""
 _CONTACT_TRIES = 3
 
 
 @dataclass(frozen=True)
 class View:
-    """The camera and the level world around it: unit vectors (3,) in the camera frame."""
+    """A camera and the level world around it: unit vectors (3,) in the camera frame."""
 
     camera: Camera
     right: np.ndarray
@@ -58,26 +58,26 @@ class Staging:
 
     view: View
     egocentric: bool
-    body_forward: np.ndarray  # (3,) where the person looks, level
-    center: np.ndarray  # (3,) metres, the middle of what the hands do
+    body_forward: np.ndarray  # (3,) direction in which the person looks, level
+    center: np.ndarray  # (3,) metres, middle between the hands
     shape: np.ndarray  # (S,)
-    scale: float  # size of the person's hand over the mean hand's
+    scale: float  # size of the person's hand over that of the mean hand
     angles: np.ndarray  # (2, 16, 3)
     arms: tuple[Arm | None, Arm | None]
     joints: np.ndarray  # (2, 21, 3) metres; meaningless where there is no arm
     holder: int | None  # the hand posed to hold something
-    grasp: Grasp | None = None  # what its fingers are closed on; None: something is to be fitted between them
-    mirrored: bool = False  # the fingers of one hand do what the other's do
-    touching: bool = False  # the hands lie on each other
+    grasp: Grasp | None = None  # closed grasp of the holder; None: an object is to be fitted between its fingers
+    mirrored: bool = False  # the fingers of one hand mirror the other's
+    touching: bool = False  # the hands are in contact
 
     def arm(self, side: int) -> Arm:
-        """The arm of a hand that is there."""
+        """Return the arm of a present hand."""
         arm = self.arms[side]
         assert arm is not None
         return arm
 
     def parameters(self) -> HandParameters:
-        """The model's parameters; absent hands lie unturned half a metre in front of the camera, fingers anyhow."""
+        """Return the model's parameters; absent hands are unturned, half a metre ahead, in an arbitrary pose."""
         rotation, translation = np.zeros((2, 3)), np.tile([0.0, 0.0, 0.5], (2, 1))
         for side, arm in enumerate(self.arms):
             if arm is not None:
@@ -88,9 +88,9 @@ class Staging:
 def sample_staging(
     rng: np.random.Generator, config: SynthConfig, shape: np.ndarray, acts: np.random.Generator
 ) -> Staging:
-    """A frame's camera, person and hands; draws until nothing collides and the hands are in view.
+    """Sample a frame's camera, person and hands until nothing collides and the hands are in view, or `_TRIES` times.
 
-    `acts` draws what the hands do with each other and with a thing: touch, mirror, grasp.
+    `acts` draws how the hands interact with each other and with an object: touch, mirror, grasp.
     """
     draw = rng.random()
     both, lonely = draw < config.two_hands, int(rng.random() < 0.5)
@@ -125,7 +125,7 @@ def _cast(
     present: tuple[bool, bool],
     holder: int | None,
 ) -> _Cast:
-    """Who acts, with fingers that are free, mirror each other or hold something."""
+    """Sample the person's fingers: free, mirroring each other, or holding something."""
     angles = np.stack([held_pose(rng) if side == holder else sample_angles(rng) for side in (LEFT, RIGHT)])
     mirrored = all(present) and bool(acts.random() < config.mirrored)
     if mirrored:
@@ -141,7 +141,7 @@ def _cast(
 def _draw_touching(
     rng: np.random.Generator, acts: np.random.Generator, config: SynthConfig, cast: _Cast, most_outside: float
 ) -> Staging | None:
-    """Hands that touch each other and hold nothing; None when no placement allows it."""
+    """Sample hands that touch each other and hold nothing; return None when no placement allows it."""
     contacts = 0
     for _ in range(_TRIES):
         angles = np.stack([sample_angles(rng) for _ in (LEFT, RIGHT)])
@@ -159,7 +159,7 @@ def _draw_touching(
 
 
 def _brought_together(rng: np.random.Generator, staging: Staging) -> Staging | None:
-    """The staging with its hands moved until they touch, and its arms after them."""
+    """Return the staging with its hands moved until they touch and its arms following, or None."""
     arms = [staging.arm(side) for side in (LEFT, RIGHT)]
     pair = Pair(staging.angles, np.stack([arm.hand for arm in arms]), np.stack([arm.wrist for arm in arms]))
     pair = bring_together(rng, pair, staging.shape)
@@ -177,12 +177,12 @@ def _brought_together(rng: np.random.Generator, staging: Staging) -> Staging | N
 
 
 def _both_local(angles: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """(2, 21, 3) metres, each hand in its wrist frame; angles (2, 16, 3)."""
+    """Return the joints (2, 21, 3) metres of each hand in its wrist frame; angles (2, 16, 3)."""
     return np.stack([local_joints(a, shape) for a in angles]) * [[[-1, 1, 1]], [[1, 1, 1]]]
 
 
 def sample_view(rng: np.random.Generator, config: SynthConfig, egocentric: bool) -> View:
-    """A camera that looks down at a table, as from a head or from beside."""
+    """Sample a camera that looks down at a table, as from a head or from beside."""
     focal = rng.uniform(*config.focal) * config.width
     center = (np.array([config.width, config.height]) - 1) / 2 + rng.normal(0.0, 0.01, 2) * config.width
     aspect = rng.normal(1.0, 0.002)
@@ -198,7 +198,7 @@ def sample_view(rng: np.random.Generator, config: SynthConfig, egocentric: bool)
 
 @dataclass(frozen=True)
 class _Body:
-    """A person relative to the camera: unit vectors (3,), and where the hands work, metres."""
+    """A person relative to the camera: unit vectors (3,), and the middle between the hands, metres."""
 
     egocentric: bool
     forward: np.ndarray
@@ -207,11 +207,11 @@ class _Body:
     center: np.ndarray
 
     def outward(self, side: int) -> np.ndarray:
-        """From the middle of the body to one side."""
+        """Return the direction from the middle of the body to one side."""
         return self.right if side == RIGHT else -self.right
 
     def shoulder(self, rng: np.random.Generator, side: int) -> np.ndarray:
-        """(3,) metres; below the camera when that is on the head."""
+        """Sample the shoulder (3,) metres; it is below the camera when that is on the head."""
         aside = 0.17 * self.outward(side)
         if self.egocentric:
             return aside - rng.uniform(0.20, 0.30) * self.up + rng.uniform(-0.08, 0.02) * self.forward
@@ -220,7 +220,7 @@ class _Body:
 
 @dataclass(frozen=True)
 class _Cast:
-    """What stays while placements are tried: who acts, and how the fingers are."""
+    """Everything that stays fixed while placements are tried: the person, the hands and their fingers."""
 
     shape: np.ndarray  # (S,)
     angles: np.ndarray  # (2, 16, 3)
@@ -231,7 +231,7 @@ class _Cast:
 
     @cached_property
     def local(self) -> np.ndarray:
-        """(2, 21, 3) metres, each in its wrist frame."""
+        """Return the joints (2, 21, 3) metres of each hand in its wrist frame."""
         return _both_local(self.angles, self.shape)
 
 
@@ -267,7 +267,7 @@ def _sample_body(rng: np.random.Generator, config: SynthConfig, view: View, egoc
 def _roots(
     rng: np.random.Generator, config: SynthConfig, view: View, body: _Body, close: bool, count: int
 ) -> np.ndarray:
-    """(2, 3) metres, the middle knuckles of both hands."""
+    """Sample the middle knuckles (2, 3) metres of both hands."""
     view_width = body.center[2] * config.width / float(view.camera.focal[0])  # metres
     if count < 2:
         return np.tile(body.center + rng.uniform(-0.22, 0.22) * view_width * view.right, (2, 1))
@@ -300,7 +300,7 @@ def _acceptable(staging: Staging, config: SynthConfig, most_outside: float, clos
     pair = (staging.arm(LEFT), staging.arm(RIGHT))
     if arms_collide(pair, staging.joints, staging.scale):
         return False
-    return hidden_share(pair, staging.joints, staging.scale) <= most_hidden
+    return hidden_fraction(pair, staging.joints, staging.scale) <= most_hidden
 
 
 def _in_view(staging: Staging, config: SynthConfig, side: int, arm: Arm, most_outside: float) -> bool:

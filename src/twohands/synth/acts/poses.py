@@ -1,9 +1,9 @@
 """Samplers of articulation and of hand shape.
 
 Articulation: named poses and their blends, the pose PCA, and 15 % uniform inside the anatomical limits with the usual
-coupling of the two outer joints; poses in which capsules of the fingers run through each other are drawn again.
-Shape: standard normal, but the space of the first three components is divided into cells that belong to one split each
-(see `shape_split`), so a test hand was never seen in training.
+coupling of the two outer joints. Poses in which capsules of the fingers run through each other are drawn again. Shape:
+standard normal, but the space of the first three components is divided into cells that belong to one split each (see
+`shape_split`), so a test hand was never seen in training.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from twohands.types import HandParameters
 
 SPLITS = ("train", "validation", "test")
 GRASPS = ("grasp_large", "grasp_medium", "sphere", "precision_disk", "relaxed", "grasp_small")
-"""Poses in which something can be held, and how often: see `held_pose`."""
-_GRASP_SHARES = (0.32, 0.24, 0.16, 0.12, 0.10, 0.06)
+"""Names of poses in which a hand can hold something; `held_pose` draws them with `_GRASP_CHANCES`."""
+_GRASP_CHANCES = (0.32, 0.24, 0.16, 0.12, 0.10, 0.06)
 _COMMON_POSES = (
     "open",
     "flat",
@@ -40,7 +40,7 @@ _TRIES = 12
 
 
 def shape_split(shape: np.ndarray) -> str:
-    """The split a hand shape belongs to: its cell of the first three components, hashed, modulo 10.
+    """Return the split of a hand shape: its cell of the first three components, hashed, modulo 10.
 
     0 and 1 are test, 2 is validation, the other seven are training.
     """
@@ -50,7 +50,7 @@ def shape_split(shape: np.ndarray) -> str:
 
 
 def sample_shape(rng: np.random.Generator, split: str) -> np.ndarray:
-    """(S,) standard deviations, float32, of a person of the given split."""
+    """Sample the shape (S,) float32, in standard deviations, of a person of the given split."""
     while True:
         shape = np.clip(rng.standard_normal(free_hand().num_shape), -_SHAPE_REACH, _SHAPE_REACH).astype(np.float32)
         if shape_split(shape) == split:
@@ -58,7 +58,7 @@ def sample_shape(rng: np.random.Generator, split: str) -> np.ndarray:
 
 
 def sample_angles(rng: np.random.Generator) -> np.ndarray:
-    """(16, 3) anatomical angles of one hand, radians: flexion, abduction, twist; free of self-penetration."""
+    """Sample anatomical angles (16, 3) of one hand, radians: flexion, abduction, twist; free of self-penetration."""
     for _ in range(_TRIES):
         kind = rng.random()
         draw = _library_pose if kind < 0.5 else _prior_pose if kind < 0.85 else _uniform_pose
@@ -69,18 +69,18 @@ def sample_angles(rng: np.random.Generator) -> np.ndarray:
 
 
 def held_pose(rng: np.random.Generator) -> np.ndarray:
-    """(16, 3) angles of a hand that holds something about as thick as a bottle."""
-    angles = named_pose(str(rng.choice(GRASPS, p=_GRASP_SHARES)))
+    """Sample angles (16, 3) of a hand that holds something about as thick as a bottle."""
+    angles = named_pose(str(rng.choice(GRASPS, p=_GRASP_CHANCES)))
     return _within_limits(angles + _finger_noise(rng, np.radians(5.0)))
 
 
 def local_joints(angles: np.ndarray, shape: np.ndarray | None = None) -> np.ndarray:
-    """(21, 3) metres of a right hand in its wrist frame."""
+    """Return the joints (21, 3) metres of a right hand in its wrist frame."""
     return local_hand(angles, shape, level=63)[1]
 
 
 def local_hand(angles: np.ndarray, shape: np.ndarray | None = None, level: int = 1609) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3) and joints (21, 3) of a right hand in its wrist frame, float64 metres."""
+    """Return vertices (V, 3) and joints (21, 3) of a right hand in its wrist frame, float64 metres."""
     model = free_hand(level)
     parameters = hand_parameters(np.stack([angles, angles]), np.zeros(model.num_shape) if shape is None else shape)
     hands = model(parameters)
@@ -91,7 +91,7 @@ def local_hand(angles: np.ndarray, shape: np.ndarray | None = None, level: int =
 def hand_parameters(
     angles: np.ndarray, shape: np.ndarray, rotation: np.ndarray | None = None, translation: np.ndarray | None = None
 ) -> HandParameters:
-    """Float32 parameters of one person's hands: angles (2, 16, 3), shape (S,), axis-angle (2, 3), metres (2, 3)."""
+    """Return float32 parameters of a person's hands: angles (2, 16, 3), shape (S,), axis-angle and metres (2, 3)."""
     zero = np.zeros((2, 3))
     return HandParameters(
         pose=free_hand().pose_from_angles(angles.astype(np.float32)).astype(np.float32),
@@ -102,13 +102,13 @@ def hand_parameters(
 
 
 def named_pose(name: str) -> np.ndarray:
-    """(16, 3) angles of a pose of the library."""
+    """Return the angles (16, 3) of a pose of the library."""
     prior = pose_prior()
     return prior.library[prior.names.index(name)].astype(np.float64)
 
 
 def _library_pose(rng: np.random.Generator) -> np.ndarray:
-    """A named pose, often blended with a second one or with one finger of another; hands at work are the commonest."""
+    """Sample a named pose, mostly of hands at work, often blended with another or with one finger of another."""
     library = pose_prior().library.astype(np.float64)
     first = named_pose(str(rng.choice(_COMMON_POSES))) if rng.random() < 0.6 else library[rng.integers(len(library))]
     if rng.random() < 0.5:
@@ -137,13 +137,13 @@ def _uniform_pose(rng: np.random.Generator) -> np.ndarray:
 
 
 def _coupled(angles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The outer joint of the four fingers bends about two thirds as far as the middle one (a shared tendon)."""
+    """Bend the four fingers' outer joints, in place, to two thirds of the middle ones plus noise (a shared tendon)."""
     angles[6::3, 0] = 2 / 3 * angles[5::3, 0] + rng.normal(0.0, np.radians(6.0), 4)
     return angles
 
 
 def _finger_noise(rng: np.random.Generator, deviation: float) -> np.ndarray:
-    """(16, 3) radians: each finger bends more or less as a whole, and every joint a little by itself."""
+    """Sample noise (16, 3) radians: each finger bends more or less as a whole, and every joint a little by itself."""
     noise = np.zeros((16, 3))
     whole = np.repeat(rng.normal(0.0, deviation, 5), 3)
     noise[1:, 0] = whole * np.tile([0.7, 1.0, 0.6], 5) + rng.normal(0.0, 0.6 * deviation, 15)
@@ -158,7 +158,7 @@ def _within_limits(angles: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Capsules:
-    """Bones with a thickness; one joint array (21, 3) gives them a place."""
+    """Bones with a thickness; joints (21, 3) give them a place."""
 
     starts: np.ndarray  # (C,) joint numbers
     ends: np.ndarray  # (C,)
@@ -167,7 +167,7 @@ class Capsules:
 
 @cache
 def capsules() -> Capsules:
-    """The capsules of the free hand: radius = median distance of the skin around a bone."""
+    """Return the capsules of the free hand; radius = 0.95 x the median distance of the skin around a bone."""
     vertices, joints = local_hand(free_hand_arrays()["rest_angles"].astype(np.float64))
     starts, ends = np.array(_SEGMENTS).T
     distances = point_segment_distance(vertices[:, None], joints[starts], joints[ends])  # (V, C)
@@ -180,7 +180,7 @@ def capsules() -> Capsules:
 
 @cache
 def finger_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Capsule pairs that could collide (different fingers, not both in the palm), and the overlap the library needs."""
+    """Return capsule pairs that could collide (different fingers, not both palm), and the overlap the library needs."""
     c = capsules()
     finger = (c.ends - 1) // 4
     palm = np.isin(c.ends, (1, *KNUCKLES)) | np.isin(c.starts, KNUCKLES) & np.isin(c.ends, KNUCKLES)
@@ -197,13 +197,13 @@ def finger_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def self_penetration(joints: np.ndarray) -> float:
-    """How much deeper, in metres, two capsules of one hand overlap than they do in any pose of the library."""
+    """Return how much deeper, in metres, two capsules of one hand overlap than in any pose of the library."""
     first, second, allowed = finger_pairs()
     return float((overlaps(joints, first, second) - allowed).max())
 
 
 def penetration(joints: np.ndarray, other: np.ndarray) -> float:
-    """Deepest overlap in metres of two hands' capsules, (21, 3) each; negative: their gap."""
+    """Return the deepest overlap in metres of two hands' capsules, (21, 3) each; negative: their gap."""
     c = capsules()
     scale = [np.linalg.norm(j[9] - j[0]) / np.linalg.norm(local_rest_bone()) for j in (joints, other)]
     first, second = (grid.reshape(-1) for grid in np.meshgrid(range(len(c.starts)), range(len(c.starts))))
@@ -215,12 +215,12 @@ def penetration(joints: np.ndarray, other: np.ndarray) -> float:
 
 @cache
 def local_rest_bone() -> np.ndarray:
-    """(3,) metres from the wrist to the middle knuckle of the mean hand."""
+    """Return the vector (3,) metres from the wrist to the middle knuckle of the mean hand."""
     return np.asarray(free_hand().rest_joints[7] - free_hand().rest_joints[0], dtype=np.float64)
 
 
 def overlaps(joints: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Metres by which pairs of capsules of a mean-sized hand (21, 3) overlap; negative: their gap."""
+    """Return the metres by which pairs of capsules of a mean-sized hand (21, 3) overlap; negative: their gap."""
     c = capsules()
     distance = segment_distance(
         joints[c.starts[first]], joints[c.ends[first]], joints[c.starts[second]], joints[c.ends[second]]
@@ -229,14 +229,14 @@ def overlaps(joints: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nd
 
 
 def point_segment_distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance of points (..., 3) from segments a (..., 3) to b (..., 3), broadcast."""
+    """Return the distance of points (..., 3) from segments a (..., 3) to b (..., 3), broadcast."""
     axis = b - a
     t = np.clip(((points - a) * axis).sum(-1) / np.maximum((axis * axis).sum(-1), 1e-18), 0, 1)
     return np.linalg.norm(points - a - t[..., None] * axis, axis=-1)
 
 
 def segment_distance(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """(N,) distance between segments a-b and c-d, (N, 3) each (Ericson 2005, 5.1.9)."""
+    """Return the distance (N,) between segments a-b and c-d, (N, 3) each (Ericson 2005, 5.1.9)."""
     u, v, w = b - a, d - c, a - c
     uu, vv, uv = (u * u).sum(-1) + 1e-18, (v * v).sum(-1) + 1e-18, (u * v).sum(-1)
     uw, vw = (u * w).sum(-1), (v * w).sum(-1)

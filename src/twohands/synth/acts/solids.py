@@ -1,7 +1,7 @@
-"""Solids: things with a signed distance (negative inside), to close fingers on.
+"""Solids with a signed distance (negative inside), on which fingers close.
 
-A solid lives in its own frame in metres. `distance` takes points (..., 3) and gives (...) metres. It never exceeds the
-true distance, so a step as long as the distance cannot jump over the surface.
+A solid is in its own frame in metres. `distance` maps points (..., 3) to (...) metres. It never exceeds the true
+distance, so a step as long as the distance cannot jump over the surface.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numba import njit
 
 
 class Solid(Protocol):
-    """Anything with an inside."""
+    """A closed body with a signed distance."""
 
     def distance(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) metres -> signed distance (...) metres, negative inside."""
+        """Return the signed distance (...) metres of points (..., 3) metres, negative inside."""
         ...
 
 
@@ -48,7 +48,7 @@ class Ball:
 
 @dataclass(frozen=True)
 class Revolved:
-    """A body of revolution about z. The profile begins and ends on the axis; the other side of it is inside."""
+    """A body of revolution about z; its profile begins and ends on the axis and encloses the inside."""
 
     profile: np.ndarray  # (P, 2) metres: radius, z
 
@@ -60,7 +60,7 @@ class Revolved:
 
 @dataclass(frozen=True)
 class Rods:
-    """Round-ended rods: the handle of a mug, the fingers of a hand."""
+    """Rods with round ends: the handle of a mug, the fingers of a hand."""
 
     starts: np.ndarray  # (R, 3) metres
     ends: np.ndarray  # (R, 3)
@@ -99,7 +99,7 @@ class Moved:
 
 @njit(cache=True)
 def _revolved_distance(points, profile):
-    """(N, 3), (P, 2) -> (N,); inside when a ray away from the axis crosses the profile an odd number of times."""
+    """Return distances (N,) of points (N, 3); inside, a ray away from the axis crosses the profile (P, 2) oddly."""
     result = np.empty(points.shape[0])
     for i in range(points.shape[0]):
         r, z = math.hypot(points[i, 0], points[i, 1]), points[i, 2]
@@ -118,7 +118,7 @@ def _revolved_distance(points, profile):
 
 @njit(cache=True)
 def _rod_distance(points, starts, ends, radii):
-    """(N, 3), (R, 3), (R, 3), (R,) -> (N,)."""
+    """Return the distances (N,) of points (N, 3) from rods with starts and ends (R, 3) and radii (R,)."""
     result = np.empty(points.shape[0])
     for i in range(points.shape[0]):
         nearest = 1e9

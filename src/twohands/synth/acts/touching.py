@@ -1,4 +1,4 @@
-"""Signed distances between hand meshes: how deep one hand is inside the other, and how far apart they are.
+"""Signed distances between hand meshes: depth of one hand inside the other, and gap between them.
 
 A hand is open at the wrist; a fan closes it (`geometry.mesh.cap`). The triangles of a hand are grouped into small
 patches, once for a mesh level; a posed hand has a sphere around each patch, so a point looks at few triangles. The sign
@@ -30,8 +30,8 @@ class Topology(NamedTuple):
     starts: np.ndarray  # (P + 1,) int64, first face of each patch
 
 
-class Surface(NamedTuple):
-    """A posed, closed hand that points can be measured against."""
+class SolidHand(NamedTuple):
+    """A posed, closed hand for distance queries."""
 
     vertices: np.ndarray  # (V, 3) float64 metres
     faces: np.ndarray  # (F, 3) int64
@@ -43,7 +43,7 @@ class Surface(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """What is nearest to each of N points on a surface; beyond the reach: infinity, face -1."""
+    """Nearest places on a surface to N points; beyond the reach the distance is infinity and the face -1."""
 
     distance: np.ndarray  # (N,) metres, negative inside
     face: np.ndarray  # (N,) int64, number in the surface's own order
@@ -53,7 +53,7 @@ class Nearest(NamedTuple):
 
 @cache
 def topology(level: int, side: int) -> Topology:
-    """The closed triangles of the free hand with `level` vertices."""
+    """Return the closed triangles of the free hand with `level` vertices."""
     model = free_hand(level)
     faces = cap(np.asarray(model.right_faces, dtype=np.int64))
     centers = model.rest_vertices[faces].mean(axis=1)
@@ -69,7 +69,7 @@ def topology(level: int, side: int) -> Topology:
 
 
 def _split(faces: np.ndarray, centers: np.ndarray) -> list[np.ndarray]:
-    """Halves along the longest side until every part is a small patch."""
+    """Halve faces along the longest side of their centres' box until every part is a small patch."""
     if len(faces) <= _LARGEST_PATCH:
         return [faces]
     spread = np.ptp(centers[faces], axis=0)
@@ -78,39 +78,39 @@ def _split(faces: np.ndarray, centers: np.ndarray) -> list[np.ndarray]:
     return _split(order[:half], centers) + _split(order[half:], centers)
 
 
-def posed_surface(vertices: np.ndarray, side: int) -> Surface:
-    """The surface of one free hand (V, 3) metres; V is one of its mesh levels."""
+def posed_surface(vertices: np.ndarray, side: int) -> SolidHand:
+    """Return the closed surface of one free hand (V, 3) metres; V is one of its mesh levels."""
     t = topology(len(vertices), side)
     points = np.ascontiguousarray(vertices, dtype=np.float64)
-    return Surface(points, *t, *_normals(points, t.faces), _spheres(points, t.faces, t.starts))
+    return SolidHand(points, *t, *_normals(points, t.faces), _spheres(points, t.faces, t.starts))
 
 
-def nearest(points: np.ndarray, surface: Surface, reach: float = math.inf) -> Nearest:
-    """The signed distance of points (N, 3) metres from a surface, as far as it is smaller than `reach` metres."""
+def nearest(points: np.ndarray, surface: SolidHand, reach: float = math.inf) -> Nearest:
+    """Return the signed distance of points (N, 3) metres from a surface where it is below `reach` metres."""
     return Nearest(*_nearest(np.ascontiguousarray(points, dtype=np.float64), surface, reach))
 
 
 def penetration_depth(vertices: np.ndarray) -> float:
-    """Metres that the deepest vertex of one hand is inside the other's surface, (2, V, 3) metres; 0 if none is."""
+    """Return how many metres the deepest vertex of two hands (2, V, 3) is inside the other hand; 0 if none is."""
     distances = _both_ways(vertices, 0.0)
     return max(0.0, -float(distances.min()))
 
 
 def gap(vertices: np.ndarray) -> float:
-    """Metres from a vertex of one of two hands (2, V, 3) that are apart to the other's surface; 0 where they meet."""
+    """Return the least distance, metres, of one hand's vertices (2, V, 3) from the other's surface; 0 if they meet."""
     distances = _both_ways(vertices, math.inf)
     return max(0.0, float(distances.min()))
 
 
 def _both_ways(vertices: np.ndarray, reach: float) -> np.ndarray:
-    """(2 V,) signed distances of each hand's vertices from the other hand."""
+    """Return the signed distances (2 V,) of each hand's vertices from the other hand."""
     surfaces = [posed_surface(vertices[side], side) for side in (LEFT, RIGHT)]
     return np.concatenate([nearest(vertices[side], surfaces[1 - side], reach).distance for side in (LEFT, RIGHT)])
 
 
 @njit(cache=True)
 def _normals(vertices, faces):
-    """Unit normals (F, 3) and the angle-weighted sums of them at the vertices (V, 3)."""
+    """Return unit normals (F, 3) and their angle-weighted sums at the vertices (V, 3)."""
     per_face = np.zeros((len(faces), 3))
     per_vertex = np.zeros((len(vertices), 3))
     for i in range(len(faces)):
@@ -136,7 +136,7 @@ def _difference(vertices, a, b):
 
 @njit(cache=True)
 def _spheres(vertices, faces, starts):
-    """(P, 4) centre and radius of a sphere around the triangles of each patch."""
+    """Return the centre and radius (P, 4) of a sphere around the triangles of each patch."""
     spheres = np.zeros((len(starts) - 1, 4))
     for patch in range(len(spheres)):
         first, last = starts[patch], starts[patch + 1]
@@ -160,7 +160,7 @@ def _spheres(vertices, faces, starts):
 
 @njit(cache=True)
 def _nearest(points, surface, reach):
-    """Branch and bound over the patches; see `Nearest`. Only the sign tells whether a point is within a reach of 0."""
+    """Return `Nearest` by branch and bound over the patches; at a reach of 0 the sign alone decides."""
     count, patches = len(points), len(surface.spheres)
     distance, face = np.full(count, np.inf), np.full(count, -1)
     weights, direction = np.zeros((count, 3)), np.zeros((count, 3))
@@ -210,7 +210,7 @@ def _nearest(points, surface, reach):
 
 @njit(cache=True)
 def _box(spheres):
-    """Lowest and highest coordinates (3,) each of what the spheres hold."""
+    """Return the lowest and highest coordinates, (3,) each, inside the spheres."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for m in range(len(spheres)):
         for k in range(3):
@@ -221,7 +221,7 @@ def _box(spheres):
 
 @njit(cache=True)
 def _pseudonormal(surface, face, feature):
-    """Outward at the inside of a face (0), at its corner k (1 + k) or on its edge from corner k (4 + k)."""
+    """Return the outward normal inside a face (0), at its corner k (1 + k) or on its edge from corner k (4 + k)."""
     n = surface.face_normals
     if feature == 0:
         return n[face, 0], n[face, 1], n[face, 2]
@@ -234,9 +234,9 @@ def _pseudonormal(surface, face, feature):
 
 @njit(cache=True, inline="always")
 def _triangle(x, y, z, vertices, first, second, third):
-    """Squared distance to a triangle, weights of its last two corners at the nearest point, and the feature there.
+    """Return the squared distance to a triangle, its last two corners' weights at the nearest point, and the feature.
 
-    The Voronoi regions of Ericson 2005, 5.1.5; features as in `_pseudonormal`.
+    The regions are the Voronoi regions of Ericson 2005, 5.1.5; features as in `_pseudonormal`.
     """
     ux, uy, uz = _difference(vertices, second, first)
     vx, vy, vz = _difference(vertices, third, first)

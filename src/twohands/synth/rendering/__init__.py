@@ -1,1 +1,1 @@
-"""Surfaces to pictures: meshes with labels, rasterisation, shading, light, and the colour camera."""
+"""Rendering: meshes with labels, rasterisation, shading, light, and the colour camera."""

@@ -1,4 +1,4 @@
-"""The light of a frame: a lamp and a sky, or a measured place with its sun, sometimes a second lamp."""
+"""Light of a frame: a lamp and a sky, or a measured environment with its sun, and sometimes a second lamp."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from twohands.synth.rendering.shading import harmonics
 from twohands.synth.rendering.shapes import about_up
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-"""Share of linear red, green and blue in brightness (Rec. 709)."""
+"""Weights of linear red, green and blue in the luminance (Rec. 709)."""
 FROM_XYZ = np.array(
     [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
 )
-"""(3, 3) linear sRGB from CIE XYZ."""
-_ADAPTED = 0.7  # of a place's colour cast that the camera's white balance takes out
+"""Matrix (3, 3) from CIE XYZ to linear sRGB."""
+_ADAPTED = 0.7  # fraction of an environment's colour cast that the camera's white balance removes
 _SIDES = np.concatenate([np.eye(3), -np.eye(3)])
 _FULL = 1.2  # brightness of white paper that faces lamp and sky, as in a well exposed photograph
 
 
 class Environments(NamedTuple):
-    """Measured places (`tools/build_environments.py`), z up."""
+    """Measured environments (`tools/build_environments.py`), z up."""
 
     names: np.ndarray  # (E,)
     irradiance: np.ndarray  # (E, 9, 3) divided by pi, in `harmonics`
@@ -36,28 +36,28 @@ class Environments(NamedTuple):
 
 @cache
 def environments() -> Environments:
-    """The measured places of the package, 18 of them."""
+    """Return the 18 measured environments of the package."""
     with (files("twohands.synth") / "assets" / "environments.npz").open("rb") as stream:
         arrays = np.load(stream)
         return Environments(*(arrays[name] for name in Environments._fields))
 
 
 def simple_light(rng: np.random.Generator, level: np.ndarray, center: np.ndarray) -> Light:
-    """A lamp somewhere above, and the surroundings: together about as bright as a well exposed photograph.
+    """Sample a lamp somewhere above and ambient light, together about as bright as a well exposed photograph.
 
-    level (3, 3): right, forward, up of the person's place in the camera frame; center (3,) metres, what the hands do.
+    level (3, 3): right, forward and up around the person, camera frame; center (3,) metres, middle between the hands.
     """
     direction = np.array([rng.normal(0.0, 0.5), rng.normal(-0.1, 0.5), rng.uniform(0.6, 1.6)]) @ level
     position = center + rng.uniform(0.8, 1.8) * direction / np.linalg.norm(direction)
     warmth = rng.normal(0.0, 0.06)
-    share = rng.uniform(0.3, 0.75)  # of the lamp in all light
-    ambient = 1.1 * (1 - share) * np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth])
+    fraction = rng.uniform(0.3, 0.75)  # the lamp's part of all light
+    ambient = 1.1 * (1 - fraction) * np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth])
     return Light(
         position=position,
         target=center.astype(np.float64),
         reach=0.55,
         size=float(rng.uniform(0.03, 0.25)),
-        color=1.35 * share * np.array([1 + warmth, 1.0, 1 - warmth]),
+        color=1.35 * fraction * np.array([1 + warmth, 1.0, 1 - warmth]),
         sky=ambient,
         ground=ambient * rng.uniform(0.45, 0.8) * np.array([1.03, 1.0, 0.95]),
         up=level[2],
@@ -65,7 +65,7 @@ def simple_light(rng: np.random.Generator, level: np.ndarray, center: np.ndarray
 
 
 def sample_light(rng: np.random.Generator, simple: Light, level: np.ndarray, config: SynthConfig) -> Light:
-    """What becomes of a `simple_light` under the config: a measured place, a second lamp, darker crevices."""
+    """Extend a `simple_light` as the config asks: measured environment, second lamp, ambient occlusion."""
     light = simple._replace(occlusion=config.occlusion)
     if rng.random() < config.environment:
         light = _in_environment(rng, light, level)
@@ -75,7 +75,7 @@ def sample_light(rng: np.random.Generator, simple: Light, level: np.ndarray, con
 
 
 def temperature_color(kelvin: float) -> np.ndarray:
-    """(3,) linear sRGB of a black body, luminance 1; 6500 K is nearly white.
+    """Return the linear sRGB colour (3,) of a black body with luminance 1; 6500 K is nearly white.
 
     Planckian locus of Kim et al. 2002 (US patent 7024034) in CIE xy, from 1667 K to 25000 K.
     """
@@ -94,12 +94,12 @@ def temperature_color(kelvin: float) -> np.ndarray:
 
 
 def turned(irradiance: np.ndarray, camera_from_level: np.ndarray) -> np.ndarray:
-    """Irradiance (9, 3) in spherical harmonics of another frame: what a normal there gets after the rotation (3, 3)."""
+    """Return spherical-harmonic irradiance (9, 3) in another frame, given the rotation (3, 3) into it."""
     return _change_of_basis(camera_from_level) @ irradiance
 
 
 def _change_of_basis(rotation: np.ndarray) -> np.ndarray:
-    """(9, 9): turned functions stay within their bands, so any 9 directions in general position give it exactly."""
+    """Return the rotation (9, 9) of the coefficients; bands are kept, so a fit at 9 general directions is exact."""
     k = np.arange(24)
     z = 1 - (2 * k + 1) / 24
     around = 2.399963 * k  # golden angle
@@ -108,14 +108,14 @@ def _change_of_basis(rotation: np.ndarray) -> np.ndarray:
 
 
 def _basis(directions: np.ndarray) -> np.ndarray:
-    """(N, 3) -> (N, 9)."""
+    """Return the harmonics (N, 9) at unit directions (N, 3)."""
     return np.stack(harmonics.py_func(*directions.T), axis=-1)
 
 
 def _in_environment(rng: np.random.Generator, light: Light, level: np.ndarray) -> Light:
-    """A measured place turned about the vertical, as bright as the simple light; its sun becomes the lamp.
+    """Return the light in a random measured environment, turned about the vertical and as bright as `light`.
 
-    Where no lamp stands out, the simple one is made weak and large: a part of the ceiling.
+    Its sun becomes the lamp. Where no lamp stands out, the simple lamp becomes weak and large, like part of a ceiling.
     """
     places = environments()
     number, turn = int(rng.integers(len(places.names))), rng.uniform(0, 2 * np.pi)
@@ -128,28 +128,28 @@ def _in_environment(rng: np.random.Generator, light: Light, level: np.ndarray) -
     if lamp > 0.1:
         direction = (rotation @ places.lamp_direction[number]) * [1.0, 1.0, 0.0]
         direction[2] = max(float(places.lamp_direction[number, 2]), rng.uniform(0.35, 0.8))  # over the table's edge
-        share = np.clip(lamp / (lamp + max(sky, 0.1)), 0.2, 0.7) * rng.uniform(0.7, 1.0)
+        fraction = np.clip(lamp / (lamp + max(sky, 0.1)), 0.2, 0.7) * rng.uniform(0.7, 1.0)
         size = distance * float(places.lamp_extent[number]) * rng.uniform(0.3, 1.0)
         color = color / lamp
     else:
         direction = level @ (light.position - light.target)
-        share, size = rng.uniform(0.0, 0.4), rng.uniform(0.2, 0.7)
+        fraction, size = rng.uniform(0.0, 0.4), rng.uniform(0.2, 0.7)
         color = light.color / float(light.color @ LUMINANCE)
     direction = direction / np.linalg.norm(direction)
-    irradiance *= (1 - share) / float((_basis(_SIDES) @ irradiance @ LUMINANCE).max())  # the brightest side's luminance
-    irradiance += rng.uniform(0.10, 0.35) * _from_below(_basis(_SIDES[2:3])[0] @ irradiance + share * direction[2])
+    irradiance *= (1 - fraction) / float((_basis(_SIDES) @ irradiance @ LUMINANCE).max())  # brightest side's luminance
+    irradiance += rng.uniform(0.10, 0.35) * _from_below(_basis(_SIDES[2:3])[0] @ irradiance + fraction * direction[2])
     return light._replace(
         position=light.target + distance * direction @ level,
         size=float(size),
-        color=_FULL * share * color,
+        color=_FULL * fraction * color,
         environment=turned(_FULL * irradiance, level.T @ rotation),
     )
 
 
 def _from_below(color: np.ndarray) -> np.ndarray:
-    """(9, 3) of light (3,) that a table scatters: all of it on a surface that faces down, nothing on one that faces up.
+    """Return the irradiance (9, 3) of light (3,) from a table: all on surfaces facing down, none on those facing up.
 
-    The ground of the measured places is farther away and often darker.
+    The ground of the measured environments is farther away and often darker.
     """
     upward, result = _basis(_SIDES[2:3])[0], np.zeros((9, 3))
     result[0], result[2] = 0.5 * color / upward[0], -0.5 * color / upward[2]
@@ -157,7 +157,7 @@ def _from_below(color: np.ndarray) -> np.ndarray:
 
 
 def _second_lamp(rng: np.random.Generator, light: Light, level: np.ndarray) -> Lamp:
-    """A weaker lamp with a colour of its own, on the other side of what the hands do."""
+    """Sample a weaker lamp with its own colour, on the other side of the hands."""
     first = level @ (light.position - light.target)
     away = -first[:2] / max(float(np.linalg.norm(first[:2])), 1e-6) * rng.uniform(0.2, 1.2) + rng.normal(0.0, 0.4, 2)
     direction = np.array([*away, rng.uniform(0.4, 1.4)])

@@ -1,4 +1,4 @@
-"""Ambient occlusion: how much of the surroundings' light reaches what the camera sees, from the depth buffer alone."""
+"""Ambient occlusion from the depth buffer alone: the fraction of ambient light that reaches every visible point."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import math
 import numpy as np
 from numba import njit
 
-_REACH = 0.028  # metres; what is farther away than this from a point does not darken it
+_REACH = 0.028  # metres; surfaces farther away than this do not darken a point
 _TAPS = 12
 _STRENGTH = 4.8  # a right-angled corner between two walls gets about half of the light, as it should
 _LOWEST = 0.12  # cosine above the surface below which a neighbour counts as the surface itself
-_LARGEST = 40.0  # pixels of the reach beside the point, so that near hands stay cheap
+_LARGEST = 40.0  # pixels, bound of the search radius, which keeps near hands cheap
 _SPIRAL = np.array([(math.sqrt((k + 0.5) / _TAPS), 2.399963 * k) for k in range(_TAPS)])  # golden angle
 
 
-def open_share(inverse: np.ndarray, normals: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Share (H, W) float32 in [0, 1] of the surroundings that every pixel sees; 1 where nothing stands near.
+def open_fraction(inverse: np.ndarray, normals: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Return the fraction (H, W) float32 in [0, 1] of the surroundings that every pixel sees; 1 in the open.
 
-    inverse (H, W) float32 1 / z (0 = nothing), normals (H, W, 3) float32 towards the camera, intrinsics fx, fy, cx,
-    cy. Horizon-free estimate of crevices by sampled neighbours (after McGuire et al. 2011, The Alchemy screen-space
-    ambient obscurance algorithm) that fades with distance, so a hand casts nothing on a far wall. The pattern of
-    neighbours differs over 4x4 pixels and is averaged away within surfaces.
+    inverse (H, W) float32 1 / z (0 = nothing), normals (H, W, 3) float32 towards the camera, intrinsics fx, fy, cx, cy.
+    The estimate samples neighbours without a horizon (after McGuire et al. 2011, The Alchemy screen-space ambient
+    obscurance algorithm). It fades with distance, so a hand does not darken a far wall. The pattern of neighbours
+    differs over 4x4 pixels and is averaged away within surfaces.
     """
     return _smooth(inverse, _obscure(inverse, normals, intrinsics, _SPIRAL))
 
 
 @njit(cache=True, fastmath=True)
 def _obscure(inverse, normals, intrinsics, spiral):
-    """`open_share` before smoothing."""
+    """Return `open_fraction` before smoothing."""
     height, width = inverse.shape
     fx, fy, cx, cy = intrinsics
     result = np.ones((height, width), np.float32)
@@ -68,7 +68,7 @@ def _obscure(inverse, normals, intrinsics, spiral):
 
 @njit(cache=True, fastmath=True)
 def _smooth(inverse, values):
-    """Mean of 4x4 neighbours of about the same depth."""
+    """Return the mean of every pixel's 4x4 neighbours at about the same depth."""
     height, width = inverse.shape
     result = np.ones((height, width), np.float32)
     for row in range(height):

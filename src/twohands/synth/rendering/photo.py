@@ -1,7 +1,7 @@
-"""What a colour camera makes of light: exposure, white balance, blur, noise, tone curve, sharpening, JPEG.
+"""The colour camera: exposure, white balance, blur, noise, tone curve, sharpening, JPEG.
 
-Traces, softness and defocus are told in pixels of an image 640 pixels wide and scale with the width; noise, sharpening
-and JPEG have the same pixels at every width.
+Motion traces, softness and defocus are given in pixels of an image 640 pixels wide and scale with the width; noise,
+sharpening and JPEG use the same pixels at every width.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twohands.synth.config import SynthConfig
 from twohands.synth.rendering.light import LUMINANCE, temperature_color
 
 _LOOKUP = 4096  # entries of the tone curve, over the square root of linear light from 0 to 2
-_MOVED = 0.35  # share of the moving parts that move while the shutter is open
+_MOVED = 0.35  # fraction of the moving parts that move while the shutter is open
 _LARGEST_MOTION, _LARGEST_DEFOCUS = 8.0, 2.2  # pixels: length of a trace, radius of a disc
 
 
@@ -29,10 +29,10 @@ def develop(
     moving: np.ndarray | None = None,
     depth: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Linear light (H, W, 3) -> sRGB (H, W, 3) uint8.
+    """Return the sRGB photograph (H, W, 3) uint8 of linear light (H, W, 3).
 
-    With `config.camera_faults`, `moving` (H, W) says which pixels move together (numbers from 1, 0 stands still), and
-    `depth` (H, W) metres (0 = nothing) which ones are out of focus; without them the whole image blurs or nothing does.
+    With `config.camera_faults`, `moving` (H, W) numbers the parts that move together from 1 (0 stands still), and
+    `depth` (H, W) metres (0 = nothing) sets the defocus. Without them only the camera shakes, and defocus is uniform.
     """
     if not config.camera_faults:
         return _good_camera(rng, linear)
@@ -46,7 +46,7 @@ def develop(
 
 
 def _good_camera(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
-    """`develop` with little blur and noise."""
+    """Develop with little blur and noise, and no other fault."""
     height, width = linear.shape[:2]
     bright = float(np.percentile(linear[::4, ::4].max(axis=-1), 92.0))
     exposure = rng.uniform(0.55, 1.05) / max(bright, 0.05)
@@ -63,7 +63,7 @@ def _good_camera(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
 
 
 def _exposed(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
-    """Exposure, a colour cast that the camera has partly taken out, and darker corners; 1 is the sensor's white."""
+    """Apply exposure, a colour cast partly removed by the camera, and darker corners; 1 is the sensor's white."""
     height, width = linear.shape[:2]
     bright = float(np.percentile(linear[::4, ::4].max(axis=-1), 92.0))
     exposure = np.clip(math.exp(rng.normal(-0.15, 0.42)), 0.25, 2.4) / max(bright, 0.05)
@@ -76,7 +76,7 @@ def _exposed(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
 
 
 def _with_moving_parts(rng: np.random.Generator, image: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """Some of the parts leave straight traces; what they uncover is guessed from beside them."""
+    """Blur some of the moving parts along straight traces, guessing the uncovered background from beside them."""
     image = image.copy()
     for number, box in enumerate(find_objects(moving), start=1):
         length, angle = rng.uniform(0.5, _LARGEST_MOTION), rng.uniform(0, 2 * np.pi)
@@ -86,14 +86,14 @@ def _with_moving_parts(rng: np.random.Generator, image: np.ndarray, moving: np.n
         margin = len(spread) // 2 + 1
         box = tuple(slice(max(0, part.start - margin), part.stop + margin) for part in box)
         part, mask = image[box], (moving[box] == number)[..., None].astype(np.float32)
-        front, share = _convolved(part * mask, spread), _convolved(mask, spread)
-        behind = np.where(mask > 0, (_convolved(part, spread) - front) / np.maximum(1 - share, 0.02), part)
-        image[box] = front + (1 - share) * behind
+        front, cover = _convolved(part * mask, spread), _convolved(mask, spread)
+        behind = np.where(mask > 0, (_convolved(part, spread) - front) / np.maximum(1 - cover, 0.02), part)
+        image[box] = front + (1 - cover) * behind
     return image
 
 
 def _through_lens(rng: np.random.Generator, image: np.ndarray, depth: np.ndarray | None) -> np.ndarray:
-    """The blur of lens and pixels everywhere, of a shaking camera, and of what is out of focus."""
+    """Apply the blur of lens and pixels, the shake of the camera and defocus."""
     scale = image.shape[1] / 640
     softness, shakes, unfocused = rng.uniform(0.35, 0.85), rng.random() < 0.12, rng.random() < 0.30
     length, angle = rng.uniform(0.5, 0.5 * _LARGEST_MOTION), rng.uniform(0, 2 * np.pi)
@@ -106,13 +106,13 @@ def _through_lens(rng: np.random.Generator, image: np.ndarray, depth: np.ndarray
     if depth is None:
         return blurred
     nearness = np.where(depth > 0, 1 / np.maximum(depth, 0.1), 0.0)  # blur grows with the difference in dioptres
-    share = np.clip(np.abs(nearness - 1 / focus) * 0.6, 0, 1).astype(np.float32)[..., None]
-    share = _convolved(share, _disc(max(radius * scale, 1.0)))
-    return sharp + share * (blurred - sharp)
+    weight = np.clip(np.abs(nearness - 1 / focus) * 0.6, 0, 1).astype(np.float32)[..., None]
+    weight = _convolved(weight, _disc(max(radius * scale, 1.0)))
+    return sharp + weight * (blurred - sharp)
 
 
 def _with_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Shot noise (variance as the light), read noise, and blotches of colour at high gain."""
+    """Add shot noise (variance proportional to the light), read noise, and blotches of colour at high gain."""
     height, width = image.shape[:2]
     gain = math.exp(rng.uniform(math.log(1.5e-5), math.log(9e-4)))  # variance at white
     read = rng.uniform(0.02, 0.12) * math.sqrt(gain)
@@ -128,7 +128,7 @@ def _with_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _toned(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Tone curve, saturation, and the bright and dark seams of sharpening; about [0, 1], gamma applied."""
+    """Apply tone curve, saturation and sharpening with its bright and dark seams; about [0, 1], gamma applied."""
     contrast, lift = rng.uniform(-0.15, 0.8), rng.uniform(0.0, 0.02)
     knee = rng.uniform(0.7, 1.0)  # light above it is compressed instead of cut off
     light = np.linspace(0, 2, _LOOKUP) ** 2
@@ -149,7 +149,7 @@ def _toned(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _stored(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Bytes; 60 % of the images have been a JPEG file."""
+    """Return the image as bytes, after JPEG compression for 60 % of the images."""
     compressed, quality, halved = rng.random() < 0.6, int(40 + 56 * math.sqrt(rng.random())), rng.random() < 0.7
     pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     if not compressed:
@@ -161,7 +161,7 @@ def _stored(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _trace(length: float, angle: float) -> np.ndarray:
-    """(N, N) spread of a point that moves `length` pixels at constant speed; N odd, sum 1."""
+    """Return the spread (N, N) of a point that moves `length` pixels at constant speed; N odd, sum 1."""
     half = math.ceil(length / 2) + 1
     spread = np.zeros((2 * half + 1, 2 * half + 1))
     along = np.linspace(-0.5, 0.5, 4 * half + 1) * length
@@ -175,7 +175,7 @@ def _trace(length: float, angle: float) -> np.ndarray:
 
 
 def _disc(radius: float) -> np.ndarray:
-    """(N, N) spread of a point out of focus; N odd, sum 1."""
+    """Return the spread (N, N) of a point out of focus; N odd, sum 1."""
     half = math.ceil(radius)
     v, u = np.mgrid[-half : half + 1, -half : half + 1]
     disc = np.clip(radius + 0.5 - np.hypot(u, v), 0, 1)
@@ -183,7 +183,7 @@ def _disc(radius: float) -> np.ndarray:
 
 
 def _softened(spread: np.ndarray, sigma: float) -> np.ndarray:
-    """The spread (N, N) blurred by a Gaussian, larger by what that needs."""
+    """Return the spread (N, N) blurred by a Gaussian, and enlarged as far as that needs."""
     half = math.ceil(2.5 * sigma)
     k = np.arange(-half, half + 1)
     gaussian = np.exp(-0.5 * (k / sigma) ** 2)
@@ -192,7 +192,7 @@ def _softened(spread: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _convolved(image: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """(H, W, C) float32 with every point spread by (N, N), N odd; beyond the border its pixels go on."""
+    """Spread every point of (H, W, C) float32 by (N, N), N odd; pixels beyond the border repeat the border's."""
     height, width, channels = image.shape
     half = len(spread) // 2
     rows, columns = np.nonzero(np.abs(spread) > 0.004 * np.abs(spread).max())
@@ -200,14 +200,14 @@ def _convolved(image: np.ndarray, spread: np.ndarray) -> np.ndarray:
     weights = (weights * spread.sum() / weights.sum()).astype(np.float32)
     padded = np.pad(image, ((half, half), (half, half), (0, 0)), mode="edge")
     flat = np.ascontiguousarray(padded, dtype=np.float32).reshape(height + 2 * half, -1)
-    # the spread is turned over: what reaches a pixel from above was spread downwards
+    # the spread is flipped: light that reaches a pixel from above was spread downwards
     starts = channels * (2 * half - columns)
     return _weighted_sum(flat, 2 * half - rows, starts, weights, height, channels * width).reshape(image.shape)
 
 
 @njit(cache=True, fastmath=True)
 def _weighted_sum(image, rows, starts, weights, height, width):
-    """(height, width): the sum of the windows of an image that begin at (rows, starts), weighted."""
+    """Return the weighted sum (height, width) of the windows of an image that start at (rows, starts)."""
     result = np.zeros((height, width), np.float32)
     for row in range(height):
         for k in range(len(weights)):

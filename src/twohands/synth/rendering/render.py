@@ -1,11 +1,11 @@
-"""A z-buffer and its shading in numba: colour with soft shadows, metric depth, part labels.
+"""Z-buffer renderer in numba: colour with soft shadows, metric depth, part labels.
 
-Colour is texture x (light of the surroundings + lamps) + highlights. The surroundings are a sky and a ground colour, or
-nine spherical harmonics of a measured place, less where surfaces lie close to each other.
+Colour is texture x (ambient light + lamps) + highlights. Ambient light is a sky and a ground colour, or nine spherical
+harmonics of a measured environment, and is weaker where surfaces are close to each other.
 
 Triangles are set up in float64 with homogeneous edge functions (Olano & Greer 1997): the three functions of a pixel's
 ray (x, y, 1) are the barycentric weights divided by z, so a triangle that passes through the camera needs no clipping.
-Integer coordinates are pixel centres, as everywhere in the house. One thread: parallel loops hang in forked workers.
+Integer coordinates are pixel centres. Rendering uses one thread: parallel loops hang in forked workers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from twohands.geometry.camera import Camera
-from twohands.synth.rendering.occlusion import open_share
+from twohands.synth.rendering.occlusion import open_fraction
 from twohands.synth.rendering.shading import NEAR, Lamps, Surroundings, pixel_normals, shade_samples
 
 _SRGB_TO_LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
@@ -25,18 +25,18 @@ _SHADOW_SIZE = 1024
 
 
 class Surfaces(NamedTuple):
-    """Every triangle of a scene, camera frame."""
+    """All triangles of a scene in the camera frame."""
 
     vertices: np.ndarray  # (V, 3) float64 metres
     faces: np.ndarray  # (F, 3) int32
     normals: np.ndarray  # (V, 3) float32, unit length
     uv: np.ndarray  # (F, 3, 2) float32 texture coordinates of each corner, v up; they repeat outside [0, 1]
     material: np.ndarray  # (F,) int32
-    label: np.ndarray  # (F,) int32 part, see `scene`
+    label: np.ndarray  # (F,) int32 part, see `shapes`
 
 
 class Materials(NamedTuple):
-    """Appearance of the surfaces by material number."""
+    """Appearance of the surfaces, indexed by material number."""
 
     texels: np.ndarray  # (T,) uint8: sRGB textures one after the other, rows from the top
     layout: np.ndarray  # (M, 3) int64: offset into texels, height, width
@@ -55,10 +55,10 @@ class Lamp(NamedTuple):
 
 
 class Light(NamedTuple):
-    """One shadowed lamp or two and the light of the surroundings, linear colour, camera frame."""
+    """One or two lamps with shadows, and ambient light; linear colour, camera frame."""
 
     position: np.ndarray  # (3,) metres
-    target: np.ndarray  # (3,) metres, the middle of what may cast shadows
+    target: np.ndarray  # (3,) metres, the middle of the region that may cast shadows
     reach: float  # metres around the target that the shadow maps cover
     size: float  # metres, diameter of the lamp: how soft the shadows are
     color: np.ndarray  # (3,)
@@ -67,38 +67,38 @@ class Light(NamedTuple):
     up: np.ndarray  # (3,) unit vector
     second: Lamp | None = None
     environment: np.ndarray | None = None  # (9, 3) irradiance / pi in `harmonics`, in place of sky and ground
-    occlusion: bool = False  # surroundings light less where surfaces lie close to each other
+    occlusion: bool = False  # ambient light is weaker where surfaces are close to each other
 
 
 def draw(surfaces: Surfaces, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (H, W) float32 metres and triangle number (H, W) int32 at the pixel centres; 0 and -1 where nothing is."""
+    """Return depth (H, W) float32 metres (0 = nothing) and triangle number (H, W) int32 (-1) at the pixel centres."""
     inverse, triangle, _ = _rasterize(surfaces.vertices, surfaces.faces, camera)
     return np.where(triangle >= 0, 1 / np.maximum(inverse, 1e-9), 0).astype(np.float32), triangle
 
 
 def labels(surfaces: Surfaces, triangle: np.ndarray) -> np.ndarray:
-    """(H, W) int32 part numbers of drawn triangles, -1 where nothing is."""
+    """Return the part numbers (H, W) int32 of drawn triangles, -1 where nothing is drawn."""
     return np.where(triangle >= 0, surfaces.label[np.maximum(triangle, 0)], -1)
 
 
 def shade(surfaces: Surfaces, materials: Materials, light: Light, camera: Camera) -> np.ndarray:
-    """Linear colour (H, W, 3) float32, the mean of 2x2 samples a pixel."""
+    """Return linear colour (H, W, 3) float32, the mean of 2x2 samples per pixel."""
     fine = camera.resize(2 * camera.width, 2 * camera.height)
     buffers = _rasterize(surfaces.vertices, surfaces.faces, fine)
-    share = np.zeros((0, 0), np.float32)
+    openness = np.zeros((0, 0), np.float32)
     if light.occlusion:
         normals = pixel_normals(*buffers[1:], focal_and_center(fine), surfaces.faces, surfaces.normals)
-        share = open_share(np.ascontiguousarray(buffers[0][::2, ::2]), normals, focal_and_center(camera))
+        openness = open_fraction(np.ascontiguousarray(buffers[0][::2, ::2]), normals, focal_and_center(camera))
     environment = np.zeros((0, 3)) if light.environment is None else light.environment
     if materials.scatter is None:
         materials = materials._replace(scatter=np.zeros(len(materials.gloss), np.float32))
-    surroundings = Surroundings(light.sky, light.ground, light.up, environment, share)
+    surroundings = Surroundings(light.sky, light.ground, light.up, environment, openness)
     intrinsics, lamps = focal_and_center(fine), _lamps(surfaces, light)
     return shade_samples(*buffers, intrinsics, surfaces, materials, _SRGB_TO_LINEAR, surroundings, lamps)
 
 
 def focal_and_center(camera: Camera) -> np.ndarray:
-    """(4,) float64: fx, fy, cx, cy."""
+    """Return fx, fy, cx, cy as (4,) float64."""
     K = np.asarray(camera.K, dtype=np.float64)
     return np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
 
@@ -108,7 +108,7 @@ def _rasterize(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple
 
 
 def _lamps(surfaces: Surfaces, light: Light) -> Lamps:
-    """The lamps of a light with their shadow maps."""
+    """Return the lamps of a light with their shadow maps."""
     lamps = [Lamp(light.position, light.size, light.color)] + ([] if light.second is None else [light.second])
     maps = [_shadow_map(surfaces, lamp.position, light.target, light.reach) for lamp in lamps]
     position, size, color = (np.array(part, dtype=np.float64) for part in zip(*lamps, strict=True))
@@ -119,7 +119,7 @@ def _lamps(surfaces: Surfaces, light: Light) -> Lamps:
 def _shadow_map(
     surfaces: Surfaces, position: np.ndarray, target: np.ndarray, reach: float
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """Rotation from the camera (3, 3), focal length in texels and 1 / z (N, N) float32 of the view from a lamp."""
+    """Return a lamp's view: rotation (3, 3) from the camera, focal length in texels and 1 / z (N, N) float32."""
     forward = target - position
     distance = float(np.linalg.norm(forward))
     forward = forward / distance
@@ -136,7 +136,7 @@ def _shadow_map(
 
 @njit(cache=True)
 def rasterize(vertices, faces, intrinsics, width, height, near):
-    """The nearest triangle at every pixel centre.
+    """Return the nearest triangle at every pixel centre.
 
     vertices (V, 3) float64 metres, faces (F, 3), intrinsics fx, fy, cx, cy -> 1 / z (H, W) float32 (0 = nothing),
     triangle (H, W) int32 (-1 = nothing), setup (F, 3, 3) float64 (row k times the ray (x, y, 1) is weight k over z).
@@ -179,7 +179,7 @@ def rasterize(vertices, faces, intrinsics, width, height, near):
 
 @njit(cache=True)
 def _set_up(vertices, face, setup):
-    """Write the rows of inverse([p0 p1 p2]); false when the triangle is seen edge-on or has no area."""
+    """Write the rows of inverse([p0 p1 p2]); return False for a triangle seen edge-on or without area."""
     p, q, r = vertices[face[0]], vertices[face[1]], vertices[face[2]]
     for k in range(3):
         m, n = (k + 1) % 3, (k + 2) % 3
@@ -197,7 +197,7 @@ def _set_up(vertices, face, setup):
 
 @njit(cache=True)
 def _bounds(vertices, face, fx, fy, cx, cy, width, height, near):
-    """First and last column, first and last row that the triangle can touch."""
+    """Return the first and last column, and the first and last row, that the triangle can touch."""
     low_u, high_u, low_v, high_v, in_front = math.inf, -math.inf, math.inf, -math.inf, 0
     for k in range(3):
         x, y, z = vertices[face[k]]

@@ -1,4 +1,4 @@
-"""Kernels of the shading: what the light of the lamps and of the surroundings makes of a drawn surface."""
+"""Shading kernels: the colour of drawn surfaces under lamps and ambient light."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numba import njit
 
 NEAR = 0.02
-"""Surfaces nearer than this many metres are not drawn."""
-_SHADOW_BIAS = 0.004  # metres a surface is lifted towards its normal before it asks for light
+"""Distance in metres below which surfaces are not drawn."""
+_SHADOW_BIAS = 0.004  # metres that a point is lifted along its normal before the shadow test
 _PENUMBRA_STEPS = 2  # soft shadows average (2 n + 1)^2 texels
-_SCATTER = (-0.22, 0.0, 0.06)  # exponents of lamp light on skin less 1: red reaches farther into shadows
+_SCATTER = (-0.22, 0.0, 0.06)  # exponents of lamp light on skin, minus 1: red reaches farther into shadows
 
 
 class Lamps(NamedTuple):
-    """Every lamp and the scene seen from it."""
+    """All lamps, with the depth of the scene seen from each."""
 
     position: np.ndarray  # (L, 3)
     size: np.ndarray  # (L,)
@@ -27,25 +27,25 @@ class Lamps(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """Light from everywhere, camera frame."""
+    """Ambient light in the camera frame."""
 
     sky: np.ndarray  # (3,)
     ground: np.ndarray  # (3,)
     up: np.ndarray  # (3,)
-    environment: np.ndarray  # (9, 3), or (0, 3) where sky and ground light
-    share: np.ndarray  # (H, W) float32 of the surroundings that a pixel sees, or (0, 0) where all see all
+    environment: np.ndarray  # (9, 3), or (0, 3) where sky and ground are used
+    openness: np.ndarray  # (H, W) float32 fraction of the surroundings that a pixel sees, or (0, 0) for all of them
 
 
 @njit(cache=True, fastmath=True)
 def shade_samples(inverse, triangle, setup, intrinsics, surfaces, materials, to_linear, surroundings, lamps):
-    """Linear colour (H / 2, W / 2, 3), the mean of 2x2 samples: texture x (surroundings + lamps) + highlights."""
+    """Return linear colour (H / 2, W / 2, 3), mean of 2x2 samples: texture x (ambient + lamps) + highlights."""
     height, width = triangle.shape
     fx, fy, cx, cy = intrinsics
     image = np.zeros((height // 2, width // 2, 3), np.float32)
     _, faces, normals, uv, material, _ = surfaces
     texels, layout, speculars, glosses, _, scatters = materials
-    position, size, color, rotation, focal, nearness = lamps  # unpacked here: a look into a tuple costs in the loop
-    sky, ground, up, environment, share = surroundings
+    position, size, color, rotation, focal, nearness = lamps  # unpacked here: tuple access is slow in the loop
+    sky, ground, up, environment, openness = surroundings
     count, around, mirrored = len(size), np.zeros(3), np.zeros(3)
     lit, shine = np.zeros(count), np.zeros(count)
     for row in range(height):
@@ -85,8 +85,8 @@ def shade_samples(inverse, triangle, setup, intrinsics, surfaces, materials, to_
             pixel = image[row // 2, column // 2]
             for k in range(3):
                 received, highlight = around[k], mirrored[k]
-                if share.shape[0] > 0:
-                    seen = share[row // 2, column // 2]
+                if openness.shape[0] > 0:
+                    seen = openness[row // 2, column // 2]
                     received *= _bounced(seen, albedo[k])
                     highlight *= seen
                 for n in range(count):
@@ -101,7 +101,7 @@ def shade_samples(inverse, triangle, setup, intrinsics, surfaces, materials, to_
 
 @njit(cache=True, inline="always", fastmath=True)
 def _highlight(toward, x, y, nx, ny, nz, gloss):
-    """What a surface seen along (x, y, 1) mirrors of a lamp in the unit direction `toward` (Blinn 1977)."""
+    """Return the highlight of a lamp in unit direction `toward` on a surface seen along (x, y, 1) (Blinn 1977)."""
     view = 1 / math.sqrt(x * x + y * y + 1)
     hx, hy, hz = toward[0] - x * view, toward[1] - y * view, toward[2] - view
     half = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
@@ -110,7 +110,7 @@ def _highlight(toward, x, y, nx, ny, nz, gloss):
 
 @njit(cache=True, inline="always", fastmath=True)
 def _measured_light(around, mirrored, environment, x, y, nx, ny, nz, specular):
-    """Write what a surface gets of a measured place, and what a shiny one mirrors of it, blurred."""
+    """Write a measured environment's irradiance to `around` and its blurred reflection to `mirrored`, (3,)."""
     basis = harmonics(nx, ny, nz)
     for k in range(3):
         value = 0.0
@@ -120,7 +120,7 @@ def _measured_light(around, mirrored, environment, x, y, nx, ny, nz, specular):
     if specular > 0:
         view = 1 / math.sqrt(x * x + y * y + 1)
         cosine = -(nx * x + ny * y + nz) * view
-        # a rough dielectric; at grazing angles half of what a smooth one mirrors (Schlick 1994)
+        # a rough dielectric: at grazing angles half the reflection of a smooth one (Schlick 1994)
         weight = (0.03 + 0.5 * (1 - cosine) ** 5) * math.sqrt(specular)
         basis = harmonics(x * view + 2 * cosine * nx, y * view + 2 * cosine * ny, view + 2 * cosine * nz)
         for k in range(3):
@@ -132,7 +132,7 @@ def _measured_light(around, mirrored, environment, x, y, nx, ny, nz, specular):
 
 @njit(cache=True, inline="always", fastmath=True)
 def _texture(texels, offset, height, width, u, v, to_linear):
-    """Bilinear, repeating look-up: red, green, blue in linear light."""
+    """Return red, green and blue in linear light by bilinear, repeating look-up."""
     x, y = (u - math.floor(u)) * width - 0.5, (1 - (v - math.floor(v))) * height - 0.5
     column, row = math.floor(x), math.floor(y)
     fx, fy = np.float32(x - column), np.float32(y - row)
@@ -153,9 +153,9 @@ def _texture(texels, offset, height, width, u, v, to_linear):
 
 @njit(cache=True)
 def _lamp_visibility(away, rotation, focal, size, depth, n, seed):
-    """Share of lamp n that reaches a point `away` from it: percentage-closer soft shadows.
+    """Return the fraction of lamp n that a point `away` from it sees: percentage-closer soft shadows.
 
-    `seed` moves the grid of looks by a part of its step, so that soft borders are grained and not stepped.
+    `seed` moves the sampling grid by a part of its step, so that soft borders are grainy and not stepped.
     """
     x, y, z = away
     a = rotation[n, 0, 0] * x + rotation[n, 0, 1] * y + rotation[n, 0, 2] * z
@@ -192,7 +192,7 @@ def _lamp_visibility(away, rotation, focal, size, depth, n, seed):
 
 @njit(cache=True)
 def harmonics(x, y, z):
-    """The nine real spherical harmonics of bands 0 to 2 at a unit vector, orthonormal (Ramamoorthi & Hanrahan 2001)."""
+    """Return the 9 orthonormal real harmonics of bands 0 to 2 at a unit vector (Ramamoorthi & Hanrahan 2001)."""
     return (
         0.28209479 + 0 * x,
         *(0.48860251 * y, 0.48860251 * z, 0.48860251 * x),
@@ -202,18 +202,18 @@ def harmonics(x, y, z):
 
 
 @njit(cache=True, inline="always")
-def _bounced(share, albedo):
-    """The share of light in a crevice whose own walls pass light on: bright ones less dark, skin warm.
+def _bounced(openness, albedo):
+    """Return the fraction of light in a crevice with interreflection: bright walls are less dark, skin is warm.
 
     Fit of Jimenez et al. 2016, Practical real-time strategies for accurate indirect occlusion.
     """
     a, b, c = 2.0404 * albedo - 0.3324, 0.6417 - 4.7951 * albedo, 2.7552 * albedo + 0.6903
-    return max(share, ((a * share + b) * share + c) * share)
+    return max(openness, ((a * openness + b) * openness + c) * openness)
 
 
 @njit(cache=True)
 def pixel_normals(triangle, setup, intrinsics, faces, normals):
-    """(H, W, 3) float32 towards the camera, of every second sample and row."""
+    """Return normals (H, W, 3) float32 towards the camera at every second sample and row."""
     fx, fy, cx, cy = intrinsics
     height, width = triangle.shape[0] // 2, triangle.shape[1] // 2
     result = np.zeros((height, width, 3), np.float32)
@@ -231,7 +231,7 @@ def pixel_normals(triangle, setup, intrinsics, faces, normals):
 
 @njit(cache=True, inline="always")
 def _normal(normals, face, a, b, c, x, y):
-    """Interpolated unit normal, turned towards the camera (surfaces have two sides)."""
+    """Return the interpolated unit normal, turned towards the camera (surfaces have two sides)."""
     nx = a * normals[face[0], 0] + b * normals[face[1], 0] + c * normals[face[2], 0]
     ny = a * normals[face[0], 1] + b * normals[face[1], 1] + c * normals[face[2], 1]
     nz = a * normals[face[0], 2] + b * normals[face[1], 2] + c * normals[face[2], 2]

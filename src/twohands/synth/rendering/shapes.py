@@ -1,6 +1,6 @@
-"""Meshes of simple things: boxes, lathed bottles and cups, balls, tubes, rectangles; and their union.
+"""Meshes of simple shapes (boxes, lathed bottles and cups, balls, tubes, rectangles), and their union.
 
-A `Shape` is in its own frame, metres, z up for things that stand; faces are counter-clockwise seen from outside.
+A `Shape` is in its own frame, in metres, with z up for standing objects. Faces are counter-clockwise seen from outside.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class Shape:
 
     vertices: np.ndarray  # (V, 3) float64 metres
     faces: np.ndarray  # (F, 3) int
-    uv: np.ndarray  # (F, 3, 2) of the faces' corners
+    uv: np.ndarray  # (F, 3, 2) texture coordinates of the faces' corners
     material: int = 0
     label: int = 0
-    normals: np.ndarray | None = None  # (V, 3); None: smooth, from the faces
+    normals: np.ndarray | None = None  # (V, 3); None: smooth normals from the faces
 
     def moved(self, rotation: np.ndarray, translation: np.ndarray) -> Shape:
-        """The shape with its own frame placed at (rotation (3, 3), translation (3,))."""
+        """Return the shape with its own frame placed at (rotation (3, 3), translation (3,))."""
         normals = None if self.normals is None else self.normals @ rotation.T
         return replace(self, vertices=self.vertices @ rotation.T + translation, normals=normals)
 
 
 def joined(shapes: Sequence[Shape]) -> Surfaces:
-    """Every shape in one list of triangles."""
+    """Return all shapes as one list of triangles."""
     offsets = np.cumsum([0, *(len(shape.vertices) for shape in shapes)])
     counts = [len(shape.faces) for shape in shapes]
     normals = [smooth_normals(s.vertices, s.faces) if s.normals is None else s.normals for s in shapes]
@@ -50,7 +50,7 @@ def joined(shapes: Sequence[Shape]) -> Surfaces:
 
 
 def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) unit normals, the mean of the neighbouring faces weighted by area."""
+    """Return unit normals (V, 3), the area-weighted means of the neighbouring faces' normals."""
     per_face = face_normals(vertices, faces)
     total = np.stack(
         [np.bincount(faces.reshape(-1), np.repeat(per_face[:, k], 3), len(vertices)) for k in range(3)], axis=-1
@@ -59,14 +59,14 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def grid_faces(rows: int, columns: int) -> np.ndarray:
-    """(2 (rows - 1) (columns - 1), 3): triangles of a grid of vertices numbered row by row."""
+    """Return the triangles (2 (rows - 1) (columns - 1), 3) of a grid of vertices numbered row by row."""
     corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1)
     right, below, both = corner + 1, corner + columns, corner + columns + 1
     return np.concatenate([np.stack([corner, right, below], 1), np.stack([right, both, below], 1)])
 
 
 def rectangle(origin: np.ndarray, u: np.ndarray, v: np.ndarray, repeat: tuple[float, float] = (1.0, 1.0)) -> Shape:
-    """A flat parallelogram with corner `origin` and sides u and v; seen counter-clockwise from u x v."""
+    """Return a flat parallelogram with corner `origin` and sides u and v, counter-clockwise seen from u x v."""
     vertices = np.array([origin, origin + u, origin + u + v, origin + v], dtype=np.float64)
     faces = np.array([[0, 1, 2], [0, 2, 3]])
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * np.array(repeat)
@@ -75,7 +75,7 @@ def rectangle(origin: np.ndarray, u: np.ndarray, v: np.ndarray, repeat: tuple[fl
 
 
 def box(size: Sequence[float]) -> Shape:
-    """A box standing on z = 0, centred in x and y."""
+    """Return a box standing on z = 0, centred in x and y."""
     a, b, h = np.asarray(size) * [0.5, 0.5, 1.0]
     x, y, z = np.eye(3)
     sides = [
@@ -90,7 +90,7 @@ def box(size: Sequence[float]) -> Shape:
 
 
 def merged(shapes: Sequence[Shape]) -> Shape:
-    """Several shapes as one; material and label are the first one's."""
+    """Return several shapes as one, with the material and label of the first."""
     all_of_them = joined(shapes)
     return Shape(
         *(all_of_them.vertices, all_of_them.faces, all_of_them.uv.astype(np.float64)),
@@ -99,7 +99,7 @@ def merged(shapes: Sequence[Shape]) -> Shape:
 
 
 def lathe(profile: Sequence[tuple[float, float]], segments: int = 32) -> Shape:
-    """A surface of revolution about z through (radius, z) points given from the bottom up along the outside."""
+    """Return the surface of revolution about z of (radius, z) points, given from the bottom up along the outside."""
     radius, height = np.array(profile, dtype=np.float64).T
     angle = np.linspace(0, 2 * np.pi, segments + 1)
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
@@ -112,7 +112,7 @@ def lathe(profile: Sequence[tuple[float, float]], segments: int = 32) -> Shape:
 
 
 def _lathe_normals(radius: np.ndarray, height: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """Smooth around the axis and along the profile; doubled profile points make sharp rims."""
+    """Return normals, smooth around the axis and along the profile; doubled profile points make sharp rims."""
     slope = np.stack([np.diff(height), -np.diff(radius)], axis=-1)  # outward in the (radius, z) plane
     slope = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
     mean = np.concatenate([slope[:1], slope[:-1] + slope[1:], slope[-1:]])
@@ -124,20 +124,20 @@ def _lathe_normals(radius: np.ndarray, height: np.ndarray, ring: np.ndarray) -> 
 
 
 def sharp(profile: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The profile with every inner corner doubled, so that a lathe keeps its edges."""
+    """Return the profile with every inner corner doubled, so that a lathe keeps its edges."""
     return [profile[0], *(point for point in profile[1:-1] for _ in range(2)), profile[-1]]
 
 
 def ball(radius: float, segments: int = 24) -> Shape:
-    """A sphere resting on z = 0."""
+    """Return a sphere resting on z = 0."""
     angle = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)
     return lathe(list(zip(radius * np.cos(angle), radius * (1 + np.sin(angle)), strict=True)), segments)
 
 
 def tube(rings: np.ndarray, u_repeat: float = 1.0, v_scale: float = 8.0) -> Shape:
-    """A tube through closed cross-sections (R, N, 3), ordered counter-clockwise seen from the far end.
+    """Return a tube through closed cross-sections (R, N, 3), ordered counter-clockwise seen from the far end.
 
-    Texture: u around, v along, `v_scale` repeats a metre.
+    Texture: u runs around and v along the tube, with `v_scale` repeats per metre.
     """
     count, points = rings.shape[:2]
     closed = np.concatenate([rings, rings[:, :1]], axis=1)
@@ -153,6 +153,6 @@ def tube(rings: np.ndarray, u_repeat: float = 1.0, v_scale: float = 8.0) -> Shap
 
 
 def about_up(angle: float) -> np.ndarray:
-    """(3, 3) rotation by `angle` radians about z."""
+    """Return the rotation (3, 3) by `angle` radians about z."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

@@ -1,4 +1,4 @@
-"""Depth cameras: one file a family, a frame's camera is drawn by `sample_sensor`."""
+"""Depth cameras, one module per family; `sample_sensor` draws the camera of a frame."""
 
 from twohands.synth.sensors.families import DepthSensor, sample_sensor
 from twohands.synth.sensors.registration import STEP

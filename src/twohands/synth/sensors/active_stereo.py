@@ -1,8 +1,8 @@
-"""Active stereo, as in RealSense D4xx: two infrared cameras and a projector of texture between them.
+"""Active stereo, as in RealSense D4xx: two infrared cameras and a texture projector between them.
 
-The noise of the depth is z^2 subpixel / (f b) and agrees over the matching window; near contours the window takes the
-nearer surface, which fattens things; what the second camera does not see is a band of f b (1 / near - 1 / far) pixels
-without reading on its side.
+The depth noise is z^2 subpixel / (f b) and is correlated over the matching window. Near contours the window takes the
+nearer surface, which fattens objects. Surfaces that the second camera does not see form a band without reading on its
+side, f b (1 / near - 1 / far) pixels wide.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from twohands.synth.sensors.registration import warp_pixels
 from twohands.synth.sensors.triangulation import Triangle
 
 _BASELINES = (0.018, 0.050, 0.055, 0.065)
-"""Metres: D405, D435, D415, and a wider one."""
-_CONTOUR = 1.0  # pixels of disparity within a window that are two surfaces and not one
+"""Baselines in metres: D405, D435, D415, and a wider one."""
+_CONTOUR = 1.0  # pixels of disparity range within a window above which it holds two surfaces
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class ActiveStereo:
 
     triangle: Triangle
     window: int  # depth pixels, odd
-    subpixel: float  # deviation of the disparity, depth pixels
-    fattening: int  # depth pixels that near things grow at most
+    subpixel: float  # standard deviation of the disparity, depth pixels
+    fattening: int  # largest growth of near objects, depth pixels
 
     def measure(self, rng: np.random.Generator, surfaces: Surfaces, materials: Materials, color: Camera) -> np.ndarray:
-        """Registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading."""
+        """Return registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading."""
         camera = self.triangle.mount.camera
         wander = broad_noise(rng, (camera.height, camera.width), 0.5 * self.window)
         disparity, unreadable = self.triangle.disparity(surfaces, materials, wander)
@@ -45,20 +45,20 @@ class ActiveStereo:
         return warp_pixels(depth, color, self.triangle.mount)
 
     def _fattened(self, disparity: np.ndarray, wander: np.ndarray) -> np.ndarray:
-        """Near things grown by `fattening` pixels or one less, which wanders along their contours."""
+        """Return the disparity with near objects grown by `fattening` pixels or one less, varying along contours."""
         more, less = (maximum_filter(disparity, 2 * reach + 1) for reach in (self.fattening, self.fattening - 1))
         near = np.where(wander > 0, more, less)
         return np.where(near - disparity > _CONTOUR, near, disparity)
 
     def _within_second_image(self, disparity: np.ndarray) -> np.ndarray:
-        """Where the match, `disparity` pixels towards the other side, lies inside the second camera's image."""
+        """Return the pixels whose match, `disparity` pixels to the other side, is inside the second image."""
         columns = np.arange(disparity.shape[1])
         match = columns - np.sign(self.triangle.baseline) * disparity
         return (match >= 0) & (match < disparity.shape[1])
 
 
 def sample_active_stereo(rng: np.random.Generator, color: Camera, error: Misregistration | None) -> ActiveStereo:
-    """A stereo camera with 1 to 1.8 colour pixels to one of its own, most often to the left of the colour camera."""
+    """Sample a stereo camera with 1 to 1.8 colour pixels per depth pixel, mostly left of the colour camera."""
     ratio = coarseness(color, rng.uniform(330, 640), 1.0, 1.8)
     camera = wider_camera(rng, color, ratio)
     side = rng.choice([-1.0, 1.0], p=[0.8, 0.2])
@@ -79,6 +79,6 @@ def sample_active_stereo(rng: np.random.Generator, color: Camera, error: Misregi
 
 
 def _smoothed(disparity: np.ndarray, window: int) -> np.ndarray:
-    """The mean over the window where it holds a single surface."""
+    """Return the mean over the window where it holds a single surface, else the disparity itself."""
     high, low = maximum_filter(disparity, window), minimum_filter(disparity, window)
     return np.where(high - low < _CONTOUR, uniform_filter(disparity, window), disparity)

@@ -22,19 +22,19 @@ class BasicSensor:
 
     mount: Mount
     illuminator: np.ndarray  # (3,) metres, in the depth camera's frame
-    noise: float  # metres of deviation at amplitude 1 (white, head on, at 1 m)
+    noise: float  # metres, standard deviation at amplitude 1 (white, head on, at 1 m)
     spread: float  # largest relative deviation of the depths mixed in one pixel
     weakest: float  # amplitude below which there is no reading
-    largest_step: float  # relative step within 2x2 readings that the warp leaves out
+    largest_step: float  # largest relative step within 2x2 readings that the warp draws
     range: tuple[float, float]  # metres
 
     def measure(self, rng: np.random.Generator, surfaces: Surfaces, materials: Materials, color: Camera) -> np.ndarray:
-        """`measure_depth` of this sensor."""
+        """Return `measure_depth` with this sensor."""
         return measure_depth(rng, surfaces, materials.infrared, color, self)
 
 
 def sample_depth_camera(rng: np.random.Generator, color: Camera) -> BasicSensor:
-    """A depth camera that sees about what `color` sees, with 1.2 to 2.1 colour pixels to one of its own."""
+    """Sample a depth camera with about the view of `color` and 1.2 to 2.1 colour pixels per depth pixel."""
     camera = wider_camera(rng, color, rng.uniform(1.2, 2.1))
     side = rng.choice([-1.0, 1.0], p=[0.8, 0.2])
     return BasicSensor(
@@ -51,7 +51,7 @@ def sample_depth_camera(rng: np.random.Generator, color: Camera) -> BasicSensor:
 def measure_depth(
     rng: np.random.Generator, surfaces: Surfaces, infrared: np.ndarray, color: Camera, sensor: BasicSensor
 ) -> np.ndarray:
-    """Registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading.
+    """Return registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading.
 
     `infrared` (M,) is the reflectance of every material.
     """

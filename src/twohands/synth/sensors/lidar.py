@@ -1,7 +1,7 @@
-"""The LiDAR of telephones and tablets: a few hundred measured dots, completed to 256x192 with the colour image.
+"""LiDAR of phones and tablets: a few hundred measured dots, completed to 256x192 with the colour image.
 
-What the completion gives is smooth: edges are spread over pixels, fingers thickened, small holes filled, and the errors
-of several millimetres vary slowly over the image.
+The completed depth is smooth: edges are spread over pixels, fingers are thickened, small holes are filled, and the
+errors of several millimetres vary slowly over the image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twohands.synth.sensors.registration import warp_surface
 
 _LONG_SIDE = 256  # depth pixels
 _BORDER = 4  # depth pixels seen beyond the colour image on every side
-_FAR = 5.0  # metres, where nothing comes back
+_FAR = 5.0  # metres, depth of pixels without a return
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Lidar:
     """One LiDAR; its depth image is given in the colour camera's view."""
 
     mount: Mount
-    noise: float  # metres of deviation
-    calm: float  # depth pixels over which the error agrees
+    noise: float  # metres, standard deviation
+    calm: float  # depth pixels over which the error is correlated
     blur: float  # depth pixels
-    thickening: float  # depth pixels that near things grow, 0 to 1
+    thickening: float  # growth of near objects, depth pixels, 0 to 1
     range: tuple[float, float]  # metres
 
     def measure(self, rng: np.random.Generator, surfaces: Surfaces, materials: Materials, color: Camera) -> np.ndarray:
-        """Registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading."""
+        """Return registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading."""
         depth, _ = draw(surfaces, self.mount.camera)
         depth = np.where(depth > 0, np.minimum(depth, _FAR), _FAR)
         depth += self.thickening * (minimum_filter(depth, 3) - depth)
@@ -45,7 +45,7 @@ class Lidar:
 
 
 def sample_lidar(rng: np.random.Generator, color: Camera, error: Misregistration | None) -> Lidar:
-    """A LiDAR of 256 pixels along the longer side of the image, or as many as the image has."""
+    """Sample a LiDAR with 256 pixels along the image's longer side, or with the image's own if it has fewer."""
     ratio = max(1.0, max(color.width, color.height) / _LONG_SIDE)
     width, height = round(color.width / ratio), round(color.height / ratio)
     camera = color.resize(width, height).crop(-_BORDER, -_BORDER, width + 2 * _BORDER, height + 2 * _BORDER)

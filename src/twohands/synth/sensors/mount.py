@@ -1,4 +1,4 @@
-"""Where a depth camera stands beside the colour camera, and how well that is known."""
+"""Pose of a depth camera beside the colour camera, and the error of its calibration."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import matrix_from_axis_angle
 
 _REFERENCE_WIDTH = 640
-_REFERENCE_DEPTH = 0.5  # metres, where an error of the translation moves the depth by its pixels
+_REFERENCE_DEPTH = 0.5  # metres, depth at which an error of the translation shifts the image by `_PIXELS`
 _PIXELS, _MOST_PIXELS = 0.7, 2.0  # deviation and bound of the shift between colour and depth, at 640 pixels of width
 _FOCAL, _MOST_FOCAL = 0.007, 0.03  # deviation and bound of the relative error of the focal length
-_ROLL = 0.001  # radians of deviation
+_ROLL = 0.001  # radians, standard deviation
 
 
 @dataclass(frozen=True)
 class Misregistration:
-    """What is wrong in the calibration with which depth is warped to colour."""
+    """Error of the calibration with which depth is warped to colour."""
 
     rotation: np.ndarray  # (3, 3) believed colour from true colour axes
     translation: np.ndarray  # (3,) metres, added in the colour camera's frame
@@ -28,7 +28,7 @@ class Misregistration:
 
 @dataclass(frozen=True)
 class Mount:
-    """A depth camera and its place: p_color = rotation @ p_depth + translation."""
+    """A depth camera and its pose: p_color = rotation @ p_depth + translation."""
 
     camera: Camera
     rotation: np.ndarray  # (3, 3)
@@ -36,11 +36,11 @@ class Mount:
     error: Misregistration | None = None
 
     def from_color(self, points: np.ndarray) -> np.ndarray:
-        """Points (*B, 3) of the colour camera's frame in the depth camera's."""
+        """Return points (*B, 3) of the colour camera's frame in the depth camera's frame."""
         return (points - self.translation) @ self.rotation
 
     def to_color(self, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Depth (h, w) metres -> points (h, w, 3) in the colour camera's frame: as they are, as they are believed."""
+        """Return true and believed points (h, w, 3) in the colour camera's frame from depth (h, w) metres."""
         rays = self.camera.rays()
         points = rays * depth[..., None] @ self.rotation.T + self.translation
         if self.error is None:
@@ -51,12 +51,12 @@ class Mount:
 
 
 def coarseness(color: Camera, focal: float, finest: float, coarsest: float) -> float:
-    """Colour pixels to one depth pixel of a depth camera of so many pixels of focal length, kept within bounds."""
+    """Return the colour pixels per depth pixel, within bounds; `focal` is the depth camera's in its own pixels."""
     return float(np.clip(float(color.focal[0]) / focal, finest, coarsest))
 
 
 def wider_camera(rng: np.random.Generator, color: Camera, coarseness: float) -> Camera:
-    """A depth camera that sees a little more than what `color` sees, where it stands nearby."""
+    """Sample a depth camera that, placed nearby, sees a little more than `color` does."""
     margin = rng.uniform(1.05, 1.25)
     width, height = (math.ceil(margin * size / coarseness) for size in (color.width, color.height))
     focal = float(color.focal[0]) / coarseness
@@ -65,17 +65,17 @@ def wider_camera(rng: np.random.Generator, color: Camera, coarseness: float) -> 
 
 
 def beside(rng: np.random.Generator, camera: Camera, baseline: float, error: Misregistration | None = None) -> Mount:
-    """The mount of a depth camera that stands `baseline` metres to the right of the colour camera, nearly parallel."""
+    """Sample the mount of a nearly parallel depth camera `baseline` metres to the right of the colour camera."""
     tilt = np.array([rng.normal(0.0, 0.03), rng.normal(0.0, 0.01), rng.normal(0.0, 0.01)])
     translation = np.array([baseline, rng.normal(0.0, 0.003), rng.normal(0.0, 0.003)])
     return Mount(camera, matrix_from_axis_angle(tilt), translation, error)
 
 
 def sample_misregistration(rng: np.random.Generator, color: Camera, scale: float) -> Misregistration | None:
-    """Errors of calibration; `scale` multiplies all of them.
+    """Sample errors of calibration, all multiplied by `scale`; return None for a scale of 0.
 
-    At 640 pixels of width the shift of things at half a metre has a deviation of 0.7 pixels and a bound of 2; any part
-    of it comes from the rotation and the rest from the translation. The focal length is off by 0.7 %, at most 3 %.
+    At 640 pixels of width, points at half a metre shift by 0.7 pixels (standard deviation), at most 2; a random part of
+    this comes from the rotation, the rest from the translation. The focal length is off by 0.7 %, at most 3 %.
     """
     if scale == 0:
         return None

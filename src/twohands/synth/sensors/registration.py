@@ -1,4 +1,4 @@
-"""From the depth camera's readings to an image registered to the colour camera, in the two ways that devices do it."""
+"""Registration of depth readings to the colour camera, in the two ways that devices use."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from twohands.geometry.camera import Camera
 from twohands.synth.sensors.mount import Mount
 
 STEP = 0.001
-"""Metres of one depth step of the frames."""
-_ONE_SURFACE = 0.04  # relative step within one surface, where the nearest of noisy readings would be too near
-_OVERLAP = 0.3  # colour pixels by which the squares of readings overlap, for there should be no cracks between them
+"""Metres per depth step of the frames."""
+_ONE_SURFACE = 0.04  # relative step within one surface; there the nearest of noisy readings would be too near
+_OVERLAP = 0.3  # colour pixels by which the squares of readings overlap, so that no cracks open between them
 
 
 def in_steps(depth: np.ndarray) -> np.ndarray:
-    """Depth in metres -> uint16 steps of `STEP`; 0 stays 0."""
+    """Convert depth in metres to uint16 steps of `STEP`; 0 stays 0."""
     return np.round(depth / STEP).astype(np.uint16)
 
 
 def warp_surface(depth: np.ndarray, color: Camera, mount: Mount, largest_step: float) -> np.ndarray:
-    """Depth (h, w) metres, 0 = none -> registered (H, W) uint16: the surface through the readings, drawn.
+    """Register depth (h, w) metres, 0 = none, to (H, W) uint16 by drawing the surface through the readings.
 
-    Blocks of 2x2 readings that span more than `largest_step` of the nearest one are left out, which makes holes along
+    Blocks of 2x2 readings that span more than `largest_step` of the nearest one are left out. This makes holes along
     the contours that the colour camera sees from the other side.
     """
     pixels, z = _projected(depth, color, mount)
@@ -32,14 +32,14 @@ def warp_surface(depth: np.ndarray, color: Camera, mount: Mount, largest_step: f
 
 
 def warp_pixels(depth: np.ndarray, color: Camera, mount: Mount) -> np.ndarray:
-    """Depth (h, w) metres, 0 = none -> registered (H, W) uint16: every reading fills the square of its pixel."""
+    """Register depth (h, w) metres, 0 = none, to (H, W) uint16 by filling the square of every reading's pixel."""
     pixels, z = _projected(depth, color, mount)
     half = 0.5 * float(color.focal[0]) / float(mount.camera.focal[0]) + _OVERLAP
     return in_steps(_splat(depth, pixels, z, color.width, color.height, half))
 
 
 def _projected(depth: np.ndarray, color: Camera, mount: Mount) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (h, w, 2) where the readings land in the colour image, and their true depth (h, w) there."""
+    """Return the pixels (h, w, 2) of the readings in the colour image, and their true depth (h, w) there."""
     points, believed = mount.to_color(depth)
     z = np.where(depth > 0, points[..., 2], 1.0)
     across = np.concatenate([believed[..., :2], np.where(depth > 0, believed[..., 2], 1.0)[..., None]], axis=-1)
@@ -48,7 +48,7 @@ def _projected(depth: np.ndarray, color: Camera, mount: Mount) -> tuple[np.ndarr
 
 @njit(cache=True)
 def _splat(depth, pixels, z, width, height, half):
-    """Squares of 2 x `half` pixels around every reading; the nearest surface wins, and on it the closest pixel."""
+    """Draw a square of 2 x `half` pixels for every reading; the nearest surface wins, and on it the closest pixel."""
     image = np.zeros((height, width))
     away = np.zeros((height, width))
     for row in range(depth.shape[0]):
@@ -102,7 +102,7 @@ def _warp(depth, pixels, z, width, height, largest_step):
 
 @njit(cache=True)
 def _draw(image, p, q, r, zp, zq, zr):
-    """One small triangle, depth linear in the image; back faces are left out."""
+    """Draw one small triangle into `image`, depth linear in the image; back faces are left out."""
     area = (q[0] - p[0]) * (r[1] - p[1]) - (r[0] - p[0]) * (q[1] - p[1])
     if area <= 1e-9:
         return

@@ -1,8 +1,8 @@
 """Structured light, as in the first Kinect: a projector of dots beside one infrared camera.
 
-Axial noise of 0.0012 + 0.0019 (z - 0.4)^2 metres (Nguyen, Izadi and Lovell 2012), disparities in eighths of a pixel,
-a shadow of f b (1 / near - 1 / far) pixels behind what the projector does not pass, and holes along contours, where the
-window of dots holds two surfaces.
+The axial noise is 0.0012 + 0.0019 (z - 0.4)^2 metres (Nguyen, Izadi and Lovell 2012); disparities come in eighths of a
+pixel. Surfaces that the projector does not reach form a shadow of f b (1 / near - 1 / far) pixels. Contours have holes,
+because the window of dots holds two surfaces there.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from twohands.synth.sensors.noise import broad_noise, window_noise
 from twohands.synth.sensors.registration import warp_pixels
 from twohands.synth.sensors.triangulation import Triangle
 
-_WINDOW = 3  # depth pixels over which the noise agrees
-_WANDER = 1.5  # depth pixels over which the reach of the contours agrees
+_WINDOW = 3  # depth pixels over which the noise is correlated
+_WANDER = 1.5  # depth pixels over which the width of the contour holes is correlated
 _STEEPEST = 0.6  # pixels of disparity to a pixel of the window; a steeper window counts as two surfaces
 
 
@@ -29,10 +29,10 @@ class StructuredLight:
     """One camera with a projector of dots."""
 
     triangle: Triangle
-    contour: int  # depth pixels, reach of the holes along contours
+    contour: int  # width of the holes along contours, depth pixels
 
     def measure(self, rng: np.random.Generator, surfaces: Surfaces, materials: Materials, color: Camera) -> np.ndarray:
-        """Registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading."""
+        """Return registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading."""
         camera = self.triangle.mount.camera
         wander = broad_noise(rng, (camera.height, camera.width), _WANDER)
         disparity, unreadable = self.triangle.disparity(surfaces, materials, wander)
@@ -43,18 +43,18 @@ class StructuredLight:
         return warp_pixels(self.triangle.depth(measured), color, self.triangle.mount)
 
     def _contours(self, disparity: np.ndarray, wander: np.ndarray) -> np.ndarray:
-        """Pixels within `contour` pixels or one less of another surface, which wanders along the contours."""
+        """Return the pixels within `contour` pixels, or one less, of another surface, varying along the contours."""
         wide, narrow = (_too_steep(disparity, 2 * reach + 1) for reach in (self.contour, self.contour - 1))
         return np.where(wander > 0, wide, narrow)
 
 
 def axial_noise(z: np.ndarray) -> np.ndarray:
-    """Deviation in metres of the depth of a surface at z metres that faces the camera."""
+    """Return the depth's standard deviation in metres for a surface at z metres that faces the camera."""
     return 0.0012 + 0.0019 * (z - 0.4) ** 2
 
 
 def sample_structured_light(rng: np.random.Generator, color: Camera, error: Misregistration | None) -> StructuredLight:
-    """A camera with about one colour pixel to one of its own, its projector most often on its right."""
+    """Sample a camera with about one colour pixel per depth pixel, its projector mostly on its right."""
     ratio = coarseness(color, rng.uniform(450, 600), 1.0, 1.3)
     camera = wider_camera(rng, color, ratio)
     side = rng.choice([-1.0, 1.0], p=[0.8, 0.2])

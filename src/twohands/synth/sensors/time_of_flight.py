@@ -1,8 +1,8 @@
-"""Time of flight, as in Azure Kinect and its relatives.
+"""Time of flight, as in Azure Kinect and similar cameras.
 
-A lamp stands beside the camera, and what it does not reach has no reading. A pixel mixes the returns of everything in
-it, weighted by amplitude, with a little stray light from all around; where the mixture is too wide, too weak or too
-bright there is no reading. The ranges enclose what frames of a head-mounted Azure Kinect show, see
+A lamp stands beside the camera; surfaces that it does not reach have no reading. A pixel mixes the returns of
+everything in it, weighted by amplitude, with a little stray light from all around. Where the mixture is too wide, too
+weak or too bright there is no reading. The ranges enclose the values in frames of a head-mounted Azure Kinect, see
 `tools/measure_depth_realism.py`.
 """
 
@@ -23,8 +23,8 @@ from twohands.synth.sensors.view import Finish, returned_light
 
 _SAMPLES = 2  # samples across a depth pixel
 _STRAY_WINDOW = 7  # pixels; applied twice
-_RAGGED = 0.15  # relative noise of the amplitude, for the borders of what is too dark
-_BROAD_NOISE = (0.75, 2.0)  # its share of the variance, and its reach in depth pixels
+_RAGGED = 0.15  # relative noise of the amplitude, which frays the borders of dark regions
+_BROAD_NOISE = (0.75, 2.0)  # fraction of the variance and reach in depth pixels of the broad noise
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class TimeOfFlight:
 
     mount: Mount
     lamp: np.ndarray  # (3,) metres, in the depth camera's frame
-    noise: float  # metres of deviation at amplitude 1 (white, head on, at 1 m)
+    noise: float  # metres, standard deviation at amplitude 1 (white, head on, at 1 m)
     blur: float  # depth pixels, deviation of the lens's point spread
-    stray: float  # share of the light that spreads over about 4 pixels around
+    stray: float  # fraction of the light that spreads over about 4 pixels around
     spread: float  # largest relative deviation of the depths mixed in one pixel
     weakest: float  # amplitude below which there is no reading
-    strongest: float  # and above which the pixel is saturated
-    largest_step: float  # relative step within 2x2 readings that the warp leaves out
+    strongest: float  # amplitude above which the pixel is saturated
+    largest_step: float  # largest relative step within 2x2 readings that the warp draws
     range: tuple[float, float]  # metres
 
     def measure(self, rng: np.random.Generator, surfaces: Surfaces, materials: Materials, color: Camera) -> np.ndarray:
-        """Registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading."""
+        """Return registered depth (H, W) uint16 in steps of `STEP`, 0 where there is no reading."""
         sums = returned_light(surfaces, Finish.of(surfaces, materials), self.mount, self.lamp, _SAMPLES)
         amplitude, first, second = (self._through_lens(image) for image in sums)
         weight = np.maximum(amplitude, 1e-9)
@@ -62,7 +62,7 @@ class TimeOfFlight:
 
 
 def sample_time_of_flight(rng: np.random.Generator, color: Camera, error: Misregistration | None) -> TimeOfFlight:
-    """A camera with 1.4 to 2.5 colour pixels to one of its own, most often to the left of the colour camera."""
+    """Sample a camera with 1.4 to 2.5 colour pixels per depth pixel, mostly left of the colour camera."""
     camera = wider_camera(rng, color, coarseness(color, rng.uniform(220, 520), 1.4, 2.5))
     side = rng.choice([-1.0, 1.0], p=[0.8, 0.2])
     return TimeOfFlight(

@@ -1,4 +1,4 @@
-"""What depth from triangulation has in common: disparities, the light they need, and their sub-pixel steps."""
+"""Common parts of depth from triangulation: disparities, the light they need, and their sub-pixel steps."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from twohands.synth.rendering.render import Materials, Surfaces
 from twohands.synth.sensors.mount import Mount
 from twohands.synth.sensors.view import Finish, returned_light
 
-_RAGGED = 0.35  # deviation of the logarithm of what is too dark
+_RAGGED = 0.35  # standard deviation of the logarithm of the darkness threshold
 
 
 @dataclass(frozen=True)
 class Triangle:
-    """A depth camera and the second place, projector or camera, whose rays it crosses."""
+    """A depth camera and the second place, a projector or camera, that it triangulates with."""
 
     mount: Mount
     baseline: float  # metres from the depth camera to the second place, positive to the right
     weakest: float  # amplitude (white, head on, at 1 m is 1) below which nothing is matched
-    strongest: float  # and above which the pattern drowns in the highlight
-    step: float  # depth pixels, step of the disparities
+    strongest: float  # amplitude above which the highlight drowns the pattern
+    step: float  # step of the disparities, depth pixels
     range: tuple[float, float]  # metres
 
     @property
     def strength(self) -> float:
-        """Disparity times depth, pixels x metres."""
+        """Return disparity times depth, pixels x metres."""
         return abs(self.baseline) * float(self.mount.camera.focal[0])
 
     def disparity(self, surfaces: Surfaces, materials: Materials, wander: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """True disparity (h, w) float32 pixels, 0 where the second place does not see the surface; what is unreadable.
+        """Return the true disparity (h, w) float32 pixels, and the unreadable pixels (h, w) bool.
 
-        Unreadable (h, w) are surfaces too dark, too grazing, or shining into the camera; `wander` (h, w), noise of
-        deviation 1, frays the borders.
+        The disparity is 0 where the second place does not see the surface. Surfaces too dark, too grazing, or shining
+        into the camera are unreadable; `wander` (h, w), noise of standard deviation 1, frays the borders.
         """
         second = np.array([self.baseline, 0.0, 0.0])
         amplitude, first, _ = returned_light(surfaces, Finish.of(surfaces, materials), self.mount, second, samples=1)
@@ -43,7 +43,7 @@ class Triangle:
         return disparity, seen & ((amplitude < dark) | (amplitude > self.strongest))
 
     def depth(self, disparity: np.ndarray) -> np.ndarray:
-        """Disparity (h, w), 0 = none -> depth (h, w) metres from rounded disparities, 0 = none or out of range."""
+        """Return depth (h, w) metres from disparity (h, w) after rounding; 0 = none, in depth also out of range."""
         rounded = np.round(disparity / self.step) * self.step
         depth = np.where(rounded > 0, self.strength / np.maximum(rounded, self.step), 0)
         return np.where((depth >= self.range[0]) & (depth <= self.range[1]), depth, 0)

@@ -1,4 +1,4 @@
-"""What comes back to a depth camera that lights the scene itself."""
+"""Infrared light that returns to a depth camera which lights the scene itself."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _SHADOW_BIAS = 0.006  # metres
 
 @dataclass(frozen=True)
 class Finish:
-    """How every triangle returns infrared light that comes from beside the camera."""
+    """Reflection by every triangle of infrared light that comes from beside the camera."""
 
     diffuse: np.ndarray  # (F,) float32, 1 = white
-    highlight: np.ndarray  # (F,) float32, what a mirror-like part adds where the triangle faces the camera
-    gloss: np.ndarray  # (F,) float32, exponent of the cosine for that part
+    highlight: np.ndarray  # (F,) float32, specular amplitude where the triangle faces the camera
+    gloss: np.ndarray  # (F,) float32, exponent of the cosine for the specular part
 
     @staticmethod
     def of(surfaces: Surfaces, materials: Materials) -> Finish:
-        """The finish of a scene. A sharper highlight is a brighter one (Blinn's lobe keeps its energy)."""
+        """Return the finish of a scene. Sharper highlights are brighter (Blinn's lobe keeps its energy)."""
         gloss = materials.gloss[surfaces.material].astype(np.float32)
         highlight = materials.specular[surfaces.material] * (gloss + 8) / 8
         return Finish(materials.infrared[surfaces.material].astype(np.float32), highlight.astype(np.float32), gloss)
 
     @staticmethod
     def dull(surfaces: Surfaces, infrared: np.ndarray) -> Finish:
-        """Without highlights; `infrared` (M,) is the reflectance of every material."""
+        """Return a finish without highlights; `infrared` (M,) is the reflectance of every material."""
         nothing = np.zeros(len(surfaces.faces), dtype=np.float32)
         return Finish(infrared[surfaces.material].astype(np.float32), nothing, nothing)
 
@@ -42,10 +42,10 @@ class Finish:
 def returned_light(
     surfaces: Surfaces, finish: Finish, mount: Mount, second: np.ndarray, samples: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Amplitude, amplitude x depth, amplitude x depth^2 of every depth pixel; (h, w) float32 each.
+    """Return amplitude, amplitude x depth, amplitude x depth^2 of every depth pixel; (h, w) float32 each.
 
-    Means of `samples` x `samples` samples a pixel. `second` (3,), metres in the depth camera's frame, is the lamp, or
-    the second camera of a stereo pair: what it does not see returns nothing. Amplitude 1 is white, head on, at 1 m.
+    The values average `samples` x `samples` samples per pixel. `second` (3,), metres in the depth camera's frame, is
+    the lamp or the second stereo camera; surfaces hidden from it return nothing. Amplitude 1 is white, head on, at 1 m.
     """
     camera = mount.camera
     seen = mount.from_color(surfaces.vertices)
@@ -59,7 +59,7 @@ def returned_light(
 
 
 def _second_view(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple[np.ndarray, float]:
-    """Inverse depth seen from the second place (square, centred), and its focal length in pixels."""
+    """Return the inverse depth seen from the second place (square, centred) and its focal length in pixels."""
     half = max(camera.width / float(camera.focal[0]), camera.height / float(camera.focal[1])) * 0.55
     focal = 0.5 * _SHADOW_SIZE / half
     center = 0.5 * (_SHADOW_SIZE - 1)
@@ -70,13 +70,13 @@ def _second_view(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tup
 
 @njit(cache=True)
 def _mix(inverse, triangle, vertices, faces, look, intrinsics, lamp, lamp_focal, second, samples):
-    """The three sums of `returned_light`, (3, h, w) float32."""
+    """Return the three sums of `returned_light`, (3, h, w) float32."""
     height, width = inverse.shape[0] // samples, inverse.shape[1] // samples
     sums = np.zeros((3, height, width), np.float32)
     diffuse, highlight, gloss = look
     fx, fy, cx, cy = intrinsics
     count = lamp.shape[0]
-    share = 1 / samples**2
+    weight = 1 / samples**2
     for row in range(height * samples):
         for column in range(width * samples):
             i = triangle[row, column]
@@ -95,7 +95,7 @@ def _mix(inverse, triangle, vertices, faces, look, intrinsics, lamp, lamp_focal,
             light = diffuse[i] * facing
             if highlight[i] > 0:
                 light += highlight[i] * facing ** gloss[i]
-            amplitude = share * light / (z * z * (x * x + y * y + 1))
+            amplitude = weight * light / (z * z * (x * x + y * y + 1))
             a, b = row // samples, column // samples
             sums[0, a, b] += amplitude
             sums[1, a, b] += amplitude * z
@@ -105,7 +105,7 @@ def _mix(inverse, triangle, vertices, faces, look, intrinsics, lamp, lamp_focal,
 
 @njit(cache=True, inline="always")
 def _facing(p, q, r, x, y):
-    """|cosine| between a triangle's normal and the ray (x, y, 1)."""
+    """Return |cosine| between a triangle's normal and the ray (x, y, 1)."""
     ax, ay, az, bx, by, bz = q[0] - p[0], q[1] - p[1], q[2] - p[2], r[0] - p[0], r[1] - p[1], r[2] - p[2]
     nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
     length = math.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + 1)) + 1e-20
