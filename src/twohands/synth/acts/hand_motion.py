@@ -108,7 +108,7 @@ def pose(skin: RestSkin, placed: Placed, side: int) -> Posed:
     linear = placed.rotation[side] @ _MIRROR if side == LEFT else placed.rotation[side]
     turns = (placed.angles[side] - model.rest_angles).astype(np.float64)
     frames = model.joint_frames.astype(np.float64)
-    vertices, pivots, axes = _pose(skin, turns, frames, _PARENTS, HINGES)
+    vertices, pivots, axes = _skinned(skin, turns, frames, _PARENTS, HINGES)
     offset = placed.root[side] - linear @ skin.joints[_ROOT_JOINT]
     sign = -1.0 if side == LEFT else 1.0  # a mirrored turn runs the other way round
     return Posed(vertices @ linear.T + offset, placed.root[side], pivots @ linear.T + offset, sign * axes @ linear.T)
@@ -124,7 +124,7 @@ def _turn(axis, angle):
 
 
 @njit(cache=True)
-def _pose(skin, turns, frames, parents, hinges):
+def _skinned(skin, turns, frames, parents, hinges):
     """Return skinned vertices (V, 3), and pivots and axes (D, 3) of the hinges; right hand, wrist frame."""
     count = len(parents)
     turned, moved, axes = np.zeros((count, 3, 3)), np.zeros((count, 3)), np.zeros((count, 2, 3))

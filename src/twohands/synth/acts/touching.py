@@ -87,7 +87,7 @@ def posed_surface(vertices: np.ndarray, side: int) -> SolidHand:
 
 def nearest(points: np.ndarray, surface: SolidHand, reach: float = math.inf) -> Nearest:
     """Return the signed distance of points (N, 3) metres from a surface where it is below `reach` metres."""
-    return Nearest(*_nearest(np.ascontiguousarray(points, dtype=np.float64), surface, reach))
+    return Nearest(*_nearest_places(np.ascontiguousarray(points, dtype=np.float64), surface, reach))
 
 
 def penetration_depth(vertices: np.ndarray) -> float:
@@ -159,7 +159,7 @@ def _spheres(vertices, faces, starts):
 
 
 @njit(cache=True)
-def _nearest(points, surface, reach):
+def _nearest_places(points, surface, reach):
     """Return `Nearest` by branch and bound over the patches; at a reach of 0 the sign alone decides."""
     count, patches = len(points), len(surface.spheres)
     distance, face = np.full(count, np.inf), np.full(count, -1)
@@ -194,7 +194,7 @@ def _nearest(points, surface, reach):
         ax = x - wa * vertices[a, 0] - wb * vertices[b, 0] - wc * vertices[c, 0]
         ay = y - wa * vertices[a, 1] - wb * vertices[b, 1] - wc * vertices[c, 1]
         az = z - wa * vertices[a, 2] - wb * vertices[b, 2] - wc * vertices[c, 2]
-        nx, ny, nz = _pseudonormal(surface, which, feature)
+        nx, ny, nz = _feature_normal(surface, which, feature)
         length = math.sqrt(best)
         signed = length if ax * nx + ay * ny + az * nz >= 0 else -length
         if signed > reach:
@@ -220,7 +220,7 @@ def _box(spheres):
 
 
 @njit(cache=True)
-def _pseudonormal(surface, face, feature):
+def _feature_normal(surface, face, feature):
     """Return the outward normal inside a face (0), at its corner k (1 + k) or on its edge from corner k (4 + k)."""
     n = surface.face_normals
     if feature == 0:
@@ -236,7 +236,7 @@ def _pseudonormal(surface, face, feature):
 def _triangle(x, y, z, vertices, first, second, third):
     """Return the squared distance to a triangle, its last two corners' weights at the nearest point, and the feature.
 
-    The regions are the Voronoi regions of Ericson 2005, 5.1.5; features as in `_pseudonormal`.
+    The regions are the Voronoi regions of Ericson 2005, 5.1.5; features as in `_feature_normal`.
     """
     ux, uy, uz = _difference(vertices, second, first)
     vx, vy, vz = _difference(vertices, third, first)
