@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from twohands.fitting.quality import measure_quality
 from twohands.geometry.camera import Camera
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand
 from twohands.predictor import TwoHandPredictor
-from twohands.quality import measure_quality
 from twohands.types import LocatedHands, Quality, RGBDFrame, Sample, TwoHands
 
 WIDTH, HEIGHT = 160, 120

@@ -18,10 +18,10 @@ from twohands.data.dataset import DATASETS, Mixture, TrainingSet, cloud_masks, o
 from twohands.data.inspection import FACTS
 from twohands.data.readers.common import DamagedFileError
 from twohands.hands import free_hand
-from twohands.losses import TERMS, surface_of, total_loss
 from twohands.networks import build_network
 from twohands.training import train
 from twohands.training.batches import collate
+from twohands.training.losses import TERMS, surface_of, total_loss
 from twohands.training.objective import Objective
 from twohands.types import LEFT, RIGHT
 

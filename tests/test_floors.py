@@ -17,7 +17,7 @@ FLOORS = [
     {"ops", "pictures", "runtime"},
     {"networks", "synth", "sources"},
     {"data"},
-    {"losses", "metrics", "locate", "quality"},
+    {"metrics", "locate"},
     {"fitting"},
     {"predictor", "tracking", "doctor", "export", "overlay", "rows", "report"},
     {"evaluation", "protocols", "submissions", "batch", "figures"},

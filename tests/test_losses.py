@@ -11,7 +11,7 @@ from twohands.config import LossConfig
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
 from twohands.hands.skeleton import ROOT
-from twohands.losses import NEAREST, TERMS, Surface, hand_boxes, surface_of, total_loss
+from twohands.training.losses import NEAREST, TERMS, Surface, hand_boxes, surface_of, total_loss
 from twohands.types import LEFT, RIGHT, KeyPoints, NetworkOutput, RGBDFrame, Sample, TwoHands
 
 WIDTH, CELLS = 96, 24

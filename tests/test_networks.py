@@ -26,7 +26,7 @@ from twohands.networks.image_branch import (
     CenterFeature,
     FusedMap,
     ImageBranch,
-    Scene,
+    ImageFeatures,
     TinyPyramid,
 )
 from twohands.networks.points import PointLayer, SetAbstraction
@@ -483,7 +483,7 @@ def test_both_halves_trace_with_static_shapes():
 
     class Reconstruct(torch.nn.Module):
         def forward(self, maps, points, pixels, valid, K):
-            scene = Scene(tuple(maps[:3]), *maps[3:])
+            scene = ImageFeatures(tuple(maps[:3]), *maps[3:])
             output = network.reconstruct(scene, HandClouds(points, pixels, valid), Camera(K, SIZE, SIZE))
             return output.hands.vertices, output.hands.joints, output.hands.present, output.root
 

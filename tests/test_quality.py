@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from twohands.fitting.quality import measure_quality
 from twohands.geometry.camera import Camera
-from twohands.quality import measure_quality
 from twohands.types import RGBDFrame
 
 CAMERA = Camera(np.array([[100.0, 0, 49.5], [0, 100, 39.5], [0, 0, 1]], np.float32), width=100, height=80)

@@ -23,7 +23,6 @@ from twohands.data.dataset import DATASETS, TrainingSet
 from twohands.experiments.frozen import BackboneMaps, FrozenObjective, frozen_objective, write_backbone_maps
 from twohands.geometry.cloud import centers_on
 from twohands.hands import free_hand
-from twohands.losses import hand_boxes, surface_of
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.networks.export import export_network
@@ -31,6 +30,7 @@ from twohands.training import loop, train
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog, read_log
 from twohands.training.loop import STATE, check_finite, rate
+from twohands.training.losses import hand_boxes, surface_of
 from twohands.training.objective import Objective, build_objective
 
 TINY = PRESETS["tiny"]

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from twohands.fitting import FitConfig, HandFitter, located_hands
+from twohands.fitting.quality import measure_quality
 from twohands.frame_checks import check_frame, check_hand_size
 from twohands.geometry.camera import Camera
 from twohands.hands import HAND_MODELS, HandModel, free_hand
 from twohands.locate import GuidedLocator
-from twohands.quality import measure_quality
 from twohands.runtime import SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 from twohands.views import region_camera, view, view_masks

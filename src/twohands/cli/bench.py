@@ -9,7 +9,7 @@ from tyro.conf import Positional
 from twohands.cli.common import FINE
 
 if TYPE_CHECKING:
-    from twohands.networks.benchmark import Benchmark, Spread
+    from twohands.networks.timing import Benchmark, Spread
 
 
 def bench(
@@ -32,7 +32,7 @@ def bench(
     from json import dumps
 
     from twohands.config import PRESETS
-    from twohands.networks.benchmark import benchmark
+    from twohands.networks.timing import benchmark
 
     measured = benchmark(PRESETS[preset].network, threads, repeats)
     print(dumps({"preset": preset, **asdict(measured)}, indent=2) if json else _table(preset, measured))

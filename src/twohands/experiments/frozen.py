@@ -26,7 +26,7 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array
 from twohands.networks import TwoHandNet
 from twohands.networks.checkpoint import WEIGHTS, load_checkpoint
-from twohands.networks.image_branch import Scene, normalised
+from twohands.networks.image_branch import ImageFeatures, normalised
 from twohands.training.batches import collate
 from twohands.training.objective import Objective, build_objective
 from twohands.types import Dataset, RGBDFrame, Sample, TwoHands
@@ -50,11 +50,11 @@ class BackboneItem(TrainingItem):
     mask_logits: Array  # (*B, 2, S/4, S/4)
     centers: Array  # (*B, 2, 2) pixels, the image branch's own
 
-    def scene(self) -> Scene:
+    def scene(self) -> ImageFeatures:
         """Return what the network's `locate` would, except that the masks are the item's and both hands are present."""
         pyramid = (normalised(self.sample.frame.rgb), self.stem.float(), self.fused.float())
         logits, centers = (self.center_logits.float(), self.mask_logits.float()), self.centers.float()
-        return Scene(pyramid, *logits, centers, torch.ones_like(centers[..., 0]), self.masks)
+        return ImageFeatures(pyramid, *logits, centers, torch.ones_like(centers[..., 0]), self.masks)
 
 
 class BackboneMaps:
@@ -212,7 +212,7 @@ class FrozenObjective(Objective):
         self.network.image.eval()
         return self
 
-    def locate(self, network: TwoHandNet, item: TrainingItem) -> Scene:
+    def locate(self, network: TwoHandNet, item: TrainingItem) -> ImageFeatures:
         """Return the stored maps of the batch, or compute them for frames that have none."""
         return item.scene() if isinstance(item, BackboneItem) else super().locate(network, item)
 

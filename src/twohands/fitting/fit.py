@@ -9,11 +9,11 @@ import numpy as np
 
 from twohands.fitting.articulation import RightHand
 from twohands.fitting.evidence import HandEvidence, gather
+from twohands.fitting.quality import measure_quality
 from twohands.fitting.solver import FitConfig, HandSolver, SolvedHand
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
-from twohands.quality import measure_quality
 from twohands.types import LEFT, LocatedHands, Quality, RGBDFrame, TwoHands
 
 SURE_SIDE = 6.0

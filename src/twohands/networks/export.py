@@ -25,7 +25,7 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import HandClouds
 from twohands.hands import HAND_MODELS
 from twohands.networks.build import HandNetwork, build_network
-from twohands.networks.image_branch import Scene
+from twohands.networks.image_branch import ImageFeatures
 from twohands.networks.two_hand_net import TwoHandNet
 from twohands.runtime import FORMAT_VERSION, LOCATE, METADATA, RECONSTRUCT, OnnxNetwork
 from twohands.types import RGBDFrame
@@ -120,7 +120,7 @@ class _Locate(nn.Module):
 class _Reconstruct(nn.Module):
     """The second graph: everything about a frame -> the arrays of its hands that are not None, by name."""
 
-    def __init__(self, network: TwoHandNet, scene: Scene, size: int):
+    def __init__(self, network: TwoHandNet, scene: ImageFeatures, size: int):
         super().__init__()
         self.network, self.example, self.size = network, scene, size
         self.outputs: tuple[str, ...] = ()
@@ -128,7 +128,7 @@ class _Reconstruct(nn.Module):
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         image, stem, fused, centers, scores, points, pixels, valid, K = given
         logits = self.example.center_logits, self.example.mask_logits  # only the losses read them
-        scene = Scene((image, stem, fused), *logits, centers, scores, self.example.masks)
+        scene = ImageFeatures((image, stem, fused), *logits, centers, scores, self.example.masks)
         hands = self.network.reconstruct(
             scene, HandClouds(points, pixels, valid), Camera(K, self.size, self.size)
         ).hands

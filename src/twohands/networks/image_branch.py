@@ -28,7 +28,7 @@ HEAD_CHANNELS = 64
 
 
 @dataclass(frozen=True)
-class Scene(TensorRecord):
+class ImageFeatures(TensorRecord):
     """What the image says: the result of the first half of the network."""
 
     pyramid: tuple[Tensor, ...]  # (B, C, h, w) fine -> coarse: normalised image, stem at H/2, fused map at H/4
@@ -144,7 +144,7 @@ class ImageBranch(nn.Module):
         self.mask_head = dense_head(fused.channels, 0.0)
         self.channels = (3, encoder.channels[0], fused.channels)  # type: ignore[index]
 
-    def forward(self, rgb: Tensor, depth: Tensor) -> Scene:
+    def forward(self, rgb: Tensor, depth: Tensor) -> ImageFeatures:
         """rgb (B, 3, H, W) in [0, 1], red first; depth (B, H, W) metres, read only with `rgbd_input`."""
         image = normalised(rgb)
         stem, *stages = self.encoder(torch.cat([image, depth[:, None]], dim=1) if self.rgbd_input else image)
@@ -153,7 +153,7 @@ class ImageBranch(nn.Module):
         cells, scores = peaks(center_logits)
         size = rgb.shape[-2:]
         probability = functional.interpolate(mask_logits.sigmoid(), size=size, mode="bilinear", align_corners=False)
-        return Scene(
+        return ImageFeatures(
             pyramid=(image, stem, fused),
             center_logits=center_logits,
             mask_logits=mask_logits,

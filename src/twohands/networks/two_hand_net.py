@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import HandClouds, centers_on, hand_clouds
 from twohands.networks.decoder import HandNorm, RootHead, moved
-from twohands.networks.image_branch import CenterFeature, ImageBranch, Scene
+from twohands.networks.image_branch import CenterFeature, ImageBranch, ImageFeatures
 from twohands.types import NetworkOutput, RGBDFrame
 
 START_DEPTH = 0.4
@@ -64,7 +64,7 @@ class TwoHandNet(nn.Module):
         clouds = self.lift(frame, masks, rngs)
         return self.reconstruct(scene, clouds, frame.camera)
 
-    def locate(self, frame: RGBDFrame) -> Scene:
+    def locate(self, frame: RGBDFrame) -> ImageFeatures:
         """Feature maps, centres and masks from the image (first graph)."""
         return self.image(frame.rgb, frame.depth)
 
@@ -72,7 +72,7 @@ class TwoHandNet(nn.Module):
         """The measured points of each hand (no weights, no graph)."""
         return hand_clouds(frame.depth, masks, frame.camera, self.num_points, rngs, self.depth_range)
 
-    def reconstruct(self, scene: Scene, clouds: HandClouds, camera: Camera) -> NetworkOutput:
+    def reconstruct(self, scene: ImageFeatures, clouds: HandClouds, camera: Camera) -> NetworkOutput:
         """Fuse colour and points, decode two meshes, place them (second graph)."""
         with torch.autocast(scene.centers.device.type, enabled=False):
             center = self.center_feature and self.center_feature(scene.pyramid[-1], scene.centers, camera.width)
@@ -88,7 +88,7 @@ class TwoHandNet(nn.Module):
             root=root,
         )
 
-    def start(self, scene: Scene, clouds: HandClouds) -> tuple[Tensor, Tensor]:
+    def start(self, scene: ImageFeatures, clouds: HandClouds) -> tuple[Tensor, Tensor]:
         """Depth (B, 2) metres where the root starts, and presence (B, 2); measured, if the network reads depth."""
         constant = torch.full_like(scene.present, START_DEPTH)
         if not self.reads_depth:

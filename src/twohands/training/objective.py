@@ -13,10 +13,10 @@ from twohands.config import ExperimentConfig, LossConfig
 from twohands.data.dataset import TrainingItem
 from twohands.geometry.cloud import centers_on
 from twohands.hands import HAND_MODELS
-from twohands.losses import Surface, hand_boxes, surface_of, total_loss
 from twohands.networks import HandNetwork, TwoHandNet, build_network
 from twohands.networks.checkpoint import start_from
-from twohands.networks.image_branch import Scene
+from twohands.networks.image_branch import ImageFeatures
+from twohands.training.losses import Surface, hand_boxes, surface_of, total_loss
 from twohands.types import NetworkOutput
 
 
@@ -56,7 +56,7 @@ class Objective(nn.Module):
         rngs = [np.random.default_rng((*draw, 1)) for draw in item.draw.tolist()]
         return network.reconstruct(scene, network.lift(frame, item.masks, rngs), frame.camera)
 
-    def locate(self, network: TwoHandNet, item: TrainingItem) -> Scene:
+    def locate(self, network: TwoHandNet, item: TrainingItem) -> ImageFeatures:
         """Return what the image branch sees in the frames of a batch."""
         return network.locate(item.sample.frame)
 

@@ -10,7 +10,7 @@ from twohands.config import PRESETS
 from twohands.geometry.cloud import hand_clouds
 from twohands.hands import free_hand
 from twohands.networks import build_network
-from twohands.networks.benchmark import benchmark, module_times, num_threads, random_frame
+from twohands.networks.timing import benchmark, module_times, num_threads, random_frame
 
 TINY = PRESETS["tiny"].network
 PARTS = ["locate.encoder", "locate.fused", "locate.center_head", "locate.mask_head"]

@@ -13,7 +13,6 @@ from twohands.experiments.rows import CROP, ROWS
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
 from twohands.hands.skeleton import NUM_JOINTS, ROOT
-from twohands.losses import surface_of
 from twohands.metrics import al_mpjpe
 from twohands.networks import build_network
 from twohands.networks.attention import ImageAttention
@@ -23,6 +22,7 @@ from twohands.networks.runner import ModuleRunner
 from twohands.networks.two_hand_net import START_DEPTH
 from twohands.predictor import NetworkPredictor
 from twohands.training.batches import collate
+from twohands.training.losses import surface_of
 from twohands.training.objective import Objective
 from twohands.types import RGBDFrame
 from twohands.views import SURROUNDINGS, hands_camera, region_camera, square_camera, view_masks
