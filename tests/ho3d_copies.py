@@ -1,11 +1,11 @@
 """Writers of miniature copies of HO-3D and H2O-3D in their layout, and what a frame of them must be read as."""
 
-import pickle
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
+import old_pickles
 from scenes import CAMERA, scene
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.mano import Convention, place
@@ -78,9 +78,7 @@ def write_frame(folder, number, world, meta, suffix=".jpg", protocol=2):
         (folder / name).mkdir(parents=True, exist_ok=True)
     Image.fromarray(world.rgb).save(folder / "rgb" / f"{number}{suffix}", quality=95)  # of JPEG only
     Image.fromarray(encode_depth(world.depth)).save(folder / "depth" / f"{number}.png")
-    content = pickle.dumps(meta, protocol=protocol)
-    if protocol == 2:
-        content = content.replace(b"numpy._core", b"numpy.core")  # as NumPy 1 and Python 2 wrote it
+    content = old_pickles.dumps(meta, "python2" if protocol <= 2 else "numpy1", protocol)
     (folder / "meta" / f"{number}.pkl").write_bytes(content)
 
 
@@ -115,9 +113,9 @@ def write_h2o3d(root, mano, convention=CONVENTION, sign=1.0, train=("SSPD0/0000"
     return worlds
 
 
-def edit_meta(path, change):
-    meta = pickle.loads(path.read_bytes())
-    path.write_bytes(pickle.dumps(change(meta), protocol=4))
+def edit_meta(path, change, writer="numpy1", protocol=4):
+    meta = old_pickles.loads(path.read_bytes())
+    path.write_bytes(old_pickles.dumps(change(meta), writer, protocol))
 
 
 def check(sample, world):

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import pickletools
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import mano_standin
+import old_pickles
+from twohands import cli
 from twohands.hands.mano import Convention, Values, hand_model, mano_hand, place, values_of
-from twohands.hands.mano_files import read_arrays, read_mano, read_pickle, save_npz
+from twohands.hands.mano_files import read_arrays, read_mano, save_npz
 from twohands.hands.pyramid import joint_regressor, mesh_levels
 from twohands.hands.skeleton import FINGERTIP_VERTICES, ROOT
 from twohands.types import LEFT, RIGHT, HandParameters
@@ -150,6 +153,104 @@ def test_files_as_npz_say_the_same(folder, mano, tmp_path):
             np.testing.assert_array_equal(getattr(again.sides[side], name), getattr(mano.sides[side], name))
 
 
+def test_the_stand_in_asks_for_what_the_original_files_ask_for(folder):
+    for name in ("MANO_LEFT", "MANO_RIGHT"):
+        operations = list(pickletools.genops((folder / f"{name}.pkl").read_bytes()))
+        assert operations[0][1] == 2  # the protocol
+        assert {asked for operation, asked, _ in operations if operation.name == "GLOBAL"} == {
+            "__builtin__ set",
+            "chumpy.ch Ch",
+            "chumpy.reordering Select",
+            "numpy dtype",
+            "numpy ndarray",
+            "numpy.core.multiarray _reconstruct",
+            "scipy.sparse.csc csc_matrix",
+        }
+        others = {operation.name for operation, _, _ in operations}
+        assert not {name for name in others if "UNICODE" in name or "BYTES" in name or name in ("INST", "OBJ")}
+
+
+@pytest.mark.parametrize(("writer", "protocol"), old_pickles.WRITERS)
+def test_files_that_users_wrote_again_say_the_same(mano, tmp_path, writer, protocol):
+    again = read_mano(mano_standin.write(tmp_path, writer, protocol))
+    for side in (LEFT, RIGHT):
+        for name in vars(mano.sides[side]):
+            np.testing.assert_array_equal(getattr(again.sides[side], name), getattr(mano.sides[side], name))
+
+
+def test_other_wrappings_say_the_same(mano, tmp_path):
+    """Read any release: they differ in what chumpy wraps, and files without it have plain arrays."""
+    plain = mano_standin.arrays(RIGHT)
+    wrapped = {name: mano_standin.chumpy(plain[name]) for name in ("v_template", "weights", "posedirs", "shapedirs")}
+    for changed in (wrapped, {"J_regressor": plain["J_regressor"].toarray(), "shapedirs": plain["shapedirs"]}):
+        path = tmp_path / "MANO_RIGHT.pkl"
+        path.write_bytes(old_pickles.dumps(mano_standin.original(RIGHT) | changed, "python2", 2))
+        found = read_arrays(path)
+        for name in found:
+            values = plain[name].toarray() if name == "J_regressor" else plain[name]
+            np.testing.assert_array_equal(found[name], values)
+            assert found[name].dtype == values.dtype
+
+
+def test_the_command_line_reads_them(folder, tmp_path, capsys):
+    assert cli.main(["info", "mano", str(folder), "--out", str(tmp_path)]) == 0
+    assert "778 vertices, 1538 faces" in capsys.readouterr().out
+
+
+def _wrapped(depth):
+    value = np.zeros((778, 3))
+    for _ in range(depth):
+        value = mano_standin.chumpy(value)
+    return value
+
+
+def _in_itself():
+    value = mano_standin.chumpy(None)
+    value.x = value
+    return value
+
+
+def _changed(name, **state):
+    value = mano_standin.original(RIGHT)[name]
+    value.__dict__.update(state)
+    return value
+
+
+def _indices(first):
+    """Return the rows of the regressor's entries, one of which is not among its 16."""
+    indices = mano_standin.original(RIGHT)["J_regressor"].indices.copy()
+    indices[0] = first
+    return indices
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("v_template", _wrapped(60)),
+        ("v_template", _in_itself()),
+        ("v_template", mano_standin.chumpy("text")),
+        ("v_template", {1, 2}),
+        ("J_regressor", _changed("J_regressor", indices=_indices(10**6))),
+        ("J_regressor", _changed("J_regressor", indices=_indices(-(10**6)))),
+        ("J_regressor", _changed("J_regressor", _shape=(10**15, 778))),
+        ("J_regressor", _changed("J_regressor", data=[[1.0], [2.0]])),
+        ("shapedirs", _changed("shapedirs", idxs=np.array([10**9]))),
+        ("shapedirs", _changed("shapedirs", idxs=np.array([0.5]))),
+        ("shapedirs", _changed("shapedirs", idxs=None)),
+        ("shapedirs", _changed("shapedirs", preferred_shape="text")),
+        ("f", np.zeros((1538, 3)) + 0.5),
+        ("f", np.array(3)),
+        ("f", np.full((1538, 3), 778, dtype=np.uint32)),
+    ],
+)
+def test_arrays_that_are_no_hand_are_refused(folder, tmp_path, name, value):
+    (tmp_path / "MANO_LEFT.pkl").write_bytes((folder / "MANO_LEFT.pkl").read_bytes())
+    content = old_pickles.dumps(mano_standin.original(RIGHT) | {name: value}, "python2", 2)
+    (tmp_path / "MANO_RIGHT.pkl").write_bytes(content)
+    with pytest.raises(ValueError, match=r"MANO_RIGHT\.pkl"):
+        read_mano(tmp_path)
+
+
 class Hostile:
     def __init__(self, call, *arguments):
         self.call, self.arguments = call, arguments
@@ -179,8 +280,7 @@ def test_damaged_and_foreign_files_are_named(folder, tmp_path):
         read_arrays(path)
     with pytest.raises(FileNotFoundError, match=r"has no MANO_LEFT.pkl.*mano.is.tue"):
         read_mano(tmp_path)
-    with (folder / "MANO_LEFT.pkl").open("rb") as stream:
-        assert "kintree_table" in read_pickle(stream, "MANO_LEFT.pkl")
+    assert "kintree_table" in old_pickles.loads((folder / "MANO_LEFT.pkl").read_bytes())
 
 
 def test_the_model_says_where_its_files_belong(folder, monkeypatch):

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+import old_pickles
 from contract import check_contract
 from scenes import CAMERA, HEIGHT, WIDTH, scene
 from twohands.data.readers import common
-from twohands.data.readers.arctic import ARCTIC
+from twohands.data.readers.arctic import ARCTIC, read_dictionary
 from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.lenses import bent, places
 from twohands.geometry.camera import Camera
@@ -88,7 +89,7 @@ def write_recording(root, name, world, view):
         }
     path = root / "raw_seqs" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(f"{path}.mano.npy", labels, allow_pickle=True)
+    old_pickles.save_object(path.with_name(f"{path.name}.mano.npy"), labels, "numpy1", 3)
     write_images(root, name, view, dict.fromkeys(NUMBERS, dotted(seen_by_lens(POINT))))
 
 
@@ -101,7 +102,7 @@ def write_ego_camera(root, name):
     }
     path = root / "raw_seqs" / f"{name}.egocam.dist.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, camera, allow_pickle=True)
+    old_pickles.save_object(path, camera, "numpy1", 3)
 
 
 def write_images(root, name, view, images):
@@ -216,7 +217,7 @@ def test_test_frames_have_images_alone(copy):
 def test_a_hand_out_of_the_image_is_absent(mano, tmp_path):
     worlds = write_copy(tmp_path, mano)
     path = tmp_path / "raw_seqs" / f"{RECORDINGS[0]}.mano.npy"
-    labels = np.load(path, allow_pickle=True).item()
+    labels = read_dictionary(path)
     labels["left"]["trans"] += TURNS[0].T @ [-2.0, 0, 0]
     np.save(path, labels, allow_pickle=True)
     sample = ARCTIC(tmp_path)[0]
@@ -280,6 +281,15 @@ def test_an_image_of_another_size_is_refused(mano, tmp_path):
     Image.new("RGB", (WIDTH // 2, HEIGHT // 2)).save(tmp_path / "images/s01/box_grab_01/0/00010.jpg")
     with pytest.raises(DamagedFileError, match=r"00010\.jpg is 160x90, its calibration 320x180"):
         ARCTIC(tmp_path)[0]
+
+
+@pytest.mark.parametrize(("writer", "protocol"), old_pickles.WRITERS)
+def test_labels_and_cameras_are_read_whatever_wrote_them(copy, tmp_path, writer, protocol):
+    for name in (f"{RECORDINGS[0]}.mano.npy", f"{RECORDINGS[0]}.egocam.dist.npy"):
+        expected = read_dictionary(copy[0] / "raw_seqs" / name)
+        path = tmp_path / "again.npy"
+        old_pickles.save_object(path, expected, writer, protocol)
+        np.testing.assert_equal(read_dictionary(path), expected)
 
 
 def test_no_pickle_is_executed(mano, tmp_path):

@@ -279,6 +279,17 @@ def test_labels_of_another_size_are_refused(worlds, tmp_path):
         DexYCB(tmp_path, "validation", "s1")[0]
 
 
+def test_labels_hold_no_pickle(worlds, tmp_path):
+    """Refuse objects in its archives unread: the data set has none."""
+    write_copy(tmp_path, worlds)
+    path = tmp_path / VALIDATION / recording_name(0) / SERIALS[0] / "labels_000000.npz"
+    with np.load(path) as archive:
+        labels = dict(archive)
+    np.savez(path, **{**labels, "pose_m": labels["pose_m"].astype(object)})
+    with pytest.raises(DamagedFileError, match=r"labels_000000.npz.*[Oo]bject"):
+        DexYCB(tmp_path, "validation", "s1")[0]
+
+
 @pytest.mark.parametrize("text", ["a: [1, 2", "a: 1\n   b: 2", "- 1\n- 2", ""])
 def test_a_description_that_is_no_mapping_is_a_damaged_file(worlds, tmp_path, text):
     write_copy(tmp_path, worlds)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import old_pickles
 from contract import check_contract
 from ho3d_copies import CONVENTION, TIPS, check, edit_meta, write_h2o3d
 from twohands.data.readers import common
@@ -32,6 +33,13 @@ def test_h2o3d_is_read_as_written(h2o3d):
     assert [validation[index].id for index in (0, 1)] == ["train/SSPD0/0000", "train/SSPD4/0001"]
     for index, line in enumerate(("SSPD0/0000", "SSPD4/0001")):
         check(validation[index], worlds[line])
+
+
+@pytest.mark.parametrize(("writer", "protocol"), old_pickles.WRITERS)
+def test_annotations_are_read_whatever_wrote_them(h2o3d, tmp_path, writer, protocol):
+    root = _copied(h2o3d[0], tmp_path)
+    edit_meta(root / "train/TTMB2/meta/0002.pkl", lambda meta: meta, writer, protocol)
+    check(H2O3D(root)[0], h2o3d[1]["TTMB2/0002"])
 
 
 @pytest.mark.parametrize("name", ["raw", "flip_x", "negated"])

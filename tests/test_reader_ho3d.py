@@ -1,11 +1,13 @@
 """HO-3D: miniature copies in its layout are read back as they were written."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import old_pickles
 from contract import check_contract
 from ho3d_copies import (
     CONVENTION,
@@ -130,6 +132,14 @@ def test_a_damaged_file_is_named(mano, tmp_path, name, fault):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DamagedFileError, match=path.name):
         HO3D(tmp_path)[1]
+
+
+@pytest.mark.parametrize(("writer", "protocol"), old_pickles.WRITERS)
+def test_annotations_are_read_whatever_wrote_them(ho3d, tmp_path, writer, protocol):
+    shutil.copytree(ho3d[0], tmp_path, dirs_exist_ok=True)
+    values = {"objName": np.str_("011_banana"), "objLabel": np.int64(9), "camIDList": np.array(["0", "1"])}
+    edit_meta(tmp_path / "train/ABF10/meta/0000.pkl", lambda meta: meta | values, writer, protocol)
+    check(HO3D(tmp_path)[0], ho3d[1]["ABF10/0000"])
 
 
 class Hostile:

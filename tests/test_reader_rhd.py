@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import old_pickles
 from contract import check_contract
 from scenes import scene
 from twohands import cli
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers.common import DamagedFileError
-from twohands.data.readers.rhd import FARTHEST, RHD, decode_depth
+from twohands.data.readers.rhd import FARTHEST, RHD, decode_depth, read_annotations
 from twohands.geometry.camera import Camera
 from twohands.hands.mano import Convention
 from twohands.hands.mano_files import read_mano
@@ -74,7 +75,7 @@ def write_copy(root, worlds):
         found = {number: annotation(worlds[number % len(worlds)], number) for number in range(count)}
         for number in range(count) if name == "evaluation" else WITH_FILES:
             write_images(root / name, number, worlds[number % len(worlds)], number)
-        (root / name / f"anno_{name}.pickle").write_bytes(pickle.dumps(found, protocol=2))
+        (root / name / f"anno_{name}.pickle").write_bytes(old_pickles.dumps(found, "python2", 2))
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_fingers_run_from_the_palm_to_the_tip(copy):
 def test_a_hand_is_there_when_enough_of_its_joints_are_visible(copy, tmp_path, count, there):
     shutil.copytree(copy, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "evaluation" / "anno_evaluation.pickle"
-    found = pickle.loads(path.read_bytes())
+    found = old_pickles.loads(path.read_bytes())
     found[0]["uv_vis"][:, 2] = np.arange(42) % 21 < count
     path.write_bytes(pickle.dumps(found, protocol=2))
     sample = RHD(tmp_path, "test")[0]
@@ -186,7 +187,7 @@ def test_a_damaged_file_is_named(copy, tmp_path, name, fault):
 def test_a_coloured_mask_and_impossible_intrinsics_are_refused(copy, worlds, tmp_path):
     shutil.copytree(copy, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "evaluation" / "anno_evaluation.pickle"
-    found = pickle.loads(path.read_bytes())
+    found = old_pickles.loads(path.read_bytes())
     found[0]["K"] = found[0]["K"].T
     path.write_bytes(pickle.dumps(found, protocol=2))
     with pytest.raises(DamagedFileError, match=r"anno_evaluation.pickle: .*transposed"):
@@ -196,6 +197,17 @@ def test_a_coloured_mask_and_impossible_intrinsics_are_refused(copy, worlds, tmp
         Image.fromarray(picture).save(mask)
         with pytest.raises(DamagedFileError, match=r"mask/00000.png is not a grey image"):
             RHD(tmp_path, "train")[0]
+
+
+@pytest.mark.parametrize(("writer", "protocol"), old_pickles.WRITERS)
+def test_annotations_are_read_whatever_wrote_them(copy, worlds, tmp_path, writer, protocol):
+    path = tmp_path / "anno_evaluation.pickle"
+    found = {number: annotation(world, number) for number, world in enumerate(worlds)}
+    path.write_bytes(old_pickles.dumps(found, writer, protocol))
+    read, expected = read_annotations(path), read_annotations(copy / "evaluation" / path.name)
+    assert read.numbers == expected.numbers == (0, 1, 2)
+    for name in ("intrinsics", "joints", "visible"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(expected, name))
 
 
 class Program:
@@ -228,7 +240,7 @@ def test_table2_runs_on_it(copy, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "paper-small", PRESETS["tiny"])
     monkeypatch.setattr(RHD, "__len__", lambda self: 3)  # only these frames of the copy have pictures
     folders = ["--out", tmp_path / "runs", "--reports", tmp_path / "rows", "--report", tmp_path / "tables.md"]
-    minutes = ["--minutes", 0.01, "--whole-minutes", 0.01, "--trunk-minutes", 0.01]
+    minutes = ["--minutes", 0.01, "--whole-minutes", 0.01, "--backbone-minutes", 0.01]
     arguments = ["experiment", "table2", "--data", source, "--test", source, *folders, *minutes]
     assert cli.main([str(argument) for argument in arguments]) == 0
     text = (tmp_path / "tables.md").read_text()

@@ -1,19 +1,19 @@
-"""Reader of a user's MANO files. No pickle is executed, and neither chumpy nor any other old package is needed.
+"""Read a user's MANO files. No pickle is executed, and neither chumpy nor any other old package is needed.
 
-A pickle is a program. `read_pickle` runs it with a machine that knows only the few constructors that arrays are made
-of; whatever else a file asks for is refused by name.
+The original files were written by Python 2 under protocol 2. They ask for sets, objects of chumpy and a sparse matrix
+of SciPy beside arrays; `array_pickles` lets these in as inert objects, and this module takes the numbers out of them.
 """
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from twohands.hands.array_pickles import Inert, read_pickle
 from twohands.hands.skeleton import FINGER_NAMES
 
 FILE_NAMES = ("MANO_LEFT", "MANO_RIGHT")
@@ -55,7 +55,7 @@ class Mano:
 
 
 def read_mano(folder: str | Path) -> Mano:
-    """The files MANO_LEFT and MANO_RIGHT of a folder, .npz (written by `save_npz`) or the original .pkl.
+    """Read the files MANO_LEFT and MANO_RIGHT of a folder, .npz (written by `save_npz`) or the original .pkl.
 
     Raises FileNotFoundError when one is missing, and ValueError when a file is not what it should be.
     """
@@ -73,7 +73,7 @@ def read_mano(folder: str | Path) -> Mano:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The named arrays of one file, as they are stored. Raises ValueError for files that hold something else."""
+    """Return the named arrays of one file, as they are stored. Raises ValueError for files that hold something else."""
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
@@ -85,25 +85,36 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     missing = [name for name in (*_SHAPES, "f") if name not in found]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; is it the original MANO file?")
-    return {name: _dense(found[name], f"{path}: {name}") for name in (*_SHAPES, "f")}
+    arrays = {}
+    for name in (*_SHAPES, "f"):
+        try:
+            arrays[name] = _dense(found[name])
+        except (ValueError, TypeError, IndexError, OverflowError, MemoryError) as error:
+            raise ValueError(
+                f"{path}: {name} is no array of numbers ({error}); is it the original MANO file?"
+            ) from error
+    return arrays
 
 
 def save_npz(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Stores the arrays of `read_arrays` without a pickle."""
+    """Store the arrays of `read_arrays` without a pickle."""
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
 def side_of(arrays: dict[str, np.ndarray], path: Path) -> ManoSide:
-    """The arrays of a file in our order of joints. Raises ValueError when a shape is wrong."""
+    """Return the arrays of a file in our order of joints. Raises ValueError when a shape is wrong."""
     for name, shape in _SHAPES.items():
         found = arrays[name][..., :NUM_SHAPE] if name == "shapedirs" else arrays[name]  # some files have more
         if found.shape != shape:
             raise ValueError(f"{path}: {name} has shape {arrays[name].shape}, expected {shape}")
+    faces = arrays["f"]
+    if faces.shape[1:] != (3,) or faces.dtype.kind not in "iu" or not ((faces >= 0) & (faces < NUM_VERTICES)).all():
+        raise ValueError(f"{path}: f does not hold triangles of {NUM_VERTICES} vertices; is it the original MANO file?")
     order, fingers = list(ORDER), [joint - 1 for joint in ORDER[1:]]
     as64 = {name: np.asarray(arrays[name], dtype=np.float64) for name in _SHAPES}
     return ManoSide(
         vertices=as64["v_template"],
-        faces=np.asarray(arrays["f"], dtype=np.int64),
+        faces=faces.astype(np.int64),
         shape_directions=as64["shapedirs"][..., :NUM_SHAPE],
         pose_directions=as64["posedirs"].reshape(NUM_VERTICES, 3, 15, 3, 3)[:, :, fingers],
         regressor=as64["J_regressor"][order],
@@ -113,92 +124,21 @@ def side_of(arrays: dict[str, np.ndarray], path: Path) -> ManoSide:
     )
 
 
-class _Inert:
-    """Takes the place of an object whose class is not needed: keeps what it would have been made of."""
-
-    def __init__(self, *arguments: Any):
-        self.arguments = arguments
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-_ARRAY_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
-_INERT_MODULES = ("chumpy.", "scipy.sparse")
-_HARMLESS = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("__builtin__", "object"): object,
-    ("builtins", "object"): object,
-}
-
-
-class _RefusedError(Exception):
-    """A pickle asks for something that is not an array."""
-
-
-_DAMAGE = (EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and inert stand-ins; refuses everything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The constructor that a pickle names. Raises _RefusedError unless it only makes arrays."""
-        if module in _ARRAY_MODULES and name in ("_reconstruct", "scalar"):
-            return getattr(np._core.multiarray, name)  # type: ignore[attr-defined]
-        if (module, name) == ("_codecs", "encode"):  # protocol 2 writes bytes as the Latin-1 encoding of text
-            return _encode
-        if (module, name) in _HARMLESS:
-            return _HARMLESS[module, name]
-        if (module, name) in (("copy_reg", "_reconstructor"), ("copyreg", "_reconstructor")):
-            return _reconstructor
-        if module.startswith(_INERT_MODULES):
-            return _Inert
-        raise _RefusedError(f"{module}.{name}")
-
-
-def read_pickle(stream: BinaryIO, name: str, unpickler: type[pickle.Unpickler] = ArrayUnpickler) -> Any:
-    """What a pickle of arrays holds; objects of chumpy and scipy come back as stand-ins that `_dense` understands.
-
-    Raises ValueError, naming the file, for a damaged pickle and for one that asks for anything but arrays, or what else
-    `unpickler` knows.
-    """
-    try:
-        return unpickler(stream, encoding="latin1").load()
-    except _RefusedError as error:
-        raise ValueError(f"{name} asks for {error}, which no file of arrays needs; it was not executed") from error
-    except (pickle.UnpicklingError, *_DAMAGE) as error:
-        raise ValueError(f"{name} is damaged or not a pickle of arrays ({error}); download it again") from error
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise _RefusedError(f"_codecs.encode with {encoding}")
-    return text.encode("latin1")
-
-
-def _reconstructor(kind: Any, base: Any, state: Any) -> Any:
-    if kind is not _Inert:
-        raise _RefusedError(f"copyreg._reconstructor of {kind}")
-    return _Inert(base, state)
-
-
-def _dense(value: Any, name: str) -> np.ndarray:
-    """A plain array of numbers from an array, a sparse matrix or what chumpy wraps around one."""
-    if isinstance(value, _Inert):
-        state = getattr(value, "state", None)
-        if isinstance(state, dict):
-            if "x" in state:  # chumpy.ch.Ch
-                return _dense(state["x"], name)
-            if {"a", "idxs", "preferred_shape"} <= set(state):  # chumpy.reordering.Select
-                flat = _dense(state["a"], name).reshape(-1)
-                return flat[np.asarray(state["idxs"])].reshape(state["preferred_shape"])
-            if {"data", "indices", "indptr"} <= set(state):  # scipy.sparse.csc_matrix
-                shape = state.get("_shape", state.get("shape"))
-                return sparse.csc_array((state["data"], state["indices"], state["indptr"]), shape=shape).toarray()
-        raise ValueError(f"{name} is wrapped in an unknown object; is it the original MANO file?")
+def _dense(value: Any) -> np.ndarray:
+    """Return a plain array of numbers from an array, a sparse matrix or what chumpy wraps around one."""
+    if isinstance(value, Inert):
+        state = value.state if isinstance(value.state, dict) else {}
+        if "x" in state:  # chumpy.ch.Ch
+            return _dense(state["x"])
+        if {"a", "idxs", "preferred_shape"} <= set(state):  # chumpy.reordering.Select
+            return _dense(state["a"]).reshape(-1)[_dense(state["idxs"])].reshape(state["preferred_shape"])
+        if {"data", "indices", "indptr"} <= set(state):  # scipy.sparse.csc_matrix
+            data, indices, columns = (_dense(state[name]) for name in ("data", "indices", "indptr"))
+            matrix = sparse.csc_array((data, indices, columns), shape=state.get("_shape", state.get("shape")))
+            matrix.check_format(full_check=True)  # an index beyond the shape would be written beyond the array
+            return matrix.toarray()
+        raise ValueError("it is wrapped in an unknown object")
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds {array.dtype}, not numbers")
+        raise ValueError(f"it holds {array.dtype}")
     return array

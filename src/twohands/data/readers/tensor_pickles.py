@@ -1,4 +1,4 @@
-"""Pickles that hold tensors of PyTorch, read as arrays: nothing is executed, and PyTorch is not needed.
+"""Read pickles that hold tensors of PyTorch as arrays. Nothing is executed, and PyTorch is not needed.
 
 A pickled tensor names its storage, and the storage is five pickles and raw numbers, as `torch.save` wrote them before
 its archives: magic number, version, description of the machine, name and type of the storage, list of the names.
@@ -7,6 +7,7 @@ its archives: magic number, version, description of the machine, name and type o
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from twohands.hands.mano_files import ArrayUnpickler, read_pickle
+from twohands.hands.array_pickles import ArrayUnpickler, read_pickle
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 _STORAGES = {
@@ -27,7 +28,7 @@ _STORAGES = {
 
 
 def read_tensors(path: Path) -> Any:
-    """What a pickle of arrays and tensors holds, tensors as arrays.
+    """Return what a pickle of arrays and tensors holds, tensors as arrays.
 
     Raises ValueError, naming the file, for a damaged pickle and for one that asks for anything else.
     """
@@ -36,7 +37,7 @@ def read_tensors(path: Path) -> Any:
 
 
 class _StorageUnpickler(ArrayUnpickler):
-    """Knows the types of storages by name, and a storage by (kind, type, name, device, count, view)."""
+    """Machine that knows the types of storages by name, and a storage by (kind, type, name, device, count, view)."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGES:
@@ -45,20 +46,20 @@ class _StorageUnpickler(ArrayUnpickler):
 
     def persistent_load(self, pid: Any) -> tuple[np.dtype, int]:
         kind, numbers, _, _, count, view = pid
-        if kind != "storage" or view is not None:
-            raise ValueError(f"{pid!r} is not a whole storage")
-        return numbers, count
+        if kind != "storage" or view is not None or not isinstance(numbers, np.dtype):
+            raise ValueError("a tensor is not kept in a whole storage")
+        return numbers, operator.index(count)
 
 
 class _TensorUnpickler(ArrayUnpickler):
-    """Builds arrays from tensors; refuses what the base class refuses."""
+    """Machine that builds arrays of tensors too, and refuses what the base class refuses."""
 
     def find_class(self, module: str, name: str) -> Any:
         return _CONSTRUCTORS[module, name] if (module, name) in _CONSTRUCTORS else super().find_class(module, name)
 
 
 def _storage(content: bytes) -> np.ndarray:
-    """(N,) the numbers of a storage."""
+    """Return the (N,) numbers of a storage."""
     stream = BytesIO(content)
     magic, version, machine, (numbers, count), names = (_StorageUnpickler(stream).load() for _ in range(5))
     if (magic, version) != (_MAGIC, _VERSION) or not machine["little_endian"] or len(names) != 1:
@@ -71,12 +72,16 @@ def _storage(content: bytes) -> np.ndarray:
 
 
 def _tensor(storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> np.ndarray:
-    """An array of `size`; offset and stride count numbers."""
-    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-    if min((offset, *size, *stride)) < 0 or (math.prod(size) and last >= len(storage)):
-        raise ValueError(f"a tensor of size {tuple(size)} does not fit into its {len(storage)} numbers")
-    strides = [step * storage.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), strides).copy()
+    """Return an array of `size`; offset and stride count numbers."""
+    if not isinstance(storage, np.ndarray) or storage.ndim != 1:
+        raise ValueError("a tensor has no storage")
+    # Only Python's integers do not overflow below; NumPy's could, and the tensor would reach beyond its storage.
+    start, sizes, steps = operator.index(offset), tuple(map(operator.index, size)), tuple(map(operator.index, stride))
+    count, last = math.prod(sizes), start + sum((n - 1) * step for n, step in zip(sizes, steps, strict=True))
+    if min((start, *sizes, *steps)) < 0 or count > len(storage) or (count and last >= len(storage)):
+        raise ValueError(f"a tensor of size {sizes} does not fit into its {len(storage)} numbers")
+    strides = [step * storage.itemsize for step in steps]
+    return np.lib.stride_tricks.as_strided(storage[start:], sizes, strides).copy()
 
 
 def _parameter(values: np.ndarray, *_: Any) -> np.ndarray:
@@ -87,5 +92,4 @@ _CONSTRUCTORS = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch.storage", "_load_from_bytes"): _storage,
-    ("collections", "OrderedDict"): dict,
 }
