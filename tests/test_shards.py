@@ -54,13 +54,13 @@ def write(folder, workers=1):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """14 frames in shards of 4, written by one process."""
+    """Return a folder of 14 frames in shards of 4, written by one process."""
     return write(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture
 def copy(written, tmp_path):
-    """A copy of `written` that a test may change."""
+    """Return a copy of `written` that a test may change."""
     return Path(shutil.copytree(written, tmp_path / "copy"))
 
 

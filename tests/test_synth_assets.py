@@ -25,7 +25,7 @@ import fetch_synth_assets as tool  # pyright: ignore[reportMissingImports]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A cache with a texture, a decal and a model of 0.1 x 0.2 x 0.3 m."""
+    """Return a cache with a texture, a decal and a model of 0.1 x 0.2 x 0.3 m."""
     monkeypatch.setenv("TWOHANDS_CACHE", str(tmp_path))
     mesh = trimesh.creation.box((2.0, 2.0, 2.0))
     mesh.export(tmp_path / "cube.obj")

@@ -104,7 +104,7 @@ def test_rings_lie_on_their_finger():
             aside = np.linalg.norm(middle - bones[0] - share[:, None] * (bones[1] - bones[0]), axis=1)
             finger = int(np.argmin(np.where((share > 0.3) & (share < 0.9), aside, 1.0)))
             assert 0.4 < share[finger] < 0.85
-            assert aside[finger] < 0.018  # a stone on the back of the finger lies farthest
+            assert aside[finger] < 0.018  # a stone on the back of the finger is farthest
             assert KDTree(vertices).query(shape.vertices)[0].max() < 0.011
 
 

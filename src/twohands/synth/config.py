@@ -45,7 +45,7 @@ class SynthConfig:
     roll: float = 10.0
     """Standard deviation of the camera's roll, in degrees."""
     truncated: float = 0.08
-    """Fraction of frames in which a third of a hand's joints may be outside the image. In the others, a tenth may."""
+    """Fraction of frames in which up to a third of a hand's joints may be outside the image, instead of a tenth."""
 
     # objects
     held: float = 0.45

@@ -125,7 +125,7 @@ def _stray(
 def _occupied(
     rng: np.random.Generator, staging: Staging, skins: np.ndarray, owned: Sequence[Owned], held: list[np.ndarray]
 ) -> Occupied:
-    """Return the person in level axes, and the height of a table below the hands and what they hold."""
+    """Return the person in level axes, and the height of a table below the hands and held objects."""
     level = _level(staging)
     sides = present_sides(staging)
     solid = [o.shape.vertices for o in owned if o.shape.label != ROOM_LABEL]

@@ -17,7 +17,7 @@ class Sight:
     """The pixels of each hand that are still visible. Shapes are in level axes with the camera as their origin."""
 
     def __init__(self, camera: Camera, level: np.ndarray, hands: tuple[np.ndarray, ...]) -> None:
-        """`level` (3, 3): level axes from the camera frame. Hands (1609, 3) metres each, in level axes."""
+        """Count the pixels of hands (1609, 3) metres in level axes; `level` (3, 3): level axes from camera frame."""
         self._camera = camera.resize(_WIDTH, round(camera.height * _WIDTH / camera.width))
         self._level = level
         self._depths = [self._depth(hand_shape(hand, RIGHT)) for hand in hands]  # the winding does not matter

@@ -131,7 +131,7 @@ def _marked_arm(rng: np.random.Generator, back: np.ndarray, marks: _Marks) -> np
 def _veins_and_freckles(
     rng: np.random.Generator, size: int, marks: _Marks, share: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return colour factors (size, size, 3) float32. `share` (size, size) is their strength by place."""
+    """Return colour factors (size, size, 3) float32. `share` (size, size) scales their strength by place."""
     veins = np.exp(-((fractal_noise(rng, size, octaves=2, roughness=0.5) / 0.10) ** 2))  # lines where the noise is 0
     factor = 1 - 0.075 * marks.veins * veins[..., None] * np.array([1.0, 0.45, 0.25])
     if marks.freckles > 0:
