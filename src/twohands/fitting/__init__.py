@@ -1,4 +1,4 @@
-"""The hand model fitted to image landmarks and measured depth (NumPy and SciPy only)."""
+"""Fit the hand model to image landmarks and measured depth (NumPy and SciPy only)."""
 
 from twohands.fitting.energy import EnergyConfig
 from twohands.fitting.evidence import located_hands

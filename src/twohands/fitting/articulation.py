@@ -1,8 +1,8 @@
 """A posed right hand with the analytic Jacobian of its vertices and joints (linear blend skinning, NumPy, float64).
 
 The 22 degrees of freedom of the fingers are anatomical angles: three at the base of the thumb, two at its second joint,
-two at each knuckle and one at every other joint; the angles left out stay at rest. Left hands are fitted as right hands
-in a mirrored camera, so nothing here knows about sides.
+two at each knuckle and one at every other joint; all other angles stay at rest. Left hands are fitted as right hands in
+a mirrored camera, so nothing here depends on the side. Sizes: V vertices, R = V + 16 + 21 rows, S shape components.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PARENT_OF = np.maximum(ARTICULATED_PARENTS, 0)
 ROTATION, TRANSLATION = slice(0, 3), slice(3, 6)
 ANGLES = slice(6, 6 + NUM_DOFS)
 SHAPE = slice(6 + NUM_DOFS, None)
-"""Places of the unknowns in a step and in the columns of a Jacobian."""
+"""Position of the unknowns in a step (28 + S,) and in the columns of a Jacobian."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class HandState:
     shape: np.ndarray  # (S,) standard deviations
 
     def moved(self, step: np.ndarray) -> HandState:
-        """The state after `step` (28 + S,): rotation about the camera's axes, translation, angles, shape."""
+        """Return the state after `step` (28 + S,): rotation vector in camera axes, translation, angles, shape."""
         return HandState(
             Rotation.from_rotvec(step[ROTATION]).as_matrix() @ self.rotation,
             self.translation + step[TRANSLATION],
@@ -55,25 +55,25 @@ class HandState:
 
 @dataclass(frozen=True)
 class Rig:
-    """Kinematics of one state in the wrist frame: everything but the surface."""
+    """Kinematics of one state in the wrist frame, metres: everything but the surface."""
 
     state: HandState
     rest: np.ndarray  # (R, 3) shaped rest points of all rows, see RightHand
-    turned: np.ndarray  # (16, 9) rotation of every joint
+    turned: np.ndarray  # (16, 9) rotation matrix of every joint, row by row
     offsets: np.ndarray  # (16, 3): x = turned @ rest + offset
     pivots: np.ndarray  # (16, 3) posed joints
-    axes: np.ndarray  # (22, 3) axis of every degree of freedom
-    offset_directions: np.ndarray  # (16, 3 S) change of the offsets with the shape
+    axes: np.ndarray  # (22, 3) unit axis of every degree of freedom
+    offset_directions: np.ndarray  # (16, 3 S) metres of the offsets per standard deviation of shape
 
 
 class RightHand:
-    """Everything of a hand model that the fit needs, prepared once.
+    """Arrays of a hand model that the fit needs, prepared once.
 
     Rows are points that move with the hand: first the V vertices, then the 16 joints, then 21 landmarks.
     """
 
     def __init__(self, model: HandModel, prior: PosePrior, landmark_offsets: np.ndarray):
-        """landmark_offsets (21, 3) metres, rest pose: from each joint to what the hand network calls by its name."""
+        """Prepare `model`; landmark_offsets (21, 3) metres, rest pose: from joints to the hand network's landmarks."""
         self.num_vertices, self.num_shape = len(model.rest_vertices), model.num_shape
         self.num_unknowns = 6 + NUM_DOFS + self.num_shape
         tips = list(model.tip_vertices)
@@ -87,7 +87,7 @@ class RightHand:
         self.rest = as64(np.concatenate([model.rest_vertices, model.rest_joints, joints + landmark_offsets]))
         self.directions = as64(np.concatenate([model.shape_directions, model.joint_directions, joint_directions]))
         self._single_weights, self._single_directions = self.weights.astype("f4"), self.directions.astype("f4")
-        self._pose_directions = None  # of the vertices; their own derivative is small and left out of the Jacobian
+        self._pose_directions = None  # (3 V, 135); the Jacobian leaves out their derivative, which is small
         if model.pose_directions is not None:
             self._pose_directions = as64(model.pose_directions).reshape(-1, model.pose_directions.shape[-1])
         self._flat_directions = np.ascontiguousarray(self.directions.reshape(-1, self.num_shape).T)
@@ -106,7 +106,7 @@ class RightHand:
         self.pose_components = as64(prior.components)[:, flat]  # (C, 22)
 
     def rig(self, state: HandState) -> Rig:
-        """The kinematics of a state."""
+        """Return the kinematics of a state."""
         rest = self.rest + (state.shape @ self._flat_directions).reshape(-1, 3)
         joints = slice(self.num_vertices, self.num_vertices + 16)
         rest_joints, directions = rest[joints], self.directions[joints]
@@ -125,7 +125,7 @@ class RightHand:
             turned[own] = turned[parent] @ local[own]
         before = turned[PARENT_OF]
         frames = self._frames
-        axes = np.empty((16, 3, 3))  # [joint, axis]: each axis is carried by the rotations applied after it
+        axes = np.empty((16, 3, 3))  # [joint, axis]: each axis is turned by the rotations that are applied after it
         axes[:, FLEXION] = (before @ abducted @ frames[:, :, FLEXION, None])[..., 0]
         axes[:, ABDUCTION] = (before @ frames[:, :, ABDUCTION, None])[..., 0]
         axes[:, TWIST] = (before @ bent @ frames[:, :, TWIST, None])[..., 0]
@@ -134,33 +134,33 @@ class RightHand:
         return Rig(state, rest, turned.reshape(16, 9), offsets, pivots, axes[DOF_JOINT, DOF_AXIS], offset_directions)
 
     def points(self, rig: Rig, rows: np.ndarray | slice) -> np.ndarray:
-        """(n, 3) metres, camera frame."""
+        """Return the posed points (n, 3) of `rows`; metres, camera frame."""
         weights = self.weights[rows]
         blended = (weights @ rig.turned).reshape(-1, 3, 3)
         wrist = (blended @ rig.rest[rows][..., None])[..., 0] + weights @ rig.offsets
         return wrist @ rig.state.rotation.T + rig.state.translation
 
     def normals(self, vertices: np.ndarray) -> np.ndarray:
-        """Outward unit normals (V, 3) of posed vertices (V, 3)."""
+        """Return outward unit normals (V, 3) of posed vertices (V, 3)."""
         corners = vertices[self.faces]
         u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
         normals = self._faces_of_vertex @ (u[:, [1, 2, 0]] * v[:, [2, 0, 1]] - u[:, [2, 0, 1]] * v[:, [1, 2, 0]])
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def jacobian(self, rig: Rig, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """d points / d unknowns (n, 3, 28 + S) float32, camera frame; points (n, 3) are those of the rows."""
-        single = np.float32  # half the memory traffic; steps need no more
+        """Return d points / d unknowns (n, 3, 28 + S) float32, camera frame; points (n, 3) are those of `rows`."""
+        single = np.float32  # half the memory traffic, and precise enough for a step
         rotation, weights = rig.state.rotation.astype(single), self._single_weights[rows]
         turned = rig.turned.astype(single)
         carried = rig.rest[rows].astype(single) @ turned.reshape(16, 3, 3).transpose(2, 0, 1).reshape(3, 48)
         carried = (carried.reshape(-1, 16, 3) + rig.offsets.astype(single)) * weights[..., None]
-        carried = carried[:, 1:].reshape(-1, 5, 3, 3)  # the share of every finger joint in the point
-        share = weights[:, 1:].reshape(-1, 5, 3).copy()
-        for part in (1, 0):  # what a joint moves: its own share and everything beyond it
+        carried = carried[:, 1:].reshape(-1, 5, 3, 3)  # contribution of every finger joint to the point
+        fraction = weights[:, 1:].reshape(-1, 5, 3).copy()
+        for part in (1, 0):  # a joint moves its own contribution and those of the joints after it
             carried[:, :, part] += carried[:, :, part + 1]
-            share[:, :, part] += share[:, :, part + 1]
-        arms = carried.reshape(-1, 15, 3) - share.reshape(-1, 15, 1) * rig.pivots[1:].astype(single)
-        arms = (arms @ rotation.T)[:, DOF_JOINT - 1]  # (n, 22, 3): lever about each axis, camera axes
+            fraction[:, :, part] += fraction[:, :, part + 1]
+        arms = carried.reshape(-1, 15, 3) - fraction.reshape(-1, 15, 1) * rig.pivots[1:].astype(single)
+        arms = (arms @ rotation.T)[:, DOF_JOINT - 1]  # (n, 22, 3) metres: lever arm of each axis, camera axes
         axes = rig.axes.astype(single) @ rotation.T
         result = np.zeros((len(rows), 3, self.num_unknowns), dtype=single)
         for row, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
@@ -175,11 +175,11 @@ class RightHand:
         return result
 
     def axis_angles(self, angles: np.ndarray) -> np.ndarray:
-        """Finger angles (22,) -> pose (15, 3) axis-angle relative to the rest pose, right-hand axes."""
+        """Return finger angles (22,) as pose (15, 3): axis-angle relative to the rest pose, right-hand axes."""
         return axis_angle_from_matrix(self._finger_rotations(angles)[2][1:])
 
     def _finger_rotations(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(16, 3, 3) thrice: abduction, abduction after flexion, all three rotations of every joint."""
+        """Return rotations (16, 3, 3) of every joint: abduction A, A times flexion, A times flexion times twist."""
         full = np.zeros((16, 3))
         full[DOF_JOINT, DOF_AXIS] = angles - self.rest_angles
         sine, versine = np.sin(full)[..., None, None], (1 - np.cos(full))[..., None, None]

@@ -1,10 +1,10 @@
 """The energy of a fitted hand and its Gauss-Newton equations.
 
-Energy = sum of squared residuals over their standard deviations, metres and radians:
-image landmarks (distance from the joint to the landmark's ray), relative landmarks (bone directions, up to one common
-turn), measured depth at the landmarks (only while no points are used), depth points (point to tangent plane, slip at a
-lower weight), pose prior, joint limits, shape prior. Landmarks and points are robust (Geman-McClure), so points on
-objects and on the other hand lose their pull.
+The energy is the sum of squared residuals, each divided by its standard deviation (metres, radians). Its terms: image
+landmarks (distance from the joint to the landmark's ray), relative landmarks (bone directions, up to one common
+rotation), measured depth at the landmarks (only while no points are used), depth points (point to tangent plane, slip
+at a lower weight), pose prior, joint limits, shape prior. Landmarks and points are robust (Geman-McClure), so points on
+objects and on the other hand lose their influence. Sizes: U = 28 + S unknowns (see `articulation`), S shape components.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ class EnergyConfig:
 
     landmark: float = 0.005
     landmark_outlier: float = 0.03
-    """Distance at which a landmark has lost three quarters of its pull; the same for the other `_outlier` values."""
+    """Distance at which a landmark has a quarter of its weight left; likewise for the other `_outlier` values."""
     bone_direction: float = 0.5
     landmark_depth: float = 0.008
     landmark_depth_outlier: float = 0.025
     landmark_depth_occluder: float = 0.012
-    """The same for readings in front of the joint: an occluder is a better excuse than a hole in the hand."""
+    """`landmark_depth_outlier` for readings in front of the joint: an occluder is likelier than a hole in the hand."""
     joint_depth: float = 0.010
-    """A joint lies about this far behind the skin that the camera sees."""
+    """Typical distance of a joint behind the skin that the camera sees."""
     point: float = 0.004
     point_outlier: float = 0.012
     slip: float = 0.1
-    """Weight of sliding along the surface, relative to leaving it."""
+    """Weight of sliding along the surface (its square enters the energy), relative to leaving the surface."""
     points_count: float = 110.0
-    """All depth points together weigh as much as this many independent ones."""
+    """Number of independent points that weigh as much as all depth points together."""
     pose_scale: float = 1.2
-    """Standard deviations of the pose prior are multiplied by this."""
+    """Factor on the standard deviations of the pose prior."""
     pose_noise: float = 0.1
-    """Radians that every angle may leave the prior's linear space."""
+    """Standard deviation, in radians, of every angle around the prior's linear space."""
     limit: float = 0.05
     shared_shape: float = 0.4
-    """Standard deviations by which the two hands of one person differ in shape."""
+    """Standard deviation of the difference in shape between the two hands of one person."""
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Depth points that may lie on the hand, camera frame."""
+    """Depth points that may be on the hand, camera frame."""
 
     points: np.ndarray  # (N, 3) metres
     weights: np.ndarray  # (N,) in [0, 1]
@@ -59,7 +59,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class VisibleSurface:
-    """The vertices that the camera sees, and where they look; kept for the few steps of one round."""
+    """The vertices that the camera sees and their normals, kept fixed for the few steps of one round."""
 
     rows: np.ndarray  # (n,) vertex ids
     normals: np.ndarray  # (n, 3) unit length, camera frame
@@ -67,7 +67,7 @@ class VisibleSurface:
 
 @dataclass(frozen=True)
 class Equations:
-    """Normal equations matrix @ step = -vector at one state, and the state's energy."""
+    """Normal equations matrix @ step = -vector at one state (vector: half the gradient), and the state's energy."""
 
     rig: Rig
     matrix: np.ndarray  # (U, U)
@@ -87,7 +87,7 @@ class Energy:
         surface: VisibleSurface | None = None,
         other_shape: np.ndarray | None = None,
     ):
-        """With a cloud its points count against the visible surface, without one the measured depth at the landmarks.
+        """Use the points of `cloud` against the visible `surface`; without them, the measured depth at the landmarks.
 
         other_shape (S,) is the shape of the person's other hand.
         """
@@ -100,7 +100,7 @@ class Energy:
         self._directions = bones / np.maximum(np.linalg.norm(bones, axis=1, keepdims=True), 1e-9)
 
     def equations(self, rig: Rig) -> Equations:
-        """Energy and normal equations of a state."""
+        """Return the energy and the normal equations of a state."""
         hand, size = self.hand, self.hand.num_unknowns
         matrix, vector = np.zeros((size, size)), np.zeros(size)
         energy = self._priors(rig, matrix, vector)
@@ -121,6 +121,12 @@ class Energy:
         return Equations(rig, matrix, vector, energy)
 
     def _landmarks(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
+        """Return sum rho(|r_i|^2) / landmark^2 + sum |u_k - R d_k|^2 / bone_direction^2 of 21 landmarks.
+
+        r_i (2,) metres is the offset of joint i from its landmark's ray at the joint's depth, rho is Geman-McClure. The
+        bones' directions u_k are compared with the measured ones d_k, turned by the best common rotation R. Both terms
+        are added to `matrix` (U, U) and `vector` (U,) in place; points (21, 3), jacobian (21, 3, U).
+        """
         config, plane = self.config, self.evidence.plane
         residual = points[:, :2] - plane * points[:, 2:]
         lateral = jacobian[:, :2] - plane[..., None] * jacobian[:, 2:]
@@ -128,7 +134,7 @@ class Energy:
         accumulate(matrix, vector, lateral, residual, weight[:, None] / config.landmark**2)
         bones = points[CHILD] - points[PARENT]
         lengths = np.sqrt((bones**2).sum(axis=1, keepdims=True))
-        # the network errs in how the whole hand is turned, less in how its fingers are bent
+        # the network's error is larger in the hand's orientation than in its finger angles
         away = bones / lengths - self._directions @ turn_between(self._directions, bones / lengths).T
         turning = (jacobian[CHILD] - jacobian[PARENT]) / lengths[..., None]
         accumulate(matrix, vector, turning, away, np.full((len(away), 1), 1 / config.bone_direction**2))
@@ -137,6 +143,11 @@ class Energy:
     def _landmark_depths(
         self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray
     ) -> float:
+        """Return sum rho((z_i - d_i - joint_depth)^2) / landmark_depth^2 over all readings.
+
+        z_i is the depth of a joint or palm point, d_i the reading there (metres); rho is Geman-McClure, narrower if the
+        reading is in front. Added to `matrix` (U, U) and `vector` (U,) in place; points (21, 3), jacobian (21, 3, U).
+        """
         config, palm = self.config, list(PALM)
         points = np.concatenate([points, PALM_POINTS[6:] @ points[palm]])
         between = np.tensordot(PALM_POINTS[6:], jacobian[palm, 2], axes=1)
@@ -157,15 +168,19 @@ class Energy:
         matrix: np.ndarray,
         vector: np.ndarray,
     ) -> float:
-        """Cloud point i against the tangent plane of vertices[index[i]]."""
+        """Return sum w_i points_count / N rho((1 - slip^2) (r_i . n)^2 + slip^2 |r_i|^2) / point^2 of N cloud points.
+
+        r_i is the offset of cloud point i from vertices[index[i]], n the normal there; rho as above. Added to `matrix`
+        (U, U) and `vector` (U,) in place; vertices and normals (m, 3), index (N,), jacobian (m, 3, U).
+        """
         config, cloud = self.config, self.cloud
         assert cloud is not None
         residual, normal = vertices[index] - cloud.points, normals[index]
         along = (residual * normal).sum(axis=1)
         slip = config.slip**2
         energy, weight = geman_mcclure((1 - slip) * along**2 + slip * (residual**2).sum(axis=1), config.point_outlier)
-        share = cloud.weights * (config.points_count / len(cloud.points) / config.point**2)
-        weight = weight * share
+        factor = cloud.weights * (config.points_count / len(cloud.points) / config.point**2)
+        weight = weight * factor
         # points that share a vertex share its Jacobian: their metrics and pulls are summed before multiplying
         pull = (1 - slip) * (along * weight)[:, None] * normal + slip * weight[:, None] * residual
         pulls = np.stack([np.bincount(index, pull[:, axis], len(vertices)) for axis in range(3)], axis=1)
@@ -174,9 +189,15 @@ class Energy:
         flat = jacobian.reshape(-1, jacobian.shape[-1])
         matrix += flat.T @ (metric @ jacobian).reshape(flat.shape)
         vector += flat.T @ pulls.reshape(-1)
-        return float(energy @ share)
+        return float(energy @ factor)
 
     def _priors(self, rig: Rig, matrix: np.ndarray, vector: np.ndarray) -> float:
+        """Return (a - m)^T P (a - m) + |l|^2 / limit^2 + |s|^2 + |s - o|^2 / shared_shape^2.
+
+        a (22,) are the finger angles, m and P (22, 22) the prior's mean and precision, l (22,) the radians beyond the
+        joint limits, s (S,) the shape and o (S,) that of the other hand, if known. The terms are added to the blocks
+        ANGLES and SHAPE of `matrix` (U, U) and `vector` (U,) in place.
+        """
         config, hand, state = self.config, self.hand, rig.state
         away = state.angles - hand.pose_mean
         beyond = np.maximum(state.angles - hand.highest, 0) + np.minimum(state.angles - hand.lowest, 0)
@@ -195,19 +216,19 @@ class Energy:
 
 
 def nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N,) index of the nearest of others (n, 3) to each of points (N, 3); for hundreds, faster than a tree."""
+    """Return the index (N,) of the nearest of others (n, 3) to each of points (N, 3); beats a tree for hundreds."""
     return ((others * others).sum(axis=1) - 2 * points @ others.T).argmin(axis=1)
 
 
 def turn_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(3, 3): the rotation that best turns the unit vectors source (n, 3) into target (n, 3) (Wahba's problem)."""
+    """Return the rotation (3, 3) that best turns unit vectors source (n, 3) into target (n, 3) (Wahba's problem)."""
     u, _, vt = np.linalg.svd(target.T @ source)
     u[:, 2] *= np.sign(np.linalg.det(u @ vt))
     return u @ vt
 
 
 def geman_mcclure(squared: np.ndarray, scale: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Robust energy scale^2 s / (s + scale^2) of squared residuals s, and the weights of its Gauss-Newton step."""
+    """Return the energy scale^2 s / (s + scale^2) of squared residuals s, and the weights of its Gauss-Newton step."""
     ratio = scale * scale / (squared + scale * scale)
     return squared * ratio, ratio * ratio
 
@@ -215,7 +236,7 @@ def geman_mcclure(squared: np.ndarray, scale: float | np.ndarray) -> tuple[np.nd
 def accumulate(
     matrix: np.ndarray, vector: np.ndarray, jacobian: np.ndarray, residual: np.ndarray, weight: np.ndarray
 ) -> None:
-    """Adds J^T W J to matrix (U, U) and J^T W r to vector (U,); jacobian (..., U), residual (...), weight alike."""
+    """Add J^T W J to matrix (U, U) and J^T W r to vector (U,) in place; J (..., U), r (...), weight broadcast to r."""
     rows = jacobian.reshape(-1, jacobian.shape[-1])
     scaled = (jacobian * weight[..., None]).reshape(rows.shape)
     matrix += scaled.T @ rows

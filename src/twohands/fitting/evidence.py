@@ -1,4 +1,4 @@
-"""What was measured of one hand, always as a right hand: a left hand's window and camera are mirrored."""
+"""Collect the measurements of one hand, always as a right hand: a left hand's window and camera are mirrored."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from twohands.hands.skeleton import ROOT
 from twohands.types import LEFT, LocatedHands, RGBDFrame, TwoHands
 
 WINDOW_MARGIN = 0.35
-"""The window reaches this share of the landmarks' extent beyond them."""
+"""Margin of the window around the landmarks, as a fraction of their extent."""
 PALM = (0, 1, 5, 9, 13, 17)
 PALM_POINTS = np.concatenate([np.eye(6), *(a * np.eye(6)[[0, 0, 0, 0]] + (1 - a) * np.eye(6)[2:] for a in (0.25, 0.5))])
-"""(14, 6): the palm's landmarks, then points between the wrist and the knuckles, as weights of those landmarks."""
+"""(14, 6) weights of the landmarks PALM: these landmarks themselves, then points between the wrist and the knuckles."""
 CANDIDATES = 1800
-"""Depth pixels of the window that are looked at, about."""
+"""Approximate number of depth pixels of the window that are used."""
 
 
 @dataclass(frozen=True)
 class HandEvidence:
-    """Landmarks, depth and colour around one hand. Metres and the camera frame of the (mirrored) window."""
+    """Landmarks, depth and colour around one hand; metres, camera frame of the (mirrored) window."""
 
     camera: Camera  # of the window
     plane: np.ndarray  # (21, 2) landmarks on the plane z = 1
-    relative: np.ndarray  # (21, 3) metres, landmarks about any common point, turned to the hand's viewing ray
+    relative: np.ndarray  # (21, 3) metres, landmarks up to a translation, rotated to the hand's viewing ray
     landmark_depth: np.ndarray  # (21,) metres, measured around each landmark; NaN without a reading
     palm_depth: np.ndarray  # (14,) metres, measured around each of PALM_POINTS; NaN without a reading
-    points: np.ndarray  # (N, 3) metres, every depth pixel of a regular grid over the window
+    points: np.ndarray  # (N, 3) metres, the readings on a regular pixel grid over the window
     colors: np.ndarray  # (N, 3) sRGB in [0, 1] of those points
 
 
 def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray) -> HandEvidence:
-    """The evidence for one hand of a frame from its image landmarks (21, 2) and relative landmarks (21, 3) metres."""
+    """Return the evidence for one hand of a frame: `pixels` (21, 2) in the image, `relative` (21, 3) metres."""
     height, width = frame.depth.shape
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     margin = WINDOW_MARGIN * (high - low).max()
@@ -65,7 +65,7 @@ def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray
 
 
 def located_hands(hands: TwoHands, camera: Camera) -> LocatedHands:
-    """Reconstructed hands as landmarks that a fit may start from; their sides are beyond doubt."""
+    """Return reconstructed hands as landmarks from which a fit may start; their sides are taken as certain."""
     pixels = camera.project(hands.joints)  # (2, 21, 2)
     planes = ((pixels - camera.center) / camera.focal).mean(axis=1)  # (2, 2)
     turned = (hands.joints - hands.joints[:, ROOT : ROOT + 1]) @ _toward(planes)
@@ -74,7 +74,7 @@ def located_hands(hands: TwoHands, camera: Camera) -> LocatedHands:
 
 
 def _toward(plane: np.ndarray) -> np.ndarray:
-    """(*B, 3, 3): the smallest rotation that turns the optical axis to the ray through `plane` (*B, 2).
+    """Return the smallest rotations (*B, 3, 3) from the optical axis to the rays through `plane` (*B, 2) at z = 1.
 
     A hand network sees every hand as if the camera looked straight at it.
     """
@@ -83,7 +83,7 @@ def _toward(plane: np.ndarray) -> np.ndarray:
 
 
 def _depth_around(depth: np.ndarray, pixels: np.ndarray, radius: int = 3) -> np.ndarray:
-    """(n,) metres: median of the readings in a small square around each pixel; NaN where there is none."""
+    """Return the median reading (n,) metres in a small square around each of `pixels` (n, 2); NaN if there is none."""
     offsets = np.arange(-radius, radius + 1)
     columns = np.rint(pixels[:, 0]).astype(int)[:, None, None] + offsets[None, None, :]
     rows = np.rint(pixels[:, 1]).astype(int)[:, None, None] + offsets[None, :, None]

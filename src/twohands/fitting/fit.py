@@ -1,4 +1,4 @@
-"""Both hands of a frame: landmarks and depth in, two posed hand models out."""
+"""Fit both hands of a frame: landmarks and depth in, two posed hand models out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from twohands.hands.model import HandModel
 from twohands.types import LEFT, LocatedHands, Quality, RGBDFrame, TwoHands
 
 SURE_SIDE = 6.0
-"""Log-odds of the sides from the colour image above which the depth is not asked."""
+"""Log-odds of the sides from the colour image above which the depth is not consulted."""
 IMAGE_WEIGHT, DEPTH_WEIGHT, LARGEST_GAIN = 0.9, 0.024, 400.0
-"""Log-odds per log-odds of the image and per unit of energy; by logistic regression on the validation frames."""
+"""Weight of the image's log-odds, log-odds per unit of depth energy (both from a logistic regression on the validation
+frames), and the largest difference of energies that is used."""
 
 
 @dataclass(frozen=True)
 class FoundHand:
-    """A hand in the image, fitted as a hand of one side."""
+    """One hand of the image, fitted as a hand of one side."""
 
     evidence: HandEvidence
     solved: SolvedHand
@@ -32,12 +33,12 @@ class FoundHand:
 
     @property
     def depth_energy(self) -> float:
-        """What the depth points added: the landmarks' own energy repeats what the colour image told of the side."""
+        """Energy added by the depth points; the landmarks' energy only repeats the side seen in the colour image."""
         return self.solved.energy - self.landmark_energy
 
 
 class HandFitter:
-    """Fits a hand model to both hands of a frame; see `energy` for what is minimised."""
+    """Fit of a hand model to both hands of a frame; `energy` defines the minimised function."""
 
     def __init__(self, model: HandModel, config: FitConfig | None = None):
         self.model = model
@@ -45,27 +46,27 @@ class HandFitter:
         self.solver = HandSolver(RightHand(model, pose_prior(), offsets), config or FitConfig())
 
     def lift(self, frame: RGBDFrame, located: LocatedHands) -> dict[int, HandEvidence]:
-        """The evidence for every hand that is present, by side: its landmarks, and the measured points around them."""
+        """Return the evidence for every present hand, by side: its landmarks and the measured points around them."""
         return {side: _evidence(frame, located, side, side) for side in located.present_sides}
 
     def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: dict[int, HandEvidence]) -> TwoHands:
-        """Two hands in the camera frame, with parameters and quality; `evidence` is what `lift` returned.
+        """Return two hands in the camera frame, with parameters and quality; `evidence` is the result of `lift`.
 
-        An absent hand (see `TwoHands.is_present`) is not looked at and comes back as the rest pose. Where the side odds
-        leave a doubt, the hands are fitted on the other sides as well, and the better fit decides.
+        An absent hand (see `TwoHands.is_present`) is skipped and returned in the rest pose. Where the side odds leave a
+        doubt, the hands are fitted on the other sides as well, and image and depth decide together.
         """
         present = np.asarray(located.present)
         hands = self._fit(evidence)
-        told = float(np.sum(located.side_odds[list(hands)]))
-        if hands and told < SURE_SIDE:
+        odds = float(np.sum(located.side_odds[list(hands)]))
+        if hands and odds < SURE_SIDE:
             others = self._fit({1 - side: _evidence(frame, located, side, 1 - side) for side in hands})
             gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
-            if IMAGE_WEIGHT * told + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
+            if IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
                 hands, present = others, present[::-1]
         return self._assemble(frame, present, {side: hand.solved for side, hand in hands.items()})
 
     def _fit(self, evidence: dict[int, HandEvidence]) -> dict[int, FoundHand]:
-        """Both stages; in every round of the second each hand knows where the other one is and what shape it has."""
+        """Run both stages; in every round of the second each hand is given the other hand's surface and shape."""
         hands = {}
         for side, measured in evidence.items():
             solved = self.solver.solve(measured)
@@ -74,7 +75,7 @@ class HandFitter:
             refined = {}
             for side, hand in hands.items():
                 other = hands[1 - side].solved if 1 - side in hands else None
-                # a left hand lives in a mirrored camera, so the other hand always appears mirrored
+                # a left hand is fitted in a mirrored camera, so the other hand always appears mirrored
                 surface = np.zeros((0, 3)) if other is None else other.vertices * [-1, 1, 1]
                 shape = other.rig.state.shape if other is not None and other.cloud else None
                 refined[side] = replace(hand, solved=self.solver.refine(hand.evidence, hand.solved, surface, shape))
@@ -99,6 +100,6 @@ class HandFitter:
 
 
 def _evidence(frame: RGBDFrame, located: LocatedHands, index: int, side: int) -> HandEvidence:
-    """The evidence for located hand `index`, read as a hand of `side`."""
+    """Return the evidence for located hand `index`, read as a hand of `side`."""
     pixels, relative = np.asarray(located.pixels[index], float), np.asarray(located.relative[index], float)
     return gather(frame, side, pixels, relative)

@@ -1,4 +1,4 @@
-"""How well two hand meshes lie on the measured depth: residual and support."""
+"""Measure how well two hand meshes agree with the measured depth: residual and support."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from twohands.geometry.zbuffer import sample_nearest, visible_vertices
 from twohands.types import PRESENT, RGBDFrame
 
 OCCLUDER = 0.06
-"""Metres: where the measured surface is nearer than the mesh by more, something else is in front of the hand."""
+"""Metres in front of the mesh from which a measured surface is an occluder, not the hand."""
 SUPPORTED = 0.01
-"""Metres within which the measured surface carries a vertex."""
+"""Largest distance, in metres, between a supported vertex and the measured surface."""
 
 
 def measure_quality(
     vertices: np.ndarray, faces: np.ndarray, present: np.ndarray, frame: RGBDFrame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Depth residual (2,) in metres and depth support (2,) in [0, 1] of two hands in one frame, float32.
+    """Return the depth residual (2,) in metres and depth support (2,) in [0, 1] of two hands in one frame, float32.
 
-    vertices (2, V, 3) metres, camera frame; faces (2, F, 3) outward; present (2,). Both are over the vertices whose
-    normal faces the camera and that neither hand's mesh hides. Of these, the ones are compared whose pixel (rounded)
-    has a reading: r = z of the mesh - measured z; r > 0.06 m is an occluder and left out. The residual is the median of
-    |r|, NaN when nothing is left; the support is the share of all of them, compared or not, with |r| < 0.01 m.
-    An absent hand (see `TwoHands.is_present`) has residual NaN, support 0, and hides nothing.
+    vertices (2, V, 3) metres, camera frame; faces (2, F, 3) outward; present (2,). Both values are taken over the
+    vertices whose normal faces the camera and that neither hand's mesh hides. A vertex is compared at its nearest pixel
+    if this has a reading: r = z of the mesh - measured z; r > 0.06 m is an occluder and left out. The residual is the
+    median of |r|, NaN when nothing is left; the support is the fraction of all these vertices, compared or not, with
+    |r| < 0.01 m. An absent hand (see `TwoHands.is_present`) has residual NaN, support 0, and hides nothing.
     """
     residual = np.full(2, np.nan, dtype=np.float32)
     support = np.zeros(2, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""One right hand fitted to its evidence by damped Gauss-Newton: first to landmarks, then to depth points as well."""
+"""Fit one right hand by damped Gauss-Newton (metres, radians): first to landmarks, then to depth points as well."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from twohands.geometry.transforms import procrustes
 from twohands.geometry.zbuffer import hidden_vertices
 
 COARSE = 5
-"""What hides what is looked up in an image smaller than the window by this factor."""
+"""Downscale factor of the z-buffer used for the visibility test."""
 
 BOUNDS = ((ROTATION, 0.5), (TRANSLATION, 0.06), (ANGLES, 0.6), (SHAPE, 1.5))
-"""The largest steps of the unknowns."""
+"""Largest step of each part of the unknowns: radians, metres, radians, standard deviations."""
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How the fit proceeds; lengths in metres."""
+    """Steps and thresholds of the fit; lengths in metres."""
 
     energy: EnergyConfig = field(default_factory=EnergyConfig)
     landmark_steps: int = 8
     settled: float = 0.005
-    """A step that lowers the energy by a smaller share is the last one."""
+    """Relative decrease of the energy below which a step is the last one."""
     point_rounds: int = 3
-    """Rounds of the depth stage; the visible surface is found anew before each."""
+    """Rounds of the depth stage; the visible surface is determined again before each."""
     point_steps: int = 2
     """Steps of one round."""
     cluster_gap: float = 0.025
-    """Sorted readings at the palm that differ by more belong to different things."""
+    """Gap between sorted depth readings at the palm above which they belong to different surfaces."""
     palm_misfit: float = 0.012
-    """With a larger misfit the readings at the palm joints do not show the palm."""
+    """Largest RMS misfit to a rigid palm at which the readings at the palm joints are taken to show the palm."""
     candidate_radius: float = 0.025
-    """Points this near to the hand fitted so far are candidates for lying on it."""
+    """Distance from the hand fitted so far within which points are candidates for the hand's surface."""
     max_points: int = 180
     color_distance: float = 3.0
     """Distance in colour, in spreads of the hand's own colour, at which a point has lost half of its weight."""
     min_points: int = 60
-    """With fewer depth points the solution from the landmarks is kept."""
+    """Number of depth points below which the solution from the landmarks is kept."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ class SolvedHand:
     rig: Rig
     vertices: np.ndarray  # (V, 3) metres, camera frame
     energy: float
-    cloud: Cloud | None = None  # the depth points it lies on; None: fitted to landmarks only
+    cloud: Cloud | None = None  # the depth points it was fitted to; None: fitted to landmarks only
 
 
 class HandSolver:
-    """Fits one right hand."""
+    """Two-stage solver for one right hand: `solve` fits landmarks, `refine` adds depth points."""
 
     def __init__(self, hand: RightHand, config: FitConfig):
         self.hand, self.config = hand, config
 
     def solve(self, evidence: HandEvidence) -> SolvedHand:
-        """The landmark stage: the best of several starts."""
+        """Return the best result of the landmark stage over several starts."""
         energy = Energy(self.hand, self.config.energy, evidence)
         half = self.config.landmark_steps // 2
         tried = [self._descend(energy, state, half) for state in self.starts(evidence)]
@@ -71,10 +71,10 @@ class HandSolver:
         return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy)
 
     def starts(self, evidence: HandEvidence) -> list[HandState]:
-        """Mean shape and pose, one start for each depth at which several of the palm's readings agree.
+        """Return states of mean shape and pose, one for each depth at which several readings of the palm agree.
 
-        The palm is laid on its measured points; where those do not have the shape of a palm (occluded, no readings) the
-        relative landmarks say how it is turned. Without readings its size in the image says how far away it is.
+        The palm is aligned with its measured points. Where these do not have the shape of a palm (occlusion, no data)
+        the relative landmarks give its rotation. Without any readings its size in the image gives its distance.
         """
         config, hand = self.config, self.hand
         state = HandState(np.eye(3), np.zeros(3), hand.pose_mean, np.zeros(hand.num_shape))
@@ -102,9 +102,9 @@ class HandSolver:
     def refine(
         self, evidence: HandEvidence, start: SolvedHand, others: np.ndarray, other_shape: np.ndarray | None
     ) -> SolvedHand:
-        """One round with depth points; the same hand again when too few points lie near it.
+        """Return the hand after one round with depth points, or `start` itself when too few points are near it.
 
-        others (n, 3) are surface points of the other hand, other_shape (S,) is its shape.
+        others (n, 3) metres are surface points of the other hand, other_shape (S,) is its shape.
         """
         cloud = start.cloud or self._candidates(evidence, start.vertices, others)
         surface = self._visible(evidence, start.vertices)
@@ -124,7 +124,10 @@ class HandSolver:
         return VisibleSurface(rows, normals[rows])
 
     def _candidates(self, evidence: HandEvidence, vertices: np.ndarray, others: np.ndarray) -> Cloud | None:
-        """Depth points nearer to the hand than to the other one, weighted by their colour; None: too few."""
+        """Return the depth points nearer to this hand than to the other, weighted by colour, or None if too few.
+
+        vertices (V, 3) and others (n, 3) metres: surface points of this and of the other hand.
+        """
         config = self.config
         radius = config.candidate_radius
         box = (evidence.points > vertices.min(axis=0) - radius) & (evidence.points < vertices.max(axis=0) + radius)
@@ -144,7 +147,7 @@ class HandSolver:
         return Cloud(points[keep], weights[keep])
 
     def _descend(self, energy: Energy, state: HandState, steps: int) -> Equations:
-        """The best equations after some steps. A step that raises the energy is taken back and the damping grows."""
+        """Return the best equations after some steps. A step that raises the energy is undone and the damping grows."""
         best = energy.equations(self.hand.rig(state))
         damping = 1e-2
         for _ in range(steps):
@@ -162,13 +165,13 @@ class HandSolver:
 
 
 def clusters(values: np.ndarray, gap: float, smallest: int = 3) -> list[tuple[float, float]]:
-    """First and last value of every run of at least `smallest` sorted values without a larger gap."""
+    """Return (first, last) of every run of at least `smallest` sorted values whose gaps are at most `gap`."""
     runs = np.split(np.sort(values), np.flatnonzero(np.diff(np.sort(values)) > gap) + 1)
     return [(float(run[0]), float(run[-1])) for run in runs if len(run) >= smallest]
 
 
 def color_weights(colors: np.ndarray, sure: np.ndarray, distance: float) -> np.ndarray:
-    """(N,) weights in [0, 1]: how much the chroma of colors (N, 3) looks like that of the points surely on the hand."""
+    """Return weights (N,) in [0, 1]: similarity in chroma of sRGB colors (N, 3) to the hand's points `sure` (N,)."""
     if sure.sum() < 30:
         return np.ones(len(colors))
     logarithm = np.log(colors + 0.02)
@@ -180,7 +183,7 @@ def color_weights(colors: np.ndarray, sure: np.ndarray, distance: float) -> np.n
 
 
 def clamped(step: np.ndarray) -> np.ndarray:
-    """The step with its parts bounded: 0.5 rad of rotation, 6 cm of translation, 0.6 rad an angle, 1.5 of shape."""
+    """Return the step (28 + S,) with each of its parts scaled down to the bounds of `BOUNDS`."""
     size = np.maximum.reduceat(np.abs(step), [part.start for part, _ in BOUNDS])
     scale = np.minimum(1.0, [bound for _, bound in BOUNDS] / np.maximum(size, 1e-12))
     return step * np.repeat(scale, np.diff([*(part.start for part, _ in BOUNDS), len(step)]))
