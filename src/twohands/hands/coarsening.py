@@ -1,7 +1,7 @@
-"""Nested mesh levels of any hand model: coarser and coarser subsets of its vertices, and linear maps back up.
+"""Compute nested mesh levels of any hand model: ever smaller subsets of its vertices, and linear maps back up.
 
-Vertices are merged into neighbours by the quadric error of Garland & Heckbert (1997), so a level's vertices stay where
-they are; the maps up are learned from posed and shaped hands.
+Vertices are merged into neighbours by the quadric error of Garland & Heckbert (1997), so remaining vertices do not
+move; the maps up are learned from posed and shaped hands.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from twohands.geometry.mesh import boundary_loop, face_normals, vertex_normals
 from twohands.hands.model import HandModel
 from twohands.hands.skeleton import ARTICULATED_PARENTS, NUM_ARTICULATED
 
-BORDER_COST = 30.0  # of leaving the wrist's border, relative to leaving the surface
+BORDER_COST = 30.0  # cost of leaving the wrist's border, relative to leaving the surface
 WEIGHT_COST = 2e-4  # metres, per unit change of the skinning weights
 LENGTH_COST = 1e-3
-SMALLEST_TURN_COSINE = 0.15  # a face may not turn farther than this in one collapse
-SUM_WEIGHT = 3.0  # metres: how strongly the rows of an up map are pulled to a sum of one
+SMALLEST_TURN_COSINE = 0.15  # cosine of the largest rotation of a face in one collapse
+SUM_WEIGHT = 3.0  # metres: weight of the condition that the rows of an up map sum to one
 RELATIVE_RIDGE = 1e-4
 
 
 def coarsen(
     model: HandModel, counts: Sequence[int], hands: np.ndarray
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[np.ndarray]]:
-    """Levels of a hand model of NumPy arrays, and the maps between them.
+    """Return the levels of a hand model of NumPy arrays, and the maps between them.
 
-    counts: vertices of each level, coarse to fine; hands (N, V, 3) metres: right hands to learn the maps from. Returns
-    for every level its vertices (count,) in the full mesh and its faces (F, 3) as rows of them, and for every level
-    the map (finer, count) to the next finer one, from the finest to the full mesh; rows sum to 1.
+    counts: vertices of each level, coarse to fine; hands (N, V, 3) metres: right hands to learn the maps from. A level
+    is its vertices (count,) in the full mesh and its faces (F, 3), which index these. Its map (finer, count) leads to
+    the next finer level, the finest map to the full mesh; rows sum to 1.
     """
     vertices = np.asarray(model.rest_vertices, dtype=np.float64)
     collapse = EdgeCollapse(vertices, model.right_faces, np.asarray(model.weights, dtype=np.float64))
@@ -43,7 +43,7 @@ def coarsen(
 
 
 def kept_vertices(model: HandModel) -> list[int]:
-    """The five tips, and for each finger bone a vertex above and one below its middle: every level sees every bone."""
+    """Return the vertices that every level keeps: five tips, and one above and one below each finger bone's middle."""
     vertices, weights = np.asarray(model.rest_vertices, dtype=np.float64), np.asarray(model.weights)
     normals = vertex_normals(vertices, model.right_faces)
     kept = set(model.tip_vertices)
@@ -59,10 +59,10 @@ def kept_vertices(model: HandModel) -> list[int]:
 
 
 class EdgeCollapse:
-    """Merges vertices into neighbours, which stay where they are, cheapest first by Garland & Heckbert's error."""
+    """Edge collapse onto existing vertices: merges the cheapest pair first, by Garland & Heckbert's error."""
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray) -> None:
-        """`vertices` (V, 3) metres, `faces` (F, 3) of a mesh with one border, `weights` (V, J) of skinning."""
+        """Take a mesh with one border: `vertices` (V, 3) metres, `faces` (F, 3), skinning `weights` (V, J)."""
         self._vertices, self._weights = vertices, weights
         self._faces = dict(enumerate(map(tuple, faces.tolist())))
         self._faces_at: dict[int, set[int]] = defaultdict(set)
@@ -75,7 +75,7 @@ class EdgeCollapse:
         self._version = [0] * len(vertices)
 
     def reduce(self, count: int, kept: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Vertices (count,) and faces (F, 3), as rows of them, after collapsing the cheapest edges; `kept` survive."""
+        """Collapse the cheapest edges; return the remaining vertices (count,), `kept` among them, and faces (F, 3)."""
         kept = set(kept)
         queue = [entry for vertex in sorted(self._alive) for entry in self._entries(vertex, kept)]
         heapq.heapify(queue)
@@ -93,7 +93,7 @@ class EdgeCollapse:
         return {corner for face in self._faces_at[vertex] for corner in self._faces[face]} - {vertex}
 
     def _entries(self, vertex: int, kept: set[int]) -> Iterator[tuple[float, int, int, int, int]]:
-        """Queue entries (cost, survivor, victim, their versions) of all collapses along the edges of `vertex`."""
+        """Yield (cost, survivor, victim, their versions) for all collapses along the edges of `vertex`."""
         for neighbor in sorted(self._neighbors(vertex)):
             for survivor, victim in ((vertex, neighbor), (neighbor, vertex)):
                 if victim not in kept and (victim not in self._border or survivor in self._border):
@@ -108,7 +108,7 @@ class EdgeCollapse:
         return float(error + WEIGHT_COST * change * length + LENGTH_COST * length**2)
 
     def _is_allowed(self, survivor: int, victim: int) -> bool:
-        """The mesh stays a manifold with one border, and no face turns over or degenerates."""
+        """Return whether the mesh stays a manifold with one border, and no face turns over or degenerates."""
         shared = self._faces_at[survivor] & self._faces_at[victim]
         if len(self._neighbors(survivor) & self._neighbors(victim)) != len(shared):
             return False
@@ -140,13 +140,13 @@ class EdgeCollapse:
 
 
 def plane_quadrics(normals: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(N, 4, 4): squared distance from the planes with unit `normals` (N, 3) through `points` (N, 3)."""
+    """Return quadrics (N, 4, 4) of squared distance from planes with unit `normals` (N, 3) through `points` (N, 3)."""
     planes = np.concatenate([normals, -(normals * points).sum(1, keepdims=True)], axis=1)
     return planes[:, :, None] * planes[:, None, :]
 
 
 def surface_quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 4, 4): squared distance from the planes of a vertex' faces, weighted by their areas."""
+    """Return quadrics (V, 4, 4) of the squared distance from the planes of a vertex' faces, weighted by their areas."""
     normals = face_normals(vertices, faces)
     areas = np.linalg.norm(normals, axis=1)
     of_faces = (areas / areas.mean())[:, None, None] * plane_quadrics(_unit(normals), vertices[faces[:, 0]])
@@ -157,7 +157,7 @@ def surface_quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def border_quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 4, 4): squared distance from the planes that stand on the border's edges, upright on their faces."""
+    """Return quadrics (V, 4, 4) of the squared distance from the planes through border edges, normal to their faces."""
     loop = boundary_loop(faces)
     edges = np.stack([loop, np.roll(loop, -1)], axis=1)
     face_of = {
@@ -173,10 +173,10 @@ def border_quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def learned_up_map(hands: np.ndarray, coarse: np.ndarray, fine: np.ndarray) -> np.ndarray:
-    """(F, C) rows summing to one that give the `fine` (F,) from the `coarse` (C,) vertices of `hands` (N, V, 3).
+    """Return a map (F, C), rows summing to one, from vertices `coarse` (C,) to `fine` (F,) of `hands` (N, V, 3).
 
-    Ridge regression over poses and shapes: an order of magnitude closer than barycentric coordinates were in the
-    prototype, because a fine vertex may lean on all coarse ones. Vertices that both levels have are copied.
+    Ridge regression over poses and shapes: its error is about a tenth of that of barycentric coordinates: a fine
+    vertex may depend on all coarse ones. Vertices that both levels have are copied.
     """
     known = hands[:, coarse].transpose(0, 2, 1).reshape(-1, len(coarse))
     wanted = hands[:, fine].transpose(0, 2, 1).reshape(-1, len(fine))

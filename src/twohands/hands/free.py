@@ -1,4 +1,4 @@
-"""The free hand: our default hand model, derived from CC0 assets and shipped in `assets/` (see NOTICE).
+"""The free hand, the default hand model: derived from CC0 assets and shipped in `assets/` (see NOTICE).
 
 `tools/build_free_hand.py` rebuilds the assets from their named source.
 """
@@ -20,7 +20,7 @@ DEFAULT_LEVEL = 778
 
 @cache
 def free_hand_arrays() -> dict[str, np.ndarray]:
-    """Every array of the asset by name, floats as float32; `tools/build_free_hand.py` says what they are."""
+    """Return every array of the asset by name, floats as float32; `tools/build_free_hand.py` describes them."""
     with (files("twohands.hands") / "assets" / "free_hand.npz").open("rb") as stream, np.load(stream) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return {name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in arrays.items()}
@@ -28,7 +28,7 @@ def free_hand_arrays() -> dict[str, np.ndarray]:
 
 @cache
 def free_hand(level: int = DEFAULT_LEVEL) -> HandModel:
-    """The free hand with `level` vertices (one of MESH_LEVELS), float32 NumPy arrays."""
+    """Return the free hand with `level` vertices (one of MESH_LEVELS), float32 NumPy arrays."""
     if level not in MESH_LEVELS:
         raise ValueError(f"the free hand has no mesh of {level} vertices; choose one of {MESH_LEVELS}")
     arrays = free_hand_arrays()
@@ -56,7 +56,7 @@ def free_hand(level: int = DEFAULT_LEVEL) -> HandModel:
 
 @dataclass(frozen=True)
 class PosePrior:
-    """A linear Gaussian over the anatomical angles of the 15 finger joints, and the named poses it was drawn from."""
+    """A linear Gaussian over the anatomical angles of the 15 finger joints, and the named poses it was fitted to."""
 
     names: tuple[str, ...]
     library: np.ndarray  # (P, 16, 3) radians
@@ -66,7 +66,7 @@ class PosePrior:
 
 @cache
 def pose_prior() -> PosePrior:
-    """The free hand's pose library and pose PCA."""
+    """Return the free hand's pose library and pose PCA."""
     arrays = free_hand_arrays()
     names = tuple(str(name) for name in arrays["pose_names"])
     return PosePrior(names, arrays["pose_library"], arrays["pose_mean"], arrays["pose_components"])

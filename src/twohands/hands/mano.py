@@ -1,9 +1,9 @@
-"""MANO (Romero, Tzionas & Black 2017) as a hand model, for users who have its files, and the values of data sets.
+"""MANO (Romero, Tzionas & Black 2017) as a hand model, for users who have its files, and MANO values of data sets.
 
-The package's parameters know one hand in its wrist frame, mirrored for the left, and a pose relative to the flat hand.
-Everything that MANO and its users do otherwise is settled here: axes, the mean pose, principal components, the place
-of the wrist, and the shape basis of the left hand, whose file has the sign of one axis wrong (some data sets were
-annotated with it, some with the repaired one).
+The package's parameters describe one hand in its wrist frame, mirrored for the left, and a pose relative to the flat
+hand. Every other convention of MANO and its users is converted here: axes, the mean pose, principal components, the
+origin of the translation, and the left hand's shape basis. The file of that basis has a wrong sign in one axis; some
+data sets were annotated with it, some with the repaired one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MANO_FINGERS = list(np.argsort(_OUR_FINGERS))
 
 @dataclass(frozen=True)
 class Convention:
-    """How a data set writes MANO values."""
+    """Conventions by which a data set writes MANO values."""
 
     flat_hand_mean: bool  # a pose of 0 is the flat hand; otherwise the mean pose
     components: int | None = None  # principal components of the pose; None: 45 axis-angle numbers
@@ -63,7 +63,7 @@ class Values:
 
 @dataclass(frozen=True)
 class PlacedHand:
-    """One hand of a data set in the frame of its values, and its parameters as `HandParameters` has them."""
+    """One hand of a data set in the frame of its values, and its parameters in the form of `HandParameters`."""
 
     vertices: np.ndarray  # (778, 3) metres
     joints: np.ndarray  # (21, 3) metres, finger tips as the data set defines them
@@ -73,7 +73,7 @@ class PlacedHand:
     translation: np.ndarray  # (3,)
 
     def moved(self, T_b_from_a: np.ndarray) -> PlacedHand:
-        """A hand of frame a in frame b; T_b_from_a (4, 4) rigid, metres."""
+        """Return a hand of frame a in frame b; T_b_from_a (4, 4) rigid, metres."""
         turn, shift = T_b_from_a[:3, :3], T_b_from_a[:3, 3]
         return replace(
             self,
@@ -86,9 +86,9 @@ class PlacedHand:
 
 @cache
 def mano_hand() -> HandModel:
-    """The hand model of the files in the folder that the environment variable TWOHANDS_MANO names, float32.
+    """Return the float32 model of the files in the folder that the environment variable TWOHANDS_MANO names.
 
-    Raises FileNotFoundError or ValueError with the remedy.
+    Raise FileNotFoundError or ValueError with the fix.
     """
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
@@ -100,11 +100,11 @@ def mano_hand() -> HandModel:
 
 
 def hand_model(mano: Mano) -> HandModel:
-    """The right hand of the files in its wrist frame, float32; the left is its mirror image, shape basis repaired."""
+    """Return the right hand in its wrist frame, float32; the left is its mirror image, its shape basis repaired."""
     side, turn = mano.sides[RIGHT], _WRIST_FROM_MANO[RIGHT]
     rest_joints = side.regressor @ side.vertices
     joint_directions = np.einsum("jv,vcs->jcs", side.regressor, side.shape_directions)
-    wrist, wrist_directions = rest_joints[0], joint_directions[0]  # the wrist stays at the origin whatever the shape
+    wrist, wrist_directions = rest_joints[0], joint_directions[0]  # the wrist is at the origin for every shape
     both = np.kron(turn, turn).T  # rotations change their axes as A R A^T
     pose_directions = np.einsum("ab,vbjk->vajk", turn, side.pose_directions.reshape(*side.vertices.shape, 15, 9) @ both)
     joints = (rest_joints - wrist) @ turn.T
@@ -113,7 +113,7 @@ def hand_model(mano: Mano) -> HandModel:
     frames = _joint_frames(np.concatenate([joints, vertices[list(tips)]]))
     free = free_hand()
     rest_angles = np.zeros((16, 3), dtype=np.float32)
-    rest_angles[1:4] = free.rest_angles[1:4]  # the thumb's are relative to its rest pose
+    rest_angles[1:4] = free.rest_angles[1:4]  # the thumb's angles are relative to its rest pose
     arrays = {
         "rest_vertices": vertices,
         "rest_joints": joints,
@@ -134,10 +134,10 @@ def hand_model(mano: Mano) -> HandModel:
 
 
 def place(mano: Mano, side: int, values: Values, convention: Convention) -> PlacedHand:
-    """Vertices, joints and parameters of one hand (LEFT or RIGHT) of a data set, float64.
+    """Return vertices, joints and parameters of one hand (LEFT or RIGHT) of a data set, float64.
 
-    With the raw basis of the left hand, vertices and joints follow it exactly, and `shape` is the repaired basis's
-    nearest. Formulas (2) to (6) of the MANO paper.
+    With the raw basis of the left hand, vertices and joints follow it exactly, and `shape` is the nearest shape of the
+    repaired basis. Formulas (2) to (6) of the MANO paper.
     """
     hand = mano.sides[side]
     directions = shape_directions(mano, side, convention.left_shape)
@@ -162,10 +162,10 @@ def place(mano: Mano, side: int, values: Values, convention: Convention) -> Plac
 
 
 def with_tips(hands: TwoHands, definition: str) -> TwoHands:
-    """Hands of MANO with the finger tips of a data set, a key of FINGERTIP_VERTICES, taken from their meshes.
+    """Return MANO hands with their finger tips set to mesh vertices; `definition` is a key of FINGERTIP_VERTICES.
 
-    The hand model has the tips `mano` of the right hand on both. Without meshes the joints stay what they are. Training
-    does not ask for this: its terms of joints compare the model's tips with those of the labels.
+    The hand model has the tips `mano` of the right hand on both. Without meshes the joints stay unchanged. Training
+    does not use this function: its joint losses compare the model's tips with those of the labels.
     """
     if hands.vertices is None:
         return hands
@@ -184,10 +184,10 @@ def values_of(
     translation: np.ndarray,
     convention: Convention,
 ) -> Values:
-    """The values of one hand of `HandParameters` as a data set writes them, float64: `place` undone.
+    """Return one hand of `HandParameters` as the values that a data set writes, float64: the inverse of `place`.
 
-    pose (15, 3), shape (10,), rotation (3,), translation (3,), as in `PlacedHand`. Few components and the raw basis of
-    the left hand give the nearest hand that they can; its wrist stays in place.
+    pose (15, 3), shape (10,), rotation (3,), translation (3,), as in `PlacedHand`. With few components or the raw basis
+    of the left hand the result is the nearest hand that these can represent; its wrist stays in place.
     """
     hand, axes = mano.sides[side], _WRIST_FROM_MANO[side]
     turn = matrix_from_axis_angle(np.asarray(rotation, dtype=np.float64)) @ axes
@@ -204,14 +204,14 @@ def values_of(
 
 
 def shape_directions(mano: Mano, side: int, left_shape: str) -> np.ndarray:
-    """(778, 3, 10) metres, MANO's axes: the basis in the file, or for the left hand the mirrored one of the right."""
+    """Return the shape basis (778, 3, 10) metres in MANO's axes: from the file, or mirrored from the right hand."""
     if side == LEFT and left_shape == "flip_x":
         return mano.sides[RIGHT].shape_directions * np.array([-1.0, 1.0, 1.0])[:, None]
     return mano.sides[side].shape_directions
 
 
 def finger_pose(hand: ManoSide, pose: np.ndarray, convention: Convention) -> np.ndarray:
-    """(15, 3) axis-angle about the flat hand, MANO's axes, our order of joints."""
+    """Return the pose (15, 3) axis-angle relative to the flat hand, in MANO's axes and the package's joint order."""
     pose = np.asarray(pose, dtype=np.float64).reshape(-1)
     if convention.components is not None:
         fingers = np.tensordot(pose, hand.pose_components[: convention.components], axes=1)
@@ -221,7 +221,7 @@ def finger_pose(hand: ManoSide, pose: np.ndarray, convention: Convention) -> np.
 
 
 def _shape_in(mano: Mano, side: int, shape: np.ndarray, given: str, wanted: str) -> np.ndarray:
-    """(10,) float64: a shape of the basis `given` in the basis `wanted`, the nearest one."""
+    """Return the shape (10,) float64 in the basis `wanted` that is nearest to `shape` in the basis `given`."""
     shape = np.asarray(shape, dtype=np.float64)
     if side == RIGHT or given == wanted:
         return shape
@@ -230,10 +230,10 @@ def _shape_in(mano: Mano, side: int, shape: np.ndarray, given: str, wanted: str)
 
 
 def _joint_frames(joints: np.ndarray) -> np.ndarray:
-    """(16, 3, 3) flexion, abduction and twist axes: those of the free hand, turned with the bones.
+    """Return flexion, abduction and twist axes (16, 3, 3): those of the free hand, turned with the bones.
 
-    joints (21, 3): 16 articulated joints and 5 tips in the wrist frame. The free hand's axes at straight fingers are
-    taken; its thumb rests as MANO's does.
+    joints (21, 3): 16 articulated joints and 5 tips in the wrist frame. The axes are taken from the free hand with
+    straight fingers and the thumb at rest, as in MANO.
     """
     free = free_hand()
     straight = np.zeros((1, 16, 3), dtype=np.float32)

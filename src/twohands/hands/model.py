@@ -1,4 +1,4 @@
-"""`HandModel`: shape and pose to two hand meshes, by linear blend skinning of one right hand; left by mirroring.
+"""`HandModel` turns shape and pose into two hand meshes: linear blend skinning of a right hand, mirrored for the left.
 
 Wrist frame: origin at the wrist joint, +z to the fingers, +y dorsal; +x is radial on the right hand and ulnar on the
 left one. The same code runs on NumPy arrays and on torch tensors: a model of tensors is `model.map(torch.as_tensor)`.
@@ -41,12 +41,12 @@ class HandModel(TensorRecord):
 
     @property
     def faces(self) -> Array:
-        """(2, F, 3) outward triangles of the left and of the right hand: the same vertices, the order reversed."""
+        """(2, F, 3) outward triangles of the left and the right hand: the same vertices, in reversed order."""
         xp = array_namespace(self.right_faces)
         return xp.stack([xp.flip(self.right_faces, axis=-1), self.right_faces])
 
     def __call__(self, parameters: HandParameters) -> TwoHands:
-        """Two meshes and their 21 joints in the camera frame, (*B, 2, V, 3) and (*B, 2, 21, 3) metres."""
+        """Return two meshes (*B, 2, V, 3) and their 21 joints (*B, 2, 21, 3); metres, camera frame."""
         xp = array_namespace(parameters.pose)
         rotations = matrix_from_axis_angle(_mirror_left_axes(parameters.pose))  # (*B, 2, 15, 3, 3), right-hand axes
         rest_vertices = self.rest_vertices + _combine(self.shape_directions, parameters.shape)
@@ -62,14 +62,15 @@ class HandModel(TensorRecord):
         return TwoHands(placed[0], placed[1], present, parameters)
 
     def pose_from_angles(self, angles: Array) -> Array:
-        """Anatomical angles (*B, 2, 16, 3) radians (flexion, abduction, twist; 0 = straight finger in the palm's plane,
-        the thumb relative to the rest pose) -> pose (*B, 2, 15, 3). The wrist's row is not used.
+        """Return the pose (*B, 2, 15, 3) of anatomical angles (*B, 2, 16, 3) radians: flexion, abduction, twist.
+
+        0 is a straight finger in the palm's plane; the thumb's angles are relative to its rest pose. Row 0 is not used.
         """
         rotation = rotations_from_angles(angles[..., 1:, :] - self.rest_angles[1:], self.joint_frames[1:])
         return _mirror_left_axes(axis_angle_from_matrix(rotation))
 
     def neutral(self, batch: tuple[int, ...] = ()) -> HandParameters:
-        """Rest pose, mean shape, wrists at the camera's centre."""
+        """Return parameters of the rest pose, the mean shape and wrists at the origin of the camera frame."""
         xp = array_namespace(self.rest_vertices)
         kwargs = {"dtype": self.rest_vertices.dtype, "device": self.rest_vertices.device}
         sizes = ((15, 3), (self.num_shape,), (3,), (3,))
@@ -77,17 +78,17 @@ class HandModel(TensorRecord):
 
 
 def pose_features(rotations: Array) -> Array:
-    """(*B, 15, 3, 3) -> (*B, 135): what the rotations of the finger joints differ from the identity, row by row."""
+    """Return finger rotations (*B, 15, 3, 3) minus the identity as (*B, 135), row by row."""
     xp = array_namespace(rotations)
     identity = xp.asarray(IDENTITY, dtype=rotations.dtype, device=rotations.device)
     return xp.reshape(rotations - identity, (*rotations.shape[:-3], 135))
 
 
 def skin(rest_vertices: Array, rest_joints: Array, weights: Array, rotations: Array) -> tuple[Array, Array]:
-    """Linear blend skinning in the wrist frame.
+    """Return posed vertices (*B, V, 3) and joints (*B, 16, 3) by linear blend skinning in the wrist frame, metres.
 
     rest_vertices (*B, V, 3) and rest_joints (*B, 16, 3) metres, weights (V, 16), rotations (*B, 15, 3, 3) of the finger
-    joints about themselves -> posed vertices (*B, V, 3) and joints (*B, 16, 3).
+    joints about themselves.
     """
     xp = array_namespace(rest_vertices)
     identity = xp.asarray(IDENTITY, dtype=rotations.dtype, device=rotations.device)
@@ -106,16 +107,16 @@ def skin(rest_vertices: Array, rest_joints: Array, weights: Array, rotations: Ar
 
 
 def rotations_from_angles(angles: Array, frames: Array) -> Array:
-    """Angles from rest (*B, J, 3) radians about the columns of frames (J, 3, 3) -> (*B, J, 3, 3).
+    """Return rotations (*B, J, 3, 3) by angles from rest (*B, J, 3) radians about the columns of frames (J, 3, 3).
 
-    Abduction turns last, twist first: R = R_abduction R_flexion R_twist.
+    Abduction is applied last, twist first: R = R_abduction R_flexion R_twist.
     """
     flexion, abduction, twist = (matrix_from_axis_angle(angles[..., k, None] * frames[..., :, k]) for k in range(3))
     return abduction @ flexion @ twist
 
 
 def mirrored(parameters: HandParameters) -> HandParameters:
-    """The same two hands seen in a mirror across the plane x = 0: the left one becomes the right one and back."""
+    """Return both hands mirrored in the plane x = 0: the left hand becomes the right one and vice versa."""
     xp = array_namespace(parameters.pose)
     x = xp.asarray([-1.0, 1.0, 1.0], dtype=parameters.pose.dtype, device=parameters.pose.device)
     return HandParameters(
@@ -127,27 +128,27 @@ def mirrored(parameters: HandParameters) -> HandParameters:
 
 
 def _mirror_left_axes(axis_angle: Array) -> Array:
-    """(*B, 2, N, 3) rotations between a hand's own axes and right-hand axes: M R M with M = diag(-1, 1, 1)."""
+    """Convert rotations (*B, 2, N, 3) between a hand's own axes and right-hand axes: M R M with M = diag(-1, 1, 1)."""
     xp = array_namespace(axis_angle)
     signs = xp.asarray(np.array([[[1, -1, -1]], [[1, 1, 1]]]), dtype=axis_angle.dtype, device=axis_angle.device)
     return axis_angle * signs
 
 
 def _mirror_left_points(points: Array) -> Array:
-    """(*B, 2, N, 3) points between right-hand axes and each hand's own: x of the left hand changes sign."""
+    """Convert points (*B, 2, N, 3) between right-hand axes and each hand's own: x of the left hand changes sign."""
     xp = array_namespace(points)
     signs = xp.asarray(np.array([[[-1, 1, 1]], [[1, 1, 1]]]), dtype=points.dtype, device=points.device)
     return points * signs
 
 
 def _combine(directions: Array, shape: Array) -> Array:
-    """(V, 3, S) metres, (*B, S) -> (*B, V, 3) metres."""
+    """Return the sum of directions (V, 3, S) weighted by shape (*B, S), (*B, V, 3); metres."""
     xp = array_namespace(shape)
     return xp.tensordot(shape, directions, axes=((-1,), (-1,)))
 
 
 def _place(points: Array, parameters: HandParameters) -> Array:
-    """(*B, 2, N, 3) from the wrist frame to the camera frame."""
+    """Move points (*B, 2, N, 3) from the wrist frame to the camera frame."""
     xp = array_namespace(points)
     rotation = matrix_from_axis_angle(parameters.rotation)
     return points @ xp.matrix_transpose(rotation) + parameters.translation[..., None, :]

@@ -1,7 +1,7 @@
-"""The decoder's mesh levels of a hand model, and the one joint regressor of predictions and targets.
+"""The decoder's mesh levels of a hand model, and the joint regressor shared by predictions and targets.
 
-Levels are nested: a level's vertices are a subset of the full mesh, so its targets are plain indexing, the same for
-both hands. Joints are linear in the vertices (method, section 5).
+Levels are nested: a level's vertices are a subset of the full mesh, so its targets are found by indexing, the same for
+both hands. Joints are linear in the vertices (docs/method.md, Decoder).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, NUM_ARTICULATED
 GRAPHS = (63, 126, 252)
 """Vertices of the decoder's graphs, coarse to fine (the paper's levels)."""
 RIDGE = 1e-8
-"""Square metres added to the fit of a joint for a weight of 1 on a vertex at the joint: against large weights."""
+"""Ridge against large weights: square metres added to the fit of a joint for a weight of 1 on a vertex at the joint."""
 REACH = 0.01
-"""Metres of distance from the joint over which that ridge grows by e: weights stay near their joint."""
+"""Distance from the joint, in metres, over which the ridge grows by a factor of e; keeps weights near the joint."""
 FIT_POSES = 128
-"""Random hands that the regressor is fitted to."""
+"""Number of random hands to which the regressor is fitted."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class MeshLevel(TensorRecord):
 
 
 def mesh_levels(hand_model: HandModel) -> tuple[MeshLevel, ...]:
-    """The levels 63, 126 and 252 of a hand model of NumPy arrays, coarse to fine.
+    """Return the levels 63, 126 and 252 of a hand model of NumPy arrays, coarse to fine.
 
-    Those of the free hand are stored; those of other models are computed once a process, in about two seconds.
+    Levels of the free hand are stored; levels of other models are computed once per process, in about two seconds.
     """
     key = hashlib.sha256(hand_model.rest_vertices.tobytes() + hand_model.weights.tobytes()).hexdigest()
     if key not in _known_levels:
@@ -64,7 +64,7 @@ def _mesh_levels(hand_model: HandModel) -> tuple[MeshLevel, ...]:
 
 
 def _stored_levels(hand_model: HandModel) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[np.ndarray]]:
-    """As `coarsen`, from the asset of the free hand."""
+    """Return the result of `coarsen` from the asset of the free hand."""
     arrays, full = free_hand_arrays(), len(hand_model.rest_vertices)
     stored = arrays.get(f"level_{full}", np.arange(full))
     position = {int(vertex): index for index, vertex in enumerate(stored)}
@@ -79,15 +79,15 @@ def _stored_levels(hand_model: HandModel) -> tuple[list[tuple[np.ndarray, np.nda
 
 
 def joint_regressor(hand_model: HandModel) -> np.ndarray:
-    """(21, V) float32, rows sum to 1: the joints of a hand model, linear in its vertices; tips are vertices.
+    """Return the matrix (21, V) float32 from a model's vertices to its joints; rows sum to 1, tips are vertices.
 
-    Fitted to random poses and shapes; the free hand's kinematic joints come out within 0.05 mm in the mean.
+    It is fitted to random poses and shapes; its mean error for the free hand's kinematic joints is below 0.05 mm.
     """
     return _fit(hand_model, _posed_hands(hand_model), np.arange(len(hand_model.rest_vertices)))
 
 
 def _posed_hands(hand_model: HandModel) -> tuple[np.ndarray, np.ndarray]:
-    """Right hands (P, V, 3) and their 21 joints (P, 21, 3), float64: uniform in the joint limits, Gaussian in shape."""
+    """Return random right hands (P, V, 3) and joints (P, 21, 3), float64: uniform in the limits, Gaussian in shape."""
     rng = np.random.default_rng(0)
     limits = hand_model.limits
     angles = rng.uniform(limits[..., 0], limits[..., 1], size=(FIT_POSES, 2, NUM_ARTICULATED, 3)).astype(np.float32)
@@ -98,7 +98,7 @@ def _posed_hands(hand_model: HandModel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(hand_model: HandModel, posed: tuple[np.ndarray, np.ndarray], vertices: np.ndarray) -> np.ndarray:
-    """(21, len(vertices)): for each joint the weights w, sum 1, of least |sum w (vertex - joint)|^2 + ridge."""
+    """Return weights (21, len(vertices)): each row w sums to 1 and minimises |sum w (vertex - joint)|^2 + ridge."""
     meshes, joints = posed[0][:, vertices], posed[1]
     regressor = np.zeros((len(JOINTS_FROM_ARTICULATED), len(vertices)))
     for row, articulated in enumerate(JOINTS_FROM_ARTICULATED):

@@ -19,7 +19,7 @@ FINGERTIPS = (4, 8, 12, 16, 20)
 PARENTS = (-1, *(0 if part == 0 else 4 * finger + part for finger in range(5) for part in range(4)))
 BONES = tuple((parent, joint) for joint, parent in enumerate(PARENTS) if parent >= 0)
 
-# the 16 joints that rotate: wrist and three a finger
+# the 16 joints that rotate: the wrist and three per finger
 NUM_ARTICULATED = 16
 ARTICULATED_PARENTS = (-1, *(0 if part == 0 else 3 * finger + part for finger in range(5) for part in range(3)))
 # joint i of the 21 is entry JOINTS_FROM_ARTICULATED[i] of (16 articulated joints, 5 finger tips)
@@ -40,8 +40,8 @@ FINGERTIP_VERTICES = {
     "hot3d": ((744, 320, 443, 554, 671),) * 2,
     "contactpose": ((745, 333, 444, 555, 672),) * 2,
 }
-"""Vertices of MANO that data sets call the finger tips, thumb to little, of the left and of the right hand; they lie
-2 to 6 mm apart. `mano` is the table of manopth, which H2O, DexYCB and others use."""
+"""Vertices of MANO that data sets use as finger tips, thumb to little, of the left and of the right hand. The choices
+differ by 2 to 6 mm. `mano` is the table of manopth, which H2O, DexYCB and others use."""
 JOINT_DEFINITIONS = {
     "free": "joint centres and finger-tip vertices of the free hand",
     **{name: f"MANO's joints and the finger-tip vertices {name!r}" for name in FINGERTIP_VERTICES},
@@ -53,7 +53,7 @@ JOINT_ORDERS = {
     "rhd": (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17),
     "interhand": (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16),
 }
-"""Other orders of the 21 joints of one hand: ours = theirs[order], theirs = ours[argsort(order)].
+"""Orders of the 21 joints in other sources: joints = theirs[order] and theirs = joints[argsort(order)].
 
 `mano`: 16 joints in MANO's order (index, middle, little, ring, thumb), then the tips from thumb to little; HO-3D and
 H2O-3D. `rhd`: wrist, then each finger from tip to palm. `interhand`: as `rhd`, but the wrist comes last."""
