@@ -1,4 +1,4 @@
-"""Hands for other programs: coloured GLB meshes, and a page in which cloud and meshes are turned in a browser."""
+"""Export hands: coloured GLB meshes, and a page that shows cloud and meshes in a browser."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from twohands.hands.skeleton import SIDE_COLORS
 from twohands.types import SIDE_NAMES, RGBDFrame, TwoHands
 
 GLTF_FROM_CAMERA = np.diag([1.0, -1.0, -1.0, 1.0])
-"""glTF has +y up and looks along -z; the vertices stay in the OpenCV camera frame below a node with this transform."""
+"""Transform of the root node: glTF has +y up and looks along -z; vertices below it stay in the OpenCV camera frame."""
 MAX_POINTS = 60_000
-"""Points of the cloud in a page."""
+"""Largest number of points of the cloud in a page."""
 AROUND_HANDS = 0.04
-"""Metres around the hands where the cloud of a page is denser: half of its points lie there."""
+"""Margin around the hands, in metres, where the cloud of a page is denser: it gets half of the points."""
 BEHIND_HANDS = 0.45
-"""Metres behind the hands where the cloud of a page ends, so that a far wall does not shrink the picture."""
+"""Metres behind the hands at which the cloud of a page ends, so that a far wall does not shrink the picture."""
 FIELD_OF_VIEW = (48.0, 36.0)
 """Degrees across and down of the page's camera."""
 
 
 def write_glb(path: str | Path, hands: TwoHands, faces: np.ndarray) -> bool:
-    """Writes the hands that are there as meshes "left" and "right" with normals and colours; false without any hand.
+    """Write the present hands as meshes "left" and "right" with normals and colours; return False without any hand.
 
-    faces (2, F, 3) outward. Metres; a viewer shows them upright, as the camera saw them.
+    faces (2, F, 3) outward. Metres; a viewer shows the hands upright, as the camera saw them.
     """
     if not hands.present_sides:
         return False
@@ -41,7 +41,7 @@ def write_glb(path: str | Path, hands: TwoHands, faces: np.ndarray) -> bool:
 
 
 def write_view(path: str | Path, frame: RGBDFrame, hands: TwoHands, faces: np.ndarray) -> None:
-    """Writes one HTML page without any outside reference: the coloured cloud (<= 60,000 points) and both meshes."""
+    """Write one self-contained HTML page with the coloured cloud (at most 60,000 points) and both meshes."""
     from trimesh import PointCloud
     from trimesh.scene import Camera as SceneCamera
     from trimesh.viewer.notebook import scene_to_html
@@ -70,8 +70,8 @@ def write_view(path: str | Path, frame: RGBDFrame, hands: TwoHands, faces: np.nd
 
 
 def clouds(frame: RGBDFrame, hands: TwoHands) -> list[tuple[str, np.ndarray, np.ndarray, float]]:
-    """At most 60,000 measured points in two parts, denser around the hands: name, points (N, 3) metres in the camera
-    frame, their colours (N, 3) uint8, and the distance of neighbours in metres. What lies far behind is left out.
+    """Return two parts of the cloud, together at most 60,000 points: dense around the hands, and the rest up to a
+    distance behind them. A part is (name, points (N, 3) metres in the camera frame, colours (N, 3) uint8, spacing).
     """
     points, pixels = lift(frame.depth, frame.camera)
     near = np.zeros(len(points), dtype=bool)
@@ -97,7 +97,7 @@ def clouds(frame: RGBDFrame, hands: TwoHands) -> list[tuple[str, np.ndarray, np.
 
 
 def _interest(frame: RGBDFrame, hands: TwoHands) -> tuple[np.ndarray, float]:
-    """Centre (3,) in the camera frame and radius in metres of what a viewer wants to see: the hands, else the scene."""
+    """Return centre (3,) in the camera frame and radius in metres of the hands, or of the scene if there are none."""
     found = hands.present_sides
     if found:
         vertices = np.asarray(hands.vertices)[found].reshape(-1, 3)
@@ -109,7 +109,7 @@ def _interest(frame: RGBDFrame, hands: TwoHands) -> tuple[np.ndarray, float]:
 
 
 def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(4, 4): the pose of a glTF camera at `eye` that looks at `target`, +y up; metres."""
+    """Return the pose (4, 4) of a glTF camera at `eye` (3,) that looks at `target` (3,), +y up; metres."""
     backward = _unit(eye - target)
     right = _unit(np.cross([0.0, 1.0, 0.0], backward))
     pose = np.eye(4)
@@ -122,9 +122,9 @@ def _unit(vector) -> np.ndarray:
 
 
 def _scene(hands: TwoHands, faces: np.ndarray, linear: bool):
-    """A trimesh scene with a node "camera" (the camera's OpenCV frame) that holds the meshes.
+    """Return a trimesh scene with a node "camera" (the camera's OpenCV frame) that contains the meshes.
 
-    glTF's material colours are linear; the page's viewer shows them as they are and wants sRGB.
+    glTF's material colours are linear; the page's viewer does not convert them and needs sRGB.
     """
     from trimesh import Scene, Trimesh
     from trimesh.visual import TextureVisuals
@@ -189,4 +189,4 @@ PAGE_END = """
 })();
 </script>
 """
-"""What is added to trimesh's page: turning about the hands, light, point size, and switches for cloud and meshes."""
+"""Addition to trimesh's page: rotation about the hands, light, point size, and switches for cloud and meshes."""

@@ -1,6 +1,6 @@
-"""Bytes on disk to arrays and back: colour, depth, and writing a file whole or not at all.
+"""Read colour and depth from files, write files whole or not at all, and lock them.
 
-Every reader raises FileNotFoundError or ValueError with one sentence that names the file and the remedy.
+Every reader raises FileNotFoundError or ValueError with one sentence that names the file and the fix.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg")
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz")
 ORIENTATION_TAG = 0x0112
 DEFAULT_INTEGER_UNIT = 0.001
-"""Metres per step of integer depth unless told otherwise: millimetres, the habit of nearly all recorders."""
+"""Metres per step of integer depth when no unit is given: millimetres, as nearly all recorders write."""
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
-    """The colour image as (H, W, 3) uint8, red first."""
+    """Return the colour image as (H, W, 3) uint8, red first."""
     with _opened_image(path, "colour image") as image:
         if image.mode in ("I", "F") or image.mode.startswith("I;"):
             raise ValueError(f"{path} is a {image.mode}-mode image, not colour; are --rgb and --depth exchanged?")
@@ -43,13 +43,13 @@ def read_rgb(path: str | Path) -> np.ndarray:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Width and height of a colour image, by its header alone."""
+    """Return width and height of a colour image, read from its header alone."""
     with _opened_image(path, "colour image") as image:
         return image.size
 
 
 def read_depth(path: str | Path) -> np.ndarray:
-    """The depth image as (H, W) in the file's own type and unit: 16-bit PNG or TIFF, float TIFF, .npy or .npz."""
+    """Return the depth image (H, W) in the file's own type and unit: 16-bit PNG or TIFF, float TIFF, .npy or .npz."""
     path = Path(path)
     if path.suffix.lower() in (".npy", ".npz"):
         return _read_depth_array(path)
@@ -67,10 +67,10 @@ def read_depth(path: str | Path) -> np.ndarray:
 
 
 def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.ndarray:
-    """Depth (H, W) or (H, W, 1) of any numeric type -> (H, W) float32 metres, C-contiguous, 0 = no reading.
+    """Return depth (H, W) or (H, W, 1) of any numeric type as (H, W) float32 metres, C-contiguous, 0 = no reading.
 
     `depth_unit` is the length of one step in metres: by default 0.001 for integers, 1 for floats. Values that are
-    not finite or negative become 0 (sensors write NaN or -1 where they saw nothing).
+    not finite or negative become 0 (sensors write NaN or -1 where they have no reading).
     """
     depth = _plane(depth)
     if depth.ndim != 2:
@@ -85,7 +85,7 @@ def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.nd
 
 
 def effective_depth_unit(depth: np.ndarray, depth_unit: float | None = None) -> float:
-    """Metres per step of a depth array: `depth_unit` if given, otherwise 0.001 for integers and 1 for floats."""
+    """Return metres per step of a depth array: `depth_unit` if given, else 0.001 for integers and 1 for floats."""
     if depth_unit is None:
         return 1.0 if depth.dtype.kind == "f" else DEFAULT_INTEGER_UNIT
     if not isinstance(depth_unit, Real) or not 0 < depth_unit < math.inf:
@@ -96,7 +96,7 @@ def effective_depth_unit(depth: np.ndarray, depth_unit: float | None = None) -> 
 
 
 class NotWrittenError(OSError):
-    """What the file system refused, as a sentence that names the file and the remedy."""
+    """An error of the file system in writing, as a sentence that names the file and the fix."""
 
     def __str__(self) -> str:
         return f"cannot write {self.filename} ({self.strerror}); free some space or give another folder"
@@ -104,7 +104,7 @@ class NotWrittenError(OSError):
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` (same suffix); renamed at the end, removed on any error.
+    """Yield a temporary path beside `path` (same suffix); rename it at the end, or remove it on any error.
 
     The folder is made when missing. A reader sees the old file or the new one, never a part. Raises NotWrittenError
     when the file system refuses.
@@ -124,10 +124,10 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: str | Path) -> Iterator[bool]:
-    """Whether this process alone holds the lock of a file, which is made when missing; it ends with the block.
+    """Lock a file, made when missing, until the end of the block; yield False if another process holds the lock.
 
-    The lock also ends with the process, however that ends. On Windows there is none: the answer is always yes. Raises
-    ValueError with the remedy where the file system knows no locks.
+    The lock also ends when the process ends or crashes. Windows has no such lock: the result is always True. Raises
+    ValueError with the fix where the file system has no locks.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def locked(path: str | Path) -> Iterator[bool]:
 
 @contextmanager
 def _opened_image(path: str | Path, what: str) -> Iterator[Image.Image]:
-    """A Pillow image, not yet decoded; Pillow's many errors become one sentence."""
+    """Yield a Pillow image that is not decoded yet; turn each of Pillow's errors into one sentence."""
     path = existing(path, what)
     try:
         with Image.open(path) as image:
@@ -162,7 +162,7 @@ def _opened_image(path: str | Path, what: str) -> Iterator[Image.Image]:
 
 
 def existing(path: str | Path, what: str, instead: str = "") -> Path:
-    """The path of a file that is there; `what` it is, and what to give `instead`, for the sentence."""
+    """Return the path of an existing file; `what` and `instead` go into the error: its role and the alternative."""
     path = Path(path)
     if not os.path.exists(path):  # no error for a name that is too long
         raise FileNotFoundError(f"{what} {path} does not exist; check the path{instead}")
@@ -172,7 +172,7 @@ def existing(path: str | Path, what: str, instead: str = "") -> Path:
 
 
 def load_array(path: Path) -> np.ndarray:
-    """The array of a .npy file, or of a .npz file the one that is named depth or alone in it."""
+    """Return the array of a .npy file, or the array of a .npz file that is named depth or is the only one."""
     path = existing(path, "array")
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -195,7 +195,7 @@ def _read_depth_array(path: Path) -> np.ndarray:
 
 
 def _plane(depth: np.ndarray) -> np.ndarray:
-    """(H, W) of an array that has further axes of length one."""
+    """Return the array without axes of length one, unless it has two axes already."""
     return depth if depth.ndim == 2 else np.squeeze(depth)
 
 

@@ -1,6 +1,6 @@
-"""Intrinsics of a user's camera: from files, text or numbers to a matrix that can belong to the image.
+"""Read a user's camera intrinsics from files, text or numbers, and check that they can belong to the image.
 
-Every reader raises FileNotFoundError or ValueError with one sentence that names the file and the remedy.
+Every reader raises FileNotFoundError or ValueError with one sentence that names the file and the fix.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from twohands.files import existing, load_array
 
 INTRINSICS_HELP = "give a 3x3 text file, fx fy cx cy, or the JSON of Open3D, RealSense or ROS"
 MATRIX_KEYS = ("intrinsic_matrix", "K", "k", "camera_matrix")
-"""Names of the 3x3 matrix in JSON files: Open3D's, those of ROS messages, and that of ROS calibration files."""
+"""Names of the 3x3 matrix in JSON files: Open3D, ROS messages (both cases), ROS calibration files."""
 VALUE_KEYS = (("fx", "fy", "cx", "cy"), ("fx", "fy", "ppx", "ppy"))
 SIZE_KEYS = (("width", "height"), ("image_width", "image_height"))
 FOCAL_RANGE = (0.2, 10.0)
-"""Focal lengths in image widths that a camera can have: 136 degrees of view down to 6."""
+"""Smallest and largest possible focal length in image widths: 136 and 6 degrees of view."""
 
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """Of a camera, and of which image size they are, where that is known."""
+    """Intrinsics of a camera and the image size for which they hold, if known."""
 
     matrix: np.ndarray  # (3, 3) float32 pixels
     size: tuple[int, int] | None = None  # width, height
 
     def of_image(self, width: int, height: int) -> np.ndarray:
-        """The matrix (3, 3), when it can belong to an image of `width` x `height` pixels."""
+        """Return the matrix (3, 3); raise ValueError if it cannot belong to an image of `width` x `height` pixels."""
         if self.size is not None and self.size != (width, height):
             raise ValueError(
                 f"colour is {width}x{height} but the intrinsics are of {self.size[0]}x{self.size[1]} pixels; "
@@ -41,10 +41,10 @@ class Intrinsics:
 
 
 def read_intrinsics(source: Any) -> Intrinsics:
-    """Intrinsics from a file, from text like "fx,fy,cx,cy", or from numbers.
+    """Read intrinsics from a file, from text like "fx,fy,cx,cy", or from numbers.
 
-    Numbers are a 3x3 matrix, or fx, fy, cx, cy, the width and height of the image before or after them. Files hold them
-    as text, with comments after #, or as .npy; or they are the JSON of Open3D, RealSense or ROS.
+    Numbers are a 3x3 matrix, or fx, fy, cx, cy, optionally with the image's width and height before or after them. A
+    file contains them as text, with comments after #, or as .npy, or is the JSON of Open3D, RealSense or ROS.
     """
     if isinstance(source, Intrinsics):
         return source
@@ -54,7 +54,7 @@ def read_intrinsics(source: Any) -> Intrinsics:
 
 
 def intrinsics_matrix(values: Any) -> np.ndarray:
-    """(3, 3) float32 pixels from a matrix, or from fx, fy, cx, cy."""
+    """Return the matrix (3, 3) float32 in pixels from a matrix, or from fx, fy, cx, cy."""
     array = _floats(values)
     if array.shape in ((9,), (3, 3), (1, 9)):
         return array.reshape(3, 3).astype(np.float32)
@@ -65,7 +65,7 @@ def intrinsics_matrix(values: Any) -> np.ndarray:
 
 
 def check_intrinsics(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The matrix (3, 3) itself, when it can belong to an image of `width` x `height` pixels."""
+    """Return `matrix` (3, 3); raise ValueError if it cannot belong to an image of `width` x `height` pixels."""
     if matrix.shape != (3, 3):
         raise ValueError(f"intrinsics have shape {matrix.shape}; {INTRINSICS_HELP}")
     if not np.isfinite(matrix).all():
@@ -83,7 +83,7 @@ def check_intrinsics(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
                 f"focal length {name} = {focal:g} px is not possible for an image {width} px wide "
                 f"(expected {low * width:.0f} to {high * width:.0f}); give the colour camera's intrinsics in pixels"
             )
-    if not (-fx <= cx <= width + fx and -fy <= cy <= height + fy):  # outside it lies after a crop
+    if not (-fx <= cx <= width + fx and -fy <= cy <= height + fy):  # a crop may put it outside the image
         raise ValueError(
             f"the principal point ({cx:g}, {cy:g}) lies far outside the {width}x{height} image; "
             "give the intrinsics of this image"
@@ -108,7 +108,7 @@ def _read_intrinsics_file(path: str | Path) -> Intrinsics:
 
 
 def _numbers(text: str) -> np.ndarray | None:
-    """The numbers of a text without its comments, (rows, columns) where they form a table; None if there are words."""
+    """Return the numbers of a text without comments, (rows, columns) if they form a table; None if it has words."""
     for sign in ",;[]":
         text = text.replace(sign, " ")
     lines = [line.partition("#")[0].split() for line in text.splitlines()]
@@ -129,11 +129,11 @@ def _floats(values: Any) -> np.ndarray:
 
 
 def _intrinsics(values: Any) -> Intrinsics:
-    """From a matrix, or from fx, fy, cx, cy, with or without width, height before or after."""
+    """Convert a matrix, or fx, fy, cx, cy, with or without width, height before or after."""
     array = _floats(values)
     if array.shape != (6,):
         return Intrinsics(intrinsics_matrix(array))
-    # the image size stands where it has the principal point near its middle
+    # the image size is the pair that puts the principal point near the image's middle
     candidates = [(array[:2], array[2:]), (array[4:], array[:4])]  # COLMAP and others; H2O
     size, numbers = min(candidates, key=lambda pair: np.abs(pair[1][2:] / np.maximum(pair[0], 1e-9) - 0.5).max())
     return Intrinsics(intrinsics_matrix(numbers), _image_size(size))
@@ -147,8 +147,8 @@ def _image_size(values: Any) -> tuple[int, int]:
 
 
 def _json_intrinsics(text: str, path: Path) -> Intrinsics:
-    """Of Open3D (`intrinsic_matrix`, nine numbers column by column), of ROS (`K` or `camera_matrix`, row by row), or
-    fx, fy, cx, cy by name.
+    """Read JSON with fx, fy, cx, cy by name, of Open3D (`intrinsic_matrix`, 9 numbers column by column), or of ROS
+    (`K` or `camera_matrix`, row by row).
     """
     try:
         values = json.loads(text)

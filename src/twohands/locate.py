@@ -1,10 +1,10 @@
-"""Where the hands are: each hand's presence, side, region and image landmarks.
+"""Locate hands in a frame: each hand's presence, side, region and image landmarks.
 
 `HandLocator` reads the colour image by two real-trained networks (tools/convert_hand_networks.py; sources in NOTICE):
-one finds palms in the whole image, one finds 21 landmarks in a turned square region around each palm. `GuidedLocator`
-also looks where our own network sees hands. Pixels (u, v): integer coordinates are pixel centres.
+one finds palms in the whole image, one finds 21 landmarks in a rotated square region around each palm. `GuidedLocator`
+also searches where this package's own network sees hands. Pixels (u, v): integer coordinates are pixel centres.
 
-A region is (centre u, centre v, side, angle): pixels of the image and radians. Its picture shows the image turned back
+A region is (centre u, centre v, side, angle): pixels of the image and radians. Its picture shows the image rotated back
 by the angle, so that the hand in it points up: angle 0 is a hand that points up in the image, pi / 2 one to the right.
 """
 
@@ -24,35 +24,35 @@ from twohands.types import LEFT, PRESENT, RIGHT, LocatedHands, RGBDFrame
 from twohands.views import square_camera, view
 
 PALM_SIZE, CROP_SIZE = 192, 224
-"""Sides in pixels of the pictures that the palm network and the landmark network take."""
+"""Side in pixels of the input picture of the palm network, and of the landmark network."""
 PALM_GRIDS = ((8, 2), (16, 6))
 """Strides in pixels and anchors per cell of the palm network."""
 PALM_SCALE, PALM_SHIFT = 2.6, 0.5
-"""Side of a region over side of its palm, and shift to the fingers in palm sides: how the networks were trained."""
+"""Side of a region over side of its palm, and shift to the fingers in palm sides, as in the networks' training."""
 LANDMARK_SCALE, LANDMARK_SHIFT = 2.0, 0.1
-"""The same for a region around landmarks."""
+"""Side of a region over the extent of BOUNDING_JOINTS, and shift to the fingers in extents."""
 BOUNDING_JOINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
-"""The landmarks that bound such a region: the palm and the first finger bones."""
+"""Landmarks that bound a region: the palm and the first finger bones."""
 
 PALM_SCORE = 0.2
-"""A palm's smallest probability; low, since the landmark network decides (0.5 loses one hand in ten on renderings)."""
+"""Smallest probability of a palm; low, since the landmark network decides (0.5 loses one hand in ten on renderings)."""
 SAME_PALM = 0.4
-"""Palms of one hand: the mean distance of their points is less than this share of the palm's side."""
+"""Largest mean distance between the points of two detections of one palm, as a fraction of the palm's side."""
 MAX_PALMS = 4
-"""The most palms of one picture that are looked at."""
+"""Largest number of palms that are used from one picture."""
 SURE = 0.9
-"""Presence above which its first region is good enough."""
+"""Presence above which a hand's first region is good enough."""
 TILED_ASPECT = 1.25
-"""Images at least this elongated are also searched in two tiles, whose pixels are larger for the palm network."""
+"""Aspect ratio from which an image is also searched in two tiles, where hands are larger for the palm network."""
 SAME_HAND, SAME_PLACE = 0.4, 0.2
-"""Landmark sets of one hand: mean distance over the hand's extent, for sets of the same and of different sides."""
+"""Largest mean distance over the hand's extent of two landmark sets of one hand: sides equal, and sides different."""
 CURL_ODDS, POSITION_ODDS = 2.0, 3.0
-"""Log-odds of a side from fully curled fingers, and from wrists that lie a region's side apart."""
+"""Log-odds of a side from fully curled fingers, and from wrists that are one region's side apart."""
 
 
 @dataclass(frozen=True)
 class Candidates(TensorRecord):
-    """N possible hands whose sides are not settled yet."""
+    """N possible hands before their sides are settled."""
 
     present: np.ndarray  # (N,) in [0, 1]
     right: np.ndarray  # (N,) the network's probability that it is a right hand
@@ -69,9 +69,9 @@ class Candidates(TensorRecord):
 
 
 class HandLocator:
-    """Colour image (3, H, W) float32 in [0, 1] -> LocatedHands.
+    """Function from a colour image (3, H, W) float32 in [0, 1] to LocatedHands.
 
-    `elsewhere` tells more regions (N, 4) to look at; it is asked when fewer than two hands were found without it.
+    `elsewhere` returns further regions (N, 4) to search; it is called when fewer than two hands were found otherwise.
     """
 
     def __init__(self, palm: str = "palm_lite", landmark: str = "landmark_full"):
@@ -91,7 +91,7 @@ class HandLocator:
         return settle_sides(hands)
 
     def find_palms(self, rgb: np.ndarray, square: np.ndarray) -> np.ndarray:
-        """Regions (N, 4) around the hands whose palms are seen in an upright region (4,) of the image, best first."""
+        """Return regions (N, 4) around hands whose palms are seen in the upright region `square` (4,), best first."""
         boxes, logits = self.palm_network(sample(rgb, square, PALM_SIZE)[None])
         scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
         likely = scores > PALM_SCORE
@@ -104,14 +104,14 @@ class HandLocator:
         return region_around(points[:, 0], middle_knuckle - wrist, sides * PALM_SHIFT, sides * PALM_SCALE)
 
     def find_hands(self, rgb: np.ndarray, regions: np.ndarray) -> Candidates:
-        """The distinct hands in regions (N, 4); a hand that the network doubts is looked at again, better centred."""
+        """Return the distinct hands in regions (N, 4); a doubtful hand is read again from a better centred region."""
         first = self.read_hands(rgb, regions)
         sure = first.present > SURE
         hands = first[sure] + self.read_hands(rgb, region_of_landmarks(first[~sure].pixels))
         return distinct(hands[hands.present >= PRESENT])
 
     def read_hands(self, rgb: np.ndarray, regions: np.ndarray) -> Candidates:
-        """What the landmark network says of regions (N, 4), hands or not."""
+        """Return the landmark network's output for regions (N, 4), with or without a hand."""
         crops = np.array([sample(rgb, region, CROP_SIZE) for region in regions], np.float32)
         crops = crops.reshape(-1, 3, CROP_SIZE, CROP_SIZE)
         landmarks, present, right, relative = self.landmark_network(crops)
@@ -126,10 +126,10 @@ class HandLocator:
 
 
 class GuidedLocator:
-    """Frame -> LocatedHands: `HandLocator`, guided by our own network where it finds fewer than two hands.
+    """Function from a frame to LocatedHands: `HandLocator` with further regions where it finds fewer than two hands.
 
-    Palms are hard to see on hands that touch each other or hold things. Our own network, which reads the depth as well,
-    says where else to look; whether a hand is there, and where its landmarks are, the landmark network decides.
+    Palms are hard to see on hands that touch each other or hold things. This package's network, which also reads the
+    depth, proposes further regions; the landmark network decides whether a hand is there and where its landmarks are.
     """
 
     def __init__(self):
@@ -140,13 +140,13 @@ class GuidedLocator:
         return self.locate(frame.rgb, lambda: self.regions(frame))
 
     def regions(self, frame: RGBDFrame) -> np.ndarray:
-        """Regions (N, 4) around the hands that our own network sees."""
+        """Return regions (N, 4) around the hands that this package's network sees."""
         hands = self.network(view(frame, square_camera(frame.camera, self.network.image_size)))
         return region_of_landmarks(frame.camera.project(hands.joints[hands.is_present]))
 
 
 def open_network(name: str) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A shipped network, pictures -> its outputs."""
+    """Load a shipped network as a function from pictures (N, 3, size, size) to its list of outputs."""
     session = open_session((files("twohands") / "weights" / f"{name}.onnx").read_bytes())
     input_name = session.get_inputs()[0].name
     return lambda pictures: [np.asarray(output) for output in session.run(None, {input_name: pictures})]
@@ -156,7 +156,7 @@ def open_network(name: str) -> Callable[[np.ndarray], list[np.ndarray]]:
 
 
 def palm_anchors() -> np.ndarray:
-    """(2016, 2) centres of the palm network's anchors, pixels of its picture."""
+    """Return the centres (2016, 2) of the palm network's anchors, in pixels of its picture."""
     anchors = []
     for stride, repeats in PALM_GRIDS:
         centers = (np.arange(PALM_SIZE // stride, dtype=np.float32) + 0.5) * stride - 0.5
@@ -166,7 +166,7 @@ def palm_anchors() -> np.ndarray:
 
 
 def merge_palms(points: np.ndarray, sides: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (P, 8, 2) and sides (P,) of at most MAX_PALMS palms, best first: means over N detections of the same.
+    """Return points (P, 8, 2) and sides (P,) of at most MAX_PALMS palms, best first: weighted means of N detections.
 
     Detections are compared by their key points, not by their boxes: crossing hands share a box but not its direction.
     """
@@ -183,7 +183,7 @@ def merge_palms(points: np.ndarray, sides: np.ndarray, scores: np.ndarray) -> tu
 
 
 def tiles(width: int, height: int) -> list[np.ndarray]:
-    """Upright regions (4,) of the two squares at the ends of an elongated image; none for others."""
+    """Return upright regions (4,) of the two squares at the ends of an elongated image; none for other images."""
     side = min(width, height)
     if max(width, height) < TILED_ASPECT * side:
         return []
@@ -191,7 +191,7 @@ def tiles(width: int, height: int) -> list[np.ndarray]:
 
 
 def is_new(regions: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(N,) bool: the region's middle (N, 4) is far from that of every known one (K, 4)."""
+    """Return (N,) bool: the centres of regions (N, 4) are far from those of all known regions (K, 4)."""
     distance = np.linalg.norm(regions[:, None, :2] - known[None, :, :2], axis=-1)  # (N, K)
     return (distance > 0.25 * known[:, 2]).all(axis=1)
 
@@ -200,31 +200,31 @@ def is_new(regions: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def turn(vectors: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
-    """Vectors (..., 2) turned by angles (...) from +u to +v."""
+    """Rotate vectors (..., 2) by angles (...) in radians, from +u to +v."""
     cos, sin = np.cos(angle), np.sin(angle)
     u, v = vectors[..., 0], vectors[..., 1]
     return np.stack([cos * u - sin * v, sin * u + cos * v], axis=-1)
 
 
 def from_region(pixels: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
-    """Pixels (..., 2) of a region's picture (size x size) -> pixels (..., 2) of the image."""
+    """Convert pixels (..., 2) of a region's picture (size x size) to pixels (..., 2) of the image."""
     u, v, side, angle = region
     return turn((pixels + 0.5) * (side / size) - side / 2, angle) + np.array([u, v])
 
 
 def upright_square(left: int, top: int, width: int, height: int) -> np.ndarray:
-    """The upright region (4,) around a window of the image."""
+    """Return the upright region (4,) around a window of the image."""
     return np.array([left + (width - 1) / 2, top + (height - 1) / 2, max(width, height), 0.0])
 
 
 def region_around(center: np.ndarray, upward: np.ndarray, shift: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Regions (N, 4) of a side (N,), moved from a centre (N, 2) by a shift (N,) pixels along `upward` (N, 2)."""
+    """Return regions (N, 4) of `side` (N,), moved from a centre (N, 2) by `shift` (N,) pixels along `upward` (N, 2)."""
     angle = np.arctan2(upward[:, 0], -upward[:, 1])
     return np.column_stack([center + turn(np.stack([0 * shift, -shift], axis=-1), angle), side, angle])
 
 
 def region_of_landmarks(pixels: np.ndarray) -> np.ndarray:
-    """Regions (N, 4) around hands whose landmarks (N, 21, 2) are known."""
+    """Return regions (N, 4) around hands with landmarks at `pixels` (N, 21, 2)."""
     index, middle, ring, _ = KNUCKLES
     upward = (pixels[:, index] + 2 * pixels[:, middle] + pixels[:, ring]) / 4 - pixels[:, WRIST]
     angle = np.arctan2(upward[:, 0], -upward[:, 1])
@@ -236,11 +236,11 @@ def region_of_landmarks(pixels: np.ndarray) -> np.ndarray:
 
 
 def sample(rgb: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
-    """The region's picture (3, size, size) float32, bilinear; beyond the image's border its border goes on."""
+    """Return the region's picture (3, size, size) float32, bilinear; the image's border is repeated beyond it."""
     v, u = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
     pixels = from_region(np.stack([u, v], axis=-1).reshape(-1, 2), region, size)  # (size * size, 2)
     factor = int(region[2] / size)
-    if factor > 1:  # shrink the window of the region first, lest fine patterns alias
+    if factor > 1:  # shrink the region's window first to avoid aliasing
         limits = np.array(rgb.shape[:0:-1])  # width, height
         corners = from_region(np.array([[0, 0], [0, size], [size, 0], [size, size]]) - 0.5, region, size)
         left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - factor, 0, limits - 1)
@@ -251,7 +251,7 @@ def sample(rgb: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
 
 
 def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Values (C, N) float32 of an image (C, H, W) float32 at pixels (N, 2), which are clamped to the image."""
+    """Return values (C, N) float32 of an image (C, H, W) float32 at pixels (N, 2), which are clamped to the image."""
     height, width = image.shape[1:]
     u, v = np.clip(pixels[:, 0], 0, width - 1), np.clip(pixels[:, 1], 0, height - 1)
     column, row = u.astype(np.int64), v.astype(np.int64)
@@ -267,9 +267,9 @@ def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def distinct(hands: Candidates, known: int = 0) -> Candidates:
-    """The hands without doubles, the first `known` before others, then the most present first.
+    """Return the hands without duplicates, the first `known` before others, then in order of falling presence.
 
-    Two hands that touch, even of one side, are not doubles.
+    Two hands that touch, even of one side, are not duplicates.
     """
     kept: list[int] = []
     extent = np.ptp(hands.pixels, axis=1).max(axis=-1)  # (N,) pixels
@@ -282,10 +282,10 @@ def distinct(hands: Candidates, known: int = 0) -> Candidates:
 
 
 def finger_curl(relative: np.ndarray) -> np.ndarray:
-    """(N,) in [-1, 1]: how far the fingers of landmarks (N, 21, 3) bend to a right hand's palm; left hands give < 0.
+    """Return (N,) in [-1, 1]: bend of the fingers of landmarks (N, 21, 3) to a right hand's palm; < 0 for left hands.
 
-    Seen from the wrist, index knuckle x little knuckle is a normal that leaves a right hand's palm but a left hand's
-    back (right-handed axes); fingers of either hand bend to the palm.
+    With the wrist as origin, index knuckle x little knuckle is a normal that points out of a right hand's palm but out
+    of a left hand's back (right-handed axes); fingers of either hand bend to the palm.
     """
     from_wrist = relative - relative[:, [WRIST]]
     normal = np.cross(from_wrist[:, KNUCKLES[0]], from_wrist[:, KNUCKLES[-1]])
@@ -295,17 +295,17 @@ def finger_curl(relative: np.ndarray) -> np.ndarray:
 
 
 def side_odds(hands: Candidates) -> np.ndarray:
-    """(N,) log-odds of a right hand: the network's, tempered, and those of its 3D landmarks."""
+    """Return log-odds (N,) of a right hand: the network's, with bounded probability, plus those of finger curl."""
     right = np.clip(hands.right.astype(np.float64), 0.01, 0.99)
     return np.log(right / (1 - right)) + CURL_ODDS * finger_curl(hands.relative)
 
 
 def settle_sides(hands: Candidates) -> LocatedHands:
-    """The most probable left and right hand among candidates; two hands never get the same side."""
+    """Return the most probable left and right hand among candidates; two hands never get the same side."""
     odds = side_odds(hands)
     if len(odds) < 2:
         chosen = [(RIGHT if odd > 0 else LEFT, hand) for hand, odd in enumerate(odds)]
-        told = np.abs(odds)
+        certainty = np.abs(odds)
     else:
         position = position_odds(hands)
         as_left = np.log(hands.present) - np.logaddexp(0, odds)
@@ -314,20 +314,21 @@ def settle_sides(hands: Candidates) -> LocatedHands:
         np.fill_diagonal(score, -np.inf)
         left, right = (int(hand) for hand in np.unravel_index(score.argmax(), score.shape))
         chosen = [(LEFT, left), (RIGHT, right)]
-        told = odds.copy()
-        told[left] = -odds[left]
-        told += position[left, right]  # half of what the two places tell, for each of the two
+        certainty = odds.copy()
+        certainty[left] = -odds[left]
+        certainty += position[left, right]  # half of the log-odds of the two positions, for each of the hands
     present, side = np.zeros(2, np.float32), np.full(2, np.nan, np.float32)
     pixels, relative, region = (np.full((2, *shape), np.nan, np.float32) for shape in ((21, 2), (21, 3), (4,)))
     for index, hand in chosen:
-        present[index], side[index] = hands.present[hand], told[hand]
+        present[index], side[index] = hands.present[hand], certainty[hand]
         pixels[index], relative[index], region[index] = hands.pixels[hand], hands.relative[hand], hands.region[hand]
     return LocatedHands(present, pixels, relative, region, side)
 
 
 def position_odds(hands: Candidates) -> np.ndarray:
-    """(N, N) log-odds that hand i is the left and hand j the right one: whose forearms enter from below, as one's own
-    do, has the left wrist further to the left. Half of it is given, half taken away when the hands change places."""
+    """Return half of the log-odds (N, N) that hand i is left and j right, not the reverse, from their wrists.
+
+    They are 0 unless both forearms enter from below, as one's own do; then the left wrist should be further left."""
     wrist = hands.pixels[:, WRIST, 0]
     apart = (wrist[None, :] - wrist[:, None]) / hands.region[:, 2].mean()
     upward = np.cos(hands.region[:, 3]) > 0

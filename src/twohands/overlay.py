@@ -1,4 +1,4 @@
-"""Pictures of frames and hands, drawn with NumPy and Pillow only: no OpenGL, so they work on any machine.
+"""Draw pictures of frames and hands with NumPy and Pillow only: without OpenGL they work on any machine.
 
 Pictures are (H, W, 3) uint8, red first. Hands have the colours of `skeleton.SIDE_COLORS`.
 """
@@ -25,23 +25,23 @@ from twohands.types import RIGHT, RGBDFrame, TwoHands
 ALPHA = 0.62
 """Opacity of a hand over the colour image."""
 SUPERSAMPLING = 2
-"""Meshes are drawn so much larger and reduced, which smooths their outlines."""
+"""Factor by which meshes are drawn larger and then reduced, which smooths their outlines."""
 CREASE = 0.008
-"""Metres between the depths of neighbouring pixels that make an outline."""
+"""Difference in depth between neighbouring pixels, in metres, from which an outline is drawn."""
 LIGHT = np.array([-0.40, -0.62, -0.68])
 """Direction to the light, camera frame: from the upper left, behind the camera."""
 SIDE_ANGLE = math.radians(70)
-"""The side view turns the camera by this angle about the vertical axis through the hands."""
+"""Angle of the side view about the vertical axis through the hands."""
 SIDE_MARGIN = 0.05
-"""Metres around the hands that the side view shows."""
+"""Margin around the hands in the side view, in metres."""
 FAR = 20.0
-"""Metres from which the side view looks: all but orthographic."""
+"""Distance of the side view's camera in metres: nearly orthographic."""
 
 
 def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
-    """The colour image with both meshes over it, (H, W, 3) uint8; faces (2, F, 3). Absent hands are not drawn.
+    """Return the colour image with both meshes over it, (H, W, 3) uint8; faces (2, F, 3). Absent hands are not drawn.
 
-    Of hands without meshes the skeletons are drawn.
+    Hands without meshes are drawn as skeletons.
     """
     picture = Image.fromarray(frame.rgb_uint8())
     found = hands.present_sides
@@ -63,9 +63,9 @@ def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton:
 
 
 def draw_report(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
-    """What `predict` writes, (H, 3 W / 2, 3) uint8: the overlay, and beside it the coloured depth above the side view.
+    """Return the picture (H, 3 W / 2, 3) uint8 of `predict`: the overlay, at its right coloured depth and side view.
 
-    The side view shows at once whether the meshes lie on the measured surface.
+    The side view shows whether the meshes agree with the measured surface.
     """
     overlay = draw_overlay(frame, hands, faces, skeleton)
     height, width = overlay.shape[:2]
@@ -87,10 +87,10 @@ def draw_side_view(
     height: int,
     around: Sequence[TwoHands] | None = None,
 ) -> np.ndarray:
-    """Measured points and meshes seen from their right, (height, width, 3) uint8; the camera is on the left.
+    """Return a picture (height, width, 3) uint8 of measured points and meshes from their right; the camera is left.
 
-    The picture shows the box around the hands, or around other ones, so that several pictures show the same; without
-    any hand, the middle of the scene. Of hands without meshes the skeletons are drawn.
+    The picture shows the box around the hands, or around the hands of `around` so that several pictures show the same
+    box; without any hand, the middle of the scene. Hands without meshes are drawn as skeletons.
     """
     points, pixels = lift(frame.depth, frame.camera)
     found = hands.present_sides
@@ -102,7 +102,7 @@ def draw_side_view(
     if not len(shown):
         return np.full((height, width, 3), BACKGROUND, np.uint8)
     low, high = shown.min(axis=0), shown.max(axis=0)
-    if scene:  # the middle of it
+    if scene:  # show its middle
         low, high = np.percentile(points[::7], 5, axis=0), np.percentile(points[::7], 80, axis=0)
         shown = np.stack([low, high])
     inside = ((points >= low - SIDE_MARGIN) & (points <= high + SIDE_MARGIN)).all(axis=1)
@@ -127,7 +127,7 @@ def draw_side_view(
 
 
 def picture_sheet(model: HandModel, columns: int = 7, width: int = 220) -> np.ndarray:
-    """Poses of the library and the first shapes of a hand model, right hands seen on the palm, as one picture."""
+    """Return one picture of the pose library and the first shapes of a hand model: right hands, seen on the palm."""
     prior = pose_prior()
     neutral = model.neutral()
     images, labels = [], []
@@ -145,12 +145,12 @@ def picture_sheet(model: HandModel, columns: int = 7, width: int = 220) -> np.nd
 
 
 def _surface(hands: TwoHands) -> np.ndarray:
-    """The vertices (2, V, 3), or the joints (2, 21, 3) of hands without meshes."""
+    """Return the vertices (2, V, 3), or the joints (2, 21, 3) of hands without meshes."""
     return np.asarray(hands.joints if hands.vertices is None else hands.vertices)
 
 
 def _with_skeletons(picture: Image.Image, joints: np.ndarray, camera: Camera) -> np.ndarray:
-    """The picture with the bones of hands (N, 21, 3), which the camera sees there."""
+    """Return the camera's picture with the bones of hands (N, 21, 3) drawn on it."""
     for hand in joints:
         draw_skeleton(picture, hand, camera, thickness=2.0)
     return np.asarray(picture)
@@ -159,7 +159,7 @@ def _with_skeletons(picture: Image.Image, joints: np.ndarray, camera: Camera) ->
 def render(
     meshes: Sequence[tuple[np.ndarray, np.ndarray, tuple[int, int, int]]], camera: Camera, alpha: float
 ) -> tuple[Image.Image, np.ndarray]:
-    """Shaded meshes with outlines as an RGBA picture of the camera's size, and their depth (H, W) metres, 0 = none.
+    """Return shaded meshes with outlines as an RGBA picture of the camera's size, and depth (H, W) metres, 0 = none.
 
     A mesh is vertices (V, 3) metres in the camera frame, faces (F, 3) outward, and an sRGB colour.
     """
@@ -188,7 +188,7 @@ def render(
 
 
 def _shade(normals: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """(N, 2): how much of the own colour, and how much white, a surface with normals (N, 3) shows along rays (N, 3)."""
+    """Return weights (N, 2) of the own colour and of white for a surface with normals (N, 3) seen along rays (N, 3)."""
     unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     view = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
     inner = (unit * view).sum(axis=1) < -0.1  # the inside, seen through the open wrist
@@ -202,7 +202,7 @@ def _shade(normals: np.ndarray, rays: np.ndarray) -> np.ndarray:
 
 
 def _outlines(identity: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels at the border of a mesh, or in front of a step in depth."""
+    """Return (H, W) bool: pixels at the border of a mesh, or at a step in depth."""
     border = np.zeros(identity.shape, dtype=bool)
     for axis in (0, 1):
         near, far = (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
@@ -213,7 +213,7 @@ def _outlines(identity: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _side_camera(shown: np.ndarray, width: int, height: int) -> tuple[Camera, Callable[[np.ndarray], np.ndarray]]:
-    """A far camera that shows the points (N, 3) from their right, and the map of points (N, 3) into its frame."""
+    """Return a far camera that shows points (N, 3) from their right, and the map of points (N, 3) into its frame."""
     center = (shown.min(axis=0) + shown.max(axis=0)) / 2
     c, s = math.cos(SIDE_ANGLE), math.sin(SIDE_ANGLE)
     rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])  # rows: right, down, forward of the side camera
@@ -224,9 +224,9 @@ def _side_camera(shown: np.ndarray, width: int, height: int) -> tuple[Camera, Ca
 
 
 def _splat(points: np.ndarray, colors: np.ndarray, camera: Camera, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 3) metres as small squares, nearest on top: picture (H, W, 3) uint8 and depth (H, W), 0 = none.
+    """Draw points (N, 3) as squares, nearest on top; return picture (H, W, 3) uint8 and depth (H, W), 0 = none; metres.
 
-    `spacing` is the points' distance in metres, so that the squares close the surface.
+    `spacing` is the distance between neighbouring points in metres; the squares are large enough to close the surface.
     """
     size = int(np.clip(round(1.1 * spacing * float(camera.focal[0]) / FAR), 1, 4))
     base = np.rint(camera.project(points) - (size - 1) / 2).astype(np.int64)
@@ -249,7 +249,7 @@ def _splat(points: np.ndarray, colors: np.ndarray, camera: Camera, spacing: floa
 
 
 def _portrait(hands: TwoHands, model: HandModel, width: int) -> np.ndarray:
-    """The right hand of a model in the wrist frame, palm to the viewer, fingers up: (width, width, 3) uint8."""
+    """Return a picture (width, width, 3) uint8 of a right hand in the wrist frame, palm to the viewer, fingers up."""
     tilt = math.radians(-22)
     c, s = math.cos(tilt), math.sin(tilt)
     rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])

@@ -1,4 +1,4 @@
-"""Pieces of pictures for people: coloured depth, drawn skeletons, captions, contact sheets.
+"""Draw parts of pictures: coloured depth, skeletons, captions, contact sheets.
 
 Pictures are (H, W, 3) uint8, red first.
 """
@@ -26,7 +26,7 @@ TURBO = np.array(
 
 
 def color_depth(depth: np.ndarray) -> np.ndarray:
-    """Depth (H, W) metres -> (H, W, 3) uint8: near is red, far is blue, no reading is dark."""
+    """Return depth (H, W) metres as colours (H, W, 3) uint8: near is red, far is blue, no reading is dark."""
     valid = depth > 0
     picture = np.full((*depth.shape, 3), BACKGROUND, dtype=np.uint8)
     if valid.any():
@@ -40,7 +40,7 @@ def color_depth(depth: np.ndarray) -> np.ndarray:
 def contact_sheet(
     images: Sequence[np.ndarray], labels: Sequence[str], columns: int = 4, width: int = 480
 ) -> np.ndarray:
-    """Pictures side by side, each `width` pixels wide with its label, as one (H, W, 3) uint8 picture."""
+    """Return a grid of pictures, each `width` pixels wide with its label, as one (H, W, 3) uint8 picture."""
     tiles = []
     for image, label in zip(images, labels, strict=True):
         size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
@@ -56,7 +56,7 @@ def contact_sheet(
 
 
 def draw_skeleton(picture: Image.Image, joints: np.ndarray, camera: Camera, thickness: float = 1.0) -> None:
-    """Draws the bones of one hand, joints (21, 3) metres, on a picture of the camera."""
+    """Draw the bones of one hand, joints (21, 3) metres in the camera frame, on a picture of the camera."""
     draw = ImageDraw.Draw(picture)
     width = max(1, round(thickness * picture.width / 320))
     pixels = [tuple(pixel) for pixel in camera.project(joints).tolist()]
@@ -68,7 +68,7 @@ def draw_skeleton(picture: Image.Image, joints: np.ndarray, camera: Camera, thic
 
 
 def captioned(picture: Image.Image, text: str) -> Image.Image:
-    """The picture with a caption in its upper left corner."""
+    """Return the picture with a caption in its upper left corner."""
     picture = picture.convert("RGB")
     size = int(np.clip(picture.height / 16, 11, 20))
     draw = ImageDraw.Draw(picture, "RGBA")

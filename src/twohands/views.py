@@ -1,6 +1,6 @@
-"""Any frame -> a frame of the network's size: the one path of training, evaluation and product.
+"""Resample a frame to the size of a network: the same code in training, evaluation and product.
 
-Pixels move, so the camera does; points stay where they are (or turn with the camera, when it rolls).
+Pixels move and the camera follows, so points keep their coordinates (or turn with the camera, when it rolls).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.types import RGBDFrame, Sample
 
 SURROUNDINGS = 1.3
-"""Side of the square around both hands, in longer sides of the box of their masks."""
+"""Side of the square around both hands, relative to the longer side of the box of their masks."""
 
 
 def square_camera(camera: Camera, size: int) -> Camera:
-    """The camera of the whole image, centred in a square of `size` pixels with zeros around it."""
+    """Return the camera of the whole image, centred in a square of `size` pixels with zeros around it."""
     side = max(camera.width, camera.height)
     return camera.crop((camera.width - side) / 2, (camera.height - side) / 2, side, side).resize(size, size)
 
 
 def hands_camera(camera: Camera, masks: np.ndarray, size: int) -> Camera:
-    """The camera of a square of `size` pixels around masks (2, H, W) bool; of the whole image where they are empty."""
+    """Return the camera of a square of `size` pixels around masks (2, H, W) bool, or of the whole image if empty."""
     rows, columns = np.nonzero(masks.any(axis=0))
     if not len(rows):
         return square_camera(camera, size)
@@ -37,21 +37,21 @@ def hands_camera(camera: Camera, masks: np.ndarray, size: int) -> Camera:
 
 
 def region_camera(camera: Camera, masks: np.ndarray | None, size: int, region: str) -> Camera:
-    """The camera of what a network of `NetworkConfig.region` sees; masks (2, H, W) bool or None."""
+    """Return the camera of the network's input for `NetworkConfig.region`; masks (2, H, W) bool or None."""
     if region == "frame" or masks is None:
         return square_camera(camera, size)
     return hands_camera(camera, masks, size)
 
 
 def square_sample(sample: Sample, size: int) -> Sample:
-    """The sample zero-padded to a square and resized to `size` pixels; the labels stay, since the camera follows."""
+    """Return the sample padded with zeros to a square and resized to `size` pixels; the 3D labels stay unchanged."""
     camera = square_camera(sample.frame.camera, size)
     masks = None if sample.masks is None else view_masks(sample.masks, sample.frame.camera, camera)
     return replace(sample, frame=view(sample.frame, camera), masks=masks)
 
 
 def view(frame: RGBDFrame, camera: Camera, roll: float = 0.0) -> RGBDFrame:
-    """The frame as `camera`, at the same place, sees it after turning by `roll` radians about the optical axis.
+    """Return the frame as `camera`, at the same position, sees it when turned by `roll` radians about the optical axis.
 
     A point p of the old camera frame is Rz(roll) p in the new one. Colour is bilinear, averaged where the image
     shrinks; depth is nearest; beyond the border both are 0.
@@ -61,23 +61,23 @@ def view(frame: RGBDFrame, camera: Camera, roll: float = 0.0) -> RGBDFrame:
 
 
 def view_masks(masks: np.ndarray, before: Camera, after: Camera, roll: float = 0.0) -> np.ndarray:
-    """Masks (*B, H, W) bool at exactly the pixels whose depth `view` takes -> (*B, h, w)."""
+    """Return masks (*B, H, W) bool as (*B, h, w), read at exactly the pixels from which `view` takes depth."""
     return _nearest(masks, before, after, _source_of(before, after, roll))
 
 
 def roll_matrix(roll: float) -> np.ndarray:
-    """(3, 3): old camera frame -> frame of the camera turned by `roll` radians about the optical axis."""
+    """Return the rotation (3, 3) from a camera's frame to its frame after `roll` radians about the optical axis."""
     return matrix_from_axis_angle(np.array([0.0, 0.0, roll], dtype=np.float32))
 
 
 def _source_of(before: Camera, after: Camera, roll: float) -> np.ndarray:
-    """(2, 3): homogeneous pixel of the new image -> pixel of the old one; affine, since the optical axis stays."""
+    """Return (2, 3): homogeneous new pixel -> old pixel; the map is affine, since the optical axis stays."""
     old, new = np.asarray(before.K, dtype=np.float64), np.asarray(after.K, dtype=np.float64)
     return (old @ roll_matrix(roll).T.astype(np.float64) @ np.linalg.inv(new))[:2]
 
 
 def _colours(frame: RGBDFrame, camera: Camera, matrix: np.ndarray) -> np.ndarray:
-    """(3, h, w) in [0, 1]."""
+    """Return the resampled colours (3, h, w) float32 in [0, 1]."""
     shrink = max(1, int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6))  # old pixels along a new one
     image = Image.fromarray(frame.rgb_uint8())
     if shrink > 1:
@@ -94,7 +94,7 @@ def _colours(frame: RGBDFrame, camera: Camera, matrix: np.ndarray) -> np.ndarray
 
 
 def _nearest(values: np.ndarray, before: Camera, after: Camera, matrix: np.ndarray) -> np.ndarray:
-    """Values (*B, H, W) at the old pixels nearest to the new ones -> (*B, h, w), 0 beyond the border."""
+    """Return values (*B, H, W) at the old pixels nearest to the new ones, (*B, h, w), 0 beyond the border."""
     u, v = np.arange(after.width), np.arange(after.height)[:, None]
     columns, rows = (np.floor(a * u + b * v + c + 0.5).astype(np.intp) for a, b, c in matrix)
     inside = (columns >= 0) & (columns < before.width) & (rows >= 0) & (rows < before.height)
@@ -103,7 +103,7 @@ def _nearest(values: np.ndarray, before: Camera, after: Camera, matrix: np.ndarr
 
 
 def box_centers(sample: Sample) -> np.ndarray:
-    """(2, 2) pixels: centre of the box of each hand's projected joints; the image's centre for an absent hand."""
+    """Return pixels (2, 2): centre of the box of each hand's projected joints; the image's centre for absent hands."""
     camera = sample.frame.camera
     present = sample.hands.is_present
     pixels = camera.project(np.where(present[:, None, None], sample.hands.joints, np.float32(1)))

@@ -1,4 +1,4 @@
-"""A folder of pictures: `rgb/*`, `depth/*` and the intrinsics, paired by file stem."""
+"""Read a folder of pictures: `rgb/*` and `depth/*`, paired by file stem, and the intrinsics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FolderRecording:
     """Frames of a folder in the order of the numbers in their stems.
 
     Raises FileNotFoundError or ValueError at once when the folder cannot be used; a single unreadable frame raises
-    only when it is opened. Intrinsics that do not state an image size are those of the first image.
+    only when it is opened. Intrinsics without an image size are taken to have the size of the first image.
     """
 
     def __init__(self, folder: str | Path, depth_unit: float | None = None, intrinsics: Any = None):
@@ -56,19 +56,19 @@ class FolderRecording:
         return len(self.ids)
 
     def open(self, frame_id: str) -> tuple[RGBDFrame, float]:
-        """The frame with this stem and its depth unit; FileNotFoundError or ValueError when it cannot be read."""
+        """Return the frame with this stem and its depth unit; raise FileNotFoundError or ValueError if unreadable."""
         if frame_id not in self.depth:
             raise FileNotFoundError(f"no depth image with the stem {frame_id}; add it or remove the colour image")
         return open_frame(self.colour[frame_id], self.depth[frame_id], self.intrinsics, self.depth_unit)
 
     def state(self, frame_id: str) -> np.ndarray:
-        """(2, 2) int64: bytes of the colour and of the depth file and when they changed, in ns; 0 for a missing one."""
+        """Return (2, 2) int64: bytes and time of change in ns of the colour and of the depth file; 0 if missing."""
         paths = [folder.get(frame_id) for folder in (self.colour, self.depth)]
         found = [path.stat() if path is not None and path.exists() else None for path in paths]
         return np.array([(stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in found], dtype=np.int64)
 
     def _first_size(self) -> tuple[int, int] | None:
-        """Width and height of the first image that can be read."""
+        """Return width and height of the first readable image."""
         for frame_id in self.ids:
             try:
                 return files.image_size(self.colour[frame_id])
@@ -80,15 +80,15 @@ class FolderRecording:
 def open_frame(
     rgb: str | Path, depth: str | Path, intrinsics: Any, depth_unit: float | None = None
 ) -> tuple[RGBDFrame, float]:
-    """A frame from files, as `RGBDFrame.open`, and the depth unit in metres with which it was read."""
+    """Read a frame from files like `RGBDFrame.open`; return it and the depth unit in metres with which it was read."""
     colour, measured = files.read_rgb(rgb), files.read_depth(depth)
     unit = files.effective_depth_unit(measured, depth_unit)
     return RGBDFrame.from_arrays(colour, measured, intrinsics, unit), unit
 
 
 def _in_order(stem: str) -> tuple[list[str | Decimal], str]:
-    """A key that sorts stems by the numbers in them, 2 before 10 and 0.25 before 0.5."""
-    parts = re.split(r"(\d+(?:\.\d+)?)", stem)  # texts and numbers in turn
+    """Return a key that sorts stems by the numbers in them, 2 before 10 and 0.25 before 0.5."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", stem)  # texts and numbers alternate
     return [Decimal(part) if place % 2 else part for place, part in enumerate(parts)], stem
 
 
