@@ -1,6 +1,6 @@
-"""Changes of a sample that keep it true: view, colour, mirror; and masks that are less perfect than the truth.
+"""Augment samples consistently with their labels (view, colour, mirror), and degrade masks as a network would.
 
-Pure functions of (sample, generator): the same seed gives the same bytes, and nothing passed in is changed.
+Pure functions of (sample, generator): the same seed gives the same bytes, and arguments are not changed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
 from twohands.views import box_centers, region_camera, roll_matrix, view, view_masks
 
 LARGEST_STEP = 3
-"""Pixels by which an imperfect mask grows or shrinks."""
+"""Largest number of pixels by which an imperfect mask grows or shrinks."""
 SAME_SURFACE = 0.04
-"""Metres in depth within which a mask may run over into its surroundings."""
+"""Difference in depth, in metres, within which a mask may leak into its surroundings."""
 SMALLEST_REST = 0.3
-"""Share of its pixels that an imperfect mask keeps at least."""
+"""Smallest size of an imperfect mask, as a fraction of the true mask."""
 
 
 def augmented(
     sample: Sample, size: int, config: AugmentConfig, rng: np.random.Generator, region: str = "frame"
 ) -> Sample:
-    """The sample at network size, from a random view, in random colours, perhaps mirrored.
+    """Return the sample at network size, from a random view, in random colours, perhaps mirrored.
 
-    A hand whose box of joints has its centre outside of the new image counts as absent there.
+    A hand counts as absent when the centre of its box of joints is outside the new image.
     """
     roll = float(rng.uniform(-1, 1) * config.rotation)
     zoom = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.scale)))
@@ -48,7 +48,7 @@ def augmented(
 
 
 def turned(sample: Sample, camera: Camera, roll: float) -> Sample:
-    """The sample as `camera`, at the same place, sees it after turning by `roll` radians about the optical axis."""
+    """Return the sample seen by `camera`, at the same position, turned by `roll` radians about the optical axis."""
     masks = None if sample.masks is None else view_masks(sample.masks, sample.frame.camera, camera, roll)
     sample = replace(sample, frame=view(sample.frame, camera, roll), masks=masks)
     if roll == 0:
@@ -67,7 +67,7 @@ def turned(sample: Sample, camera: Camera, roll: float) -> Sample:
 
 
 def mirror(sample: Sample) -> Sample:
-    """The sample in a mirror: columns, the camera and x change, and the left hand becomes the right one."""
+    """Return the mirrored sample: columns, the camera and x change, and the left hand becomes the right one."""
     frame = sample.frame
     return replace(
         sample,
@@ -83,7 +83,7 @@ def mirror(sample: Sample) -> Sample:
 def imperfect_masks(
     masks: np.ndarray, depth: np.ndarray, config: AugmentConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """Masks (2, H, W) bool as a network finds them; depth (H, W) metres tells where they run over."""
+    """Return masks (2, H, W) bool with a network's typical errors; depth (H, W) metres limits where they leak."""
     result = masks.copy()
     for hand in range(2):
         if rng.uniform() >= config.mask_noise or not masks[hand].any():
@@ -98,7 +98,7 @@ def imperfect_masks(
 def _imperfect(
     kind: int, step: int, mask: np.ndarray, other: np.ndarray, depth: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """One of five faults: shrunk, grown, with a hole, run over into what is near in depth, or into the other hand."""
+    """Return the mask with one of five faults: shrunk, grown, a hole, leaked to similar depth or to the other hand."""
     if kind == 0:
         return ndimage.binary_erosion(mask, iterations=step)
     if kind == 1:
@@ -115,7 +115,7 @@ def _imperfect(
 
 
 def _turned_camera(camera: Camera, roll: float, zoom: float, shift: np.ndarray) -> Camera:
-    """A camera with `zoom` times the focal length in whose image the old centre lies `shift` (2,) pixels off centre."""
+    """Return a camera with `zoom` times the focal length that shows the old centre `shift` (2,) pixels off centre."""
     if roll == 0 and zoom == 1 and not shift.any():
         return camera
     K = np.array(camera.K)
@@ -127,9 +127,9 @@ def _turned_camera(camera: Camera, roll: float, zoom: float, shift: np.ndarray) 
 
 
 def _jittered(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, saturation and the gain of each channel, each changed by up to `strength`.
+    """Return `rgb` with brightness, contrast, saturation and the gain of each channel changed by up to `strength`.
 
-    Black is what the picture does not reach; it stays black and does not count for the contrast.
+    Black marks pixels outside the picture; it stays black and does not count for the contrast.
     """
     brightness, contrast, saturation = 1 + strength * rng.uniform(-1, 1, 3)
     gains = 1 + strength / 4 * rng.uniform(-1, 1, 3)
@@ -144,7 +144,7 @@ def _jittered(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.
 
 
 def _noisy(depth: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """Depth with Gaussian noise where there is a reading."""
+    """Return depth with Gaussian noise where there is a reading."""
     if deviation == 0:
         return depth
     noise = rng.normal(scale=deviation, size=depth.shape).astype(depth.dtype)

@@ -1,4 +1,4 @@
-"""What training reads: any data sets as augmented, network-sized items, pure functions of (seed, epoch, index)."""
+"""Turn any data sets into augmented training items of network size, pure functions of (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from twohands.shards.index import INDEX_NAME, read_index
 from twohands.types import Dataset, Sample, TwoHands
 
 Draw = tuple[int, int]
-"""(epoch, index): the index-th frame as it is seen in an epoch."""
+"""(epoch, index): the index-th frame in its augmentation for that epoch."""
 
 
 def _reader(module: str, name: str, *protocol: str) -> Callable[[str, str], Dataset]:
-    """A class of `twohands.data.readers`, imported when a data set is opened."""
+    """Return an opener for a class of `twohands.data.readers`, which is imported when a data set is opened."""
     return lambda folder, split: getattr(import_module(f"twohands.data.readers.{module}"), name)(
         folder, split, *protocol
     )
 
 
 def _shards(folder: str, split: str) -> Dataset:
-    """A folder of shards, which is of one split. Raises ValueError for a data set that was packed from another one."""
+    """Open a folder of shards. Raise ValueError for a data set that was packed from another split."""
     shards = Shards(folder)
     name, packed = (shards.description.get(key) for key in ("data_set", "split"))
     if name is not None and packed != split:
@@ -65,12 +65,12 @@ DATASETS: dict[str, Callable[[str, str], Dataset]] = {
     "hoi4d": _reader("hoi4d", "HOI4D"),
     "taco": _reader("taco", "TACO"),
 }
-"""Name -> reader of a folder and a split."""
+"""Name -> function that opens a folder and a split."""
 SPLITS = ("train", "validation", "test")
 RENDERED = ("generator", "renderer", "split", "seed", "config")
-"""What the index of rendered shards says of their frames, see `shards.index`."""
+"""Keys in the index of rendered shards that identify their frames, see `shards.index`."""
 NEAR_A_BONE = 0.025
-"""Metres: what is measured nearer than this to a bone belongs to the hand, where a frame has no masks."""
+"""Largest distance, in metres, between a bone and readings that belong to the hand, for frames without masks."""
 _SOURCE = re.compile(r"(\w+)(?::(\w+))?=(.+)")
 _TRIES = 100
 _log = logging.getLogger(__name__)
@@ -80,21 +80,21 @@ _log = logging.getLogger(__name__)
 class TrainingItem(TensorRecord):
     """One frame of a training batch."""
 
-    sample: Sample  # at network size, see `stackable`; the frame is what the network sees
-    masks: Array  # (*B, 2, S, S) bool: from these the clouds are cut; less perfect than the sample's
-    draw: Array  # (*B, 3) int64 seed, epoch and index: what seeds everything else that is drawn for this frame
+    sample: Sample  # at network size, see `stackable`; its frame is the network's input
+    masks: Array  # (*B, 2, S, S) bool: masks that select the clouds' points; less perfect than the sample's
+    draw: Array  # (*B, 3) int64 seed, epoch and index: seed of everything else that is drawn for this frame
 
 
 class Mixture:
-    """Several data sets as one: an epoch has each frame of a data set `weight` times, all of them evenly interleaved.
+    """Several data sets as one: an epoch has each frame of a data set `weight` times, all evenly interleaved.
 
-    Which frame an index means depends on the lengths and weights alone.
+    The frame of an index depends on the lengths and weights alone.
     """
 
     def __init__(self, datasets: Sequence[Dataset], weights: Sequence[float] = ()):
-        """A weight of 1.5 brings every frame once and the first half twice; without weights all are 1.
+        """Mix data sets; a weight of 1.5 gives every frame once and the first half twice, without weights all are 1.
 
-        Raises ValueError for no data sets, and for weights below 1, which would lose frames, or too few or many.
+        Raises ValueError for no data sets, for weights below 1, which would lose frames, and for too few or many.
         """
         if not datasets:
             raise ValueError("there is no data set; name one or more")
@@ -116,20 +116,20 @@ class Mixture:
         return len(self._owners)
 
     def __getitem__(self, index: int) -> Sample:
-        """The frame that `place` names."""
+        """Return the frame at `place(index)`."""
         owner, number = self.place(index)
         return self.datasets[owner][number]
 
     def place(self, index: int) -> tuple[int, int]:
-        """Number of the data set, and index in it."""
+        """Return the number of the data set, and the index in it."""
         owner = int(self._owners[index])
         return owner, int(self._numbers[index]) % len(self.datasets[owner])
 
 
 class TrainingSet:
-    """Frames of a data set at network size, augmented anew in every epoch.
+    """Frames of a data set at network size, with a new augmentation in every epoch.
 
-    A frame of which a file is damaged is replaced by another one; a warning names each such file once a process.
+    A frame with a damaged file is replaced by another frame; a warning names each such file once per process.
     """
 
     def __init__(
@@ -141,14 +141,14 @@ class TrainingSet:
         region: str = "frame",
         hand_model: str = "free",
     ):
-        """`region` and `hand_model` are those of the `NetworkConfig`."""
+        """Take `region` and `hand_model` from the `NetworkConfig`."""
         self.dataset, self.size, self.config, self.seed = dataset, size, config, seed
         self.region, self.hand_model = region, hand_model
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     @classmethod
     def of(cls, dataset: Dataset, config: ExperimentConfig) -> TrainingSet:
-        """The frames as a run of this configuration reads them."""
+        """Return the training set of a run with this configuration."""
         network = config.network
         return cls(dataset, network.image_size, config.augment, config.train.seed, network.region, network.hand_model)
 
@@ -156,13 +156,13 @@ class TrainingSet:
         return len(self.dataset)
 
     def __getitem__(self, draw: Draw) -> TrainingItem:
-        """The item of an epoch and an index. Raises DamagedFileError when hardly a frame can be read."""
+        """Return the item of an epoch and an index. Raise DamagedFileError when hardly any frame can be read."""
         epoch, index = draw
         rng = np.random.default_rng((self.seed, epoch, index))
         sample = augmented(self._readable(epoch, index), self.size, self.config, rng, self.region)
         masks = imperfect_masks(cloud_masks(sample), sample.frame.depth, self.config, rng)
         if sample.hand_model not in (None, self.hand_model):
-            self._tell(
+            self._warn(
                 f"meshes of {sample.id} and others are of the hand model {sample.hand_model!r}, the network's is "
                 f"{self.hand_model!r}: such frames train it by their joints and masks alone",
                 sample.joint_definition,
@@ -170,28 +170,28 @@ class TrainingSet:
         return TrainingItem(stackable(sample, self.hand_model), masks, np.array([self.seed, epoch, index]))
 
     def _readable(self, epoch: int, index: int) -> Sample:
-        """The frame; or, as long as a file is damaged, one that (seed, epoch, index) chooses."""
+        """Return the frame or, if a file of it is damaged, another one drawn from (seed, epoch, index)."""
         rng = np.random.default_rng((self.seed, epoch, index, 3))
         for _ in range(_TRIES):
             try:
                 return self.dataset[index]
             except DamagedFileError as error:
-                self._tell(f"left out: {error}", str(error.path or error))
+                self._warn(f"left out: {error}", str(error.path or error))
                 index = int(rng.integers(len(self.dataset)))
         return self.dataset[index]
 
-    def _tell(self, warning: str, about: str) -> None:
-        if about not in self._told:
-            self._told.add(about)
+    def _warn(self, warning: str, about: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
             _log.warning("%s", warning)
 
 
 def stackable(sample: Sample, hand_model: str) -> Sample:
-    """The sample as it stacks with those of any data set: exactly what losses read, zeros where a label is missing.
+    """Return the sample in a form that stacks with samples of any data set: only what losses read, missing labels 0.
 
-    `presence_known`, `meshes_known` and `masks_known` say which are labels. Filling keeps a batch a plain random draw
-    of all frames; batches of one kind would tie the gradient of a step to one data set. Meshes of another hand model
-    are not known.
+    `presence_known`, `meshes_known` and `masks_known` mark true labels. Filling keeps a batch a plain random draw of
+    all frames; batches of one kind would tie the gradient of a step to one data set. Meshes of another hand model are
+    not known.
     """
     meshed, masked = sample.hand_model == hand_model, sample.masks is not None
     known = np.ones(2, dtype=bool) if sample.presence_known is None else np.asarray(sample.presence_known)
@@ -210,20 +210,20 @@ def stackable(sample: Sample, hand_model: str) -> Sample:
 
 
 def cloud_masks(sample: Sample) -> np.ndarray:
-    """(2, H, W) bool: from these the clouds of the hands are cut. The masks of the sample if it has some.
+    """Return masks (2, H, W) bool that select the points of the hands' clouds: the masks of the sample if it has some.
 
-    Otherwise the pixels whose reading lies within NEAR_A_BONE of a hand's bones: clouds, but no truth of masks.
+    Otherwise these are the pixels with readings within NEAR_A_BONE of a hand's bones, which are no labels of masks.
     """
     if sample.masks is not None:
         return np.asarray(sample.masks)
     frame = sample.frame
     points = frame.camera.rays() * frame.depth[..., None]
     masks = np.zeros((2, *frame.depth.shape), dtype=bool)
-    shares = np.linspace(0, 1, 5)[:, None, None]
+    fractions = np.linspace(0, 1, 5)[:, None, None]
     for side in sample.hands.present_sides:
         joints = sample.hands.joints[side]
         starts, ends = (joints[[bone[end] for bone in BONES]] for end in (0, 1))
-        bones = (starts + shares * (ends - starts)).reshape(-1, 3)
+        bones = (starts + fractions * (ends - starts)).reshape(-1, 3)
         low, high = bones.min(axis=0) - NEAR_A_BONE, bones.max(axis=0) + NEAR_A_BONE
         boxed = (frame.depth > 0) & ((points > low) & (points < high)).all(axis=-1)
         masks[side][boxed] = KDTree(bones).query(points[boxed])[0] < NEAR_A_BONE
@@ -231,10 +231,10 @@ def cloud_masks(sample: Sample) -> np.ndarray:
 
 
 def open_dataset(source: str, split: str = "train") -> Dataset:
-    """The data set of 'NAME=FOLDER' or 'NAME:SPLIT=FOLDER', NAME one of DATASETS, or of a folder of synthetic shards.
+    """Open 'NAME=FOLDER' or 'NAME:SPLIT=FOLDER', with NAME one of DATASETS, or a folder of synthetic shards.
 
-    `split`, one of SPLITS, is meant where the source names none; a folder of rendered shards has only its own. Raises
-    ValueError for names that are unknown, and for packed shards of another split.
+    `split`, one of SPLITS, is used if the source names none; a folder of rendered shards has only its own. Raises
+    ValueError for unknown names, and for packed shards of another split.
     """
     named = _SOURCE.fullmatch(source)
     if named is None:
@@ -248,15 +248,15 @@ def open_dataset(source: str, split: str = "train") -> Dataset:
 
 
 def name_of(source: str) -> str:
-    """The name of the data set that a source, see `open_dataset`, is of; "synthetic" for rendered shards."""
+    """Return the name of a source's data set, see `open_dataset`; "synthetic" for rendered shards."""
     name, _, folder = _parts(source)
     return _index(folder).get("data_set", name) if name == "synthetic" else name
 
 
 def identity_of(source: str, split: str, count: int) -> dict[str, Any]:
-    """What the `count` frames of `open_dataset(source, split)` are, wherever they lie, as plain values.
+    """Return plain values that identify the `count` frames of `open_dataset(source, split)` in any folder.
 
-    Name, split and count; of rendered frames also what they were rendered from.
+    These are name, split and count, and for rendered frames the values that they were rendered from.
     """
     name, chosen, folder = _parts(source)
     index = _index(folder) if name == "synthetic" else {}
@@ -265,16 +265,16 @@ def identity_of(source: str, split: str, count: int) -> dict[str, Any]:
 
 
 def _parts(source: str) -> tuple[str, str | None, str]:
-    """Name, split if the source names one, and folder."""
+    """Return name, split if the source names one, and folder."""
     named = _SOURCE.fullmatch(source)
     return ("synthetic", None, source) if named is None else (named[1], named[2], named[3])
 
 
 def _index(folder: str) -> dict[str, Any]:
-    """What a folder of shards says of itself."""
+    """Return the index of a folder of shards, empty if it has none."""
     return read_index(Path(folder)) if (Path(folder) / INDEX_NAME).exists() else {}
 
 
 def open_mixture(sources: Sequence[str], split: str = "train", weights: Sequence[float] = ()) -> Mixture:
-    """The data set of one source, or the mixture of several, see `open_dataset` and `Mixture`."""
+    """Open one or several sources as one mixture, see `open_dataset` and `Mixture`."""
     return Mixture([open_dataset(source, split) for source in sources], weights)

@@ -1,7 +1,7 @@
-"""Checks of labelled hands against the measured depth and against anatomy: pure functions that return findings.
+"""Check labelled hands against the measured depth and against anatomy: pure functions that return findings.
 
-Most rest on one figure, `fit`: the share of a hand's joints that lie just behind the depth measured at their pixels.
-Where no depth is measured much less can be seen.
+Most checks use one value, `fit`: the fraction of a hand's joints that are just behind the depth measured at their
+pixels. Without depth much less can be detected.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from twohands.hands.skeleton import BONES, FINGERTIPS, JOINT_ORDERS, KNUCKLES, M
 from twohands.types import RIGHT
 
 BEHIND_SURFACE = (-0.02, 0.04)
-"""Metres by which a visible joint may lie behind what is measured: half a finger, and errors of annotations."""
+"""Range, in metres, of a visible joint's depth behind the measured surface: half a finger, and annotation errors."""
 HAND_SPREAD = 0.045
-"""Metres from a middling hand's joints to their centre (root mean square); fists and open hands are within 1.6."""
+"""RMS distance in metres from an average hand's joints to their centre; fists and open hands are within 1.6 times."""
 WRONG_SPREAD = 2.5
 FACTORS = (0.001, 0.01, 0.1, 0.25, 4.0, 10.0, 100.0, 1000.0)
-"""By which units in use differ: metres, centimetres, millimetres, and 0.1 and 0.25 mm as against 1 mm."""
+"""Ratios of units in use: metres, centimetres, millimetres, and 0.1 and 0.25 mm to 1 mm."""
 BONE_LENGTHS = {"wrist to thumb": (0.008, 0.085), "wrist to knuckle": (0.045, 0.14), "finger": (0.006, 0.07)}
-"""Metres of a bone, children's to large men's hands; data sets place joints differently by centimetres."""
+"""Metres of a bone, from children's to large men's hands; joint positions of data sets differ by centimetres."""
 WRONG_BONES = 0.12
-"""Share of a hand's bones; in a random order a quarter of them is wrong."""
+"""Fraction of a hand's bones of wrong length from which its joint order is wrong; a random order gives a quarter."""
 SHORTER = 0.95
-"""A reordering that brings the bones of all fingers below this share of their length is the right one; the three of
-JOINT_ORDERS make right bones 1.07 to 1.5 times as long."""
+"""Factor on the length of all bones below which a reordering is right; the three of JOINT_ORDERS, applied to right
+bones, make them 1.07 to 1.5 times as long."""
 CLEAR, ENOUGH_HANDS = 0.2, 3
-"""Sine or share of a palm's length from which a hand tells its side, and how many such hands it takes."""
+"""Sine, or fraction of a palm's length, from which a hand shows its side, and the number of such hands needed."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with a copy."""
+    """A fault of a copy."""
 
     kind: str  # a word or two, for programs
-    text: str  # one sentence: what was seen, and what to do
+    text: str  # one sentence: the observation and the fix
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class View:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A fault that copies and readers have, and what undoes it."""
+    """A common fault of copies and readers, and its inverse."""
 
     kind: str
     text: str
@@ -109,7 +109,7 @@ EXPLANATIONS = (
 
 
 def check_unit(hands: Sequence[np.ndarray]) -> tuple[list[Finding], float]:
-    """Whether hands (21, 3) are as large as hands are, and by which factor they are too large (1: they are not)."""
+    """Check the size of hands (21, 3); return findings and the factor by which hands are too large (1: they fit)."""
     spreads = [np.sqrt(((joints - joints.mean(axis=0)) ** 2).sum(axis=1).mean()) for joints in hands]
     ratio = float(np.median(spreads)) / HAND_SPREAD
     if 1 / WRONG_SPREAD < ratio < WRONG_SPREAD:
@@ -123,9 +123,9 @@ def check_unit(hands: Sequence[np.ndarray]) -> tuple[list[Finding], float]:
 
 
 def check_order(hands: Sequence[np.ndarray]) -> list[Finding]:
-    """Whether the bones of hands (21, 3), metres, are bones: in another order of joints they are longer together.
+    """Check the order of joints of hands (21, 3), metres: in a wrong order the bones are longer in total.
 
-    Names that one of JOINT_ORDERS which makes them shorter.
+    The finding names the entry of JOINT_ORDERS that makes them shorter.
     """
     lengths = {
         name: np.median([bone_lengths(joints[list(order)]).sum() / bone_lengths(joints).sum() for joints in hands])
@@ -143,13 +143,13 @@ def check_order(hands: Sequence[np.ndarray]) -> list[Finding]:
 
 
 def bone_lengths(joints: np.ndarray) -> np.ndarray:
-    """(..., 20) metres, of joints (..., 21, 3)."""
+    """Return bone lengths (..., 20) of joints (..., 21, 3), metres."""
     parents, ends = np.array(BONES).T
     return np.linalg.norm(joints[..., ends, :] - joints[..., parents, :], axis=-1)
 
 
 def wrong_bones(joints: np.ndarray) -> float:
-    """Share of the 20 bones of a hand (21, 3), metres, that are longer or shorter than bones are."""
+    """Return the fraction of the 20 bones of a hand (21, 3), metres, that are too long or too short."""
     low, high = np.array([_range_of(parent, joint) for parent, joint in BONES]).T
     lengths = bone_lengths(joints)
     return float(((lengths < low) | (lengths > high)).mean())
@@ -162,9 +162,9 @@ def _range_of(parent: int, joint: int) -> tuple[float, float]:
 
 
 def fit(view: View) -> float:
-    """Share of the 21 joints that lie within BEHIND_SURFACE of the depth at their pixel; others count as astray.
+    """Return the fraction of the 21 joints that are within BEHIND_SURFACE of the depth at their pixel.
 
-    Of a frame in which no depth is measured, as in data sets of colour alone: share that lies in the image.
+    Without any depth, as in data sets of colour alone, return the fraction inside the image.
     """
     ahead = view.joints[:, 2] > 0.05
     pixels = view.camera.project(np.where(ahead[:, None], view.joints, 1.0))
@@ -181,7 +181,7 @@ def fit(view: View) -> float:
 def check_sides(
     hands: Mapping[tuple[int, int], np.ndarray], turns: Mapping[tuple[int, int], np.ndarray]
 ) -> list[Finding]:
-    """Whether left hands are left ones; hands (21, 3) and, with MANO, rotations camera from wrist, by (index, side)."""
+    """Check that left hands are left; hands (21, 3) and, with MANO, rotations camera from wrist, by (index, side)."""
     signs = [
         handedness(joints, turns.get(key)) * (1 if key[1] == RIGHT else -1) for key, joints in hands.items()
     ]  # positive: as labelled
@@ -196,10 +196,10 @@ def check_sides(
 
 
 def handedness(joints: np.ndarray, turn: np.ndarray | None = None) -> float:
-    """Above 0 for a right hand, below for a left one, near 0 where it cannot be told; joints (21, 3), metres.
+    """Return a value above 0 for a right hand, below for a left one, near 0 if unclear; joints (21, 3), metres.
 
-    With the rotation camera from wrist (3, 3) of a mesh: whether the index is on the right hand's side of the mesh's
-    back. Without: to which side of the palm the tips lie, in palm lengths, for fingers bend to the palm.
+    With the rotation camera from wrist (3, 3) of a mesh it is the sine by which the index finger is on the right hand's
+    side of the mesh's back. Without, it is the bend of the fingers, which is to the palm, in palm lengths.
     """
     index, little = (joints[knuckle] - joints[WRIST] for knuckle in (KNUCKLES[0], KNUCKLES[-1]))
     ahead = joints[MIDDLE_KNUCKLE] - joints[WRIST]

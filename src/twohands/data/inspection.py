@@ -1,6 +1,6 @@
-"""Is a user's copy of a data set what its reader takes it for? Checks on a few frames, each finding with its remedy.
+"""Check on a few frames whether a user's copy of a data set matches its reader; each finding names the fix.
 
-What is wrong with a copy is that one of `hand_checks.EXPLANATIONS` which, undone, makes the hands fit clearly better.
+The fault of a copy is the one of `hand_checks.EXPLANATIONS` whose inverse makes the hands fit clearly better.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.types import Dataset, Sample
 
 CLEARLY_BETTER, FITTING, MISFIT = 0.15, 0.4, 0.2
-"""Shares of joints: by which an explanation must improve the fit, below which neighbouring frames are looked at, and
-below which something is wrong. Of true labels half to all fit, depending on what hides the hands; of wrong ones 0.1."""
+"""Fractions of joints: by which an explanation must improve the fit, below which neighbouring frames are tried, and
+below which something is wrong. Half to all of true labels fit, depending on occlusion; 0.1 of wrong labels do."""
 MESH_GAP = 0.03
-"""Metres from a joint to the nearest vertex, on average; 5 to 10 mm in a hand."""
+"""Mean distance in metres from joints to the nearest vertex from which meshes are wrong; 5 to 10 mm in a hand."""
 NEIGHBOURS = (1, -1, 2, -2, 3, -3)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is official of a data set, as far as it is known."""
+    """Known official facts of a data set."""
 
-    sizes: tuple[tuple[int, int], ...] = ()  # width, height of colour and depth; none: of the first frame
+    sizes: tuple[tuple[int, int], ...] = ()  # width, height of colour and depth; empty: as in the first frame
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # split -> frames, of any release
-    depth: bool = True  # otherwise it has colour alone
+    depth: bool = True  # False: colour alone
 
 
 _VGA = ((640, 480),)
@@ -52,14 +52,14 @@ FACTS = {
     "hoi4d": Facts(((1920, 1080),)),
     "taco": Facts(((1920, 1080),)),
 }
-"""Of the data sets' own publications, by the name before an underscore; of what our readers hold out of the official
-`train` only RHD's number is known."""
+"""Facts from the data sets' own publications, by the name before an underscore. Of the splits that readers hold out of
+the official `train` only RHD's has a known number of frames."""
 
 
 def inspect(
     dataset: Dataset, indices: Sequence[int], facts: Facts | None = None, split: str = "train"
 ) -> tuple[tuple[Sample, ...], tuple[Finding, ...]]:
-    """The frames of `indices` that can be read, and what is wrong with the copy as far as they show it."""
+    """Return the readable frames among `indices`, and the faults of the copy that they show."""
     samples, findings = readable(dataset, indices)
     if facts is not None:
         findings += check_count(len(dataset), facts, split)
@@ -71,13 +71,13 @@ def inspect(
 
 
 def spread_over(total: int, count: int) -> list[int]:
-    """At most `count` indices, evenly spread over `total`."""
+    """Return at most `count` indices, evenly spread over `total`."""
     count = min(count, total)
     return [index * total // count for index in range(count)]
 
 
 def readable(dataset: Dataset, indices: Sequence[int]) -> tuple[dict[int, Sample], list[Finding]]:
-    """The samples by index, and a finding for every way in which others cannot be read."""
+    """Return the readable samples by index, and a finding for every kind of failure of the others."""
     samples: dict[int, Sample] = {}
     failed: dict[str, list[str]] = {}
     for index in indices:
@@ -85,7 +85,7 @@ def readable(dataset: Dataset, indices: Sequence[int]) -> tuple[dict[int, Sample
             samples[index] = dataset[index]
         except ValueError as error:
             failed.setdefault(_failure(error), []).append(str(error))
-    remedies = {
+    fixes = {
         "stale list": "the list of the split names frames that this copy does not have; take the list of the same "
         "release, or unpack the archives with these frames",
         "missing file": "unpack the archive that holds it",
@@ -93,13 +93,13 @@ def readable(dataset: Dataset, indices: Sequence[int]) -> tuple[dict[int, Sample
         "contradiction": "files of different releases or conversions may be mixed",
     }
     return samples, [
-        Finding(kind, f"{len(said)} of {len(indices)} frames cannot be read, first: {said[0]}; {remedies[kind]}")
-        for kind, said in failed.items()
+        Finding(kind, f"{len(errors)} of {len(indices)} frames cannot be read, first: {errors[0]}; {fixes[kind]}")
+        for kind, errors in failed.items()
     ]
 
 
 def reading_rate(dataset: Dataset, indices: Sequence[int]) -> float:
-    """Frames that a core reads in a second of its own time, files in the file system's cache; broken ones left out."""
+    """Return frames per second of CPU time of one core, with files in the file system's cache; skip broken frames."""
     started, count = process_time(), 0
     for index in indices:
         with suppress(ValueError):
@@ -117,7 +117,7 @@ def _failure(error: ValueError) -> str:
 
 
 def _has_siblings(path: Path) -> bool:
-    """Whether any other file of the frame is there: of its number, in its folder or in those beside it."""
+    """Return whether another file of the frame exists: one with its number, in its folder or in folders beside it."""
     digits = path.stem[len(path.stem.rstrip("0123456789")) :]
     if not digits:
         return path.parent.is_dir()
@@ -126,7 +126,7 @@ def _has_siblings(path: Path) -> bool:
 
 
 def check_count(count: int, facts: Facts, split: str) -> list[Finding]:
-    """Whether the split has as many frames as published."""
+    """Check that the split has the published number of frames."""
     official = facts.counts.get(split)
     if official is None or count in official:
         return []
@@ -136,20 +136,20 @@ def check_count(count: int, facts: Facts, split: str) -> list[Finding]:
 
 
 def check_sizes(samples: Sequence[Sample], facts: Facts | None) -> list[Finding]:
-    """Whether all images are of the official size, or, where none is known, of the first one's."""
+    """Check that all images have the official size or, if none is known, the size of the first one."""
     sizes = [(sample.frame.camera.width, sample.frame.camera.height) for sample in samples]
     right = facts.sizes if facts is not None and facts.sizes else tuple(sizes[:1])
     for sample, size in zip(samples, sizes, strict=True):
         if size not in right:
-            said = "as published" if facts is not None and facts.sizes else "as others"
+            source = "as published" if facts is not None and facts.sizes else "as others"
             named = " or ".join(f"{width}x{height}" for width, height in right)
-            text = f"{sample.id} is {size[0]}x{size[1]}, not {named} {said}; take the original images"
+            text = f"{sample.id} is {size[0]}x{size[1]}, not {named} {source}; take the original images"
             return [Finding("image size", text)]
     return []
 
 
 def check_depth(samples: Sequence[Sample]) -> list[Finding]:
-    """Whether depth is measured in most frames."""
+    """Check that most frames have measured depth."""
     empty = [sample.id for sample in samples if not sample.frame.depth.any()]
     if 2 * len(empty) < len(samples):
         return []
@@ -158,7 +158,7 @@ def check_depth(samples: Sequence[Sample]) -> list[Finding]:
 
 
 def check_hands(samples: Mapping[int, Sample], dataset: Dataset) -> list[Finding]:
-    """What is wrong with the labels of the hands, causes before what follows from them."""
+    """Return the faults of the hands' labels, causes before their consequences."""
     views = {(index, side): view for index, sample in samples.items() for side, view in _views(sample).items()}
     if not views:
         return []
@@ -185,9 +185,9 @@ def _views(sample: Sample) -> dict[int, View]:
 
 
 def check_place(views: Mapping[tuple[int, int], View], dataset: Dataset) -> list[Finding]:
-    """Whether joints lie on the measured depth; views by (index, side). Neighbouring frames are read when they do not.
+    """Check that joints are on the measured depth; views by (index, side). If not, neighbouring frames are read.
 
-    Names the one of EXPLANATIONS which does better, or the neighbour to whose image the labels belong.
+    The finding names the one of EXPLANATIONS that fits better, or the neighbour to whose image the labels belong.
     """
     now = float(np.mean([fit(view) for view in views.values()]))
     fits = [float(np.mean([fit(cause.undo(view)) for view in views.values()])) for cause in EXPLANATIONS]
@@ -213,20 +213,20 @@ def check_place(views: Mapping[tuple[int, int], View], dataset: Dataset) -> list
 
 
 def _fit_of_neighbours(views: Mapping[tuple[int, int], View], dataset: Dataset, shift: int) -> float:
-    """Mean fit of labels in the frames `shift` later; 0 where there is none."""
+    """Return the mean fit of labels in the frames `shift` later; 0 without such frames."""
     fits = []
     for (index, _), view in views.items():
         if 0 <= index + shift < len(dataset):
             try:
                 frame = dataset[index + shift].frame
-            except ValueError:  # reported where it is itself looked at
+            except ValueError:  # reported when the frame itself is inspected
                 continue
             fits.append(fit(View(view.joints, frame.depth, frame.camera)))
     return float(np.mean(fits)) if fits else 0.0
 
 
 def check_meshes(samples: Sequence[Sample]) -> list[Finding]:
-    """Whether joints lie in the meshes of their hands."""
+    """Check that joints are inside the meshes of their hands."""
     gaps = []
     for sample in samples:
         vertices = sample.hands.vertices

@@ -2,12 +2,12 @@
 
 MANO values in metres in the world, about the mean pose; the joints are MANO's, with the finger tips of the package
 smplx. The left shape basis is taken to be the raw one of MANO's file, as in the data set's own programs [V]; some left
-shapes look odd nevertheless [U]. Masks are drawn from the meshes and do not know the object.
+shapes look odd nevertheless [U]. Masks are drawn from the meshes and ignore the object.
 
-The lens of the head-mounted camera bends its image: it is resampled, so that its pinhole camera explains it, as the
-scores of the data set assume. The fixed cameras are pinholes for the data set's programs [V]; whether their images were
-straightened is uncertain [U]. Full images are read (`images`, not `cropped_images`). As in the data set, a hand is
-present when its wrist and at least two more joints are in the image.
+The image of the head-mounted camera is distorted by its lens: it is resampled to a pinhole image, as the scores of the
+data set assume. The fixed cameras are pinholes for the data set's programs [V]; whether their images were undistorted
+is uncertain [U]. Full images are read (`images`, not `cropped_images`). As in the data set, a hand is present when its
+wrist and at least two more joints are in the image.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, Sample, TwoHands
 
 CONVENTION = Convention(flat_hand_mean=False, left_shape="raw", tips="hot3d")
 EGO, VIEWS = 0, 9
-"""The head-mounted camera; how many cameras there are with it."""
+"""The head-mounted camera; number of cameras including it."""
 SUBJECTS = {"validation": ("s05",), "test": ("s03",)}
-"""Whole subjects [S], for copies without the official lists; train is all others."""
+"""Whole subjects [S], for copies without the official lists; all others are train."""
 MARGIN = 10
 """Images at each end of a recording that the official lists leave out: some are black."""
 SEEN_JOINTS = 3
-"""A hand with fewer joints in the image, or with its wrist out of it, counts as absent."""
+"""Smallest number of joints in the image, the wrist among them, with which a hand counts as present."""
 _LISTS = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -62,13 +62,13 @@ class Labels:
     shape: np.ndarray  # (2, 10)
 
     def values(self, side: int, row: int) -> Values:
-        """The MANO values of one hand in one frame."""
+        """Return the MANO values of one hand in one frame."""
         return Values(self.orientation[side, row], self.pose[side, row], self.shape[side], self.translation[side, row])
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What misc.json says of the recordings of one person."""
+    """Content of misc.json about the recordings of one person."""
 
     offset: int  # number of the image that belongs to the first row of the labels
     sizes: np.ndarray  # (9, 2) width and height of the images of each camera
@@ -87,7 +87,7 @@ class EgoCamera:
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording, as far as a split takes it."""
+    """The part of one recording that belongs to a split."""
 
     name: str  # SUBJECT/NAME
     images: range  # numbers of its images
@@ -97,17 +97,17 @@ class Recording:
 class ARCTIC:
     """The frames of one split of a user's copy; `view` 0 is the head-mounted camera, 1 to 8 are fixed.
 
-    The splits are the official lists of protocol 2 for view 0, of protocol 1 for the others; without them those of
-    SUBJECTS. The labels of test are not public: its samples have no hand (`present` is 0 on both sides), and whether
-    there are the files of its head-mounted camera, which view 0 needs, is uncertain [U].
+    The splits are the official lists of protocol 2 for view 0 and of protocol 1 for the others; a copy without the
+    lists is split by SUBJECTS. The labels of test are not public: its samples have no hand (`present` is 0 on both
+    sides). Whether the files of its head-mounted camera, which view 0 needs, are public is uncertain [U].
     """
 
     definition = "hot3d"
 
     def __init__(self, root: str | Path, split: str = "train", view: int = EGO):
-        """Raises ValueError for a split or view that there is not, FileNotFoundError when ARCTIC or MANO is missing.
+        """Open a split. Raise ValueError for an unknown split or view, FileNotFoundError without ARCTIC or MANO.
 
-        Raises DamagedFileError when labels cannot be read.
+        Raise DamagedFileError when labels cannot be read.
         """
         if split not in _LISTS:
             raise ValueError(f"ARCTIC has no split {split!r}; choose one of {', '.join(_LISTS)}")
@@ -126,7 +126,7 @@ class ARCTIC:
         return int(self._ends[-1])
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken."""
         recording, number = self._place(index)
         subject = self._subject(recording.name)
         row = number - subject.offset
@@ -143,7 +143,7 @@ class ARCTIC:
         return sample(frame, only(hands, seen), self.definition, f"{recording.name}/{self.view}/{number:05d}")
 
     def _camera(self, name: str, row: int) -> tuple[Camera, np.ndarray, tuple[float, ...] | None]:
-        """The pinhole camera of a frame, its place (4, 4) and its lens, None where there is nothing to straighten."""
+        """Return a frame's pinhole camera, T_camera_from_world (4, 4) and lens, None if it does not distort."""
         subject = self._subject(name)
         width, height = subject.sizes[self.view].tolist()
         if self.view != EGO:
@@ -156,7 +156,7 @@ class ARCTIC:
         return camera, reading(path, lambda _: ego.T_camera_from_world[row]), ego.lens
 
     def _place(self, index: int) -> tuple[Recording, int]:
-        """(recording, number of the image)."""
+        """Return (recording, number of the image)."""
         which, place = place_in(self._ends, index)
         return self.recordings[which], self.recordings[which].images[place]
 
@@ -167,7 +167,7 @@ class ARCTIC:
         return self.root / "images" / name / str(self.view)
 
     def _recording(self, name: str) -> Recording:
-        """A recording with the images that official lists take of it; those of test are counted in its folder."""
+        """Return a recording with the images that official lists take from it; for test they are counted on disk."""
         if self.split == "test":
             count = sum(1 for path in self._images(name).glob("*.jpg") if path.stem.isdigit())
             return Recording(name, range(MARGIN, count - MARGIN), None)
@@ -176,7 +176,7 @@ class ARCTIC:
         return Recording(name, range(max(MARGIN, offset), min(frames - MARGIN, frames + offset)), labels)
 
     def _names(self) -> list[str]:
-        """The recordings of the split that are in the copy, those of test by their images, others by their labels."""
+        """Return the recordings of the split that the copy has: images for test, labels for the other splits."""
         if self.split == "test":
             there = {f"{path.parent.name}/{path.name}" for path in self.root.glob("images/s*/*") if path.is_dir()}
         else:
@@ -193,7 +193,7 @@ class ARCTIC:
 
 
 def find_root(root: Path) -> Path:
-    """The folder with `meta` and `images`: the given one, or a usual one below it."""
+    """Return the folder with `meta` and `images`: the given one, or a usual one below it."""
     for folder in (root, root / "arctic_data" / "data", root / "data" / "arctic_data" / "data"):
         if (folder / "meta" / "misc.json").is_file():
             return folder
@@ -203,12 +203,12 @@ def find_root(root: Path) -> Path:
 
 
 def read_subjects(path: Path) -> dict[str, Subject]:
-    """What misc.json says, by subject. Raises DamagedFileError."""
+    """Return the content of misc.json by subject. Raise DamagedFileError."""
 
     def parse(found: Any) -> dict[str, Subject]:
         subjects = {}
-        for name, said in found.items():
-            offset, sizes, intrinsics, places = entries(said, "ioi_offset", "image_size", "intris_mat", "world2cam")
+        for name, meta in found.items():
+            offset, sizes, intrinsics, places = entries(meta, "ioi_offset", "image_size", "intris_mat", "world2cam")
             subjects[name] = Subject(
                 offset=int(array_of(offset)),
                 sizes=array_of(sizes, VIEWS, 2).astype(int),
@@ -221,7 +221,7 @@ def read_subjects(path: Path) -> dict[str, Subject]:
 
 
 def read_labels(path: Path) -> Labels:
-    """The hands of a file NAME.mano.npy, float32. Raises DamagedFileError."""
+    """Return the hands of a file NAME.mano.npy, float32. Raise DamagedFileError."""
 
     def read(path: Path) -> Labels:
         sides = []
@@ -236,7 +236,7 @@ def read_labels(path: Path) -> Labels:
 
 
 def read_ego_camera(path: Path) -> EgoCamera:
-    """The camera of a file NAME.egocam.dist.npy. Raises DamagedFileError."""
+    """Return the camera of a file NAME.egocam.dist.npy. Raise DamagedFileError."""
 
     def read(path: Path) -> EgoCamera:
         names = ("intrinsics", "dist8", "R_k_cam_np", "T_k_cam_np")
@@ -250,7 +250,7 @@ def read_ego_camera(path: Path) -> EgoCamera:
 
 
 def read_dictionary(path: Path) -> Any:
-    """The object that an .npy file holds as a pickle, of which nothing is executed. Raises ValueError."""
+    """Return the object that an .npy file contains as a pickle; no code in it is executed. Raise ValueError."""
     with path.open("rb") as stream:
         version = np.lib.format.read_magic(stream)
         header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -263,7 +263,7 @@ def read_dictionary(path: Path) -> Any:
 
 
 def entries(found: Any, *names: str) -> list[Any]:
-    """The values of these names. Raises ValueError where one is missing."""
+    """Return the values of these names. Raise ValueError if one is missing."""
     missing = [name for name in names if not isinstance(found, dict) or name not in found]
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
@@ -271,7 +271,7 @@ def entries(found: Any, *names: str) -> list[Any]:
 
 
 def _hands(labels: Labels | None, row: int, T_camera_from_world: np.ndarray) -> TwoHands:
-    """Both hands of a frame, in or out of the image; none where there are no labels."""
+    """Return both hands of a frame, in or out of the image; none if there are no labels."""
     hands: list[Hand | None] = [None, None]
     if labels is not None:
         for side in (LEFT, RIGHT):

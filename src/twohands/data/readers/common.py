@@ -1,4 +1,4 @@
-"""What the readers of public data sets share: errors that name a file, MANO hands, masks from meshes."""
+"""Shared parts of the readers of public data sets: errors that name a file, MANO hands, masks from meshes."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from twohands.intrinsics import check_intrinsics, intrinsics_matrix
 from twohands.types import HandParameters, RGBDFrame, Sample, TwoHands
 
 BEHIND = 0.03
-"""Metres by which a hand may lie behind the measured depth and still count as seen: annotations err by centimetres."""
+"""Metres that a visible hand may be behind the measured depth: annotations have errors of centimetres."""
 _T = TypeVar("_T")
 
 
 class DamagedFileError(ValueError):
-    """A file of a data set cannot be read. Training leaves its frame out, evaluation stops."""
+    """A file of a data set cannot be read. Training skips its frame, evaluation stops."""
 
     def __init__(self, fault: str, path: Path | None = None):
-        """`fault` names the file, says what is wrong with it and what to do."""
+        """`fault` names the file and states what is wrong with it and the fix."""
         super().__init__(fault)
         self.path = path
 
 
 class ContradictionError(DamagedFileError):
-    """Files of one frame that do not go together."""
+    """Files of one frame contradict each other."""
 
 
 def reading(path: Path, read: Callable[[Path], _T]) -> _T:
-    """read(path); raises DamagedFileError, naming the file, when it is missing or not what it should be."""
+    """Return read(path); raise DamagedFileError, naming the file, when it is missing or malformed."""
     try:
         return read(path)
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, SyntaxError) as error:
-        said = str(error) if str(path) in str(error) else f"{path}: {error}"
-        raise DamagedFileError(f"{said}; copy this file from the data set again", path) from error
+        fault = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise DamagedFileError(f"{fault}; copy this file from the data set again", path) from error
 
 
 def check_sizes(path: Path, rgb: np.ndarray, **others: Sequence[float]) -> None:
-    """Raises ContradictionError unless the (height, width) of what goes with a colour image is the image's own."""
+    """Raise ContradictionError unless each (height, width) in `others` equals that of the colour image."""
     sizes = {name: (int(height), int(width)) for name, (height, width) in others.items()}
     height, width = rgb.shape[:2]
     if any(size != (height, width) for size in sizes.values()):
-        said = ", ".join(f"its {name} {other[1]}x{other[0]}" for name, other in sizes.items())
-        raise ContradictionError(f"{path} is {width}x{height}, {said}; copy them from the data set again", path)
+        named = ", ".join(f"its {name} {other[1]}x{other[0]}" for name, other in sizes.items())
+        raise ContradictionError(f"{path} is {width}x{height}, {named}; copy them from the data set again", path)
 
 
 def numbers(path: Path, count: int) -> np.ndarray:
-    """(count,) float64, finite, from a text file of so many numbers. Raises DamagedFileError."""
+    """Return (count,) finite float64 from a text file. Raise DamagedFileError if it has other numbers."""
 
     def read(path: Path) -> np.ndarray:
         values = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
@@ -68,13 +68,13 @@ def numbers(path: Path, count: int) -> np.ndarray:
 
 @cache
 def mano_files() -> Mano | None:
-    """The user's MANO files, or None when the environment names none: then there are joints, but no meshes."""
+    """Return the user's MANO files, or None if the environment names none; samples then have joints but no meshes."""
     folder = os.environ.get(FOLDER_VARIABLE)
     return read_mano(folder) if folder else None
 
 
 def require_mano(name: str) -> None:
-    """Raises FileNotFoundError, with the remedy, without MANO's files: the data set `name` has no joints of its own."""
+    """Raise FileNotFoundError with the fix without MANO's files, for a data set `name` that has no joints itself."""
     if mano_files() is None:
         raise FileNotFoundError(
             f"{name} has no 3D joints, only values of MANO; download its files from https://mano.is.tue.mpg.de and set "
@@ -84,20 +84,20 @@ def require_mano(name: str) -> None:
 
 @dataclass(frozen=True)
 class Hand:
-    """What a data set says of one hand, in the camera's frame."""
+    """Labels of one hand in the camera's frame."""
 
     joints: np.ndarray  # (21, 3) metres
     mesh: PlacedHand | None = None
 
 
 def mano_hand_of(side: int, values: Values, convention: Convention) -> PlacedHand | None:
-    """The placed hand, or None without MANO's files."""
+    """Return the placed hand, or None without MANO's files."""
     mano = mano_files()
     return None if mano is None else place(mano, side, values, convention)
 
 
 def hand_in_camera(side: int, values: Values, convention: Convention, T_camera_from_world: np.ndarray) -> Hand:
-    """A hand of MANO values in the world, in the frame of the camera; only after `require_mano`."""
+    """Return the hand of MANO values in the world, moved to the camera's frame; call `require_mano` before."""
     hand = mano_hand_of(side, values, convention)
     assert hand is not None
     mesh = hand.moved(T_camera_from_world)
@@ -105,7 +105,7 @@ def hand_in_camera(side: int, values: Values, convention: Convention, T_camera_f
 
 
 def two_hands(hands: tuple[Hand | None, Hand | None]) -> TwoHands:
-    """Both hands of a frame, float32; None for an absent one. Meshes are there when every present hand has one."""
+    """Return both hands of a frame (None: absent), float32; meshes only if every present hand has one."""
     present = np.array([hand is not None for hand in hands], dtype=np.float32)
     joints = np.stack([np.zeros((21, 3)) if hand is None else hand.joints for hand in hands])
     meshes = [None if hand is None else hand.mesh for hand in hands]
@@ -131,10 +131,10 @@ def sample(
     room: np.ndarray | None = None,
     known: Sequence[bool] | None = None,
 ) -> Sample:
-    """A frame with its truth; masks (2, H, W) bool are drawn from the meshes where the data set has none.
+    """Return a frame with its labels; masks (2, H, W) bool are drawn from the meshes where the data set has none.
 
-    `room` (2, H, W) bool is where drawn masks may be. `known` tells of each side whether it is known that a hand is
-    there or not; where it is not, a hand without labels may be there all the same.
+    `room` (2, H, W) bool limits drawn masks. `known` states for each side whether the presence of a hand is known;
+    where it is not, the image may show a hand without labels.
     """
     shares = None
     if hands.vertices is not None:
@@ -151,9 +151,9 @@ def sample(
 def masks_from_meshes(
     hands: TwoHands, faces: tuple[np.ndarray, ...], frame: RGBDFrame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Visible pixels of each hand (2, H, W) bool, and how many it would cover if nothing hid it (2,).
+    """Return visible pixels of each hand (2, H, W) bool, and its number of pixels (2,) without any occlusion.
 
-    A pixel belongs to the nearer hand, unless something measured lies more than BEHIND in front of it.
+    A pixel belongs to the nearer hand, unless the measured depth is more than BEHIND in front of it.
     """
     camera, vertices = frame.camera, np.asarray(hands.vertices)
     sides = hands.present_sides
@@ -170,17 +170,17 @@ def masks_from_meshes(
 
 
 def _pixels_of(masks: np.ndarray) -> np.ndarray:
-    """How many pixels each of the masks (2, H, W) has, (2,)."""
+    """Return the number of pixels (2,) of masks (2, H, W)."""
     return np.array([np.count_nonzero(mask) for mask in masks])  # ten times faster than sum(axis=(1, 2))
 
 
 def only(hands: TwoHands, kept: np.ndarray) -> TwoHands:
-    """Both hands; where `kept` (2,) is false, absent and all zeros, of the same shapes."""
+    """Return both hands; those with `kept` (2,) false become absent and all zeros, in unchanged shapes."""
     return hands.map(lambda array: array * kept.reshape(2, *[1] * (array.ndim - 1)).astype(array.dtype))
 
 
 def joints_in_image(joints: np.ndarray, camera: Camera) -> np.ndarray:
-    """(2, 21) bool: which joints (2, 21, 3) are in front of the camera and in its image."""
+    """Return (2, 21) bool: joints (2, 21, 3) in front of the camera and inside its image."""
     ahead = joints[..., 2] > 0
     pixels = camera.project(np.where(ahead[..., None], joints, 1.0))
     inside = (pixels >= -0.5) & (pixels <= np.array([camera.width, camera.height]) - 0.5)
@@ -188,24 +188,24 @@ def joints_in_image(joints: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def nearest_of(distances: Mapping[str, Sequence[float]]) -> tuple[str, str]:
-    """Of distances in metres by name: the name of the smallest mean, and all means as text."""
+    """Return the name with the smallest mean distance, and all means as text; distances in metres."""
     means = {name: float(np.mean(values)) for name, values in distances.items()}
-    said = ", ".join(f"{name} {1000 * mean:.2f} mm" for name, mean in means.items())
-    return min(means, key=means.__getitem__), said
+    summary = ", ".join(f"{name} {1000 * mean:.2f} mm" for name, mean in means.items())
+    return min(means, key=means.__getitem__), summary
 
 
 def place_in(ends: np.ndarray, index: int) -> tuple[int, int]:
-    """Number of the part that an index lies in, and its place there; `ends` (N,) are those of consecutive parts."""
+    """Return the number of the part that contains an index, and the index in it; `ends` (N,) of consecutive parts."""
     index = range(int(ends[-1]))[index]
     which = int(np.searchsorted(ends, index, side="right"))
     return which, index - (int(ends[which - 1]) if which else 0)
 
 
 def flipped_camera_axes(points: np.ndarray) -> np.ndarray:
-    """(..., 3) between OpenGL's camera axes (y up, looking along -z) and ours."""
+    """Convert points (..., 3) between OpenGL's camera axes (y up, looking along -z) and OpenCV's."""
     return points * np.array([1.0, -1.0, -1.0])
 
 
 def camera_of(values: Any, width: int, height: int) -> Camera:
-    """The camera of (3, 3), or of fx, fy, cx, cy."""
+    """Return the camera of a matrix (3, 3), or of fx, fy, cx, cy."""
     return Camera(check_intrinsics(intrinsics_matrix(values), width, height), width, height)

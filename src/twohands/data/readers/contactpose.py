@@ -5,10 +5,10 @@ frames, and so is MANO's pose, which the data set fitted to them (15 principal c
 shape basis of the left hand, joints with the finger-tip vertices `contactpose`). A hand that moves on the object moves
 as a rigid whole. Masks are drawn from the meshes.
 
-The pictures of the three cameras are stored upright: turned by quarters or by half from what the sensors saw, to
-which the calibration belongs. Samples are in the OpenCV frame of the turned camera. Turns are the data set's own, W - u
-for a width W, where integer pixel centres would want W - 1 - u; which of them its calibration means is uncertain [U].
-That depth is registered to colour is second-hand [S].
+The pictures of the three cameras are stored upright, turned by 90 or 180 degrees from the images of the sensors; the
+calibration belongs to the sensors. Samples are in the OpenCV frame of the turned camera. The data set turns by W - u
+for a width W, where integer pixel centres would need W - 1 - u; which of the two its calibration means is uncertain
+[U]. That depth is registered to colour is second-hand [S].
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from twohands.hands.mano import Convention, Values
 from twohands.types import LEFT, RIGHT, RGBDFrame, Sample
 
 COMPONENTS = 15
-"""Of the two fits that each grasp has, the one with 10 components is not used."""
+"""Principal components of the fit that is read; the second fit of each grasp has 10 and is not used."""
 CONVENTION = Convention(flat_hand_mean=False, components=COMPONENTS, left_shape="raw", tips="contactpose")
 DEPTH_UNIT = 1e-3
 """Metres per step of depth."""
 LONG, SHORT = 960, 540
-"""Pixels of the sides of a picture."""
+"""Sides of a picture in pixels."""
 TURNS = {
     "kinect2_left": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
     "kinect2_middle": np.array([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]]),
@@ -56,12 +56,12 @@ PARTICIPANTS = {
     "test": tuple(range(10, 51, 10)),
 }
 _NO_GRASPS = ("palm_print", "hands")
-"""Folders beside the objects that hold other recordings."""
+"""Folders of other recordings beside those of the objects."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One camera's pictures of a grasp."""
+    """The pictures of a grasp by one camera."""
 
     folder: Path  # of the grasp
     camera: str
@@ -70,7 +70,7 @@ class View:
 
 @dataclass(frozen=True)
 class Placement:
-    """What the annotations say of one frame seen by one sensor."""
+    """Annotations of one frame seen by one sensor."""
 
     intrinsics: np.ndarray  # (3, 3) pixels, of the sensor
     joints: tuple[np.ndarray | None, np.ndarray | None]  # (21, 3) metres, in each hand's own frame; None: no such hand
@@ -79,25 +79,25 @@ class Placement:
 
 @dataclass(frozen=True)
 class Fit:
-    """MANO's values of a hand, and where its frame lies in the hand's own."""
+    """MANO's values of a hand, and the transform to the hand's own frame."""
 
-    values: Values  # without translation: the wrist stays where MANO has it, which is not the origin
+    values: Values  # without translation: the wrist stays at MANO's position, which is not the origin
     T_hand_from_mano: np.ndarray  # (4, 4) metres
 
 
 class ContactPose:
-    """The frames of one split of a user's copy, of all cameras; grasps without pictures in the copy are passed over.
+    """The frames of one split of a user's copy, of all cameras; grasps without pictures in the copy are skipped.
 
-    There is no official split for hand poses: of the 50 participants those whose number ends in 5 are validation, those
-    whose number ends in 0 are test, with all their grasps.
+    There is no official split for hand poses. Of the 50 participants, numbers that end in 5 are validation and numbers
+    that end in 0 are test, with all their grasps.
     """
 
     definition = "contactpose"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no pictures of it.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no pictures of it.
 
-        Raises DamagedFileError when the annotations of a grasp cannot be read.
+        Raise DamagedFileError when the annotations of a grasp cannot be read.
         """
         if split not in PARTICIPANTS:
             raise ValueError(f"ContactPose has no split {split!r}; choose one of {', '.join(PARTICIPANTS)}")
@@ -114,7 +114,7 @@ class ContactPose:
         return int(self._ends[-1]) if self.views else 0
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken."""
         view, number = self._place(index)
         colour, distance = (
             view.folder / "images_full" / view.camera / kind / f"frame{number:03d}.png" for kind in ("color", "depth")
@@ -134,13 +134,13 @@ class ContactPose:
         return sample(frame, hands, self.definition, identity)
 
     def _place(self, index: int) -> tuple[View, int]:
-        """(camera of a grasp, frame number)."""
+        """Return (camera of a grasp, frame number)."""
         which, number = place_in(self._ends, index)
         return self.views[which], number
 
 
 def find_root(root: Path) -> Path:
-    """The folder with full1_use, full1_handoff, ...: the given one, or a usual one below it."""
+    """Return the folder with full1_use, full1_handoff, ...: the given one, or a usual one below it."""
     for folder in (root, root / "contactpose_data", root / "data" / "contactpose_data"):
         if any((folder / f"full{number}_{intent}").is_dir() for number in range(1, 51) for intent in INTENTS):
             return folder
@@ -151,16 +151,16 @@ def find_root(root: Path) -> Path:
 
 
 def _grasp_folders(root: Path, split: str) -> list[Path]:
-    """The grasps of a split's participants that have pictures in the copy."""
+    """Return the grasps of a split's participants that have pictures in the copy."""
     sessions = [root / f"full{number}_{intent}" for number in PARTICIPANTS[split] for intent in INTENTS]
     found = [folder for session in sessions for folder in sorted(session.glob("*"))]
     return [folder for folder in found if folder.name not in _NO_GRASPS and (folder / "images_full").is_dir()]
 
 
 def turned_intrinsics(intrinsics: np.ndarray, turn: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(3, 3) pixels of the stored picture, width x height, from those of the sensor; `turn` is one of TURNS.
+    """Return intrinsics (3, 3) of the stored picture, width x height, from the sensor's; `turn` is one of TURNS.
 
-    The image turns as the camera does, and comes back into view by its size where an axis points the other way.
+    The image turns with the camera, and is shifted by its size along axes that change their sign.
     """
     place = turn.copy()
     place[:2, 2] = (turn[:2] < 0).any(axis=1) * np.array([width, height])
@@ -168,7 +168,7 @@ def turned_intrinsics(intrinsics: np.ndarray, turn: np.ndarray, width: int, heig
 
 
 def _hands(folder: Path, placement: Placement, turn: np.ndarray) -> tuple[Hand | None, Hand | None]:
-    """Both hands in the frame of the stored picture's camera; a mesh where the data set fitted one."""
+    """Return both hands in the frame of the stored picture's camera, with the meshes that the data set has fitted."""
     fits = read_fits(folder / f"mano_fits_{COMPONENTS}.json")
     hands: list[Hand | None] = [None, None]
     for side in (LEFT, RIGHT):
@@ -183,7 +183,7 @@ def _hands(folder: Path, placement: Placement, turn: np.ndarray) -> tuple[Hand |
 
 
 def read_views(folder: Path) -> list[View]:
-    """The cameras of a grasp that are valid and have pictures in the copy. Raises DamagedFileError."""
+    """Return the cameras of a grasp that are valid and have pictures in the copy. Raise DamagedFileError."""
 
     def parse(found: Any) -> list[View]:
         frames = len(found["frames"])
@@ -197,7 +197,7 @@ def read_views(folder: Path) -> list[View]:
 
 
 def read_placement(path: Path, camera: str, number: int) -> Placement:
-    """What annotations.json says of one frame seen by one camera. Raises DamagedFileError."""
+    """Return the content of annotations.json for one frame and camera. Raise DamagedFileError."""
 
     def parse(found: Any) -> Placement:
         calibration, frame = found["cameras"][camera], found["frames"][number]
@@ -219,7 +219,7 @@ def read_placement(path: Path, camera: str, number: int) -> Placement:
 
 
 def read_fits(path: Path) -> tuple[Fit | None, Fit | None]:
-    """MANO's values of both hands of a grasp; None where there is none. Raises DamagedFileError."""
+    """Return MANO's values of both hands of a grasp; None for a hand without a fit. Raise DamagedFileError."""
 
     def parse(found: Any) -> tuple[Fit | None, Fit | None]:
         return _fit(found[LEFT]), _fit(found[RIGHT])
@@ -236,6 +236,6 @@ def _fit(found: Any) -> Fit | None:
 
 
 def _pose(found: Any) -> np.ndarray:
-    """(4, 4) of a translation in metres and a quaternion wxyz; its name aTb says that it leads from b to a."""
+    """Return (4, 4) of a translation in metres and a quaternion wxyz; a name aTb means a transform from b to a."""
     w, *xyz = array_of(found["rotation"], 4)
     return rigid(Rotation.from_quat([*xyz, w]).as_matrix(), array_of(found["translation"], 3))

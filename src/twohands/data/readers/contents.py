@@ -1,4 +1,4 @@
-"""What files of data sets hold, as arrays: each function raises ValueError for what is not so, for `common.reading`."""
+"""Read arrays from files; malformed content raises ValueError, which `common.reading` turns into DamagedFileError."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 def array_of(values: Any, *shape: int | None) -> np.ndarray:
-    """float64 of this shape (None: any length). Raises ValueError for what is not so many finite numbers."""
+    """Return float64 of this shape (None: any length). Raise ValueError for other shapes or numbers not finite."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except TypeError as error:
@@ -29,7 +29,7 @@ def array_of(values: Any, *shape: int | None) -> np.ndarray:
 
 
 def named_numbers(found: Any, name: str, count: int, finite: bool = True) -> np.ndarray:
-    """(count,) float64: found[name], of any shape. Raises ValueError, with `finite` also for numbers that are not."""
+    """Return found[name] as (count,) float64. Raise ValueError for other contents and, with `finite`, NaN and inf."""
     try:
         values = np.asarray(found[name], dtype=np.float64).reshape(-1)
     except (KeyError, TypeError, ValueError, IndexError):
@@ -40,7 +40,7 @@ def named_numbers(found: Any, name: str, count: int, finite: bool = True) -> np.
 
 
 def read_json(path: Path, parse: Callable[[Any], _T]) -> _T:
-    """What `parse` makes of a JSON file. Raises DamagedFileError, also when the file holds something else."""
+    """Return parse(content) of a JSON file. Raise DamagedFileError, also for another layout than `parse` expects."""
 
     def read(path: Path) -> _T:
         try:
@@ -54,7 +54,7 @@ def read_json(path: Path, parse: Callable[[Any], _T]) -> _T:
 
 
 def load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
-    """The array of an .npy file. Raises ValueError."""
+    """Return the array of an .npy file. Raise ValueError."""
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (EOFError, TypeError) as error:
@@ -62,7 +62,7 @@ def load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
 
 
 def load_arrays(path: Path, *names: str) -> list[np.ndarray]:
-    """These arrays of an .npz file. Raises ValueError, KeyError for a name that it lacks."""
+    """Return these arrays of an .npz file. Raise ValueError, or KeyError for a name that it lacks."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return [archive[name] for name in names]

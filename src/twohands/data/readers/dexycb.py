@@ -2,7 +2,7 @@
 
 Metres, OpenCV camera of each view (so the extrinsics of the cameras are not needed). Poses are 45 principal components
 about the mean pose; the left shape basis is taken to be the raw one of MANO's file [S]. Masks are the data set's own.
-A frame whose camera does not see the hand is a frame without hands.
+A frame in which the camera does not see the hand is a frame without hands.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEPTH_UNIT = 1e-3
 """Metres per step of depth."""
 WIDTH, HEIGHT = 640, 480
 HAND_CLASS = 255
-"""Number of the hand in the segmentation; 1 to 21 are objects."""
+"""Class of the hand in the segmentation; 1 to 21 are objects."""
 SUBJECTS = (
     *("20200709-subject-01", "20200813-subject-02", "20200820-subject-03", "20200903-subject-04"),
     *("20200908-subject-05", "20200918-subject-06", "20200928-subject-07", "20201002-subject-08"),
@@ -45,13 +45,13 @@ SERIALS = (
     *("836212060125", "839512060362", "840412060917", "841412060263"),
     *("932122060857", "932122060861", "932122061900", "932122062010"),
 )
-"""Cameras in the order that the protocols count them."""
+"""Cameras in the order of their numbers in the protocols."""
 RECORDINGS_PER_SUBJECT = 100
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a split takes of the data set, counted from 0."""
+    """The part of the data set that a split takes, counted from 0."""
 
     subjects: tuple[int, ...] = tuple(range(10))
     cameras: tuple[int, ...] = tuple(range(8))
@@ -59,7 +59,7 @@ class Part:
 
 
 def _grasps(*objects: int) -> tuple[int, ...]:
-    """The recordings of some of the 20 objects: five in a row are of the same one."""
+    """Return the recordings of some of the 20 objects: five in a row show the same object."""
     return tuple(number for number in range(RECORDINGS_PER_SUBJECT) if number // 5 in objects)
 
 
@@ -82,12 +82,12 @@ PROTOCOLS = {
         "test": Part(recordings=_grasps(7, 11, 15)),
     },
 }
-"""The official splits: s0 nothing is new in test, s1 its subjects, s2 its camera, s3 its grasped objects."""
+"""The official splits. New in test are nothing (s0), the subjects (s1), the camera (s2), the grasped objects (s3)."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What meta.yml says of the frames that eight cameras took together."""
+    """Content of meta.yml about the frames that eight cameras took together."""
 
     folder: Path
     frames: int  # of each camera
@@ -97,7 +97,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Labels:
-    """What the label file of a frame says, camera frame."""
+    """Content of the label file of a frame, camera frame."""
 
     classes: np.ndarray  # (H, W) uint8
     pose: np.ndarray  # (51,) float64: wrist axis-angle, 45 principal components, translation in metres
@@ -105,22 +105,22 @@ class Labels:
 
     @property
     def seen(self) -> bool:
-        """Whether the camera sees the hand: otherwise the pose is all 0 and the joints are all -1."""
+        """True if the camera sees the hand; otherwise the pose is all 0 and the joints are all -1."""
         return bool(self.pose.any() and not (self.joints == -1).all())
 
 
 class DexYCB:
     """The frames of one split of a user's copy; `protocol` is one of PROTOCOLS.
 
-    The index of a frame is its number in the official results files: recordings, in them cameras, in them frames.
+    The index of a frame is its number in the official results files, which nest recordings, cameras and frames.
     """
 
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train", protocol: str = "s0"):
-        """Raises ValueError for a split or protocol that there is not, FileNotFoundError when subjects are missing.
+        """Open a split. Raise ValueError for an unknown split or protocol, FileNotFoundError if subjects are missing.
 
-        Raises DamagedFileError when the meta.yml of a recording cannot be read.
+        Raise DamagedFileError when the meta.yml of a recording cannot be read.
         """
         if protocol not in PROTOCOLS:
             raise ValueError(f"DexYCB has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
@@ -136,7 +136,7 @@ class DexYCB:
         return int(self._ends[-1])
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken."""
         recording, serial, number = self._place(index)
         folder = recording.folder / serial
         colour = folder / f"color_{number}.jpg"
@@ -155,16 +155,16 @@ class DexYCB:
         return sample(frame, self._hands(recording, labels), self.definition, identity, masks)
 
     def side(self, index: int) -> int:
-        """LEFT or RIGHT: the hand of a frame, also where the camera does not see it."""
+        """Return LEFT or RIGHT: the hand of a frame, also where the camera does not see it."""
         return self._place(index)[0].side
 
     def recording(self, index: int) -> str:
-        """Subject, recording and camera of a frame."""
+        """Return subject, recording and camera of a frame."""
         recording, serial, _ = self._place(index)
         return f"{recording.folder.relative_to(self.root).as_posix()}/{serial}"
 
     def _hands(self, recording: Recording, labels: Labels) -> TwoHands:
-        """The one hand on its side; all zeros, of the same shapes, where the camera does not see it."""
+        """Return the hand on its side; all zeros, in the same shapes, where the camera does not see it."""
         orientation, pose, translation = np.split(labels.pose, [3, 48])
         shape = read_shape(self.root / "calibration" / f"mano_{recording.calibration}" / "mano.yml")
         mesh = mano_hand_of(recording.side, Values(orientation, pose, shape, translation), CONVENTION)
@@ -173,7 +173,7 @@ class DexYCB:
         return hands if labels.seen else hands.map(np.zeros_like)
 
     def _place(self, index: int) -> tuple[Recording, str, str]:
-        """(recording, serial of the camera, frame number as its files have it)."""
+        """Return (recording, serial of the camera, frame number as in its file names)."""
         which, place = place_in(self._ends, index)
         recording = self.recordings[which]
         camera, number = divmod(place, recording.frames)
@@ -181,7 +181,7 @@ class DexYCB:
 
 
 def find_root(root: Path) -> Path:
-    """The folder with the subjects: the given one, or DexYCB below it."""
+    """Return the folder with the subjects: the given one, or DexYCB below it."""
     for folder in (root, root / "DexYCB"):
         if any((folder / subject).is_dir() for subject in SUBJECTS):
             return folder
@@ -191,7 +191,7 @@ def find_root(root: Path) -> Path:
 
 
 def _recording_folders(root: Path, part: Part) -> list[Path]:
-    """The recordings of a part; subjects must be whole, since the splits count."""
+    """Return the recordings of a part; subjects must be complete, since the splits count recordings."""
     folders = []
     for subject in (root / SUBJECTS[number] for number in part.subjects):
         if not subject.is_dir():
@@ -206,7 +206,7 @@ def _recording_folders(root: Path, part: Part) -> list[Path]:
 
 
 def read_meta(folder: Path) -> Recording:
-    """What the meta.yml of a recording says. Raises DamagedFileError."""
+    """Return the content of a recording's meta.yml. Raise DamagedFileError."""
 
     def read(path: Path) -> Recording:
         meta = read_yaml(path)
@@ -222,7 +222,7 @@ def read_meta(folder: Path) -> Recording:
 
 
 def read_camera(path: Path) -> Camera:
-    """The colour camera of a calibration file. Raises DamagedFileError."""
+    """Return the colour camera of a calibration file. Raise DamagedFileError."""
 
     def read(path: Path) -> Camera:
         colour = read_yaml(path)["color"]
@@ -234,12 +234,12 @@ def read_camera(path: Path) -> Camera:
 
 
 def read_shape(path: Path) -> np.ndarray:
-    """(10,) float64: MANO's shape of a subject's hand. Raises DamagedFileError."""
+    """Return MANO's shape (10,) float64 of a subject's hand. Raise DamagedFileError."""
     return reading(path, lambda path: array_of(read_yaml(path)["betas"], 10))
 
 
 def read_labels(path: Path) -> Labels:
-    """The arrays seg, pose_m and joint_3d of a label file. Raises DamagedFileError."""
+    """Return the arrays seg, pose_m and joint_3d of a label file. Raise DamagedFileError."""
 
     def read(path: Path) -> Labels:
         classes, pose, joints = load_arrays(path, "seg", "pose_m", "joint_3d")
@@ -266,7 +266,7 @@ def _only(values: Any) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds, every scalar as text: numbers of cameras are names. Raises ValueError."""
+    """Return the mapping in a YAML file, scalars as text, since numbers of cameras are names. Raise ValueError."""
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""What the readers of data sets share that come as videos."""
+"""Shared parts of the readers of data sets that come as videos."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def extraction(timing: str, *videos: tuple[Path, str]) -> str:
-    """The commands that write the frames of each (video, suffix of the images) beside it, counted from 0.
+    """Return the commands that write the frames of each (video, suffix of the images) beside it, counted from 0.
 
-    `timing` says which frames: "-vf fps=15", or "-fps_mode passthrough" for every frame once.
+    `timing` selects frames: "-vf fps=15", or "-fps_mode passthrough" for every frame once.
     """
     commands = [
         f'ffmpeg -i "{video}" -f image2 -start_number 0 {timing} -qscale:v 2 "{video.parent}/%05d{suffix}"'
@@ -18,5 +18,5 @@ def extraction(timing: str, *videos: tuple[Path, str]) -> str:
 
 
 def image(folder: Path, number: int, suffix: str) -> Path:
-    """The file of one frame, as `extraction` and the data sets' own scripts name it."""
+    """Return the file of one frame, named as by `extraction` and the data sets' own scripts."""
     return folder / f"{number:05d}{suffix}"

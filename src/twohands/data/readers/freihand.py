@@ -1,13 +1,13 @@
 """FreiHAND v2 (Zimmermann et al. 2019): one right hand, bare or with an object, in a square colour image. No depth.
 
-Metres, OpenCV camera, standard joints. Poses are axis-angle numbers about the mean pose; a mesh is put so that its
+Metres, OpenCV camera, standard joints. Poses are axis-angle numbers about the mean pose; a mesh is placed so that its
 middle knuckle is the annotated one (the values' own root, two pixel coordinates and a scale, is not read). Depth is 0
 everywhere: there is no reading.
 
-Every frame of `training` was recorded in front of a green screen (`gs`) and is there four times, with three other
-backgrounds (`hom`, `sample`, `auto`). Masks are the data set's own; the one of a frame is taken for all four pictures
-of it [S], and whether a forearm or an object belongs to it is uncertain [U]. `evaluation` has no masks: they are drawn
-from the meshes.
+Every frame of `training` was recorded in front of a green screen (`gs`) and is stored four times, with three other
+backgrounds (`hom`, `sample`, `auto`). Masks are the data set's own; the mask of a frame is used for all four pictures
+[S], and whether it includes forearm or object is uncertain [U]. `evaluation` has no masks: they are drawn from the
+meshes.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from twohands.types import RIGHT, RGBDFrame, Sample
 
 CONVENTION = Convention(flat_hand_mean=False, tips="freihand")
 SIZE = 224
-"""Pixels: width and height of every picture."""
+"""Width and height of every picture in pixels."""
 BACKGROUNDS = ("gs", "hom", "sample", "auto")
 """Pictures of a training frame: number `i` of N frames has the files i, i + N, i + 2 N, i + 3 N."""
 VALIDATION_SHARE = 20
-"""One in so many hands of `training` is held out."""
+"""Number of hands of `training` of which one is held out."""
 MASK_LEVEL = 127
-"""Grey values above are the hand: masks are JPEG files."""
+"""Grey value above which a pixel is the hand: masks are JPEG files."""
 _FOLDERS = {"train": "training", "validation": "training", "test": "evaluation"}
 _NUM_VALUES = 61  # pose 48, shape 10, root 2, scale 1
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the JSON files of a folder say of its N frames."""
+    """Content of the JSON files of a folder for its N frames."""
 
     intrinsics: np.ndarray  # (N, 3, 3) float64 pixels
     joints: np.ndarray | None  # (N, 21, 3) float64 metres, camera frame; None: not published
-    values: np.ndarray | None  # (N, 61) float64 MANO values; there when the joints are
+    values: np.ndarray | None  # (N, 61) float64 MANO values; None if the joints are
 
 
 class FreiHAND:
     """The frames of one split of a user's copy. Official `training` is train and validation, `evaluation` is test.
 
-    Which pictures several cameras took at once is not told; their annotation is one hand seen from all sides [S], so
-    frames with the same finger pose and shape are kept together. In the order in which these hands first come, the
-    last twentieth is validation, and all four pictures of a frame are on the same side.
+    The data set does not state which pictures several cameras took at once. They share the annotation of one hand [S],
+    so frames with the same finger pose and shape are kept together. In the order in which these hands first occur, the
+    last twentieth is validation, and all four pictures of a frame are in the same split.
 
     Copies from before 2021 have no labels of test: its samples have no hand (`present` is 0 on both sides).
     """
@@ -60,9 +60,9 @@ class FreiHAND:
     definition = "freihand"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no FreiHAND.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no FreiHAND.
 
-        Raises DamagedFileError when the annotations cannot be read.
+        Raise DamagedFileError when the annotations cannot be read.
         """
         if split not in _FOLDERS:
             raise ValueError(f"FreiHAND has no split {split!r}; choose one of {', '.join(_FOLDERS)}")
@@ -78,9 +78,9 @@ class FreiHAND:
         return len(self.rows) * (1 if self.split == "test" else len(BACKGROUNDS))
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken.
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken.
 
-        All frames come with the first of BACKGROUNDS, then all with the next.
+        The index runs over all frames with the first of BACKGROUNDS, then over all with the next.
         """
         background, place = divmod(range(len(self))[index], len(self.rows))
         row = int(self.rows[place])
@@ -105,7 +105,7 @@ class FreiHAND:
         return Hand(joints[row], mesh_of(values[row], joints[row]))
 
     def _rows(self) -> np.ndarray:
-        """Numbers of the frames of the split, ascending."""
+        """Return the numbers of the split's frames, ascending."""
         count, values = len(self.annotations.intrinsics), self.annotations.values
         if self.split == "test":
             return np.arange(count)
@@ -115,7 +115,7 @@ class FreiHAND:
 
 
 def find_root(root: Path, part: str) -> Path:
-    """The folder with `training_K.json` or `evaluation_K.json`, as `part` says: the given one, or a usual one in it."""
+    """Return the folder with `part`_K.json (training or evaluation): the given one, or a usual one below it."""
     for folder in (root, root / "FreiHAND_pub_v2", root / "FreiHAND_pub_v2_eval"):
         if (folder / f"{part}_K.json").is_file():
             return folder
@@ -123,7 +123,7 @@ def find_root(root: Path, part: str) -> Path:
 
 
 def read_annotations(folder: Path) -> Annotations:
-    """What training_*.json or evaluation_*.json beside a folder say. Raises DamagedFileError."""
+    """Return the content of training_*.json or evaluation_*.json beside a folder. Raise DamagedFileError."""
     intrinsics, joints, values = (folder.with_name(f"{folder.name}_{name}.json") for name in ("K", "xyz", "mano"))
     matrices = read_json(intrinsics, lambda found: array_of(found, None, 3, 3))
     if not joints.is_file():
@@ -137,13 +137,13 @@ def read_annotations(folder: Path) -> Annotations:
 
 
 def read_masks(path: Path) -> np.ndarray:
-    """(2, H, W) bool: the pixels of the right hand, none of a left one."""
+    """Return masks (2, H, W) bool: the pixels of the right hand, none for the left."""
     mask = read_rgb(path)[..., 0] > MASK_LEVEL
     return np.stack([np.zeros_like(mask), mask])
 
 
 def held_out(values: np.ndarray) -> np.ndarray:
-    """(N,) bool, of MANO values (N, 61): which frames of `training` are validation; see `FreiHAND`."""
+    """Return (N,) bool from MANO values (N, 61): frames of `training` that are validation; see `FreiHAND`."""
     hands = values[:, 3:58].round(4)  # finger pose and shape
     _, first, which = np.unique(hands, axis=0, return_index=True, return_inverse=True)
     start = np.sort(first)[len(first) - -(-len(first) // VALIDATION_SHARE)]
@@ -151,9 +151,9 @@ def held_out(values: np.ndarray) -> np.ndarray:
 
 
 def mesh_of(values: np.ndarray, joints: np.ndarray) -> PlacedHand | None:
-    """The right hand of MANO values (61,) with its middle knuckle at that of joints (21, 3); None without MANO's files.
+    """Return the right hand of MANO values (61,) with its middle knuckle at that of joints (21, 3).
 
-    Metres, camera frame.
+    Metres, camera frame; None without MANO's files.
     """
     orientation, pose, shape, _ = np.split(values, [3, 48, 58])
     hand = mano_hand_of(RIGHT, Values(orientation, pose, shape, np.zeros(3)), CONVENTION)

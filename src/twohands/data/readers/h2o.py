@@ -1,8 +1,8 @@
 """H2O (Kwon et al. 2021): both hands and an object from a head-mounted and four fixed Azure Kinects.
 
-Metres, OpenCV camera of each view, left hand first. `hand_pose` has the joints that papers are scored with,
-`hand_pose_mano` the meshes, a few millimetres apart. The left shape basis is the raw one of MANO's file. H2O has no
-masks: they are drawn from the meshes.
+Metres, OpenCV camera of each view, left hand first. `hand_pose` has the joints with which papers are scored,
+`hand_pose_mano` has the meshes; they differ by a few millimetres. The left shape basis is the raw one of MANO's file.
+H2O has no masks: they are drawn from the meshes.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _MANO_FOLDERS = ("hand_pose_mano", "hand_pose_MANO")  # on disk, and in the data
 
 
 class H2O:
-    """The frames of one split of a user's copy; `camera` 4 is the head-mounted one, 0 to 3 are fixed."""
+    """The frames of one split of a user's copy; `camera` 4 is head-mounted, 0 to 3 are fixed."""
 
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train", camera: int = EGO):
-        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no H2O."""
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no H2O."""
         if split not in SPLITS:
             raise ValueError(f"H2O has no split {split!r}; choose one of {', '.join(SPLITS)}")
         self.split, self.camera = split, camera
@@ -58,7 +58,7 @@ class H2O:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken."""
         folder, number = self.frames[index]
         colour = folder / "rgb" / f"{number}.png"
         rgb = reading(colour, read_rgb)
@@ -68,7 +68,7 @@ class H2O:
         frame = RGBDFrame.from_arrays(rgb, depth, camera_of(values[:4], rgb.shape[1], rgb.shape[0]).K)
         identity = f"{folder.relative_to(self.root).as_posix()}/{number}"
         hands = self._hands(folder, number)
-        known = [hand is not None for hand in hands]  # the flag 0 says "not annotated"
+        known = [hand is not None for hand in hands]  # the flag 0 means "not annotated"
         return sample(frame, two_hands(hands), self.definition, identity, known=known)
 
     def _hands(self, folder: Path, number: str) -> tuple[Hand | None, Hand | None]:
@@ -85,7 +85,7 @@ class H2O:
         return hands[LEFT], hands[RIGHT]
 
     def _frames(self) -> list[tuple[Path, str]]:
-        """(folder of the camera, frame number), from the official list where the copy has it."""
+        """Return (folder of the camera, frame number), from the official list if the copy has it."""
         for beside in (self.root, self.root.absolute().parent):
             listed = beside / "label_split" / _SPLIT_FILES[self.split]
             if listed.is_file():
@@ -99,14 +99,14 @@ class H2O:
         return found
 
     def _place(self, path: str) -> Path:
-        """Where SUBJECT/... lies in the copy: the archives of the head-mounted camera unpack to SUBJECT_ego."""
+        """Return the path of SUBJECT/... in the copy: archives of the head-mounted camera unpack to SUBJECT_ego."""
         subject, _, rest = path.partition("/")
         ego = self.root / f"{subject}_ego"
         return (ego if self.camera == EGO and ego.is_dir() else self.root / subject) / rest
 
 
 def find_root(root: Path) -> Path:
-    """The folder with subject1, subject2, ... or subject1_ego, ...: the given one, or a usual one below it."""
+    """Return the folder with subject1, subject2, ... or subject1_ego, ...: the given one, or a usual one below it."""
     for folder in (root, root / "ego_view", root / "H2O", root / "H2O" / "ego_view"):
         if any(any(folder.glob(name)) for name in ("subject[1-4]", "subject[1-4]_ego")):
             return folder

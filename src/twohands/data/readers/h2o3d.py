@@ -1,7 +1,7 @@
 """H2O-3D v1 (Hampali et al. 2022): both hands with an object, in the layout of HO-3D.
 
-Both hands share one shape. Public programs contradict each other on how the left one is meant, so the reader compares
-them with the joints in the files. See `ho3d` for what samples of the split `test` hold.
+Both hands share one shape. Public programs contradict each other on the left hand's shape basis, so the reader compares
+their choices with the joints in the files. `ho3d` describes the samples of the split `test`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ LEFT_SHAPES: dict[str, tuple[Convention, float]] = {
     "raw": (replace(CONVENTION, left_shape="raw"), 1.0),
     "negated": (replace(CONVENTION, left_shape="raw"), -1.0),
 }
-"""Name -> convention and sign of the shape, of what left hands may be meant to be [U]: Keypoint Transformer repairs the
-x axis of MANO's basis, the data set's own tool negates all three axes, others take it as it is in MANO's file."""
+"""Possible meanings of left hands [U], by name: convention and sign of the shape. Keypoint Transformer repairs the x
+axis of MANO's basis, the data set's own tool negates all three axes, others use the basis of MANO's file."""
 SHAPE_FRAMES = 10
-"""Frames, spread over the split, that decide between LEFT_SHAPES."""
+"""Number of frames, spread over the split, that decide between LEFT_SHAPES."""
 _log = logging.getLogger(__name__)
 
 
 class H2O3D(Frames):
     """The frames of one split of a user's copy. A hand whose flags are not all set counts as not annotated.
 
-    Validation is every seventh recording of train in alphabetical order, from all its cameras, which the digits at the
-    end of a sequence's name tell apart [U].
+    Validation is every seventh recording of train in alphabetical order, with all its cameras, which are numbered at
+    the end of a sequence's name [U].
     """
 
     name = "H2O-3D"
@@ -55,16 +55,16 @@ class H2O3D(Frames):
     )
 
     def held_out(self, recordings: Sequence[str]) -> Sequence[str]:
-        """Every seventh."""
+        """Return every seventh recording."""
         return recordings[::7]
 
     def mesh_of(self, side: int, values: Values) -> PlacedHand | None:
-        """The hand of a file's values in OpenCV's camera frame; None without MANO's files."""
+        """Return the hand of a file's values in OpenCV's camera frame; None without MANO's files."""
         return _left_mesh(values, self.left_shape) if side == LEFT else super().mesh_of(side, values)
 
     @cached_property
     def left_shape(self) -> str:
-        """That one of LEFT_SHAPES which puts MANO's joints nearest to the files' `leftHandJoints3D`; it is logged.
+        """The key of LEFT_SHAPES that puts MANO's joints nearest to the files' `leftHandJoints3D`; it is logged.
 
         "flip_x" where nothing can be measured: without MANO's files, and in the split `test`.
         """
@@ -77,15 +77,15 @@ class H2O3D(Frames):
                 distances[name].append(float(np.linalg.norm(mesh.joints - labels.joints, axis=1).mean()))
         if not distances["flip_x"]:
             return "flip_x"
-        nearest, said = nearest_of(distances)
-        _log.info("%s: left hands are %r; distance of MANO's joints from the files': %s", self.name, nearest, said)
+        nearest, means = nearest_of(distances)
+        _log.info("%s: left hands are %r; distance of MANO's joints from the files': %s", self.name, nearest, means)
         return nearest
 
     def _some_left_hands(self) -> Iterator[Labels]:
         for frame in self.frames[:: max(len(self.frames) // SHAPE_FRAMES, 1)]:
             try:
                 labels = self.annotation(*frame).labels[LEFT]
-            except DamagedFileError:  # reported when its own turn comes
+            except DamagedFileError:  # reported when the frame itself is read
                 continue
             if labels is not None:
                 yield labels

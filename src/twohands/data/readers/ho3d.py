@@ -1,12 +1,12 @@
-"""HO-3D v2 and v3 (Hampali et al. 2020): a right hand with an object; and what H2O-3D has in common with them.
+"""HO-3D v2 and v3 (Hampali et al. 2020): a right hand with an object; and the parts that H2O-3D has in common.
 
-Both data sets lie alike on disk: lists of frames, colour, depth in two bytes of a PNG, and one pickle a frame, of which
-nothing is executed. Files are in metres in OpenGL's camera frame with the joints in MANO's order; samples are in
+Both data sets have the same layout: lists of frames, colour, depth in two bytes of a PNG, and one pickle per frame, no
+code in which is executed. Files are in metres in OpenGL's camera frame with the joints in MANO's order; samples are in
 OpenCV's with the standard order. Masks are drawn from the meshes.
 
-Of the evaluation frames (split `test`) the files know only a wrist and a box of each hand: their samples have no hand
-(`present` is 0 on both sides), and `root` says where the wrists are. A frame of train or validation without any
-annotated hand is passed over: its index gives the next frame that has one.
+For evaluation frames (split `test`) the files contain only a wrist and a box of each hand: their samples have no hand
+(`present` is 0 on both sides), and `root` returns the wrists. A frame of train or validation without any annotated hand
+is skipped: its index gives the next frame that has one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LISTS = {"train": "train", "validation": "train", "test": "evaluation"}
 
 @dataclass(frozen=True)
 class HandKeys:
-    """What the pickles call the values of one hand."""
+    """Names of the values of one hand in the pickles."""
 
     joints: str
     pose: str
@@ -62,7 +62,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What the pickle of a frame says of both sides, OpenCV camera frame."""
+    """Content of a frame's pickle for both sides, OpenCV camera frame."""
 
     intrinsics: Any  # (3, 3) pixels
     roots: np.ndarray  # (2, 3) metres, the wrists; NaN where unknown
@@ -70,7 +70,7 @@ class Annotation:
 
 
 class Frames:
-    """The frames of one split of a user's copy of a data set in this layout."""
+    """The frames of one split of a user's copy of a data set in the layout of HO-3D."""
 
     name: ClassVar[str]
     unpacked: ClassVar[tuple[str, ...]]  # usual names of its folder
@@ -78,7 +78,7 @@ class Frames:
     definition = "ho3d"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no such data set."""
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError without such a data set in `root`."""
         if split not in _LISTS:
             raise ValueError(f"{self.name} has no split {split!r}; choose one of {', '.join(_LISTS)}")
         self.split = split
@@ -93,7 +93,7 @@ class Frames:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken."""
         (sequence, number), annotation = self._labelled(index)
         folder = self.folder / sequence
         colour, distance = folder / "rgb" / f"{number}{self.colour_suffix}", folder / "depth" / f"{number}.png"
@@ -109,20 +109,20 @@ class Frames:
         return sample(frame, two_hands(hands), self.definition, identity, known=known)
 
     def root(self, index: int) -> np.ndarray:
-        """(2, 3) metres, OpenCV camera frame: the wrists of a frame; NaN where the file has none."""
+        """Return the wrists (2, 3) of a frame, metres, OpenCV camera frame; NaN where the file has none."""
         return self._labelled(index)[1].roots
 
     def annotation(self, sequence: str, number: str) -> Annotation:
-        """What the file of a frame says. Raises DamagedFileError."""
+        """Return the content of a frame's pickle. Raise DamagedFileError."""
         return read_annotation(self._meta(sequence, number), self.keys)
 
     def mesh_of(self, side: int, values: Values) -> PlacedHand | None:
-        """The hand of a file's values in OpenCV's camera frame; None without MANO's files."""
+        """Return the hand of a file's values in OpenCV's camera frame; None without MANO's files."""
         hand = mano_hand_of(side, values, CONVENTION)
         return None if hand is None else flipped(hand)
 
     def held_out(self, recordings: Sequence[str]) -> Sequence[str]:
-        """Which recordings of train, sorted, are the split `validation`; `train` is the rest."""
+        """Return those of train's recordings (sorted) that are the split `validation`; the rest is `train`."""
         raise NotImplementedError
 
     def _hand(self, side: int, annotation: Annotation) -> Hand | None:
@@ -130,7 +130,7 @@ class Frames:
         return None if labels is None else Hand(labels.joints, self.mesh_of(side, labels.values))
 
     def _labelled(self, index: int) -> tuple[tuple[str, str], Annotation]:
-        """The frame of an index and its annotation; but for test frames the first from there on with a known hand."""
+        """Return (frame, annotation): of the index for test, else of the first frame from there with a known hand."""
         start = range(len(self))[index]
         for step in range(len(self)):
             frame = self.frames[(start + step) % len(self)]
@@ -143,7 +143,7 @@ class Frames:
         return self.folder / sequence / "meta" / f"{number}.pkl"
 
     def _frames(self) -> list[tuple[str, str]]:
-        """(sequence, number) of the frames of the split, in the order of the list."""
+        """Return (sequence, number) of the split's frames, in the order of the list."""
         path = self.folder.with_suffix(".txt")
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; copy it from the data set")
@@ -158,10 +158,10 @@ class Frames:
 
 
 class HO3D(Frames):
-    """HO-3D v2 or v3 (told apart by their colour files): right hands only.
+    """HO-3D v2 or v3 (distinguished by their colour files): right hands only.
 
-    Validation are the recordings BB and ND of train, from all their cameras: 6 of its 55 sequences, two objects, and
-    persons who, as public loaders have it [S], are in no other sequence.
+    Validation is the recordings BB and ND of train, from all their cameras: 6 of its 55 sequences, two objects, and
+    persons who, according to public loaders [S], are in no other sequence.
     """
 
     name = "HO-3D"
@@ -169,17 +169,17 @@ class HO3D(Frames):
     keys = (None, HandKeys("handJoints3D", "handPose", "handTrans"))
 
     def held_out(self, recordings: Sequence[str]) -> Sequence[str]:
-        """BB and ND."""
+        """Return BB and ND."""
         return ("BB", "ND")
 
 
 def recording_of(sequence: str) -> str:
-    """The name of a sequence without its last digits: splits must not part what several cameras see at once."""
+    """Return a sequence's name without its last digits: splits must not divide views of several cameras."""
     return sequence.rstrip("0123456789")
 
 
 def find_root(root: Path, name: str, unpacked: Sequence[str]) -> Path:
-    """The folder with the lists of frames: the given one, or the only one of the usual names in it."""
+    """Return the folder with the lists of frames: the given one, or the only one in it with a usual name."""
     lists = ("train.txt", "evaluation.txt")
     found = [path for path in (root, *(root / name for name in unpacked)) if any((path / n).is_file() for n in lists)]
     if len(found) > 1 and found[0] != root:
@@ -190,9 +190,9 @@ def find_root(root: Path, name: str, unpacked: Sequence[str]) -> Path:
 
 
 def decode_depth(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8, red first -> (H, W) float32 metres, 0 = no reading: low byte red, high byte green.
+    """Decode (H, W, 3) uint8, red first, to (H, W) float32 metres, 0 = no reading: low byte red, high byte green.
 
-    RHD's two bytes are the other way round, and in another unit. Raises ValueError for another shape or type.
+    RHD uses the opposite byte order and another unit. Raises ValueError for another shape or type.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"coded depth must be (height, width, 3) uint8, red first; got {rgb.shape} {rgb.dtype}")
@@ -201,12 +201,12 @@ def decode_depth(rgb: np.ndarray) -> np.ndarray:
 
 
 def flipped(hand: PlacedHand) -> PlacedHand:
-    """The hand of OpenGL's camera frame in OpenCV's, or back: half a turn about x."""
+    """Move a hand from OpenGL's camera frame to OpenCV's, or back: half a turn about x."""
     return hand.moved(rigid(flipped_camera_axes(np.eye(3)), np.zeros(3)))
 
 
 def read_annotation(path: Path, keys: tuple[HandKeys | None, HandKeys | None]) -> Annotation:
-    """What the pickle of a frame says. Raises DamagedFileError, also for a pickle that is not one of arrays."""
+    """Return the content of a frame's pickle. Raise DamagedFileError, also for a pickle of other things than arrays."""
 
     def read(path: Path) -> Annotation:
         with path.open("rb") as stream:
@@ -229,7 +229,7 @@ def read_annotation(path: Path, keys: tuple[HandKeys | None, HandKeys | None]) -
 
 
 def _joints(meta: dict[str, Any], name: str) -> np.ndarray | None:
-    """(21, 3) OpenCV camera frame, standard order; (1, 3) where there is only the wrist; None: not annotated."""
+    """Return joints (21, 3), or the wrist (1, 3) alone, or None: OpenCV camera frame, standard order."""
     _require(meta, name)
     if meta[name] is None:
         return None
@@ -239,7 +239,7 @@ def _joints(meta: dict[str, Any], name: str) -> np.ndarray | None:
 
 
 def _labels(meta: dict[str, Any], names: HandKeys, joints: np.ndarray) -> Labels | None:
-    """The full annotation of a hand; None when a part of it is missing, or a flag says not to use it."""
+    """Return the full annotation of a hand; None when a part of it is missing, or a flag marks it as invalid."""
     wanted = (names.pose, names.translation, "handBeta")
     _require(meta, *wanted)
     if any(meta[name] is None for name in wanted):

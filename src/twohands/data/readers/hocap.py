@@ -1,15 +1,15 @@
 """HO-Cap (Wang et al. 2024): one or both hands handle objects; eight fixed RealSense cameras.
 
 Metres. The label file of a frame has its camera matrix and the joints of both hands in the OpenCV frame of that camera,
--1 where a hand is not there; `poses_m.npy` of a recording has MANO values in the world frame, from which the meshes
-come. In both the right hand is first (of the labels [S]). The hand model's convention, on which releases of the data
-set's own program disagree, is the one that puts MANO's joints nearest to the labels', see `CONVENTIONS`.
+-1 for an absent hand; `poses_m.npy` of a recording has MANO values in the world frame, from which the meshes are
+computed. In both the right hand is first (for the labels [S]). Releases of the data set's own program disagree on the
+convention of the hand model: the reader uses the one that puts MANO's joints nearest to the labels', see `CONVENTIONS`.
 
-Masks are drawn from the meshes: which numbers of the labels' segmentation are hands is uncertain [U]. The frames of
+Masks are drawn from the meshes: which classes of the labels' segmentation are hands is uncertain [U]. The frames of
 the head-mounted camera have neither labels nor registered depth, and are left out.
 
-Files are named as in the published archives, and hold YAML [S]; where there are none, those of the program's first
-release are read, which hold JSON.
+Files have the names of the published archives and contain YAML [S]; if these are missing, those of the program's first
+release are read, which contain JSON.
 """
 
 from __future__ import annotations
@@ -48,40 +48,40 @@ CONVENTIONS = {
     for shape in ("raw", "flip_x")
     for pose in ("mean", "flat")
 }
-"""What the 45 components may be relative to, and how left hands may be shaped [U]. The first is what later releases of
-the data set's program do [S]; an earlier one took the flat hand. Its layer is told to centre hands on the wrist, but
-does so only without a translation: translations are those of MANO's origin."""
+"""Possible reference poses of the 45 components and shape bases of left hands [U]. Later releases of the data set's
+program use the first [S]; an earlier one used the flat hand. Its layer is set to centre hands on the wrist, but does so
+only without a translation: translations are those of MANO's origin."""
 CONVENTION_FRAMES = 10
-"""Frames, spread over the split, that decide between CONVENTIONS."""
+"""Number of frames, spread over the split, that decide between CONVENTIONS."""
 DEPTH_UNIT = 1e-3
 """Metres per step of depth."""
 EXTRINSICS = "extrinsics_20231014"
-"""The calibration of the cameras; one serves all recordings [S]."""
+"""The calibration of the cameras; all recordings use the same one [S]."""
 SUBJECTS = {
     "train": tuple(f"subject_{number}" for number in range(1, 8)),
     "validation": ("subject_8",),
     "test": ("subject_9",),
 }
 MISSING = -1
-"""What stands for numbers of a hand that is not there."""
+"""Placeholder for every number of an absent hand."""
 _LISTS = {"train": "train", "validation": "valid", "test": "test"}
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What the label file of a frame says; left hand first, camera frame."""
+    """Content of the label file of a frame; left hand first, camera frame."""
 
     intrinsics: np.ndarray  # (3, 3) pixels
     joints: np.ndarray  # (2, 21, 3) float64 metres
 
     def annotated(self, side: int) -> bool:
-        """Whether all joints of a hand are known."""
+        """Return whether all joints of a hand are known."""
         joints = self.joints[side]
         return bool(np.isfinite(joints).all() and not (joints == MISSING).all(axis=1).any())
 
     def seen(self, side: int, camera: Camera) -> bool:
-        """Whether a hand is annotated and has a joint in the image; one that has none is out of the camera's sight."""
+        """Return whether a hand is annotated and has at least one joint in the image."""
         if not self.annotated(side):
             return False
         pixels = camera.project(self.joints[side][self.joints[side, :, 2] > 0])
@@ -91,20 +91,20 @@ class Labels:
 class HOCap:
     """The frames of one split of a user's copy, of all eight cameras.
 
-    A hand that has no joint in the picture counts as absent; whether one without annotation is there is not known.
+    A hand that has no joint in the picture counts as absent; the presence of a hand without annotation is unknown.
 
-    The official split for hand poses is a list of single frames, `hocap_hpe.json`, beside `hocap_info.yaml`, which
-    says what its numbers mean; both come with the data set's program, in its folder `config`. Where the copy has them
-    (in its folder, in `config` there, or in `config` next to it), they are followed. Otherwise whole subjects are held
-    out: 8 is validation, 9 is test.
+    The official split for hand poses is a list of single frames, `hocap_hpe.json`; `hocap_info.yaml` gives the meaning
+    of its numbers. Both come with the data set's program, in its folder `config`. Where the copy has them (in its
+    folder, in `config` there, or in `config` next to it), they are used. Otherwise whole subjects are held out: 8 is
+    validation, 9 is test.
     """
 
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no HO-Cap.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no HO-Cap.
 
-        Raises DamagedFileError when the description of a recording or the list of a split cannot be read.
+        Raise DamagedFileError when the description of a recording or the list of a split cannot be read.
         """
         if split not in SUBJECTS:
             raise ValueError(f"HO-Cap has no split {split!r}; choose one of {', '.join(SUBJECTS)}")
@@ -121,7 +121,7 @@ class HOCap:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken."""
         folder, number = self._place(index)
         colour = folder / f"color_{number:06d}.jpg"
         rgb = reading(colour, read_rgb)
@@ -140,12 +140,12 @@ class HOCap:
         return sample(frame, two_hands((left, right)), self.definition, identity, known=known)
 
     def mesh_of(self, folder: Path, number: int, side: int) -> PlacedHand | None:
-        """A hand in the frame of the camera of a folder; None without MANO's files, or where the hand has no values."""
+        """Return a hand in the frame of a folder's camera; None without MANO's files, or if the hand has no values."""
         return self._mesh(folder, number, side, CONVENTIONS[self.convention])
 
     @cached_property
     def convention(self) -> str:
-        """That one of CONVENTIONS which puts MANO's joints nearest to the labels'; it is logged.
+        """The key of CONVENTIONS that puts MANO's joints nearest to the labels'; it is logged.
 
         The first where nothing can be measured, as without MANO's files.
         """
@@ -157,15 +157,15 @@ class HOCap:
                     distances[name].append(float(np.linalg.norm(mesh.joints - joints, axis=1).mean()))
         if not distances[default]:
             return default
-        nearest, said = nearest_of(distances)
-        _log.info("HO-Cap: hands have %s; distance of MANO's joints from the labels': %s", nearest, said)
+        nearest, means = nearest_of(distances)
+        _log.info("HO-Cap: hands have %s; distance of MANO's joints from the labels': %s", nearest, means)
         return nearest
 
     def _some_hands(self) -> Iterator[tuple[np.ndarray, dict[str, PlacedHand | None]]]:
-        """Joints (21, 3) of some annotated hands, and their meshes by each of CONVENTIONS."""
+        """Yield joints (21, 3) of some annotated hands, and their meshes by each of CONVENTIONS."""
         for index in range(0, len(self), max(len(self) // CONVENTION_FRAMES, 1)):
             folder, number = self._place(index)
-            with suppress(DamagedFileError):  # reported when its own turn comes
+            with suppress(DamagedFileError):  # reported when the frame itself is read
                 labels = read_labels(folder / f"label_{number:06d}.npz")
                 for side in (LEFT, RIGHT):
                     if labels.annotated(side):
@@ -183,26 +183,26 @@ class HOCap:
         return None if hand is None else hand.moved(self._camera_from_world(folder.name))
 
     def _camera_from_world(self, serial: str) -> np.ndarray:
-        """(4, 4) metres; the world is the frame of the tag on the table."""
+        """Return T_camera_from_world (4, 4) in metres; the world is the frame of the tag on the table."""
         path, cameras = self._extrinsics
         camera, world = reading(path, lambda _: (_matrix(cameras[serial]), _matrix(cameras["tag_1"])))
         return np.linalg.inv(camera) @ world
 
     @cached_property
     def _extrinsics(self) -> tuple[Path, dict[str, Any]]:
-        """The calibration file, and of each camera and tag the 12 numbers that lead to the frame of one camera."""
+        """The calibration file, and for each camera and tag the 12 numbers of its transform to a common camera."""
         folder = self.root / "calibration" / "extrinsics"
         path = _existing(folder / f"{EXTRINSICS}.yaml", folder / EXTRINSICS / "extrinsics.json")
         return path, reading(path, lambda path: _mapping(read_yaml(path)["extrinsics"]))
 
     def _place(self, index: int) -> tuple[Path, int]:
-        """(folder of the camera, frame number)."""
+        """Return (folder of the camera, frame number)."""
         which, number = self._rows[index].tolist()
         return self.folders[which], number
 
 
 def find_root(root: Path) -> Path:
-    """The folder with the subjects: the given one, or a usual one below it."""
+    """Return the folder with the subjects: the given one, or a usual one below it."""
     for folder in (root, root / "datasets", root / "HO-Cap" / "datasets"):
         if any(folder.glob("subject_[1-9]")):
             return folder
@@ -212,7 +212,7 @@ def find_root(root: Path) -> Path:
 
 
 def official_list(root: Path) -> tuple[Path, Path] | None:
-    """The list of frames and the file that explains its numbers, where the copy has both."""
+    """Return the list of frames and the file that explains its numbers, if the copy has both."""
     for folder in (root, root / "config", root.parent / "config"):
         frames, names = folder / "hocap_hpe.json", folder / "hocap_info.yaml"
         if frames.is_file() and names.is_file():
@@ -221,7 +221,7 @@ def official_list(root: Path) -> tuple[Path, Path] | None:
 
 
 def listed_frames(root: Path, frames: Path, names: Path, split: str) -> tuple[list[Path], np.ndarray]:
-    """Folders of cameras, and (N, 2) a folder's number and a frame's number, in the order of the official list."""
+    """Return folders of cameras, and (N, 2) numbers of folder and frame, in the order of the official list."""
 
     def read_names(path: Path) -> tuple[Any, ...]:
         found = read_yaml(path)
@@ -241,7 +241,7 @@ def listed_frames(root: Path, frames: Path, names: Path, split: str) -> tuple[li
 
 
 def recorded_frames(root: Path, split: str) -> tuple[list[Path], np.ndarray]:
-    """Folders of cameras, and (N, 2) a folder's number and a frame's number: all frames of the subjects of a split."""
+    """Return folders of cameras, and (N, 2) numbers of folder and frame, for all frames of a split's subjects."""
     folders, counts = [], []
     for subject in SUBJECTS[split]:
         for recording in sorted(path for path in (root / subject).glob("*") if path.is_dir()):
@@ -253,7 +253,7 @@ def recorded_frames(root: Path, split: str) -> tuple[list[Path], np.ndarray]:
 
 
 def read_meta(path: Path) -> tuple[list[str], int]:
-    """Serial numbers of the fixed cameras of a recording, and its number of frames. Raises DamagedFileError."""
+    """Return serial numbers of a recording's fixed cameras, and its number of frames. Raise DamagedFileError."""
 
     def read(path: Path) -> tuple[list[str], int]:
         meta = read_yaml(path)
@@ -268,7 +268,7 @@ def read_meta(path: Path) -> tuple[list[str], int]:
 
 
 def read_labels(path: Path) -> Labels:
-    """The arrays cam_K and hand_joints_3d of a label file. Raises DamagedFileError."""
+    """Return the arrays cam_K and hand_joints_3d of a label file. Raise DamagedFileError."""
 
     def read(path: Path) -> Labels:
         intrinsics, joints = load_arrays(path, "cam_K", "hand_joints_3d")
@@ -282,9 +282,9 @@ def read_labels(path: Path) -> Labels:
 
 
 def read_values(path: Path, number: int, side: int) -> np.ndarray:
-    """(51,) float64 of a frame's hand: wrist axis-angle, 45 components, translation in metres; world frame.
+    """Return (51,) float64 of a hand: wrist axis-angle, 45 components, translation in metres; world frame.
 
-    All MISSING where there is none. Raises DamagedFileError.
+    All values are MISSING for an absent hand. Raises DamagedFileError.
     """
 
     def read(path: Path) -> np.ndarray:
@@ -297,7 +297,7 @@ def read_values(path: Path, number: int, side: int) -> np.ndarray:
 
 
 def _matrix(numbers: Any) -> np.ndarray:
-    """(4, 4) of the 12 numbers of its upper rows."""
+    """Return (4, 4) from the 12 numbers of its upper rows."""
     rows = array_of(numbers, 12).reshape(3, 4)
     return rigid(rows[:, :3], rows[:, 3])
 
@@ -309,5 +309,5 @@ def _mapping(found: Any) -> dict[str, Any]:
 
 
 def _existing(published: Path, former: Path) -> Path:
-    """The file of the first release where the published one is missing."""
+    """Return `published`, or the file of the first release, `former`, if only that one exists."""
     return former if former.is_file() and not published.is_file() else published

@@ -1,20 +1,20 @@
 """HOI4D (Liu et al. 2022): a head-mounted RGB-D camera sees persons handle objects, mostly with the right hand.
 
 Metres, OpenCV camera. Labels are values of MANO about the flat hand, one file for each frame and hand. Frames without
-any are left out. Where one hand has a file, the other counts as absent, though most sequences label the right hand
-alone and a left one may be in the picture [U]. There are no 3D joints: they are computed from MANO, whose files are
-needed. The data set's `kps2D` are not read, since their order is uncertain [U]. The shape basis of left hands is taken
-to be the raw one of MANO's file [U].
+any are left out. If one hand has a file, the other counts as absent, though most sequences label the right hand alone
+and a left one may be in the picture [U]. There are no 3D joints: they are computed from MANO, whose files are needed.
+The data set's `kps2D` are not read, since their order is uncertain [U]. The shape basis of left hands is taken to be
+the raw one of MANO's file [U].
 
-The data set's motion segmentation covers the forearm as well [S], so a hand's mask is what its mesh covers of it. Where
-a frame has no segmentation, or its category no class for a hand, the mask is drawn from the mesh alone.
+The data set's motion segmentation covers the forearm as well [S], so a hand's mask is the part of it that its mesh
+covers. If a frame has no segmentation, or its category no class for a hand, the mask is drawn from the mesh alone.
 
-Colour and depth come as videos. The reader wants the images that the data set's script utils/decode.py writes beside
-them, and leaves out sequences without: align_rgb/%05d.jpg and align_depth/%05d.png, counted from 0. Sequences and
-annotations may lie in HOI4D_release and HOI4D_annotations, as in the archives [S], or both in the root.
+Colour and depth come as videos. The reader needs the images that the data set's script utils/decode.py writes beside
+them, and skips sequences without: align_rgb/%05d.jpg and align_depth/%05d.png, counted from 0. Sequences and
+annotations are in HOI4D_release and HOI4D_annotations, as in the archives [S], or both in the root.
 
-The official list of test sequences has no labels of hands. Splits here are therefore our own: objects whose number N
-ends in 0 are test, those in 9 validation, each with all its sequences.
+The official list of test sequences has no hand labels. The splits are therefore this package's own: objects with a
+number N that ends in 0 are test, in 9 validation, each with all its sequences.
 """
 
 from __future__ import annotations
@@ -45,27 +45,27 @@ CONVENTION = Convention(flat_hand_mean=True, left_shape="raw", tips="mano")
 DEPTH_UNIT = 1e-3
 """Metres per step of depth."""
 SPLITS = {"train": "12345678", "validation": "9", "test": "0"}
-"""Last digits of the numbers of objects."""
+"""Last digits of object numbers by split."""
 RIGHT_CLASS = 2
 """Class of the right hand in the segmentation of every category."""
 LEFT_CLASSES = {"C8": 6, "C17": 6, "C20": 3}
 """Class of the left hand, in the categories that have one."""
 CLASS_COLOURS = {2: (0, 128, 0), 3: (128, 128, 0), 6: (0, 128, 128)}
-"""Red, green and blue of these classes; in some categories an object has class 3."""
+"""RGB colours of the classes of hands; in some categories an object has class 3."""
 _SEQUENCES = "ZY*/H*/C*/N*/S*/s*/T*"  # camera, person, category, object, room, layout, task
-_SEGMENTATIONS = ("shift_mask", "mask")  # of cameras 2 to 4, which needed a shift, and of camera 1 [S]
+_SEGMENTATIONS = ("shift_mask", "mask")  # for cameras 2 to 4, which needed a shift, and for camera 1 [S]
 
 
 class HOI4D:
-    """The labelled frames of one split of a user's copy, as far as their videos are extracted."""
+    """The labelled frames of one split of a user's copy with extracted videos."""
 
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Raises ValueError for a split that there is not.
+        """Open a split. Raise ValueError for an unknown split.
 
-        Raises FileNotFoundError, saying what to do, without MANO's files, in a folder that holds no HOI4D, and when no
-        video of the split is extracted.
+        Raise FileNotFoundError with the fix without MANO's files, in a folder without HOI4D, and when no video of the
+        split is extracted.
         """
         if split not in SPLITS:
             raise ValueError(f"HOI4D has no split {split!r}; choose one of {', '.join(SPLITS)}")
@@ -79,7 +79,7 @@ class HOI4D:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken."""
         place, number = self.frames[index]
         folder = self._release / place
         colours, depths = folder / "align_rgb", folder / "align_depth"
@@ -99,7 +99,7 @@ class HOI4D:
         K = reading(intrinsics, lambda path: camera_of(load_array(path), rgb.shape[1], rgb.shape[0]).K)
         frame = RGBDFrame.from_arrays(rgb, depth, K)
         left, right = (self._hand(side, place, number) for side in (LEFT, RIGHT))
-        known = left is not None, right is not None  # another hand may be in the picture
+        known = left is not None, right is not None  # a hand without labels may be in the picture
         room = None if classes is None else hand_masks(classes, place.split("/")[2])
         identity = f"{place}/{number:05d}"
         return sample(frame, two_hands((left, right)), self.definition, identity, room=room, known=known)
@@ -109,12 +109,12 @@ class HOI4D:
             path = self._poses[side] / place / f"{name}.pickle"
             if path.is_file():
                 mesh = mano_hand_of(side, read_values(path), CONVENTION)
-                assert mesh is not None  # the constructor has seen MANO's files
+                assert mesh is not None  # the constructor has checked MANO's files
                 return Hand(mesh.joints, mesh)
         return None
 
     def _segmentation(self, place: str, number: int) -> np.ndarray | None:
-        """(H, W) uint8: classes of hands, 0 elsewhere; None where the sequence has no segmentation."""
+        """Return (H, W) uint8: classes of hands, 0 elsewhere; None if the sequence has no segmentation."""
         for name in _SEGMENTATIONS:
             path = image(self._annotated / place / "2Dseg" / name, number, ".png")
             if path.is_file():
@@ -122,7 +122,7 @@ class HOI4D:
         return None
 
     def _frames(self) -> list[tuple[str, int]]:
-        """(place of the sequence, frame number) of every frame with a labelled hand."""
+        """Return (place of the sequence, frame number) of every frame with a labelled hand."""
         places = {path.relative_to(poses).as_posix() for poses in self._poses for path in poses.glob(_SEQUENCES)}
         chosen = sorted(place for place in places if place.split("/")[3][-1] in SPLITS[self.split])
         frames = []
@@ -145,7 +145,7 @@ class HOI4D:
 
 
 def find_root(root: Path) -> Path:
-    """The folder with `handpose`: the given one, or HOI4D below it."""
+    """Return the folder with `handpose`: the given one, or HOI4D below it."""
     for folder in (root, root / "HOI4D"):
         if any(folder.glob("handpose/refinehandpose_*")):
             return folder
@@ -156,7 +156,7 @@ def find_root(root: Path) -> Path:
 
 
 def read_values(path: Path) -> Values:
-    """MANO's values of a hand, camera frame. Raises DamagedFileError."""
+    """Return MANO's values of a hand, camera frame. Raise DamagedFileError."""
 
     def read(path: Path) -> Values:
         with path.open("rb") as stream:
@@ -169,7 +169,7 @@ def read_values(path: Path) -> Values:
 
 
 def read_classes(path: Path) -> np.ndarray:
-    """(H, W) uint8: the classes of hands in a segmentation, 0 elsewhere."""
+    """Return (H, W) uint8: the classes of hands in a segmentation, 0 elsewhere."""
     rgb = read_rgb(path)
     classes = np.zeros(rgb.shape[:2], dtype=np.uint8)
     for number, colour in CLASS_COLOURS.items():
@@ -178,7 +178,7 @@ def read_classes(path: Path) -> np.ndarray:
 
 
 def hand_masks(classes: np.ndarray, category: str) -> np.ndarray:
-    """(2, H, W) bool: where the segmentation of a category leaves room for each hand and its forearm."""
+    """Return (2, H, W) bool: where the segmentation of a category allows each hand and its forearm."""
     left = LEFT_CLASSES.get(category)
     return np.stack([np.ones(classes.shape, dtype=bool) if left is None else classes == left, classes == RIGHT_CLASS])
 

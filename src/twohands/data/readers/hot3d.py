@@ -1,14 +1,14 @@
 """HOT3D-Clips (Banerjee et al. 2024): both hands and objects from the cameras of Aria glasses and Quest 3 headsets.
 
-Clips are tar files, read where they lie, of FRAMES frames each. Poses are 15 principal components about the mean pose,
-in metres in the world; all hands of a clip share its shape, and the left shape basis is the repaired one. There are no
-joints but those of MANO, no depth, and no masks of hands: masks are drawn from the meshes, and do not know the objects
-that hide a hand. Images are as the sensor has them, those of Aria presumably a quarter turn from upright [U].
+Clips are tar files of FRAMES frames each, read without unpacking. Poses are 15 principal components about the mean
+pose, in metres in the world; all hands of a clip share its shape, and the left shape basis is the repaired one. There
+are no joints but those of MANO, no depth, and no masks of hands: masks are drawn from the meshes and ignore objects in
+front of a hand. Images have the sensor's orientation, for Aria presumably a quarter turn from upright [U].
 
 The lenses are fisheyes (FISHEYE624). A frame is the image resampled into a pinhole camera with the size, the focal
-lengths and the principal point of the fisheye: the middle keeps its resolution, about 50 degrees to each side are
-there (Aria's colour camera [U]), what lies farther out is lost. A hand of which fewer than SEEN_JOINTS joints are in
-the resampled image counts as absent, and so does one without a MANO pose.
+lengths and the principal point of the fisheye: the middle keeps its resolution, about 50 degrees to each side remain
+(Aria's colour camera [U]), and the rest is lost. A hand with fewer than SEEN_JOINTS joints in the resampled image
+counts as absent, and so does a hand without a MANO pose.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, Sample, TwoHands
 
 CONVENTION = Convention(flat_hand_mean=False, components=15, left_shape="flip_x", tips="hot3d")
 FRAMES = 150
-"""Frames of every clip; their numbers count from 0."""
+"""Number of frames of every clip, counted from 0."""
 HELD_OUT = 2
-"""The last so many participants of the official train, by number, are the split `validation`."""
+"""Number of participants, the last of the official train, that are the split `validation`."""
 SEEN_JOINTS = 11
-"""A hand with fewer joints in the image counts as absent."""
+"""Smallest number of joints in the image with which a hand counts as present."""
 STREAMS = {
     "214-1": ("aria",),  # colour
     "1201-1": ("aria", "quest3"),  # left and right monochrome
     "1201-2": ("aria", "quest3"),
 }
-"""Cameras, and the devices that have them, as the folders call those."""
+"""Cameras, and the devices that have them, by the names in the folders."""
 _LISTS = {"train": "train", "validation": "train", "test": "test_ht_pose"}
 _LENS, _LENS_NUMBERS = "FISHEYE624", 16
 _T = TypeVar("_T")
@@ -70,19 +70,19 @@ class View:
 
 
 class HOT3D:
-    """The frames of one split of a user's copy, of the clips that are in it, seen by one of STREAMS.
+    """The frames of one split of a user's copy, for the clips that it has, seen by one of STREAMS.
 
-    Validation are the clips of the last HELD_OUT participants of the official train, whom no other split has; train is
-    the rest. Test is the official test of the pose track, whose poses are not public: its samples have no hand
-    (`present` is 0 on both sides).
+    Validation is the clips of the last HELD_OUT participants of the official train, who are in no other split; train is
+    the rest. Test is the official test of the pose track. Its poses are not public: its samples have no hand (`present`
+    is 0 on both sides).
     """
 
     definition = "hot3d"
 
     def __init__(self, root: str | Path, split: str = "train", stream: str = "214-1"):
-        """Raises ValueError for a split or stream that there is not, FileNotFoundError when a list or MANO is missing.
+        """Open a split. Raise ValueError for an unknown split or stream, FileNotFoundError without lists or MANO.
 
-        Raises DamagedFileError when a list cannot be read.
+        Raise DamagedFileError when a list cannot be read.
         """
         if split not in _LISTS:
             raise ValueError(f"HOT3D has no split {split!r}; choose one of {', '.join(_LISTS)}")
@@ -98,7 +98,7 @@ class HOT3D:
         return FRAMES * len(self.clips)
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when its clip lacks a file or has a broken one."""
+        """Return one frame; raise DamagedFileError when its clip lacks a file or has a broken one."""
         clip, number = self._place(index)
         view = self._view(index)
         rgb = read_member(clip, f"{number}.image_{self.stream}.jpg", _decoded)
@@ -111,15 +111,15 @@ class HOT3D:
         return sample(frame, only(hands, seen), self.definition, f"{clip.stem}/{number}")
 
     def T_world_from_camera(self, index: int) -> np.ndarray:
-        """(4, 4) float64, metres: where the camera of a frame is. Raises DamagedFileError."""
+        """Return the pose (4, 4) float64, metres, of a frame's camera. Raise DamagedFileError."""
         return self._view(index).T_world_from_camera
 
     def shape(self, index: int) -> np.ndarray:
-        """(10,) float64: MANO's shape of both hands of a frame, of test frames too. Raises DamagedFileError."""
+        """Return MANO's shape (10,) float64 of both hands of a frame, also for test. Raise DamagedFileError."""
         return read_member(self._place(index)[0], "__hand_shapes.json__", _shape)
 
     def _place(self, index: int) -> tuple[Path, str]:
-        """(clip, frame number as its files have it)."""
+        """Return (clip, frame number as in its file names)."""
         which, number = divmod(range(len(self))[index], FRAMES)
         return self.clips[which], f"{number:06d}"
 
@@ -128,7 +128,7 @@ class HOT3D:
         return read_member(clip, f"{number}.cameras.json", lambda content: _view(json.loads(content)[self.stream]))
 
     def _hands(self, clip: Path, number: str, T_camera_from_world: np.ndarray) -> TwoHands:
-        """The hands with a MANO pose, in or out of the image."""
+        """Return the hands with a MANO pose, in or out of the image."""
         if self.split == "test":
             return two_hands((None, None))
         shape = read_member(clip, "__hand_shapes.json__", _shape)
@@ -139,7 +139,7 @@ class HOT3D:
         return two_hands((hands[LEFT], hands[RIGHT]))
 
     def _clips(self) -> list[Path]:
-        """The clips of the split that are in the copy, by number."""
+        """Return the clips of the split that the copy has, by number."""
         found = []
         for device, numbers in clip_numbers(self.root, self.split).items():
             if device in STREAMS[self.stream]:
@@ -149,7 +149,7 @@ class HOT3D:
 
 
 def find_root(root: Path) -> Path:
-    """The folder with the lists of clips: the given one, or a usual one below it."""
+    """Return the folder with the lists of clips: the given one, or a usual one below it."""
     for folder in (root, root / "hot3d", root / "HOT3D-Clips"):
         if all((folder / name).is_file() for name in ("clip_splits.json", "clip_definitions.json")):
             return folder
@@ -160,7 +160,7 @@ def find_root(root: Path) -> Path:
 
 
 def clip_numbers(root: Path, split: str) -> dict[str, list[int]]:
-    """The clips of a split by device, "aria" or "quest3", as the lists of the data set have them [S].
+    """Return the clips of a split by device, "aria" or "quest3", from the lists of the data set [S].
 
     Raises DamagedFileError.
     """
@@ -186,7 +186,7 @@ def clip_numbers(root: Path, split: str) -> dict[str, list[int]]:
 
 
 def read_member(clip: Path, name: str, parse: Callable[[bytes], _T]) -> _T:
-    """parse(content) of a file in a clip. Raises DamagedFileError, naming both."""
+    """Return parse(content) of a file in a clip. Raise DamagedFileError, naming both."""
 
     def read(path: Path) -> _T:
         members = _members(path)
@@ -201,7 +201,7 @@ def read_member(clip: Path, name: str, parse: Callable[[bytes], _T]) -> _T:
 
 
 def _parsed(name: str, content: bytes, parse: Callable[[bytes], _T]) -> _T:
-    """parse(content), whose errors become ValueError."""
+    """Return parse(content); turn its errors into ValueError."""
     try:
         return parse(content)
     except (OSError, SyntaxError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -210,7 +210,7 @@ def _parsed(name: str, content: bytes, parse: Callable[[bytes], _T]) -> _T:
 
 @lru_cache(maxsize=256)
 def _members(clip: Path) -> dict[str, tuple[int, int]]:
-    """Name -> first byte and number of bytes of every file in a clip. Raises ValueError when it is no whole tar."""
+    """Return first byte and number of bytes of every file in a clip, by name. Raise ValueError for a broken tar."""
     try:
         with tarfile.open(clip, "r:") as archive:
             return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
@@ -219,7 +219,7 @@ def _members(clip: Path) -> dict[str, tuple[int, int]]:
 
 
 def _view(camera: dict[str, Any]) -> View:
-    """A camera of a cameras.json. Raises ValueError for other lenses than FISHEYE624."""
+    """Return a camera of a cameras.json. Raise ValueError for other lenses than FISHEYE624."""
     calibration, pose = camera["calibration"], camera["T_world_from_camera"]
     if not str(calibration["projection_model_type"]).endswith(_LENS):
         raise ValueError(f"its lens is {calibration['projection_model_type']}, expected {_LENS}")
@@ -231,7 +231,7 @@ def _view(camera: dict[str, Any]) -> View:
 
 
 def _poses(content: bytes) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """By side: components of the pose (15,); axis-angle and translation (6,) of the wrist in the world."""
+    """Return, by side, components of the pose (15,), and axis-angle and translation (6,) of the wrist in the world."""
     hands, poses = json.loads(content), {}
     for side, name in enumerate(SIDE_NAMES):
         pose = (hands.get(name) or {}).get("mano_pose")

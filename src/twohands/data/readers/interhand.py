@@ -6,15 +6,15 @@ order. Meshes are MANO fitted to the joints (NeuralAnnot), about 5 mm off them [
 left shape basis repaired. A frame has meshes when every hand of it was fitted. InterHand2.6M has no masks: they are
 drawn from the meshes.
 
-`hand_type` says which hands a picture shows. A sample cannot leave a hand or a joint open, so its frame is left out
+`hand_type` names the hands that a picture shows. A sample cannot have unknown hands or joints, so a frame is left out
 of every split
 
 - when a hand that it shows is not annotated in all 21 joints, be it in part or not at all;
-- when `hand_type_valid` says that the type is uncertain, unless both hands are annotated.
+- when `hand_type_valid` marks the type as uncertain, unless both hands are annotated.
 
-How many these are is logged. The data set's own evaluation scores the remaining joints of such hands, so figures of
-the split `test` are not exactly the published ones. A picture that shows a hand which its `hand_type` does not name
-cannot be told; there are some [S].
+The number of such frames is logged. The data set's own evaluation scores the remaining joints of such hands, so metrics
+of the split `test` are not exactly the published ones. Some pictures show a hand that their `hand_type` does not name
+[S]; they cannot be recognised.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ CONVENTION = Convention(flat_hand_mean=False, left_shape="flip_x")
 UNIT = 1e-3
 """Metres per step of joints and camera positions; the fitted hands are in metres."""
 HAND_TYPES = {"left": (LEFT,), "right": (RIGHT,), "interacting": (LEFT, RIGHT)}
-"""Which hands a picture shows."""
+"""Hands that a picture shows, by `hand_type`."""
 _FOLDERS = {"train": "train", "validation": "val", "test": "test"}
-_SLACK = 1e-3  # by which a rotation matrix may miss orthonormality
+_SLACK = 1e-3  # tolerance for the orthonormality of a rotation matrix
 _log = logging.getLogger(__name__)
 
 Moment = tuple[int, int]
-"""(capture, frame number): what all cameras see at once."""
+"""(capture, frame number): identifies the frames that all cameras take at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One picture, as the data file lists it."""
+    """One entry of the data file: a picture."""
 
     file: str  # below images/train, images/val or images/test
     moment: Moment
@@ -66,8 +66,8 @@ class View:
     width: int  # pixels
     height: int
     sides: tuple[int, ...]  # the hands that it shows
-    sides_known: bool  # whether there are surely no others
-    annotated: tuple[bool, bool]  # by side: all joints
+    sides_known: bool  # True if there are surely no others
+    annotated: tuple[bool, bool]  # by side: True if all joints are annotated
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Joints:
     """Both hands at a moment, left first, standard order."""
 
     points: np.ndarray  # (2, 21, 3) float64 metres, world
-    annotated: tuple[bool, bool]  # all joints
+    annotated: tuple[bool, bool]  # by side: True if all joints are annotated
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ class WorldCamera:
     intrinsics: np.ndarray  # (4,) fx, fy, cx, cy, pixels
 
     def see(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) of the world in the camera's frame, metres."""
+        """Return points (..., 3) of the world in the camera's frame, metres."""
         return (points - self.position) @ self.rotation.T
 
     def see_hand(self, hand: PlacedHand) -> PlacedHand:
-        """A hand of the world in the camera's frame."""
+        """Return a hand of the world in the camera's frame."""
         return hand.moved(rigid(self.rotation, -self.rotation @ self.position))
 
 
@@ -104,9 +104,9 @@ class InterHand:
     definition = "annotated"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no InterHand2.6M.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no InterHand2.6M.
 
-        Raises DamagedFileError when the annotations cannot be read or do not go together.
+        Raise DamagedFileError when the annotations cannot be read or contradict each other.
         """
         if split not in _FOLDERS:
             raise ValueError(f"InterHand2.6M has no split {split!r}; choose one of {', '.join(_FOLDERS)}")
@@ -132,7 +132,7 @@ class InterHand:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken."""
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken."""
         view = self.frames[index]
         camera = self.cameras[view.moment[0], view.camera]
         colour = self.root / "images" / _FOLDERS[self.split] / view.file
@@ -152,7 +152,7 @@ class InterHand:
 
 
 def find_root(root: Path, part: str) -> Path:
-    """The folder with `images` and `annotations` of a part (train, val, test): the given one, or a usual one in it."""
+    """Return the folder with images and annotations of a part (train, val, test): the given or a usual one below it."""
     for folder in (root, root / "InterHand2.6M", root / "InterHand2.6M_5fps_batch1"):
         if annotation_files(folder, part)[0].is_file():
             return folder
@@ -164,13 +164,13 @@ def find_root(root: Path, part: str) -> Path:
 
 
 def is_known(view: View, joints: Joints) -> bool:
-    """Whether the presence of both hands and all joints of those that are there are known, see the module."""
+    """Return whether the presence of both hands and all joints of present hands are known, see the module."""
     annotated = all(view.annotated[side] and joints.annotated[side] for side in view.sides)
     return annotated and (view.sides_known or len(view.sides) == 2)
 
 
 def annotation_files(root: Path, part: str) -> tuple[Path, Path, Path, Path]:
-    """Where the pictures, cameras, joints and fitted hands of a part are described."""
+    """Return the files that describe the pictures, cameras, joints and fitted hands of a part."""
     start = root / "annotations" / part / f"InterHand2.6M_{part}"
     data, camera, joints, fits = (
         start.with_name(f"{start.name}_{name}.json") for name in ("data", "camera", "joint_3d", "MANO_NeuralAnnot")
@@ -179,7 +179,7 @@ def annotation_files(root: Path, part: str) -> tuple[Path, Path, Path, Path]:
 
 
 def read_views(path: Path) -> list[View]:
-    """The pictures of a data file in its order. Raises DamagedFileError."""
+    """Return the pictures of a data file in its order. Raise DamagedFileError."""
 
     def parse(found: Any) -> list[View]:
         images = {image["id"]: image for image in found["images"]}
@@ -206,7 +206,7 @@ def read_views(path: Path) -> list[View]:
 
 
 def read_cameras(path: Path) -> dict[tuple[int, str], WorldCamera]:
-    """The cameras by capture and name. Raises DamagedFileError."""
+    """Return the cameras by capture and name. Raise DamagedFileError."""
 
     def parse(found: Any) -> dict[tuple[int, str], WorldCamera]:
         cameras = {}
@@ -226,7 +226,7 @@ def read_cameras(path: Path) -> dict[tuple[int, str], WorldCamera]:
 
 
 def read_joints(path: Path) -> dict[Moment, Joints]:
-    """The joints of every moment. Raises DamagedFileError."""
+    """Return the joints of every moment. Raise DamagedFileError."""
     order = list(JOINT_ORDERS["interhand"])
 
     def parse(found: Any) -> dict[Moment, Joints]:
@@ -243,7 +243,7 @@ def read_joints(path: Path) -> dict[Moment, Joints]:
 
 
 def read_values(path: Path) -> dict[Moment, tuple[Values | None, Values | None]]:
-    """MANO values of every moment in the world, by side; None: not fitted. Raises DamagedFileError."""
+    """Return MANO values of every moment in the world, by side; None: not fitted. Raise DamagedFileError."""
 
     def parse(found: Any) -> dict[Moment, tuple[Values | None, Values | None]]:
         moments = {}
@@ -263,12 +263,12 @@ def _values(found: Any) -> Values:
 
 
 def _flagged(joint_valid: np.ndarray) -> np.ndarray:
-    """(N, 2) bool, left first, of 42 flags each, right first: whether all joints of a hand are annotated."""
+    """Return (N, 2) bool, left first: all joints are annotated; from N times 42 flags `joint_valid`, right first."""
     return np.all(joint_valid.reshape(-1, 2, 21) != 0, axis=2)[:, ::-1]
 
 
 def _require(wanted: set[Any], known: dict[Any, Any], path: Path, what: str) -> None:
-    """Raises DamagedFileError unless the file at `path` knows everything that the list of pictures names."""
+    """Raise DamagedFileError unless the file at `path` has every entry that the list of pictures names."""
     missing = sorted(wanted - known.keys())
     if missing:
         raise DamagedFileError(

@@ -1,4 +1,4 @@
-"""Lenses that bend an image, and the image as a pinhole camera would have taken it."""
+"""Models of lens distortion, and resampling of distorted images into pinhole images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twohands.data.readers.common import camera_of
 from twohands.geometry.camera import Camera
 
 STEP = 8
-"""Pixels from one whose place in a bent image is computed to the next; in between it is about 0.01 pixels off."""
+"""Grid step, in pixels, at which positions in the distorted image are computed; interpolation errs by 0.01 pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Fisheye:
     height: int
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) metres, camera frame -> pixels (..., 2)."""
+        """Return pixels (..., 2) of points (..., 3) metres in the camera frame."""
         fx, fy, cx, cy = self.numbers[:4]
         radial, (p1, p2, s1, s2, s3, s4) = self.numbers[4:10], self.numbers[10:]
         x, y, z = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
@@ -39,12 +39,12 @@ class Fisheye:
         return np.stack([fx * bent_x + cx, fy * bent_y + cy], axis=-1)
 
     def pinhole(self) -> Camera:
-        """The pinhole camera of the resampled image. Raises ValueError when the numbers cannot be those of a camera."""
+        """Return the pinhole camera of the resampled image. Raise ValueError when the numbers cannot be a camera's."""
         return camera_of(self.numbers[:4], self.width, self.height)
 
 
 def bent(plane: np.ndarray, lens: Sequence[float]) -> np.ndarray:
-    """Points (..., 2) of the plane z = 1 where a lens of OpenCV's rational model (8 numbers) shows them."""
+    """Return distorted positions of points (..., 2) of the plane z = 1; lens: 8 numbers of OpenCV's rational model."""
     k1, k2, p1, p2, k3, k4, k5, k6 = lens
     x, y = plane[..., 0], plane[..., 1]
     squared = x * x + y * y
@@ -61,24 +61,24 @@ def bent(plane: np.ndarray, lens: Sequence[float]) -> np.ndarray:
 
 
 def places(camera: Camera, see: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """(H, W, 2) float32: the pixel of a bent image that each pixel of a pinhole camera shows.
+    """Return (H, W, 2) float32: the pixel of a distorted image that each pixel of a pinhole camera shows.
 
-    `see` tells it of rays: (N, 3) -> (N, 2). It is asked for every STEP-th pixel; the others lie linearly in between.
+    `see` maps rays (N, 3) to such pixels (N, 2). It is called for every STEP-th pixel and interpolated linearly.
     """
     rows, columns = (np.arange(0, size + STEP, STEP, dtype=np.float64) for size in (camera.height, camera.width))
     pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     known = see(camera.unproject(pixels, np.ones(len(pixels)))).reshape(len(rows), len(columns), 2).astype(np.float32)
-    down, across = _shares(camera.height, rows), _shares(camera.width, columns)
+    down, across = _weights(camera.height, rows), _weights(camera.width, columns)
     return np.stack([down @ known[..., axis] @ across.T for axis in (0, 1)], axis=-1)
 
 
-def _shares(size: int, known: np.ndarray) -> np.ndarray:
-    """(size, N) float32: what each of the N known places counts for each of `size` ones."""
+def _weights(size: int, known: np.ndarray) -> np.ndarray:
+    """Return weights (size, N) float32 that interpolate `size` positions linearly from the N `known` ones."""
     return np.maximum(0, 1 - np.abs(np.arange(size)[:, None] - known) / STEP).astype(np.float32)
 
 
 def resampled(rgb: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8: an image (H, W, 3) uint8 at pixels (h, w, 2), bilinear; black where it has none."""
+    """Return an image (H, W, 3) uint8 at pixels (h, w, 2) as (h, w, 3) uint8, bilinear; black outside the image."""
     where = pixels[..., 1], pixels[..., 0]
     channels = [map_coordinates(rgb[..., channel], where, output=np.uint8, order=1) for channel in range(3)]
     return np.stack(channels, axis=-1)

@@ -1,11 +1,11 @@
 """RHD, the Rendered Hand Pose data set (Zimmermann & Brox 2017): rendered persons, both hands, in front of photographs.
 
-Metres, OpenCV camera, left hand first, joints but no meshes. Every frame has the joints of both hands, also of those
+Metres, OpenCV camera, left hand first, joints but no meshes. Every frame has the joints of both hands, even if they are
 out of sight: as in the published comparisons, a hand is present when more than 10 of its joints are visible. The masks
-are the data set's own. Depth behind the persons is as it is stored; what its largest value, 5 m, stands for is
-uncertain [U], and so is whether the intrinsics mean pixel centres or corners [U].
+are the data set's own. Depth behind the persons is returned as stored; the meaning of its largest value, 5 m, is
+uncertain [U], and so is whether the intrinsics refer to pixel centres or corners [U].
 
-Nothing of the annotation file, a pickle, is executed.
+No code in the annotation file, a pickle, is executed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from twohands.hands.skeleton import JOINT_ORDERS
 from twohands.types import LEFT, RIGHT, RGBDFrame, Sample
 
 FARTHEST = 5.0
-"""Metres that the largest code of depth stands for."""
+"""Depth in metres of the largest code."""
 MASK_CLASSES = (range(2, 18), range(18, 34))
-"""Numbers in the masks by side: three for each finger from thumb to little, then the palm. 0 background, 1 person."""
+"""Classes in the masks by side: three for each finger from thumb to little, then the palm. 0 background, 1 person."""
 VISIBLE_JOINTS = 11
-"""A hand with fewer visible joints counts as absent."""
+"""Smallest number of visible joints with which a hand counts as present."""
 VALIDATION_SHARE = 20
-"""The last frame numbers of `training`, one in so many of all, are the split `validation`; `train` is the rest."""
+"""The last frame numbers of `training`, 1 / VALIDATION_SHARE of all, are the split `validation`, others `train`."""
 _FOLDERS = {"train": "training", "validation": "training", "test": "evaluation"}
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the pickle of a folder says of its frames, in the order of their numbers; sides and joints in our order."""
+    """Content of a folder's pickle, ordered by frame number; sides and joints in the package's order."""
 
     numbers: tuple[int, ...]
     intrinsics: np.ndarray  # (N, 3, 3) pixels
@@ -46,16 +46,16 @@ class Annotations:
 class RHD:
     """The frames of one split of a user's copy. Official `training` is train and validation, `evaluation` is test.
 
-    Validation are the last twentieth of the frame numbers of `training`, 2,063 of 41,258: one block, so that frames
-    that follow each other are on one side.
+    Validation is the last twentieth of the frame numbers of `training`, 2,063 of 41,258: one block, so that consecutive
+    frames are in the same split.
     """
 
     definition = "annotated"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Raises ValueError for a split that there is not, FileNotFoundError when the folder holds no RHD.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no RHD.
 
-        Raises DamagedFileError when the annotations cannot be read.
+        Raise DamagedFileError when the annotations cannot be read.
         """
         if split not in _FOLDERS:
             raise ValueError(f"RHD has no split {split!r}; choose one of {', '.join(_FOLDERS)}")
@@ -74,10 +74,10 @@ class RHD:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken.
+        """Return one frame; raise DamagedFileError when one of its files is missing or broken.
 
-        `visibility` is 0 or 1, and `shares` its mean: the nearest to the share of visible pixels that RHD tells. An
-        absent hand has neither mask nor visible joints.
+        `visibility` is 0 or 1, and `shares` is its mean, the best estimate of the fraction of visible pixels from RHD.
+        An absent hand has neither mask nor visible joints.
         """
         row = self.frames[index]
         number = f"{self.annotations.numbers[row]:05d}"
@@ -104,7 +104,7 @@ class RHD:
 
 
 def find_root(root: Path) -> Path:
-    """The folder with `training` and `evaluation`: the given one, or a usual one below it."""
+    """Return the folder with `training` and `evaluation`: the given one, or a usual one below it."""
     for folder in (root, root / "RHD_published_v2", root / "RHD_v1-1" / "RHD_published_v2"):
         if any((folder / name / f"anno_{name}.pickle").is_file() for name in ("training", "evaluation")):
             return folder
@@ -115,9 +115,9 @@ def find_root(root: Path) -> Path:
 
 
 def decode_depth(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8, red first -> (H, W) float32 metres, 0 = no reading: high byte red, low byte green.
+    """Decode (H, W, 3) uint8, red first, to (H, W) float32 metres, 0 = no reading: high byte red, low byte green.
 
-    HO-3D's two bytes are the other way round, and in another unit. Raises ValueError for another shape or type.
+    HO-3D uses the opposite byte order and another unit. Raises ValueError for another shape or type.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"coded depth must be (height, width, 3) uint8, red first; got {rgb.shape} {rgb.dtype}")
@@ -126,7 +126,7 @@ def decode_depth(rgb: np.ndarray) -> np.ndarray:
 
 
 def read_masks(path: Path) -> np.ndarray:
-    """(2, H, W) bool: the pixels of each hand, left first. Raises ValueError for an image that has no such classes."""
+    """Return masks (2, H, W) bool of the hands, left first. Raise ValueError for an image without such classes."""
     channels = read_rgb(path)
     classes = channels[..., 0]
     if (channels != classes[..., None]).any() or classes.max() > MASK_CLASSES[RIGHT][-1]:
@@ -135,7 +135,7 @@ def read_masks(path: Path) -> np.ndarray:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """What the pickle of a folder says. Raises DamagedFileError, also for a pickle that is not one of arrays."""
+    """Return the content of a folder's pickle. Raise DamagedFileError, also if it has other things than arrays."""
 
     def read(path: Path) -> Annotations:
         with path.open("rb") as stream:

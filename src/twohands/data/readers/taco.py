@@ -1,19 +1,19 @@
 """TACO (Liu et al. 2024, CC BY 4.0): both hands use tools on objects, seen by a head-mounted RGB-D camera.
 
-Metres. Labels are values of MANO in the frame of the room, with the place of the wrist; the reader turns them into the
-camera's frame, OpenCV, by the matrix of each frame, which is taken to be camera from room [S]. Poses are axis-angle
+Metres. Labels are values of MANO in the frame of the room, with the position of the wrist; the reader converts them to
+the camera's frame, OpenCV, by the matrix of each frame, which is taken to be camera from room [S]. Poses are axis-angle
 about the flat hand, and shapes of left hands are on the raw basis of MANO's file, since the data set's program draws
 them with an unchanged manopth. Joints are computed from MANO, whose files are needed. A hand with no joint in the
 picture counts as absent. Masks are drawn from the meshes.
 
-Depth is in steps of 0.25 mm (an older description of the data set says 1 mm). That it is registered to the colour
+Depth is in steps of 0.25 mm (an older description of the data set states 1 mm). That it is registered to the colour
 images, as their equal size suggests, is uncertain [U].
 
-Colour and depth come as videos. The data set names no folder for their images; the reader wants them beside the videos
-[U], counted from 0, every frame once: Egocentric_RGB_Videos/TRIPLET/SEQUENCE/%05d.jpg and
-Egocentric_Depth_Videos/TRIPLET/SEQUENCE/%05d.png. Sequences without are left out.
+Colour and depth come as videos. The data set names no folder for their images; the reader expects them beside the
+videos [U], counted from 0, every frame once: Egocentric_RGB_Videos/TRIPLET/SEQUENCE/%05d.jpg and
+Egocentric_Depth_Videos/TRIPLET/SEQUENCE/%05d.png. Sequences without images are left out.
 
-Splits follow the official list, test is all its four parts. Validation are whole sequences of the official train: the
+Splits follow the official list; test is all its four parts. Validation is whole sequences of the official train: the
 last twentieth by name, which is date and number.
 """
 
@@ -54,7 +54,7 @@ SPLITS = ("train", "validation", "test")
 SPLIT_FILE = "v1_overall_data_train_test_split.txt"
 """Official list of "sequence,part" with the parts train and test_1 to test_4; in the root, or in data_lists there."""
 VALIDATION_SHARE = 20
-"""One in so many sequences of the official train is validation."""
+"""Number of sequences of the official train of which one is validation."""
 COLOUR, DEPTH, CAMERAS, POSES = (
     *("Egocentric_RGB_Videos", "Egocentric_Depth_Videos"),
     *("Egocentric_Camera_Parameters", "Hand_Poses"),
@@ -65,21 +65,21 @@ COLOUR, DEPTH, CAMERAS, POSES = (
 class Recording:
     """The labels of a sequence of N frames."""
 
-    poses: np.ndarray  # (2, N, 51) float32: wrist axis-angle, 45 of the fingers, place of the wrist; the room's frame
+    poses: np.ndarray  # (2, N, 51) float32: axis-angle of the wrist and 45 of the fingers, wrist position; room frame
     shapes: np.ndarray  # (2, 10) float64
     extrinsics: np.ndarray  # (N, 4, 4) float64: camera from room
 
 
 class TACO:
-    """The frames of one split of a user's copy, as far as their videos are extracted; `frames` are (place, number)."""
+    """The frames of one split of a user's copy with extracted videos; `frames` are (place, number)."""
 
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Raises ValueError for a split that there is not.
+        """Open a split. Raise ValueError for an unknown split.
 
-        Raises FileNotFoundError, saying what to do, without MANO's files, in a folder that holds no TACO or no list of
-        its splits, and when no video of the split is extracted. Raises DamagedFileError when the list cannot be read.
+        Raise FileNotFoundError with the fix without MANO's files, in a folder without TACO or without the list of its
+        splits, and when no video of the split is extracted. Raise DamagedFileError when the list cannot be read.
         """
         if split not in SPLITS:
             raise ValueError(f"TACO has no split {split!r}; choose one of {', '.join(SPLITS)}")
@@ -91,7 +91,7 @@ class TACO:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame; raises DamagedFileError when a file of it is missing or broken, or frames and poses differ."""
+        """Return one frame; raise DamagedFileError for missing or broken files, or if frames and poses do not match."""
         place, number = self.frames[index]
         recording = read_recording(self.root, place)
         colour = image(self.root / COLOUR / place, number, ".jpg")
@@ -110,7 +110,7 @@ class TACO:
         return sample(frame, hands, self.definition, f"{place}/{number:05d}")
 
     def _frames(self, sequences: frozenset[str]) -> list[tuple[str, int]]:
-        """(TRIPLET/SEQUENCE, frame number) of every image."""
+        """Return (TRIPLET/SEQUENCE, frame number) of every image."""
         folders = [path for path in sorted((self.root / COLOUR).glob("*/*")) if path.name in sequences]
         places = [folder.relative_to(self.root / COLOUR).as_posix() for folder in folders]
         frames = [(place, n) for place in places for n in _image_numbers(self.root / COLOUR / place, ".jpg")]
@@ -124,7 +124,7 @@ class TACO:
 
 
 def find_root(root: Path) -> Path:
-    """The folder with Egocentric_RGB_Videos: the given one, or a usual one below it."""
+    """Return the folder with Egocentric_RGB_Videos: the given one, or a usual one below it."""
     for folder in (root, root / "TACO", root / "TACO_Dataset_V1"):
         if (folder / COLOUR).is_dir():
             return folder
@@ -134,7 +134,7 @@ def find_root(root: Path) -> Path:
 
 
 def read_splits(root: Path) -> dict[str, frozenset[str]]:
-    """Sequences of each of SPLITS, from the official list. Raises FileNotFoundError, DamagedFileError."""
+    """Return the sequences of each of SPLITS from the official list. Raise FileNotFoundError, DamagedFileError."""
     path = next((p for p in (root / SPLIT_FILE, root / "data_lists" / SPLIT_FILE) if p.is_file()), None)
     if path is None:
         raise FileNotFoundError(
@@ -150,9 +150,9 @@ def read_splits(root: Path) -> dict[str, frozenset[str]]:
     return {"train": frozenset(train[:kept]), "validation": frozenset(train[kept:]), "test": frozenset(test)}
 
 
-@lru_cache(maxsize=256)  # of 100 kB each, read in a fraction of the time of a frame's images
+@lru_cache(maxsize=256)  # 100 kB each, read in a fraction of the time of a frame's images
 def read_recording(root: Path, place: str) -> Recording:
-    """The labels of a sequence. Raises DamagedFileError, also unless its images are as many, numbered from 0."""
+    """Return the labels of a sequence. Raise DamagedFileError, also if its images are not as many, from number 0."""
     poses = root / POSES / place
     both = [read_poses(poses / f"{name}_hand.pkl") for name in SIDE_NAMES]
     shapes = [read_shape(poses / f"{name}_hand_shape.pkl") for name in SIDE_NAMES]
@@ -165,9 +165,9 @@ def read_recording(root: Path, place: str) -> Recording:
         "places of the camera": range(len(extrinsics)),
     }
     if len({tuple(numbers) for numbers in frames.values()}) > 1:
-        said = ", ".join(f"{len(numbers)} {name}" for name, numbers in frames.items())
+        counts = ", ".join(f"{len(numbers)} {name}" for name, numbers in frames.items())
         raise ContradictionError(
-            f"{place} has {said}, and images must be numbered from 0; remove its images and extract them again: "
+            f"{place} has {counts}, and images must be numbered from 0; remove its images and extract them again: "
             f"{_commands(root, place)}",
             root / COLOUR / place,
         )
@@ -175,7 +175,7 @@ def read_recording(root: Path, place: str) -> Recording:
 
 
 def read_poses(path: Path) -> np.ndarray:
-    """(N, 51) float64 of a pickle of tensors, in the order of the frames. Raises DamagedFileError."""
+    """Return (N, 51) float64 of a pickle of tensors, in the order of the frames. Raise DamagedFileError."""
 
     def read(path: Path) -> np.ndarray:
         found = read_tensors(path)
@@ -189,12 +189,12 @@ def read_poses(path: Path) -> np.ndarray:
 
 
 def read_shape(path: Path) -> np.ndarray:
-    """(10,) float64: MANO's shape of a hand. Raises DamagedFileError."""
+    """Return MANO's shape (10,) float64 of a hand. Raise DamagedFileError."""
     return reading(path, lambda path: named_numbers(read_tensors(path), "hand_shape", 10))
 
 
 def read_extrinsics(path: Path) -> np.ndarray:
-    """(N, 4, 4) float64: camera from room, of every frame. Raises DamagedFileError."""
+    """Return T_camera_from_room (N, 4, 4) float64 of every frame. Raise DamagedFileError."""
 
     def read(path: Path) -> np.ndarray:
         found = load_array(path).astype(np.float64)
@@ -209,7 +209,7 @@ def read_extrinsics(path: Path) -> np.ndarray:
 
 
 def _hand(side: int, recording: Recording, number: int, camera: Camera) -> Hand | None:
-    """The hand, or None when none of its joints is in the picture."""
+    """Return the hand, or None when none of its joints is in the picture."""
     orientation, pose, translation = np.split(recording.poses[side, number].astype(np.float64), [3, 48])
     values = Values(orientation, pose, recording.shapes[side], translation)
     hand = hand_in_camera(side, values, CONVENTION, recording.extrinsics[number])

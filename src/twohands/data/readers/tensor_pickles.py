@@ -1,6 +1,6 @@
-"""Read pickles that hold tensors of PyTorch as arrays. Nothing is executed, and PyTorch is not needed.
+"""Read pickles with PyTorch tensors as arrays. No code in them is executed, and PyTorch is not needed.
 
-A pickled tensor names its storage, and the storage is five pickles and raw numbers, as `torch.save` wrote them before
+A pickled tensor names its storage, and the storage is five pickles and raw numbers, the format of `torch.save` before
 its archives: magic number, version, description of the machine, name and type of the storage, list of the names.
 """
 
@@ -28,16 +28,16 @@ _STORAGES = {
 
 
 def read_tensors(path: Path) -> Any:
-    """Return what a pickle of arrays and tensors holds, tensors as arrays.
+    """Return the content of a pickle of arrays and tensors, tensors as arrays.
 
-    Raises ValueError, naming the file, for a damaged pickle and for one that asks for anything else.
+    Raises ValueError, naming the file, for a damaged pickle and for one that contains anything else.
     """
     with path.open("rb") as stream:
         return read_pickle(stream, str(path), _TensorUnpickler)
 
 
 class _StorageUnpickler(ArrayUnpickler):
-    """Machine that knows the types of storages by name, and a storage by (kind, type, name, device, count, view)."""
+    """Unpickler that resolves storage types by name, and storages by (kind, type, name, device, count, view)."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGES:
@@ -52,7 +52,7 @@ class _StorageUnpickler(ArrayUnpickler):
 
 
 class _TensorUnpickler(ArrayUnpickler):
-    """Machine that builds arrays of tensors too, and refuses what the base class refuses."""
+    """Unpickler that also builds arrays from tensors; it refuses everything else that its base class refuses."""
 
     def find_class(self, module: str, name: str) -> Any:
         return _CONSTRUCTORS[module, name] if (module, name) in _CONSTRUCTORS else super().find_class(module, name)
@@ -75,7 +75,7 @@ def _tensor(storage: np.ndarray, offset: int, size: Sequence[int], stride: Seque
     """Return an array of `size`; offset and stride count numbers."""
     if not isinstance(storage, np.ndarray) or storage.ndim != 1:
         raise ValueError("a tensor has no storage")
-    # Only Python's integers do not overflow below; NumPy's could, and the tensor would reach beyond its storage.
+    # Python's integers do not overflow below; NumPy's could, and the tensor would reach beyond its storage
     start, sizes, steps = operator.index(offset), tuple(map(operator.index, size)), tuple(map(operator.index, stride))
     count, last = math.prod(sizes), start + sum((n - 1) * step for n, step in zip(sizes, steps, strict=True))
     if min((start, *sizes, *steps)) < 0 or count > len(storage) or (count and last >= len(storage)):
