@@ -1,4 +1,4 @@
-"""Faults that any copy of a data set may have, planted into the frames of its reader or into its files."""
+"""Plant faults that any copy of a data set may have, into the frames of its reader or into its files."""
 
 import shutil
 import tempfile
@@ -47,9 +47,9 @@ WITH_DEPTH = {
 
 
 def check_faults(source, indices, unseen=()):
-    """The check of a copy is silent about frames of a source, and names each fault planted in them, and no other.
+    """Assert that the check of a copy is silent on frames of a source, and names exactly each fault planted in them.
 
-    `unseen`: what cannot be seen in these frames.
+    `unseen`: faults that cannot be detected in these frames.
     """
     dataset = open_dataset(source)
     samples = [dataset[index] for index in indices]
@@ -67,7 +67,7 @@ def kinds_of(dataset, facts):
 
 
 def check_broken_files(source, index, facts):
-    """Each image of a frame, cut off or not there, is named."""
+    """Assert that each image of a frame is named when it is truncated or missing."""
     name, _, folder = source.partition("=")
     with tempfile.TemporaryDirectory() as copy:
         shutil.copytree(folder, copy, dirs_exist_ok=True)
@@ -82,7 +82,7 @@ def check_broken_files(source, index, facts):
 
 
 def images_of(dataset, index):
-    """The image files that a frame is read from; none of frames in archives."""
+    """Return the image files from which a frame is read; none for frames in archives."""
     with mock.patch.object(Image, "open", wraps=Image.open) as opened:
         dataset[index]
     return [Path(call.args[0]) for call in opened.call_args_list if isinstance(call.args[0], str | Path)]
@@ -96,7 +96,7 @@ def assert_named(dataset, index, facts, path, kinds):
 
 @contextmanager
 def damaged(path, fault, other):
-    """The file is missing, truncated, or has the bytes `other` ("other content"); afterwards it is as it was."""
+    """Make a file missing, truncated, or filled with the bytes `other` ("other content"), and restore it afterwards."""
     content = path.read_bytes()
     path.unlink()
     if fault == "truncated":

@@ -1,4 +1,4 @@
-"""Posed stand-ins of MANO hands in front of a wall, seen by a camera: what miniature data sets are made of."""
+"""Posed stand-ins of MANO hands in front of a wall, seen by a camera: the frames of miniature data sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WALL = 0.9  # metres
 
 @dataclass(frozen=True)
 class Scene:
-    """One frame and what is true of it; metres, OpenCV camera frame."""
+    """One frame and its true labels; metres, OpenCV camera frame."""
 
     values: tuple[Values, Values]
     vertices: np.ndarray  # (2, 778, 3)
@@ -40,7 +40,7 @@ def scene(
     camera: Camera = CAMERA,
     shared_shape: bool = False,
 ) -> Scene:
-    """Two hands side by side at half a metre, fingers up, in random poses; `values` in the data set's convention."""
+    """Return two hands side by side at 0.5 m, fingers up, in random poses; `values` in the data set's convention."""
     rng = np.random.default_rng(seed)
     components = convention.components or 45
     shape = rng.normal(scale=0.5, size=10)
@@ -72,7 +72,7 @@ def scene(
 
 
 def assert_hands_of(sample, world: Scene, vertices: float = 1e-6) -> None:
-    """The hands that are there have their joints, meshes (within `vertices`, metres) and masks, and are in sight."""
+    """Assert that present hands have their joints, meshes (within `vertices` metres) and masks, and are in sight."""
     for side in np.flatnonzero(world.present):
         np.testing.assert_allclose(sample.hands.joints[side], world.joints[side], atol=1e-6)
         np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=vertices)

@@ -1,4 +1,4 @@
-"""Augmentation: the sample stays true whatever is changed."""
+"""Augmentation: labels stay correct under every change."""
 
 from dataclasses import replace
 
@@ -94,7 +94,7 @@ def test_a_turn_is_about_the_centre_of_the_image():
 
 
 class Always:
-    """A generator whose uniform numbers are all the upper end."""
+    """A generator whose uniform numbers are always the upper end."""
 
     def __init__(self, value):
         self.value = value
@@ -127,7 +127,7 @@ def test_colours_do_not_change_with_what_surrounds_the_picture(seed):
     grey = replace(sample, frame=replace(sample.frame, rgb=np.full_like(sample.frame.rgb, 0.4)))
     config = replace(AugmentConfig.none(), colour=0.3)
     rgb = augmented(grey, SIZE, config, np.random.default_rng(seed)).frame.rgb
-    assert not rgb[:, 0].any()  # beside a wide picture nothing is seen
+    assert not rgb[:, 0].any()  # beside a wide picture everything is black
     wide = augmented(grey, SIZE, replace(config, scale=0.5), np.random.default_rng(seed)).frame.rgb
     middle = SIZE // 2
     np.testing.assert_allclose(wide[:, middle, middle], rgb[:, middle, middle], atol=1e-6)

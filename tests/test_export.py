@@ -1,4 +1,4 @@
-"""Meshes and pages open elsewhere: upright, coloured, and without the network."""
+"""Meshes and pages open in other programs: upright, coloured, and without internet access."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_page_is_self_contained(tmp_path, present):
     assert ({"left", "right", "cloud_hands"} <= names) == (sum(present) == 2)
     points = sum(len(g.vertices) for g in scene.geometry.values() if isinstance(g, trimesh.PointCloud))
     assert 10_000 < points <= 60_000
-    assert scene.bounds[1, 2] < 0  # before the camera, which looks along -z
+    assert scene.bounds[1, 2] < 0  # in front of the camera, which looks along -z
 
 
 def test_look_at():

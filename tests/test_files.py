@@ -1,4 +1,4 @@
-"""Readers return what was written, or one sentence that names the file and the remedy."""
+"""Readers return the written content, or raise one sentence that names the file and the fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of labelled hands: known hands in known faults, and silence on right ones."""
+"""Checks of labelled hands: known faults of known hands are found, and correct hands raise nothing."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ SEED = 3
 
 
 def bent_hands(count=12):
-    """{(index, side): joints (21, 3)} and rotations alike, of hands with fingers bent at random within their limits."""
+    """Return joints (21, 3) and rotations by (index, side), of hands with fingers bent at random within limits."""
     rng, model = np.random.default_rng(SEED), free_hand()
     joints, turns = {}, {}
     for index in range(count):
@@ -108,7 +108,7 @@ def test_the_fit_counts_joints_on_the_surface():
 
 
 def test_an_explanation_undoes_its_fault():
-    """Each but the units is its own inverse; that of 10 undoes a tenth's."""
+    """Each explanation but the units is its own inverse; "10 times" undoes a factor of 10."""
     sample = PosedHands()[1]
     view = View(sample.hands.joints[LEFT].astype(np.float64), sample.frame.depth, sample.frame.camera)
     for cause in EXPLANATIONS:

@@ -14,7 +14,7 @@ from twohands.hands.mano_files import read_mano
 from twohands.hands.skeleton import JOINT_ORDERS
 
 SIDES = ((True, True), (False, True), (True, False))
-PATTERN = (0, 1, 1, 2, 2, 1, 2, 0)  # of SIDES: no two images that lie close together have the same hands
+PATTERN = (0, 1, 1, 2, 2, 1, 2, 0)  # of SIDES: no two neighbouring images have the same hands
 FOLDER = "subject1/h1/0/cam4"
 SIZE = Facts(((320, 180),), {"train": (8,)})
 
@@ -26,7 +26,7 @@ def worlds(mano_folder):
 
 
 def findings(root, worlds, change=lambda folder: None, facts=SIZE):
-    """What is found in a copy of the worlds after a change of its files."""
+    """Return the findings in a copy of the worlds after a change of its files."""
     folder = root / FOLDER
     for index, world in enumerate(worlds):
         write_frame(folder, index, world)
@@ -52,7 +52,7 @@ def rewrite_depth(change):
 
 
 def rewrite_joints(change):
-    """`change` of joints (2, 21, 3) of every frame."""
+    """Return a change of files that applies `change` to the joints (2, 21, 3) of every frame."""
 
     def of(folder):
         for path in (folder / "hand_pose").glob("*.txt"):
@@ -76,7 +76,7 @@ def test_depth_in_another_unit(tmp_path, worlds, steps, factor):
 
 
 def test_depth_in_metres_as_if_it_were_millimetres(tmp_path, worlds):
-    """A factor that 16-bit files cannot hold: planted in the frames."""
+    """16-bit files cannot store this factor: it is planted in the frames."""
     findings(tmp_path, worlds)
     dataset = H2O(tmp_path, "train")
 
@@ -209,7 +209,7 @@ def test_frames_are_spread():
 
 
 def test_colour_alone(tmp_path, worlds):
-    """Without depth a clean copy is silent, and hands behind the camera are still seen."""
+    """Without depth the check is silent on a clean copy, and still finds hands behind the camera."""
     nothing = rewrite_depth(np.zeros_like)
     assert "8 of 8 frames have no depth reading" in the_only(findings(tmp_path / "empty", worlds, nothing), "no depth")
     colour = replace(SIZE, depth=False)

@@ -47,31 +47,31 @@ def locator() -> HandLocator:
 
 
 def read_rgb(name: str) -> np.ndarray:
-    """A real frame (3, H, W) in [0, 1]."""
+    """Return a real frame (3, H, W) in [0, 1]."""
     pixels = np.asarray(Image.open(REAL / name).convert("RGB"))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / 255
 
 
 def ramp(width: int, height: int) -> np.ndarray:
-    """The image (3, H, W) whose first two channels are u and v."""
+    """Return an image (3, H, W) whose first two channels are u and v."""
     v, u = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     return np.stack([u, v, 0 * u]).astype(np.float32)
 
 
 def picture_pixels(size: int) -> np.ndarray:
-    """(size, size, 2) pixels of a region's picture."""
+    """Return the pixels (size, size, 2) of a region's picture."""
     return ramp(size, size)[:2].transpose(1, 2, 0).astype(np.float64)
 
 
 def free_joints(pose_name: str) -> np.ndarray:
-    """(2, 21, 3) joints of both free hands in a named pose, metres, wrist frame."""
+    """Return the joints (2, 21, 3) of both free hands in a named pose, metres, wrist frame."""
     model, prior = free_hand(), pose_prior()
     angles = np.broadcast_to(prior.library[prior.names.index(pose_name)], (2, 16, 3))
     return model(replace(model.neutral(), pose=model.pose_from_angles(angles))).joints
 
 
 def flat_hand(u: float, v: float, size: float = 100, angle: float = 0.0) -> np.ndarray:
-    """(21, 2) pixels of a straight open hand whose middle knuckle is at (u, v) and whose length is 2 `size`."""
+    """Return pixels (21, 2) of a straight open hand of length 2 `size` with its middle knuckle at (u, v)."""
     spread = np.repeat([-0.4, -0.2, 0.0, 0.2, 0.4], 4)
     reach = np.tile([0.0, -0.35, -0.7, -1.0], 5)
     points = np.concatenate([[[0.0, 1.0]], np.stack([spread, reach], axis=-1)])
@@ -79,7 +79,7 @@ def flat_hand(u: float, v: float, size: float = 100, angle: float = 0.0) -> np.n
 
 
 def candidates(right: list[float], pixels: list[np.ndarray], present: list[float] | None = None) -> Candidates:
-    """Candidates with flat 3D landmarks, which tell no side."""
+    """Return candidates with flat 3D landmarks, which do not show their side."""
     points = np.array(pixels)
     relative = np.concatenate([points - points[:, [9]], 0 * points[..., :1]], axis=-1) * 1e-3
     certain = np.ones(len(right)) if present is None else np.array(present)
@@ -114,7 +114,7 @@ def test_an_image_without_hands_gives_none(locator: HandLocator):
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
 def test_landmarks_follow_the_image_exactly(locator: HandLocator, quarter_turns: int):
-    """The same picture cut from a moved and turned image gives the moved and turned landmarks."""
+    """A picture cut from a moved and rotated image gives moved and rotated landmarks."""
     height, width = 300, 400
     rng = np.random.default_rng(0)
     image = np.kron(rng.random((3, 15, 20)), np.ones((1, 20, 20))).astype(np.float32)
@@ -139,7 +139,7 @@ def test_landmarks_follow_the_image_exactly(locator: HandLocator, quarter_turns:
 
 
 def test_elsewhere_is_asked_only_when_a_hand_is_missing(locator: HandLocator, monkeypatch: pytest.MonkeyPatch):
-    """And what is found there joins the hands that are known, which stay as they are."""
+    """Hands found elsewhere are added to the known hands, which stay unchanged."""
     seen, other = flat_hand(200, 300), flat_hand(500, 300)
     palms = {1: candidates([0.1], [seen], [0.7]), 2: candidates([0.1, 0.9], [seen, other], [0.7, 0.9])}
     guided = candidates([0.1, 0.9], [seen + 5, other], [0.9, 0.8])
@@ -302,7 +302,7 @@ def test_the_best_pair_of_three_is_taken():
 
 @pytest.mark.parametrize("angles", [(0.0, 0.0), (1.0, -1.0), (0.0, np.pi), (np.pi, 0.0), (np.pi, 2.0)])
 def test_undecided_hands_from_below_are_left_and_right_as_they_lie(angles: tuple[float, float]):
-    """Against what the network hardly believes; of hands from above, as another person's, their places tell nothing."""
+    """Positions overrule a weak belief of the network; for hands from above, as another person's, they do not count."""
     places = [flat_hand(800, 300, angle=angles[0]), flat_hand(400, 300, angle=angles[1])]
     hands = settle_sides(candidates([0.45, 0.55], places))
     from_below = max(map(abs, angles)) < np.pi / 2
@@ -333,7 +333,7 @@ def test_both_hands_are_found_on_real_frames(locator: HandLocator, name: str):
     assert (hands.present > 0.5).all()
     for side, key in ((LEFT, "left"), (RIGHT, "right")):
         distance = np.linalg.norm(hands.pixels[side] - np.array(expected[key]), axis=-1)
-        assert distance.mean() < 15  # the reference is good to about 8 pixels, worse where fingers are hidden
+        assert distance.mean() < 15  # the reference is accurate to about 8 pixels, less where fingers are hidden
 
 
 @needs_real_frames

@@ -1,4 +1,4 @@
-"""Pictures show the hands where they are, and leave the rest alone."""
+"""Pictures show the hands at their position, and leave the rest unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FACES = np.asarray(MODEL.faces)
 
 
 def redness(pixels: np.ndarray) -> float:
-    """How much redder than green, on average."""
+    """Return the mean difference between red and green."""
     return float((pixels[..., 0].astype(float) - pixels[..., 1]).mean())
 
 
@@ -83,7 +83,7 @@ def test_report(present, depth):
 
 
 def test_side_view_shows_depth_from_left_to_right():
-    """The camera is on the left: a surface behind the hands lies right of them, one before them left."""
+    """The camera is on the left: a surface behind the hands is right of them, one in front of them left."""
     hands = make_hands()
 
     def center(picture: np.ndarray, chosen: np.ndarray) -> float:
@@ -101,7 +101,7 @@ def test_side_view_shows_depth_from_left_to_right():
 
 
 def test_side_view_shows_measured_points_before_a_mesh_through_it():
-    """And hardly those behind it."""
+    """Points behind the mesh are hardly visible."""
     hands, frame = make_hands((0, 1)), make_frame(0)
     frame.rgb[:] = np.array([0, 0, 1], np.float32)[:, None, None]  # a blue point
     inside = hands.joints[1, [0, 9]].mean(axis=0)  # the palm
@@ -147,7 +147,7 @@ def test_picture_sheet():
     assert sheet.shape == (5 * 64 + 4, 7 * 64 + 4, 3)
     tiles = [sheet[4 + r * 64 + 14 : 4 + r * 64 + 60, 4 + c * 64 : 4 + c * 64 + 60] for r in range(5) for c in range(7)]
     assert all(tile.std() > 10 for tile in tiles)  # a hand in each
-    assert len({tile.tobytes() for tile in tiles}) == 35  # and each another one
+    assert len({tile.tobytes() for tile in tiles}) == 35  # each a different one
 
 
 def test_joints_without_meshes_are_drawn_as_skeletons():
@@ -176,4 +176,4 @@ def test_side_views_around_the_same_hands_show_the_same():
     hidden = (own != empty).any(axis=2) | (other != empty).any(axis=2)
     assert 0.05 < hidden.mean() < 0.9
     left_of = [np.nonzero((picture != empty).any(axis=2))[1].mean() for picture in (own, other)]
-    assert left_of[0] + 20 < left_of[1]  # the farther hands lie farther from the camera, which is on the left
+    assert left_of[0] + 20 < left_of[1]  # farther hands are farther from the camera, which is on the left

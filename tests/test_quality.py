@@ -1,4 +1,4 @@
-"""Residual and support on plates whose answers are known."""
+"""Residual and support on plates with known answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNT = 11 * 11
 
 
 def plate(center_x: float, z: float) -> tuple[np.ndarray, np.ndarray]:
-    """A square of 11 x 11 vertices, 0.2 m wide, looking at the camera."""
+    """Return a square of 11 x 11 vertices, 0.2 m wide, that faces the camera."""
     x, y = np.meshgrid(np.linspace(-0.1, 0.1, 11), np.linspace(-0.1, 0.1, 11))
     vertices = np.stack([x + center_x, y, np.full_like(x, z)], axis=-1).reshape(-1, 3)
     corner = np.arange(COUNT).reshape(11, 11)
@@ -23,7 +23,7 @@ def plate(center_x: float, z: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure(left: float, right: float, depth: np.ndarray, present=(1, 1), shift=0.2, flip=False):
-    """Quality of a left plate at z = `left`, x = -shift and a right one at z = `right`, x = +shift."""
+    """Return the quality of a left plate at z = `left`, x = -shift and a right one at z = `right`, x = +shift."""
     (a, faces), (b, _) = plate(-shift, left), plate(shift, right)
     faces = faces[:, ::-1] if flip else faces
     frame = RGBDFrame(np.zeros((3, 80, 100), np.float32), depth.astype(np.float32), CAMERA)
@@ -38,7 +38,7 @@ def test_exact_surface_and_offset():
 
 def test_occluder_is_left_out_of_the_residual_but_not_of_the_support():
     depth = np.full((80, 100), 0.804)
-    depth[:35] = 0.5  # something in front of the upper part: rows of vertices at y <= -0.04 m
+    depth[:35] = 0.5  # an occluder in front of the upper part: rows of vertices at y <= -0.04 m
     residual, support = measure(0.8, 0.8, depth)
     np.testing.assert_allclose(residual, 0.004, atol=1e-6)
     np.testing.assert_allclose(support, 7 / 11, atol=1e-6)

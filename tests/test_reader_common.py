@@ -1,4 +1,4 @@
-"""What the readers share: whatever is wrong with a file, the error names it and says what to do."""
+"""Shared parts of the readers: for any fault of a file, the error names the file and the fix."""
 
 import json
 

@@ -34,14 +34,14 @@ CAMERAS = {
     "kinect2_middle": camera(FX, FY, 960 - CX, 540 - CY, 960, 540),
     "kinect2_right": camera(FY, FX, CY, 960 - CX, 540, 960),
 }
-"""Of the pictures, turned by hand from the sensor's numbers."""
+"""Intrinsics of the pictures, converted by hand from the sensor's values."""
 ABOUT_AXIS = {"kinect2_left": 90, "kinect2_middle": 180, "kinect2_right": -90}
-"""Degrees, clockwise as the viewer sees it, by which the pictures were turned."""
+"""Rotation of the pictures in degrees, clockwise for the viewer."""
 
 
 @dataclass(frozen=True)
 class Grasp:
-    """One recording of the copy: two frames of one camera in which the hands keep their place in the picture."""
+    """One recording of the copy: two frames of one camera with the hands at the same position in the picture."""
 
     split: str
     folder: str
@@ -55,14 +55,14 @@ class Grasp:
 
 
 def random_transform(rng):
-    """(4, 4) of any rotation and a shift of decimetres."""
+    """Return (4, 4) with a random rotation and a shift of decimetres."""
     found = np.eye(4)
     found[:3, :3], found[:3, 3] = Rotation.random(random_state=rng).as_matrix(), rng.normal(scale=0.4, size=3)
     return found
 
 
 def pose(transform):
-    """As the files have it: quaternion with its real part first."""
+    """Return a transform as in the files: quaternion with its real part first."""
     x, y, z, w = Rotation.from_matrix(transform[:3, :3]).as_quat().tolist()
     return {"translation": transform[:3, 3].tolist(), "rotation": [w, x, y, z]}
 
@@ -72,7 +72,7 @@ def apply(transform, points):
 
 
 def write_grasp(root, grasp, mano, seed=0):
-    """annotations.json, mano_fits_15.json and two frames."""
+    """Write annotations.json, mano_fits_15.json and two frames."""
     rng = np.random.default_rng(seed)
     folder = root / grasp.folder
     camera_from_hand = [random_transform(rng), random_transform(rng)]
@@ -119,7 +119,7 @@ def write_grasp(root, grasp, mano, seed=0):
 
 
 def fit(mano, side, values, camera_from_hand, rng):
-    """MANO's values at any wrist rotation of its own frame, and where this frame then lies."""
+    """Return MANO's values at a random wrist rotation in its own frame, and the transform of this frame."""
     orientation = Rotation.random(random_state=rng)
     still = replace(values, orientation=orientation.as_rotvec(), translation=np.zeros(3))
     wrist = place(mano, side, still, CONVENTION).joints[0]
@@ -150,7 +150,7 @@ def write_pictures(folder, world):
 
 @pytest.fixture(scope="module")
 def grasps(mano):
-    """Hands that hold still, a right one that moves on the object, and a left one alone, seen by the three cameras."""
+    """Return grasps of still hands, a right hand that moves on the object, and a single left hand, by three cameras."""
     kinds = (
         ("train", "full1_use/binoculars", "kinect2_middle", (True, True), (False, False)),
         ("validation", "full5_handoff/mug", "kinect2_left", (True, True), (False, True)),
@@ -172,7 +172,7 @@ def copy(mano, grasps, tmp_path_factory):
 
 @pytest.fixture
 def small(copy, grasps, tmp_path):
-    """A copy of one's own, of the first grasp."""
+    """Return a separate copy of the first grasp, to be changed."""
     shutil.copytree(copy / grasps["train"].folder, tmp_path / grasps["train"].folder)
     return tmp_path
 
@@ -196,7 +196,7 @@ def test_what_was_written_is_read(copy, grasps, split):
 
 
 def test_a_hand_that_moves_on_the_object_follows_each_frame(copy, grasps):
-    """The object turned between the frames, and with it the left hand; the right hand stayed where it was."""
+    """The object and the left hand turned between the frames; the right hand did not move."""
     first, second = ContactPose(copy, "validation")
     right = grasps["validation"].world.joints[RIGHT]
     np.testing.assert_allclose([first.hands.joints[RIGHT], second.hands.joints[RIGHT]], [right, right], atol=1e-6)
@@ -207,7 +207,7 @@ def test_a_hand_that_moves_on_the_object_follows_each_frame(copy, grasps):
 
 @pytest.mark.parametrize(("name", "quarters"), [("kinect2_left", -1), ("kinect2_middle", 2), ("kinect2_right", 1)])
 def test_pictures_and_calibration_turn_together(name, quarters):
-    """A point that a sensor sees at a pixel lies where that pixel comes to in the turned picture."""
+    """A point that a sensor sees at a pixel projects to the position of this pixel in the turned picture."""
     sensor = camera(FX, FY, CX, CY, 960, 540)
     picture = np.zeros((540, 960))
     picture[100, 700] = 1  # v, u
@@ -276,7 +276,7 @@ def test_names_and_places(copy, tmp_path):
     with pytest.raises(IndexError):
         ContactPose(copy)[2]
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "contactpose_data").symlink_to(copy)  # as the data set's own program leaves it
+    (tmp_path / "data" / "contactpose_data").symlink_to(copy)  # the layout of the data set's own program
     assert len(ContactPose(tmp_path)) == 2
 
 

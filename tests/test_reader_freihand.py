@@ -22,11 +22,11 @@ from twohands.types import LEFT, RIGHT, Sample
 CONVENTION = Convention(flat_hand_mean=False, tips="freihand")
 CAMERA = Camera(np.array([[300.0, 0, 60.0], [0, 301.0, 112.0], [0, 0, 1]], dtype=np.float32), SIZE, SIZE)
 TRAINING = 6  # frames of training, of three hands in turns
-VALIDATION = (2, 5)  # the hand that comes last
+VALIDATION = (2, 5)  # the last hand
 
 
 def numbers(world):
-    """The 61 MANO numbers of a frame: pose, shape, and the root as pixels and a scale."""
+    """Return the 61 MANO numbers of a frame: pose, shape, and the root as pixels and a scale."""
     values, root, K = world.values[RIGHT], world.joints[RIGHT, 9], world.camera.K
     focal = (K[0, 0] + K[1, 1]) / 2
     scale = focal / root[2]
@@ -35,7 +35,7 @@ def numbers(world):
 
 
 def write_part(root, part, worlds, labelled=True):
-    """The JSON files and pictures of a folder; the first picture of a frame is the world's, the others are grey."""
+    """Write JSON files and pictures of a folder; the first picture of a frame is the world's, the others are grey."""
     (root / part / "rgb").mkdir(parents=True)
     names = {"K": [world.camera.K.astype(float).tolist() for world in worlds], "scale": [0.03 for _ in worlds]}
     if labelled:
@@ -110,7 +110,7 @@ def test_a_picture_with_another_background_has_the_same_labels(copy, worlds):
 
 def test_hands_are_held_out_whole():
     values = np.random.default_rng(0).normal(size=(41, 61))
-    assert np.flatnonzero(held_out(values)).tolist() == [38, 39, 40]  # every frame another hand: the last block
+    assert np.flatnonzero(held_out(values)).tolist() == [38, 39, 40]  # every frame a different hand: the last block
     seen_again = np.concatenate([values, values[[40, 0]]])
     seen_again[41:, :3] += 1  # from another side
     seen_again[41:, 58:] += 1
@@ -122,7 +122,7 @@ def test_poses_are_about_the_mean_pose_and_parameters_give_the_mesh(copy, mano_f
     np.testing.assert_allclose(mano_hand()(hands.parameters).vertices[RIGHT], hands.vertices[RIGHT], atol=1e-5)
     found = json.loads((copy / "evaluation_mano.json").read_text())[0][0]
     hand = read_mano(mano_folder).sides[RIGHT]
-    little = np.array(found[3 + 18 : 3 + 21]) + hand.mean_pose[12]  # MANO's joint 7, our 13
+    little = np.array(found[3 + 18 : 3 + 21]) + hand.mean_pose[12]  # MANO's joint 7, the package's 13
     assert np.linalg.norm(hands.parameters.pose[RIGHT, 12]) == pytest.approx(np.linalg.norm(little), rel=1e-5)
 
 
@@ -163,7 +163,7 @@ def test_a_damaged_file_is_named(copy, tmp_path, fault):
         content = path.read_bytes()
         path.unlink()
         if fault == "missing" and name == "training_K.json":
-            path.write_bytes(content)  # without it the folder is no copy
+            path.write_bytes(content)  # without it the folder is not recognised
             continue
         if fault == "truncated":
             path.write_bytes(content[: len(content) // 2])

@@ -41,14 +41,14 @@ FIRST = "mean pose, raw left shape"
 
 
 def random_transform(rng):
-    """(4, 4) of any rotation and a shift of decimetres."""
+    """Return (4, 4) with a random rotation and a shift of decimetres."""
     found = np.eye(4)
     found[:3, :3], found[:3, 3] = Rotation.random(random_state=rng).as_matrix(), rng.normal(scale=0.4, size=3)
     return found
 
 
 def cameras_and_tag(seed=3):
-    """Transforms to the frame of the master camera: of both cameras, which stand nearly together, and of the tag."""
+    """Return transforms to the master camera's frame: from two cameras, which are close together, and from the tag."""
     rng = np.random.default_rng(seed)
     first, aside = random_transform(rng), np.eye(4)
     aside[:3, :3], aside[:3, 3] = Rotation.from_rotvec([0.03, -0.05, 0.1]).as_matrix(), (0.04, -0.02, 0.03)
@@ -56,7 +56,7 @@ def cameras_and_tag(seed=3):
 
 
 def values_in_world(mano, side, values, convention, world_from_camera):
-    """(51,) the values of a hand of the first camera's frame, moved as MANO's definition says."""
+    """Return the values (51,) of a hand of the first camera's frame, moved to the world by MANO's definition."""
     still = replace(values, translation=np.zeros(3))
     wrist = place(mano, side, still, convention).joints[0]
     turn = world_from_camera[:3, :3]
@@ -66,7 +66,7 @@ def values_in_world(mano, side, values, convention, world_from_camera):
 
 
 def write_calibration(root, worlds, form):
-    """Extrinsics, and the shape of each subject's hands."""
+    """Write extrinsics, and the shape of each subject's hands."""
     write = {"yaml": yaml.safe_dump, "json": json.dumps}[form]
     named = {"yaml": ("{}.yaml", "{}.yaml"), "json": ("{}/extrinsics.json", "{}/mano.json")}[form]
     transforms = {name: matrix[:3].ravel().tolist() for name, matrix in cameras_and_tag().items()}
@@ -80,7 +80,7 @@ def write_calibration(root, worlds, form):
 
 
 def write_recording(root, mano, subject, world, form, convention):
-    """Two frames seen by two cameras: the hands of a world, then none."""
+    """Write two frames of two cameras: the hands of a world, then none."""
     recording = root / subject / RECORDINGS[subject]
     recording.mkdir(parents=True)
     meta = {
@@ -105,7 +105,7 @@ def write_recording(root, mano, subject, world, form, convention):
 
 
 def write_frame(folder, number, world, camera_from_first):
-    """Frame 0 has the hands of the world, in frame 1 no hand is annotated."""
+    """Write a frame: number 0 has the hands of the world, in number 1 no hand is annotated."""
     folder.mkdir(exist_ok=True)
     Image.fromarray(world.rgb).save(folder / f"color_{number:06d}.jpg", quality=95, subsampling=0)
     Image.fromarray(np.round(world.depth * 1000).astype(np.uint16)).save(folder / f"depth_{number:06d}.png")
@@ -144,7 +144,7 @@ def copy(mano, worlds, tmp_path_factory):
 
 @pytest.fixture
 def small(mano, worlds, tmp_path):
-    """A copy of one's own, of the first subject."""
+    """Return a separate copy of the first subject, to be changed."""
     write_copy(tmp_path, mano, {"subject_1": worlds["subject_1"]})
     return tmp_path
 
@@ -166,7 +166,7 @@ def test_what_was_written_is_read(copy, worlds, subject):
 
 
 def test_every_camera_sees_the_hands_from_its_own_place(copy, worlds):
-    """The meshes come into the second camera's frame from the world, not from the labels."""
+    """The second camera's meshes are computed from the world, not from the labels."""
     sample, transforms = HOCap(copy, "train")[2], cameras_and_tag()
     assert SERIALS[1] in sample.id
     second_from_first = np.linalg.inv(transforms[SERIALS[1]]) @ transforms[SERIALS[0]]
@@ -184,7 +184,7 @@ def test_absent_hands_and_hands_out_of_sight(small):
     joints = np.load(path)["hand_joints_3d"]
     write_label(path, joints + np.array([[[0.0, 0, 0]], [[3, 0, 0]]], np.float32))  # right hand first
     assert dataset[0].hands.present.tolist() == [0, 1]
-    assert dataset[0].presence_known.tolist() == [True, True]  # the left one is out of sight
+    assert dataset[0].presence_known.tolist() == [True, True]  # the left hand is out of sight
     write_label(path, joints * np.array([[[1, 1, -1]], [[1, 1, 1]]], np.float32))
     assert dataset[0].hands.present.tolist() == [1, 0]
 

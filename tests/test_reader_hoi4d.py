@@ -29,7 +29,7 @@ COLOURS = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 6: (0
 
 
 def write_frame(root, sequence, number, world, split_archives=True):
-    """One frame as HOI4D stores it, once its videos are extracted, and the images of frame 0; no segmentation."""
+    """Write one frame in HOI4D's layout with extracted videos, and the images of frame 0; no segmentation."""
     folder = root / ("HOI4D_release" if split_archives else "") / sequence
     for name in ("align_rgb", "align_depth"):
         (folder / name).mkdir(parents=True, exist_ok=True)

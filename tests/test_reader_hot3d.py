@@ -26,12 +26,12 @@ PRESENT = ((True, True), (False, True), (True, False))
 POINT = np.array([0.35, 0.2, 0.6])  # metres, camera frame: shown as a dot
 TURN = Rotation.from_rotvec([0.4, -1.0, 1.7])  # camera from world
 SHIFT = np.array([0.3, -0.2, 0.5])
-CLIPS = {7: "P0001_aaaa", 8: "P0002_bbbb", 9: "P0003_cccc", 11: "P0003_dddd"}  # the last one from a Quest 3
+CLIPS = {7: "P0001_aaaa", 8: "P0002_bbbb", 9: "P0003_cccc", 11: "P0003_dddd"}  # the last from a Quest 3
 TEST_CLIP = 20
 
 
 def seen_by_lens(points):
-    """(..., 2) pixels of points (..., 3), term by term as FISHEYE624 is described."""
+    """Return pixels (..., 2) of points (..., 3), term by term from the description of FISHEYE624."""
     fx, fy, cx, cy, *k = LENS[:10]
     p0, p1, s0, s1, s2, s3 = LENS[10:]
     direction = points / np.linalg.norm(points, axis=-1, keepdims=True)
@@ -45,7 +45,7 @@ def seen_by_lens(points):
 
 
 def files_of(world, number, stream):
-    """Name -> content of a frame."""
+    """Return the files of a frame, content by name."""
     image = io.BytesIO()
     Image.fromarray(dotted(seen_by_lens(POINT))).save(image, "JPEG", quality=98)
     x, y, z, w = TURN.inv().as_quat()
@@ -84,7 +84,7 @@ def write_clip(path, files):
 
 
 def write_copy(root, mano):
-    """Four clips of train and one of test, one frame each, the first one three; returns the scenes of the first."""
+    """Write four clips of train and one of test, one frame each, three in the first; return the first clip's scenes."""
     one = scene(mano, 0, CONVENTION, shared_shape=True)
     worlds = [replace(one, present=present) for present in PRESENT]
     shapes = {"__hand_shapes.json__": json.dumps({"mano": one.values[LEFT].shape.tolist(), "umetrack": {}}).encode()}
@@ -162,7 +162,7 @@ def test_test_frames_have_no_hands_but_a_shape_and_a_place(copy):
 
 
 def test_the_fisheye_is_resampled_into_a_pinhole(copy):
-    """A dot where the lens shows a point comes to lie where the pinhole camera projects the point."""
+    """A dot at the lens' projection of a point moves to the pinhole camera's projection of the point."""
     frame = HOT3D(copy[0])[0].frame
     straight = CAMERA.project(POINT[None])[0]
     assert np.linalg.norm(seen_by_lens(POINT) - straight) > 10

@@ -21,13 +21,13 @@ from twohands.hands.mano import Convention, mano_hand, place
 from twohands.types import LEFT, RIGHT, Sample
 
 CONVENTION = Convention(flat_hand_mean=False, left_shape="flip_x")
-TIP_FIRST = (*(4 * finger + part for finger in range(5) for part in (4, 3, 2, 1)), 0)  # our number of each of theirs
+TIP_FIRST = (*(4 * finger + part for finger in range(5) for part in (4, 3, 2, 1)), 0)  # joint numbers in the data set's order
 TYPES = {(True, True): "interacting", (True, False): "left", (False, True): "right"}
 PRESENT = ((True, True), (False, True), (True, False))
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 TURN = Rotation.from_rotvec([0.4, -2.1, 0.9]).as_matrix()  # camera from world
 PLACE = np.array([0.21, -1.3, 0.64])  # metres, the camera in the world
-SIDE_TURN = Rotation.from_rotvec([0, 0.3, 0]).as_matrix()  # the other camera from this one
+SIDE_TURN = Rotation.from_rotvec([0, 0.3, 0]).as_matrix()  # second camera from first camera
 
 
 def to_world(points):
@@ -36,7 +36,7 @@ def to_world(points):
 
 @dataclass
 class Moment:
-    """What a copy has of a moment, and what its flags say."""
+    """Content of a copy for one moment, with its flags."""
 
     world: Scene
     hand_type: str
@@ -47,23 +47,23 @@ class Moment:
 
 
 def moment(world, **changes):
-    """A moment as it is annotated when nothing is missing, with some changes."""
+    """Return a moment with complete annotations, apart from `changes`."""
     flags = np.concatenate([np.full(21, int(world.present[side])) for side in (RIGHT, LEFT)])
     return replace(Moment(world, TYPES[world.present], 1, flags, flags.astype(bool)), **changes)
 
 
 def in_the_world(mano, world, side):
-    """MANO's values of a hand of a scene, in the world of the capture."""
+    """Return MANO's values of a hand of a scene, in the world of the capture."""
     values = world.values[side]
     wrist = place(mano, side, values, CONVENTION).joints[0]
-    rest = wrist - values.translation  # of the shaped hand, about which it turns
+    rest = wrist - values.translation  # wrist of the shaped hand, the centre of its rotation
     orientation = (Rotation.from_matrix(TURN.T) * Rotation.from_rotvec(values.orientation)).as_rotvec()
     pose = [*orientation, *values.pose]
     return {"pose": pose, "shape": values.shape.tolist(), "trans": (to_world(wrist) - rest).tolist()}
 
 
 def write_copy(root, mano, moments, cameras=("400262",), split="train"):
-    """A part of a copy: moment `i` of capture 7 has frame number 26360 + 3 i."""
+    """Write a part of a copy: moment `i` of capture 7 has frame number 26360 + 3 i."""
     images, annotations, joints, fits = [], [], {}, {}
     for number, one in enumerate(moments):
         frame, world = 26360 + 3 * number, one.world
@@ -153,7 +153,7 @@ def test_parameters_are_those_of_the_mesh_in_the_camera_frame(copy):
 def test_poses_are_about_the_mean_pose(copy, mano, worlds):
     hands = InterHand(copy)[0].hands
     for side in (LEFT, RIGHT):
-        little = worlds[0].values[side].pose[18:21] + mano.sides[side].mean_pose[12]  # MANO's joint 7, our 13
+        little = worlds[0].values[side].pose[18:21] + mano.sides[side].mean_pose[12]  # MANO's joint 7, the package's 13
         assert np.linalg.norm(hands.parameters.pose[side, 12]) == pytest.approx(np.linalg.norm(little), rel=1e-5)
 
 
@@ -175,7 +175,7 @@ def test_the_left_shape_basis_is_the_repaired_one(copy, mano, worlds):
 
 
 def without(world, *joints):
-    """42 flags, right first, of which some are 0."""
+    """Return 42 flags, right first, with 0 for `joints`."""
     flags = moment(world).view_flags.copy()
     flags[list(joints)] = 0
     return flags
@@ -185,12 +185,12 @@ def test_frames_whose_hands_are_not_wholly_annotated_are_left_out(mano, worlds, 
     both, right, left = worlds
     moments = [
         moment(both, view_flags=without(both, 30)),  # one joint of the left hand in this view
-        moment(both, moment_flags=without(both, 5)),  # one of the right hand at this moment
+        moment(both, moment_flags=without(both, 5)),  # one joint of the right hand at this moment
         moment(both, view_flags=without(both, *range(21))),  # a whole hand, which is in the picture
-        moment(right, hand_type_valid=0),  # there may be a left one
+        moment(right, hand_type_valid=0),  # there may be a left hand
         moment(both, hand_type_valid=0),
         moment(right),  # flags of the left hand are 0: it is not there
-        moment(left, view_flags=np.ones(42)),  # what is known of the right one does not matter
+        moment(left, view_flags=np.ones(42)),  # flags of the right hand do not matter
     ]
     write_copy(tmp_path, mano, moments)
     with caplog.at_level(logging.INFO):
@@ -242,7 +242,7 @@ def test_a_damaged_file_is_named(copy, tmp_path, fault):
     paths = [*(tmp_path / "annotations/train").iterdir(), next((tmp_path / "images").rglob("image26360.jpg"))]
     for path in paths:
         if fault == "missing" and path.name.endswith(("data.json", "NeuralAnnot.json")):
-            continue  # then the folder is no copy; then there are no meshes
+            continue  # the folder is not recognised, or there are no meshes
         if fault == "{}" and path.name.endswith("NeuralAnnot.json"):
             continue  # no hand was fitted
         content = path.read_bytes()

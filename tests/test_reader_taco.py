@@ -20,12 +20,12 @@ from twohands.hands.mano import Convention, place
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, Sample
 
 CONVENTION = Convention(flat_hand_mean=True, left_shape="raw", wrist_centred=True, tips="mano")
-FRAMES = 12  # so that names in the order of text differ from those in the order of numbers
+FRAMES = 12  # so that the order of names as text differs from their order as numbers
 TRAIN, TEST = "(pour in some, cup, bowl)/20230919_001", "(stir-fry, spoon, pan)/20231020_071"
 
 
 def camera_places(seed, count=FRAMES):
-    """(N, 4, 4) camera from room, metres."""
+    """Return T_camera_from_room (N, 4, 4), metres."""
     rng = np.random.default_rng(seed)
     places = np.tile(np.eye(4), (count, 1, 1))
     places[:, :3, :3] = Rotation.random(count, random_state=seed).as_matrix()
@@ -34,7 +34,7 @@ def camera_places(seed, count=FRAMES):
 
 
 def in_room(values, camera_from_room):
-    """(48,) and (3,) float32 tensors: the values of a hand, known in the camera's frame, in the room's."""
+    """Return tensors (48,) and (3,) float32: values of a hand moved from the camera's frame to the room's."""
     turn = camera_from_room[:3, :3].T
     orientation = (Rotation.from_matrix(turn) * Rotation.from_rotvec(values.orientation)).as_rotvec()
     pose = torch.tensor(np.concatenate([orientation, values.pose]), dtype=torch.float32)
@@ -42,7 +42,7 @@ def in_room(values, camera_from_room):
 
 
 def write_sequence(root, sequence, worlds, seed=0, key="{:05d}", wrap=lambda tensor: tensor):
-    """A sequence whose frame i shows worlds[i], from a camera that moves; all worlds have the shapes of the first."""
+    """Write a sequence by a moving camera: frame i shows worlds[i]; all worlds have the shapes of the first."""
     extrinsics = camera_places(seed, len(worlds))
     folders = {
         name: root / name / sequence
@@ -68,7 +68,7 @@ def write_sequence(root, sequence, worlds, seed=0, key="{:05d}", wrap=lambda ten
 
 
 def marked(world, number):
-    """The world with a corner of its own in the frame of a number."""
+    """Return the world with a corner that is specific to frame `number`."""
     rgb, depth = world.rgb.copy(), world.depth.copy()
     rgb[:16, :16], depth[:16, :16] = 20 * number, 0.5 + 0.01 * number
     return replace(world, rgb=rgb, depth=depth)

@@ -1,4 +1,4 @@
-"""Preprocessing: pixels move, the camera follows, points stay."""
+"""Preprocessing: pixels move, the camera follows, points keep their coordinates."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ POINTS = np.array([[0.1, 0.05, 0.6], [-0.12, -0.02, 0.5], [0.02, 0.1, 0.7], [-0.
 
 
 def dotted(camera: Camera, points: np.ndarray, radius: float = 5.0) -> RGBDFrame:
-    """A frame with a soft bright dot at every projected point."""
+    """Return a frame with a soft bright dot at every projected point."""
     v, u = np.mgrid[: camera.height, : camera.width]
     rgb = np.zeros((3, camera.height, camera.width), np.float32)
     for x, y in camera.project(points):
@@ -24,7 +24,7 @@ def dotted(camera: Camera, points: np.ndarray, radius: float = 5.0) -> RGBDFrame
 
 
 def dot_near(image: np.ndarray, pixel: np.ndarray, reach: float) -> np.ndarray:
-    """Centre of brightness around a pixel."""
+    """Return the centre of brightness around a pixel."""
     v, u = np.mgrid[: image.shape[0], : image.shape[1]]
     weight = image * (np.hypot(u - pixel[0], v - pixel[1]) < reach)
     return np.array([(weight * u).sum(), (weight * v).sum()]) / weight.sum()
@@ -81,7 +81,7 @@ def test_a_wide_image_is_centred_between_rows_of_zeros():
     frame = RGBDFrame(np.ones((3, 720, 1280), np.float32), np.ones((720, 1280), np.float32), Camera(K, 1280, 720))
     square = view(frame, square_camera(frame.camera, 384))
     rows = np.flatnonzero(square.depth.any(axis=1))
-    assert (rows[0], rows[-1]) == (84, 299)  # 216 rows, as method section 2 says
+    assert (rows[0], rows[-1]) == (84, 299)  # 216 rows: 0.3 times 720
     assert square.camera.width == square.camera.height == 384
     assert not square.rgb[:, :83].any()
     assert square.rgb[:, 90:290].min() == 1
