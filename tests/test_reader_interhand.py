@@ -21,7 +21,7 @@ from twohands.hands.mano import Convention, mano_hand, place
 from twohands.types import LEFT, RIGHT, Sample
 
 CONVENTION = Convention(flat_hand_mean=False, left_shape="flip_x")
-TIP_FIRST = (*(4 * finger + part for finger in range(5) for part in (4, 3, 2, 1)), 0)  # joint numbers in the data set's order
+TIP_FIRST = (*(4 * finger + part for finger in range(5) for part in (4, 3, 2, 1)), 0)  # joints in the data set's order
 TYPES = {(True, True): "interacting", (True, False): "left", (False, True): "right"}
 PRESENT = ((True, True), (False, True), (True, False))
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
