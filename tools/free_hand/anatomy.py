@@ -1,4 +1,4 @@
-"""Anatomical axes of the joints, rest angles, limits, and the finger-tip and pulp vertices.
+"""Compute anatomical axes of the joints, rest angles, limits, and the finger-tip and pulp vertices.
 
 Angles are flexion, abduction and twist in radians. Zero is a straight finger along the palm's +z axis; angles of the
 thumb are relative to the template. Flexion is positive towards the palm, abduction positive towards the thumb.
@@ -15,17 +15,17 @@ from .skinning import FINGERS, KNUCKLES, NUM_JOINTS, PARENTS, HandShape, distal_
 DORSAL = np.array([0.0, 1.0, 0.0])
 DISTAL = np.array([0.0, 0.0, 1.0])
 
-# Depth of joint centres under the skin of the back of the hand. The values put the centres where the joint axes of real
-# fingers lie, roughly; they are ours, not taken from a publication.
+# Depth of joint centres under the skin of the back of the hand. The values put the centres roughly on the joint axes of
+# real fingers; they are this package's choice, not taken from a publication.
 DEPTH_SHARE_OF_THICKNESS = {1: 0.50, 3: 0.46, **{joint: 0.46 for base in KNUCKLES for joint in (base + 1, base + 2)}}
 DEPTH_SHARE_OF_HAND_LENGTH = dict(zip(KNUCKLES, np.array([9.5, 9.5, 9.0, 8.0]) / 187, strict=True))
 
-TIP_WEIGHT = 0.9  # a vertex belongs to the finger tip if the last bone moves it by at least this share
-PULP_POSITION = 0.68  # share of the last bone, from its joint, at which the finger pads are taken to touch
+TIP_WEIGHT = 0.9  # smallest skinning weight of the last bone on vertices of the finger tip
+PULP_POSITION = 0.68  # position of the finger pads' contact on the last bone, from its joint, as a fraction
 
 
 def along_bones(directions: Array, dorsal: Array) -> Array:
-    """Joint frames (16, 3, 3), columns flexion, abduction and twist axis.
+    """Return joint frames (16, 3, 3), columns flexion, abduction and twist axis.
 
     The twist axis is the bone's direction (16, 3), the abduction axis is `dorsal` (16, 3) made perpendicular to it.
     """
@@ -35,7 +35,7 @@ def along_bones(directions: Array, dorsal: Array) -> Array:
 
 
 def first_frames(template: HandShape, mesh: HandMesh) -> Array:
-    """Joint frames (16, 3, 3) whose dorsal direction is the nail's, mixed with the hand's towards the palm."""
+    """Return joint frames (16, 3, 3) with the nail's dorsal direction, mixed with the hand's towards the palm."""
     dorsal = np.tile(DORSAL, (NUM_JOINTS, 1))
     for finger, nail in enumerate(nail_directions(template, mesh)):
         base, middle, last = range(3 * finger + 1, 3 * finger + 4)
@@ -47,7 +47,7 @@ def first_frames(template: HandShape, mesh: HandMesh) -> Array:
 
 
 def nail_directions(template: HandShape, mesh: HandMesh) -> Array:
-    """(5, 3) unit normals of the nails, thumb to little."""
+    """Return unit normals (5, 3) of the nails, thumb to little."""
     corners = template.vertices[mesh.hand_quads[mesh.nail_quads]]  # (N, 4, 3)
     normals = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
     to_tips = np.linalg.norm(corners.mean(1)[:, None] - template.tips, axis=-1)
@@ -56,7 +56,7 @@ def nail_directions(template: HandShape, mesh: HandMesh) -> Array:
 
 
 def centered_joints(hand: HandShape, mesh: HandMesh, frames: Array, length: float) -> Array:
-    """Joints (16, 3) shifted along their dorsal axis to the depth they have in real fingers; `length` of the hand."""
+    """Return joints (16, 3) shifted along their dorsal axis to the depth in real fingers; `length` of the hand."""
     joints = hand.joints.copy()
     for joint in (*DEPTH_SHARE_OF_THICKNESS, *DEPTH_SHARE_OF_HAND_LENGTH):
         dorsal = DORSAL if joint == 1 else frames[joint, :, 1]
@@ -71,7 +71,7 @@ def centered_joints(hand: HandShape, mesh: HandMesh, frames: Array, length: floa
 
 
 def rest_angles(hand: HandShape, frames: Array) -> Array:
-    """Anatomical angles (16, 3) of the template; zero for the wrist and, by definition, for the thumb."""
+    """Return anatomical angles (16, 3) of the template; zero for the wrist and, by definition, for the thumb."""
     directions = unit(hand.bone_ends() - hand.joints)
     angles = np.zeros((NUM_JOINTS, 3))
     for joint in range(KNUCKLES[0], NUM_JOINTS):
@@ -86,7 +86,7 @@ def rest_angles(hand: HandShape, frames: Array) -> Array:
 
 
 def joint_limits() -> Array:
-    """(16, 3, 2) lowest and highest anatomical angles in radians."""
+    """Return lowest and highest anatomical angles (16, 3, 2) in radians."""
     wrist = [(-75, 75), (-25, 35), (-80, 80)]
     thumb = [
         [(-20, 45), (-30, 35), (-25, 25)],
@@ -102,7 +102,7 @@ def joint_limits() -> Array:
 
 
 def tip_vertices(hand: HandShape, weights: Array) -> Indices:
-    """(5,) where the axis of the last finger bone leaves the surface."""
+    """Return the vertices (5,) at which the axis of the last finger bone leaves the surface."""
     tips = []
     for finger, tip in enumerate(hand.tips):
         joint = distal_joint(finger)
@@ -116,7 +116,7 @@ def tip_vertices(hand: HandShape, weights: Array) -> Indices:
 
 
 def pulp_vertices(hand: HandShape, weights: Array, frames: Array) -> Indices:
-    """(5,) the middle of the finger pads, with which we pinch; `hand.tips` must lie on the surface."""
+    """Return the vertices (5,) in the middle of the finger pads, used to pinch; `hand.tips` must be on the surface."""
     pulps = []
     for finger, tip in enumerate(hand.tips):
         joint = distal_joint(finger)
@@ -128,5 +128,5 @@ def pulp_vertices(hand: HandShape, weights: Array, frames: Array) -> Indices:
 
 
 def refreshed_frames(hand: HandShape, frames: Array) -> Array:
-    """The joint frames (16, 3, 3) for the bones of `hand`, which differ a little from those they were made for."""
+    """Return joint frames (16, 3, 3) adapted to the bones of `hand`, which differ slightly from the original ones."""
     return along_bones(hand.bone_ends() - hand.joints, frames[:, :, 1])

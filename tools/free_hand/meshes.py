@@ -9,13 +9,13 @@ from .numerics import Array
 
 
 def face_normals(vertices: Array, faces: Indices) -> Array:
-    """(F, 3) outward, as long as twice the area of the face."""
+    """Return outward normals (F, 3) whose length is twice the area of the face."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return np.cross(b - a, c - a)
 
 
 def vertex_normals(vertices: Array, faces: Indices) -> Array:
-    """(V, 3) unit outward normals, averaged over the faces by area."""
+    """Return unit outward normals (V, 3), averaged over the faces by area."""
     normals = np.zeros_like(vertices)
     for corner in range(3):
         np.add.at(normals, faces[:, corner], face_normals(vertices, faces))
@@ -23,7 +23,7 @@ def vertex_normals(vertices: Array, faces: Indices) -> Array:
 
 
 def vertex_areas(vertices: Array, faces: Indices) -> Array:
-    """(V,) square metres: a third of every face goes to each of its corners."""
+    """Return areas (V,) in square metres: each corner of a face gets a third of it."""
     areas = np.zeros(len(vertices))
     for corner in range(3):
         np.add.at(areas, faces[:, corner], np.linalg.norm(face_normals(vertices, faces), axis=1) / 6)
@@ -31,12 +31,12 @@ def vertex_areas(vertices: Array, faces: Indices) -> Array:
 
 
 def directed_edges(faces: Indices) -> Indices:
-    """(corners * F, 2): the edges of triangles or quads in the order of their corners."""
+    """Return the edges (corners * F, 2) of triangles or quads in the order of their corners."""
     return np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2)
 
 
 def boundary_loop(faces: Indices) -> Indices:
-    """The one open border (L,) of a mesh of triangles or quads, in the order of its faces' edges."""
+    """Return the only open border (L,) of a mesh of triangles or quads, in the order of its faces' edges."""
     edges = {(int(a), int(b)) for a, b in directed_edges(faces)}
     following = {a: b for a, b in edges if (b, a) not in edges}
     loop = [min(following)]
@@ -48,26 +48,26 @@ def boundary_loop(faces: Indices) -> Indices:
 
 
 def capped(faces: Indices) -> Indices:
-    """Triangles with their border closed by a fan."""
+    """Return triangles with their border closed by a fan."""
     loop = boundary_loop(faces)
     fan = [[loop[0], second, first] for first, second in pairwise(loop[1:])]
     return np.concatenate([faces, fan])
 
 
 def is_watertight(faces: Indices) -> bool:
-    """Every edge belongs to two faces, which run along it in opposite directions."""
+    """Return whether every edge belongs to two faces that run along it in opposite directions."""
     edges = [(int(a), int(b)) for a, b in directed_edges(faces)]
     return len(set(edges)) == len(edges) and {(b, a) for a, b in edges} == set(edges)
 
 
 def enclosed_volume(vertices: Array, faces: Indices) -> float:
-    """Cubic metres inside a watertight mesh; negative if it is inside out."""
+    """Return the volume of a watertight mesh in cubic metres; negative if it is inside out."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return float((np.cross(a, b) * c).sum() / 6)
 
 
 def winding_numbers(points: Array, vertices: Array, faces: Indices) -> Array:
-    """(P,) how often a watertight mesh winds around each point (P, 3): about 1 inside, about 0 outside."""
+    """Return winding numbers (P,) of a watertight mesh around points (P, 3): about 1 inside, about 0 outside."""
     a, b, c = (vertices[faces[:, corner]] - points[:, None] for corner in range(3))  # (P, F, 3)
     length_a, length_b, length_c = (np.linalg.norm(corner, axis=-1) for corner in (a, b, c))
     dot_ab, dot_bc, dot_ca = (a * b).sum(-1), (b * c).sum(-1), (c * a).sum(-1)
@@ -76,7 +76,7 @@ def winding_numbers(points: Array, vertices: Array, faces: Indices) -> Array:
 
 
 def ray_length(origin: Array, direction: Array, vertices: Array, faces: Indices) -> float:
-    """Metres from `origin` (3,) along the unit `direction` (3,) to the first face hit; inf if none is."""
+    """Return metres from `origin` (3,) along the unit `direction` (3,) to the first face hit, or inf."""
     corner, side_b, side_c = (vertices[faces[:, 0]], *(vertices[faces[:, k]] - vertices[faces[:, 0]] for k in (1, 2)))
     p = np.cross(direction, side_c)
     determinant = (side_b * p).sum(1)
@@ -90,11 +90,11 @@ def ray_length(origin: Array, direction: Array, vertices: Array, faces: Indices)
 
 
 def section_length(vertices: Array, faces: Indices, height: float) -> float:
-    """Metres of the curves in which the plane z = height cuts the mesh (a girth, where that is one curve)."""
+    """Return the length in metres of the mesh's section by the plane z = height (a girth, if it is one curve)."""
     start = vertices[faces]  # (F, 3, 3)
     end = np.roll(start, -1, axis=1)
     cut = (start[..., 2] > height) != (end[..., 2] > height)  # (F, 3), two or none in each face
     start, end = start[cut], end[cut]
-    share = (height - start[:, 2]) / (end[:, 2] - start[:, 2])
-    points = (start + share[:, None] * (end - start)).reshape(-1, 2, 3)
+    fraction = (height - start[:, 2]) / (end[:, 2] - start[:, 2])
+    points = (start + fraction[:, None] * (end - start)).reshape(-1, 2, 3)
     return float(np.linalg.norm(points[:, 1] - points[:, 0], axis=-1).sum())

@@ -1,4 +1,4 @@
-"""The hand model as it is shipped, apart from mesh levels, poses and colours."""
+"""Build the shipped hand model, apart from mesh levels, poses and colours."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,22 +40,22 @@ class FreeHand:
 
     @cached_property
     def joints(self) -> Array:
-        """(16, 3) of the template."""
+        """Joints (16, 3) of the template."""
         return self.joints_of(self.vertices)
 
     @cached_property
     def straight_weights(self) -> Array:
-        """(V, 16): skinning with the forearm in line with the wrist."""
+        """Skinning weights (V, 16) with the forearm in line with the wrist."""
         return without_forearm(self.weights)
 
     @property
     def hand_vertices(self) -> Array:
-        """(num_hand_vertices, 3): the template without the forearm."""
+        """The template (num_hand_vertices, 3) without the forearm."""
         return self.vertices[: self.mesh.num_hand_vertices]
 
     @property
     def hand_weights(self) -> Array:
-        """(num_hand_vertices, 16)."""
+        """Skinning weights (num_hand_vertices, 16) without the forearm."""
         return self.straight_weights[: self.mesh.num_hand_vertices]
 
     @property
@@ -64,23 +64,23 @@ class FreeHand:
         return HandShape(self.vertices, self.joints, self.vertices[self.tip_vertices])
 
     def joints_of(self, vertices: Array) -> Array:
-        """(16, 3) joints of an unposed surface (V, 3)."""
+        """Return the joints (16, 3) of an unposed surface (V, 3)."""
         return self.joint_regressor @ vertices[: self.mesh.num_hand_vertices]
 
     def posed(self, angles: Array, coefficients: Array | None = None) -> tuple[Array, Array]:
-        """Vertices (V, 3) and joints (16, 3) at anatomical `angles` (16, 3) and shape `coefficients` (10,)."""
+        """Return vertices (V, 3) and joints (16, 3) for anatomical `angles` (16, 3) and shape `coefficients` (10,)."""
         vertices = self.vertices if coefficients is None else self.vertices + self.shape_directions @ coefficients
         joints = self.joints if coefficients is None else self.joints_of(vertices)
         maps = bone_maps(anatomical_rotations(angles - self.rest_angles, self.joint_frames))
         return skin(vertices, joints, self.straight_weights, maps), posed_joints(joints, maps)
 
     def clipped(self, angles: Array) -> Array:
-        """`angles` (*B, 16, 3) brought inside the joint limits."""
+        """Clip `angles` (*B, 16, 3) to the joint limits."""
         return np.clip(angles, self.limits[..., 0], self.limits[..., 1])
 
 
 def build_hand(source: MakeHumanSource, num_bodies: int, seed: int) -> FreeHand:
-    """The hand model from `num_bodies` random bodies."""
+    """Build the hand model from `num_bodies` random bodies."""
     body = source.body()
     region = cut_hand(body)
     sampler = HandSampler(source, body, region)
@@ -113,5 +113,5 @@ def build_hand(source: MakeHumanSource, num_bodies: int, seed: int) -> FreeHand:
 
 
 def wrist_at_origin(vertices: Array, regressor: Array) -> Array:
-    """Vertices or displacements (V, 3, ...) moved so that the regressed wrist joint lies, or stays, at the origin."""
+    """Move vertices or displacements (V, 3, ...) so that the regressed wrist joint is, or stays, at the origin."""
     return vertices - np.tensordot(regressor[0], vertices[: regressor.shape[1]], 1)

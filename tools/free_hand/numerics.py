@@ -7,12 +7,12 @@ Array = NDArray[np.float64]
 
 
 def unit(vectors: Array) -> Array:
-    """(*B, 3) -> (*B, 3) of length one."""
+    """Return vectors (*B, 3) scaled to length one."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def cross_matrix(vectors: Array) -> Array:
-    """(*B, 3) -> (*B, 3, 3) with cross_matrix(a) @ b = a x b."""
+    """Return matrices (*B, 3, 3) of vectors (*B, 3): cross_matrix(a) @ b = a x b."""
     x, y, z = np.moveaxis(vectors, -1, 0)
     zero = np.zeros_like(x)
     rows = [zero, -z, y, z, zero, -x, -y, x, zero]
@@ -20,35 +20,35 @@ def cross_matrix(vectors: Array) -> Array:
 
 
 def rotation_about(axis: Array, angle: Array) -> Array:
-    """Unit axes (*B, 3) and angles (*B,) in radians -> rotation matrices (*B, 3, 3)."""
+    """Return rotation matrices (*B, 3, 3) of unit axes (*B, 3) and angles (*B,) in radians."""
     turn = cross_matrix(axis)
     angle = angle[..., None, None]
     return np.eye(3) + np.sin(angle) * turn + (1 - np.cos(angle)) * (turn @ turn)
 
 
 def rotation_between(start: Array, end: Array) -> Array:
-    """The shortest rotation (3, 3) that takes direction `start` (3,) to direction `end` (3,)."""
+    """Return the shortest rotation (3, 3) that takes direction `start` (3,) to direction `end` (3,)."""
     start, end = unit(start), unit(end)
     turn = cross_matrix(np.cross(start, end))
     return np.eye(3) + turn + turn @ turn / (1 + start @ end)
 
 
 def alignment_rotation(points: Array, target: Array) -> Array:
-    """The rotation (3, 3) that best takes the centred `points` (N, 3) to the centred `target` (N, 3) (Kabsch)."""
+    """Return the rotation (3, 3) that best takes centred `points` (N, 3) to centred `target` (N, 3) (Kabsch)."""
     left, _, right = np.linalg.svd((points - points.mean(0)).T @ (target - target.mean(0)))
     sign = np.sign(np.linalg.det(left @ right))
     return right.T @ np.diag([1, 1, sign]) @ left.T
 
 
 def principal_coefficients(samples: Array, count: int) -> tuple[Array, Array]:
-    """Unit-variance coefficients (N, count) of centred `samples` (N, D), and the variance each explains (count,)."""
+    """Return unit-variance coefficients (N, count) of centred `samples` (N, D), and their variances (count,)."""
     coefficients, singular, _ = np.linalg.svd(samples, full_matrices=False)
     explained = singular**2 / (singular**2).sum()
     return coefficients[:, :count] * np.sqrt(len(samples)), explained[:count]
 
 
 def half_rows(matrix: Array) -> NDArray[np.float16]:
-    """`matrix` (N, M) in half precision with the row sums kept.
+    """Return `matrix` (N, M) in half precision with unchanged row sums.
 
     Plain rounding would change a row sum by up to 1e-3, which at half a metre from the origin is half a millimetre.
     Here the rounding error of each entry is carried to the next smaller one that is not zero.

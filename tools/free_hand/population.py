@@ -1,4 +1,4 @@
-"""Samples right hands of many bodies in one pose and frame, and condenses them into template and shape directions."""
+"""Sample right hands of many bodies in one pose and frame, and condense them into template and shape directions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FOREARM = NUM_JOINTS  # column of the skinning weights that moves the forearm st
 PALM = (0, *KNUCKLES)
 NEUTRAL = {"gender": 0.5, "age": 2 / 3, "muscle": 0.5, "weight": 0.5, "height": 0.5, "proportions": 0.5}
 NEUTRAL |= dict.fromkeys(RACES, 1.0)
-WRIST_POSITION = 0.15  # the wrist joint is the head of the capitate: this share of the way radius -> middle knuckle
+WRIST_POSITION = 0.15  # the wrist joint is the head of the capitate: fraction of the way radius -> middle knuckle
 
 # MakeHuman's wrist is about 7 % slim. Its own target for the wrist's circumference, which fades out over the palm and
 # the forearm, is added to every body by this amount to reach WRIST_GIRTH in the mean hand.
@@ -27,10 +27,10 @@ WRIST_TARGET_MEAN = 0.28
 # US Army survey (ANSUR), quoted from memory and so approximate.
 MALE_LENGTH, FEMALE_LENGTH, LENGTH_DEVIATION = 0.1938, 0.1805, 0.0090
 WRIST_GIRTH = 0.163
-CREASE_POSITION = -0.085  # of the wrist crease along z, in lengths wrist -> middle knuckle
+CREASE_POSITION = -0.085  # z of the wrist crease, in lengths wrist -> middle knuckle
 FLAT_FACTOR = 1.025  # length of the flat hand / length of the slightly bent template
 
-# Length factors (proximal, middle, distal) from MakeHuman's finger bones to real ones. They lean on bone lengths quoted
+# Length factors (proximal, middle, distal) from MakeHuman's finger bones to real ones, based on bone lengths quoted
 # from Buryanov & Kotiuk (2010) and finger-tip offsets quoted from Chatzioglou (2024), neither checked against the
 # publication; they are approximate, so only part of them is applied (the exponent).
 BONE_FACTORS = {
@@ -42,9 +42,9 @@ BONE_FACTORS = {
 }
 BONE_FACTOR_EXPONENT = 0.7
 
-CHILD_SHARE = 0.08
+CHILD_FRACTION = 0.08
 NUM_REGRESSOR_HANDS = 200
-SUM_WEIGHT = 50.0  # metres: how strongly the regressor's rows are pulled to a sum of one
+SUM_WEIGHT = 50.0  # metres: weight of the condition that the regressor's rows sum to one
 RIDGE = 0.02  # metres: spreads a joint over many vertices
 FOREARM_IMPORTANCE = 0.3
 
@@ -63,7 +63,7 @@ class Population:
 
 
 class HandSampler:
-    """Turns bodies into right hands in one pose and in the wrist frame: +z distal, +y dorsal, +x radial."""
+    """Sampler of right hands from bodies, in one pose and in the wrist frame: +z distal, +y dorsal, +x radial."""
 
     def __init__(self, source: MakeHumanSource, body: BodyMesh, region: HandRegion) -> None:
         cubes = {name: np.unique(quads) for name, quads in body.quads.items() if name.startswith("joint-r-")}
@@ -78,7 +78,7 @@ class HandSampler:
         self.template = neutral.moved(self._axes, self._origin)
 
     def _read(self, macro: Mapping[str, float], local: Mapping[str, float]) -> HandShape:
-        """The hand of a body, in MakeHuman's axes and pose."""
+        """Return the hand of a body, in MakeHuman's axes and pose."""
         points = self._model.vertices(macro, local)
 
         def center(name: str) -> Array:
@@ -91,7 +91,7 @@ class HandSampler:
         return HandShape(points[: self._num_vertices], joints, np.stack([finger[3] for finger in fingers]))
 
     def hand(self, macro: Mapping[str, float], local: Mapping[str, float], weights: Array) -> HandShape:
-        """The hand of a body with its palm laid on the template's and its bones turned to the template's directions."""
+        """Return the hand of a body with its palm aligned to the template and its bones turned to the template's."""
         hand = self._read(macro, local).moved(self._axes, self._origin)
         rotation = alignment_rotation(hand.joints[list(PALM)], self.template.joints[list(PALM)])
         hand = hand.moved(rotation, hand.joints[0])
@@ -99,7 +99,7 @@ class HandSampler:
 
 
 def wrist_axes(hand: HandShape) -> Array:
-    """Rows (3, 3) radial, dorsal, distal of a right hand; its slightly bent fingers tell the palm from the back."""
+    """Return rows (3, 3) radial, dorsal, distal of a right hand; its slightly bent fingers show the palm's side."""
     distal = unit(hand.joints[MIDDLE_KNUCKLE] - hand.joints[0])
     across = hand.joints[KNUCKLES[0]] - hand.joints[KNUCKLES[-1]]
     dorsal = np.cross(distal, unit(across - distal * (across @ distal)))
@@ -109,7 +109,7 @@ def wrist_axes(hand: HandShape) -> Array:
 
 
 def rotations_between_poses(hand: HandShape, target: HandShape) -> Array:
-    """Local rotations (16, 3, 3) that turn the bones of `hand` to the directions they have in `target`."""
+    """Return local rotations (16, 3, 3) that turn the bones of `hand` to their directions in `target`."""
     current, wanted = (shape.bone_ends() - shape.joints for shape in (hand, target))
     local, chained = np.tile(np.eye(3), (NUM_JOINTS, 1, 1)), np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
     for joint in range(1, NUM_JOINTS):
@@ -120,7 +120,7 @@ def rotations_between_poses(hand: HandShape, target: HandShape) -> Array:
 
 
 def skinning_weights(source: MakeHumanSource, region: HandRegion) -> Array:
-    """(V, 17) rows summing to one: the 16 joints, then the forearm."""
+    """Return weights (V, 17), rows summing to one: the 16 joints, then the forearm."""
     columns = {f"finger{finger}-{k}.R": 3 * (finger - 1) + k for finger in range(1, 6) for k in (1, 2, 3)}
     columns |= {"wrist.R": 0, **{f"metacarpal{number}.R": 0 for number in range(1, 5)}}
     columns |= dict.fromkeys(("lowerarm01.R", "lowerarm02.R", "upperarm01.R", "upperarm02.R"), FOREARM)
@@ -135,25 +135,25 @@ def skinning_weights(source: MakeHumanSource, region: HandRegion) -> Array:
 
 
 def without_forearm(weights: Array) -> Array:
-    """(V, 17) -> (V, 16): the forearm stays with the wrist."""
+    """Return weights (V, 17) as (V, 16): the forearm is added to the wrist."""
     merged_weights = weights[:, :NUM_JOINTS].copy()
     merged_weights[:, 0] += weights[:, FOREARM]
     return merged_weights
 
 
 def hand_length(hand: HandShape) -> float:
-    """Metres from the wrist crease to the farthest finger tip along z."""
+    """Return metres from the wrist crease to the farthest finger tip along z."""
     crease = CREASE_POSITION * np.linalg.norm(hand.joints[MIDDLE_KNUCKLE] - hand.joints[0])
     return float(hand.vertices[:, 2].max() - hand.joints[0, 2] - crease)
 
 
 def random_body(rng: np.random.Generator) -> tuple[dict[str, float], dict[str, float], bool]:
-    """Macro and local parameters of a random body, and whether it is a child's."""
+    """Return macro and local parameters of a random body, and whether it is a child's."""
 
     def spread(center: float, deviation: float, low: float) -> float:
         return float(np.clip(rng.normal(center, deviation), low, 1))
 
-    is_child = bool(rng.random() < CHILD_SHARE)
+    is_child = bool(rng.random() < CHILD_FRACTION)
     deviations = {"muscle": 0.2, "weight": 0.2, "height": 0.17, "proportions": 0.2}
     macro = {name: spread(0.5, deviation, 0) for name, deviation in deviations.items()}
     macro |= {"gender": rng.beta(0.35, 0.35), "age": rng.uniform(0.38, 0.55) if is_child else rng.uniform(0.58, 1)}
@@ -166,7 +166,7 @@ def random_body(rng: np.random.Generator) -> tuple[dict[str, float], dict[str, f
 
 
 def random_stretches(rng: np.random.Generator, frames: Array) -> Array:
-    """Stretches (16, 3, 3) of palm and finger bones that MakeHuman does not vary, with its mean lengths corrected."""
+    """Return stretches (16, 3, 3) of palm and finger bones that MakeHuman lacks, with corrected mean lengths."""
     stretches = np.zeros((NUM_JOINTS, 3, 3))
     stretches[0] = np.diag(np.exp(rng.normal(0, [0.03, 0.035, 0.025])))  # palm: width, thickness, length
     hand_longer, hand_thicker = rng.normal(0, [0.02, 0.03])
@@ -181,7 +181,7 @@ def random_stretches(rng: np.random.Generator, frames: Array) -> Array:
 
 
 def random_length(rng: np.random.Generator, gender: float, is_child: bool) -> float:
-    """Length of the flat hand in metres; `gender` from 0 male to 1 female."""
+    """Return a length of the flat hand in metres; `gender` from 0 male to 1 female."""
     adult = MALE_LENGTH * (1 - gender) + FEMALE_LENGTH * gender + rng.normal(0, LENGTH_DEVIATION)
     return adult * rng.uniform(0.68, 0.95) if is_child else adult
 
@@ -189,7 +189,7 @@ def random_length(rng: np.random.Generator, gender: float, is_child: bool) -> fl
 def sample_population(
     sampler: HandSampler, mesh: HandMesh, weights: Array, frames: Array, count: int, rng: np.random.Generator
 ) -> Population:
-    """`count` hands in the template's pose; sizes come from anthropometry, proportions mostly from MakeHuman."""
+    """Return `count` hands in the template's pose; sizes from anthropometry, proportions mostly from MakeHuman."""
     hands = []
     for _ in range(count):
         macro, local, is_child = random_body(rng)
@@ -204,7 +204,7 @@ def sample_population(
 
 
 def shape_directions(population: Population, mesh: HandMesh, count: int) -> tuple[Array, Array]:
-    """Displacements (V, 3, count) in metres for coefficients of unit variance, and the share each explains (count,).
+    """Return displacements (V, 3, count) in metres per unit-variance coefficient, and explained fractions (count,).
 
     Positive coefficients make the hand longer.
     """
@@ -220,7 +220,7 @@ def shape_directions(population: Population, mesh: HandMesh, count: int) -> tupl
 
 
 def joint_regressor(population: Population, num_hand_vertices: int, rng: np.random.Generator) -> Array:
-    """(16, num_hand_vertices) non-negative rows summing to one that give the joints from the vertices around them."""
+    """Return (16, num_hand_vertices): non-negative rows, summing to one, that give joints from vertices around them."""
     chosen = rng.choice(len(population.vertices), NUM_REGRESSOR_HANDS, replace=False)
     vertices, joints = population.vertices[chosen, :num_hand_vertices], population.joints[chosen]
     mean = population.mean()

@@ -1,4 +1,4 @@
-"""The library of named poses, and a Gaussian pose prior made from it."""
+"""Build the library of named poses, and a Gaussian pose prior from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .skinning import FINGERS, NUM_JOINTS
 
 NUM_PRIOR_SAMPLES = 6000
 NUM_COMPONENTS = 15
-RELUCTANCE = 0.0026  # metres of gap between two finger pads that are worth one radian away from the written pose
+RELUCTANCE = 0.0026  # metres of gap between two finger pads that cost as much as one radian off the written pose
 
 Angles = Sequence[Sequence[float]]  # of one finger's three joints: flexion, abduction, twist in degrees
 
@@ -24,17 +24,17 @@ THUMB_UP = ((-8, -6, 0), (-4, 0, 0), (-6, 0, 0))
 
 
 def finger(base: float, middle: float, last: float, abduction: float = 0) -> Angles:
-    """Flexions of a finger's three joints and the abduction of the first, degrees."""
+    """Return the angles of a finger from its three flexions and first abduction, degrees."""
     return (base, abduction, 0), (middle, 0, 0), (last, 0, 0)
 
 
 def straight(abduction: float = 0) -> Angles:
-    """A straight finger."""
+    """Return the angles of a straight finger, degrees."""
     return finger(0, 2, 2, abduction)
 
 
 def curled(abduction: float = 0) -> Angles:
-    """A finger rolled into the palm."""
+    """Return the angles of a finger rolled into the palm, degrees."""
     return finger(84, 100, 62, abduction)
 
 
@@ -148,12 +148,12 @@ LIBRARY: dict[str, tuple[Angles, ...]] = {
 
 @dataclass(frozen=True)
 class Contact:
-    """Which finger pads meet in a pose."""
+    """Finger pads that meet in a pose."""
 
     pairs: tuple[tuple[int, int], ...]  # fingers, 0 thumb to 4 little
     distance: float  # of the pads' skin vertices, metres
     facing: float = 0.003
-    """Metres of gap that are worth one unit between a pad's normal and the opposite of the other's."""
+    """Metres of gap that cost as much as one unit between a pad's normal and the opposite of the other's."""
 
 
 # The tripod leaves room for a pen, which need not lie flat on every pad.
@@ -177,7 +177,7 @@ class Poses:
 
 
 def build_poses(hand: FreeHand, seed: int) -> Poses:
-    """The library with its contacts closed, and the prior."""
+    """Return the library with its contacts closed, and the prior."""
     library = []
     for name, fingers in LIBRARY.items():
         angles = hand.clipped(written_angles(fingers))
@@ -193,12 +193,12 @@ def build_poses(hand: FreeHand, seed: int) -> Poses:
 
 
 def written_angles(fingers: tuple[Angles, ...]) -> Array:
-    """(16, 3) radians; the wrist is straight."""
+    """Return written angles as (16, 3) radians; the wrist is straight."""
     return np.radians(np.concatenate([np.zeros((1, 3)), *(np.array(angles, np.float64) for angles in fingers)]))
 
 
 def closed_contact(hand: FreeHand, angles: Array, contact: Contact) -> Array:
-    """`angles` (16, 3) changed as little as needed to bring the finger pads together, within the limits."""
+    """Change `angles` (16, 3) as little as needed to bring the finger pads together, within the limits."""
     free = np.zeros((NUM_JOINTS, 3), bool)
     for touching in {number for pair in contact.pairs for number in pair}:
         base = 3 * touching + 1
@@ -225,7 +225,7 @@ def closed_contact(hand: FreeHand, angles: Array, contact: Contact) -> Array:
 
 
 def random_poses(hand: FreeHand, library: Array, count: int, rng: np.random.Generator) -> Array:
-    """(count, 16, 3) radians: mixtures of two library poses, with fingers swapped, bent and spread at random."""
+    """Return (count, 16, 3) radians: mixtures of two library poses, with fingers swapped, bent and spread at random."""
     poses = np.empty((count, NUM_JOINTS, 3))
     for row in range(count):
         angles = np.tensordot(rng.dirichlet([0.5, 0.5]), library[rng.choice(len(library), 2)], 1)

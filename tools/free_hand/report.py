@@ -1,4 +1,4 @@
-"""What the built hand measures, next to what it should: the sanity check at the end of the build.
+"""Compare measurements of the built hand with reference values: the sanity check at the end of the build.
 
 Reference values are from memory of the 1988 US Army survey (ANSUR; means of men and women), and approximate.
 """
@@ -18,7 +18,7 @@ from .skinning import FINGERS, KNUCKLES, MIDDLE_KNUCKLE, HandShape, distal_joint
 
 
 def report(hand: FreeHand, poses: Poses, levels: Levels, files: list[Path], seed: int) -> str:
-    """All measurements as text."""
+    """Return all measurements as text."""
     return "\n".join(
         [
             *sizes(hand, poses),
@@ -30,13 +30,13 @@ def report(hand: FreeHand, poses: Poses, levels: Levels, files: list[Path], seed
 
 
 def flat_hand(hand: FreeHand, poses: Poses) -> HandShape:
-    """The template with straight fingers."""
+    """Return the template with straight fingers."""
     vertices, joints = hand.posed(poses.library[poses.names.index("flat")])
     return HandShape(vertices, joints, vertices[hand.tip_vertices])
 
 
 def sizes(hand: FreeHand, poses: Poses) -> Iterator[str]:
-    """Lengths, breadths and girths of the flat hand in millimetres."""
+    """Yield lengths, breadths and girths of the flat hand in millimetres."""
     flat = flat_hand(hand, poses)
     palm_length = float(np.linalg.norm(flat.joints[MIDDLE_KNUCKLE] - flat.joints[0]))
     crease = CREASE_POSITION * palm_length
@@ -58,7 +58,7 @@ def sizes(hand: FreeHand, poses: Poses) -> Iterator[str]:
 
 
 def surface_checks(hand: FreeHand, poses: Poses, levels: Levels) -> Iterator[str]:
-    """Closed surfaces, joints inside, volumes."""
+    """Yield checks of closed surfaces, joints inside them, and volumes."""
     faces = capped(hand.mesh.hand_faces)
     for name, mesh_faces in {"hand": hand.mesh.hand_faces, "hand and forearm": hand.mesh.faces}.items():
         volume = enclosed_volume(hand.vertices, capped(mesh_faces))
@@ -77,7 +77,7 @@ def surface_checks(hand: FreeHand, poses: Poses, levels: Levels) -> Iterator[str
 
 
 def level_errors(hand: FreeHand, poses: Poses, levels: Levels, seed: int) -> Iterator[str]:
-    """Errors of the up maps, as stored, on hands they were not learned from."""
+    """Yield errors of the stored up maps on hands that were not used to learn them."""
     hands = random_hands(hand, poses, NUM_TEST_HANDS, np.random.default_rng([seed, 5]))
     for (coarse, fine), up_map in levels.up_maps.items():
         wanted = hands if fine == hands.shape[1] else hands[:, levels.vertices[fine]]

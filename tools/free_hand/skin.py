@@ -1,4 +1,4 @@
-"""Maps of the skin in the UV atlas, drawn procedurally on the template; any skin tone is composed from them later."""
+"""Draw maps of the skin in the UV atlas procedurally; any skin tone is composed from them later."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +21,7 @@ DETAIL_GAIN = 0.28  # the detail map is 0.5 + DETAIL_GAIN * detail
 
 @dataclass(frozen=True)
 class Texels:
-    """What lies under each of the N texels that show skin, on the template."""
+    """Properties of the template's surface under each of the N texels that show skin."""
 
     inside: NDArray[np.bool_]  # (SIZE, SIZE), first row at v = 0
     points: Array  # (N, 3) metres
@@ -31,7 +31,7 @@ class Texels:
     nail: Array  # (N,) 0 to 1
 
     def finger(self, number: int) -> Array:
-        """(N,) how much of the skinning belongs to a finger, 0 thumb to 4 little."""
+        """Return the skinning weight (N,) of a finger, 0 thumb to 4 little."""
         return self.weights[:, 3 * number + 1 : 3 * number + 4].sum(1)
 
 
@@ -42,20 +42,20 @@ class Noise:
         self._rng = rng
 
     def __call__(self, points: Array, cell: float) -> Array:
-        """(N,) a fresh function at `points` (N, 3), which varies over `cell` metres."""
+        """Return values (N,) of a new function at `points` (N, 3), which varies over `cell` metres."""
         table = self._rng.random((NOISE_CELLS,) * 3)
         corner = np.floor(points / cell).astype(int)
-        share = points / cell - corner
-        share = share**2 * (3 - 2 * share)
+        fraction = points / cell - corner
+        fraction = fraction**2 * (3 - 2 * fraction)
         value = np.zeros(len(points))
         for step in np.ndindex(2, 2, 2):
             i, j, k = ((corner + step) % NOISE_CELLS).T
-            value += table[i, j, k] * np.where(step, share, 1 - share).prod(1)
+            value += table[i, j, k] * np.where(step, fraction, 1 - fraction).prod(1)
         return value
 
 
 def skin_maps(hand: FreeHand, seed: int) -> NDArray[np.uint8]:
-    """(SIZE, SIZE, 4): palm, redness, nail, detail (128 is plain); the first row is at v = 1."""
+    """Return maps (SIZE, SIZE, 4): palm, redness, nail, detail (128 is plain); the first row is at v = 1."""
     texels = find_texels(hand)
     noise = Noise(np.random.default_rng([seed, 4]))
     detail = flexion_creases(hand, texels, noise) + palm_lines(hand, texels, noise) + grain(texels, noise)
@@ -69,13 +69,13 @@ def skin_maps(hand: FreeHand, seed: int) -> NDArray[np.uint8]:
 
 
 def find_texels(hand: FreeHand) -> Texels:
-    """The texels covered by the mesh."""
-    face, shares = rasterized(hand.mesh.uv, hand.mesh.faces_uv)
+    """Return the texels covered by the mesh."""
+    face, barycentric = rasterized(hand.mesh.uv, hand.mesh.faces_uv)
     inside = face >= 0
-    corners, shares = hand.mesh.faces[face[inside]], shares[inside]  # (N, 3)
+    corners, barycentric = hand.mesh.faces[face[inside]], barycentric[inside]  # (N, 3)
 
     def interpolated(values: Array) -> Array:
-        return np.einsum("nk,nk...->n...", shares, values[corners])
+        return np.einsum("nk,nk...->n...", barycentric, values[corners])
 
     points, weights = interpolated(hand.vertices), interpolated(hand.straight_weights)
     normals = unit(interpolated(vertex_normals(hand.vertices, hand.mesh.faces)))
@@ -91,8 +91,8 @@ def find_texels(hand: FreeHand) -> Texels:
 
 
 def rasterized(uv: Array, faces_uv: Indices) -> tuple[Indices, Array]:
-    """Face seen by each texel (SIZE, SIZE), -1 for none, and the shares (SIZE, SIZE, 3) of its corners."""
-    face, shares = np.full((SIZE, SIZE), -1), np.zeros((SIZE, SIZE, 3))
+    """Return the face of each texel (SIZE, SIZE), -1 for none, and barycentric coordinates (SIZE, SIZE, 3) in it."""
+    face, barycentric = np.full((SIZE, SIZE), -1), np.zeros((SIZE, SIZE, 3))
     for number, corners in enumerate(uv[faces_uv] * SIZE):
         low = np.clip(np.floor(corners.min(0)), 0, SIZE - 1).astype(int)
         high = np.clip(np.ceil(corners.max(0)), 0, SIZE - 1).astype(int)
@@ -102,20 +102,20 @@ def rasterized(uv: Array, faces_uv: Indices) -> tuple[Indices, Array]:
         if abs(np.linalg.det(sides)) < 1e-9:
             continue
         second_third = (centers - corners[0]) @ np.linalg.inv(sides).T
-        share = np.concatenate([1 - second_third.sum(-1, keepdims=True), second_third], axis=-1)
-        covered = (share > -0.01).all(-1)
+        weights = np.concatenate([1 - second_third.sum(-1, keepdims=True), second_third], axis=-1)
+        covered = (weights > -0.01).all(-1)
         face[window][covered] = number
-        shares[window][covered] = share[covered]
-    return face, shares
+        barycentric[window][covered] = weights[covered]
+    return face, barycentric
 
 
 def bump(distance: Array, width: float) -> Array:
-    """One at distance 0, falling to 1/e at `width`."""
+    """Return 1 at distance 0, falling to 1/e at `width`."""
     return np.exp(-((distance / width) ** 2))
 
 
 def redness(hand: FreeHand, texels: Texels, noise: Noise) -> Array:
-    """(N,) blood near the surface: on the back of the joints, in the finger tips, and in the palm."""
+    """Return redness (N,) of blood near the surface: back of the joints, finger tips, and palm."""
     red = 0.35 * texels.palmar * noise(texels.points, 0.012)
     for joint in range(1, NUM_JOINTS):
         width = 0.017 if joint in (1, *KNUCKLES) else 0.013
@@ -127,14 +127,14 @@ def redness(hand: FreeHand, texels: Texels, noise: Noise) -> Array:
 
 
 def flexion_creases(hand: FreeHand, texels: Texels, noise: Noise) -> Array:
-    """(N,) negative in the palm-side creases and the wrinkles on the back of the finger joints."""
+    """Return detail (N,), negative in palm-side creases and in wrinkles on the back of the finger joints."""
     detail = np.zeros(len(texels.points))
     back = np.clip(texels.dorsal, 0, 1)
     for joint in range(1, NUM_JOINTS):
         axis, finger = hand.joint_frames[joint, :, 2], texels.finger(finger_of(joint))
         offsets = texels.points - hand.joints[joint]
         along = offsets @ axis
-        if joint in KNUCKLES:  # its crease is where the finger leaves the palm
+        if joint in KNUCKLES:  # the crease is at the base of the finger
             root = 0.55 * np.linalg.norm(hand.joints[joint + 1] - hand.joints[joint])
             waves = 0.002 * (noise(texels.points, 0.008) - 0.5)
             detail -= 0.9 * bump(along - root + waves, 0.0006) * texels.palmar * finger
@@ -149,7 +149,7 @@ def flexion_creases(hand: FreeHand, texels: Texels, noise: Noise) -> Array:
 
 
 def palm_lines(hand: FreeHand, texels: Texels, noise: Noise) -> Array:
-    """(N,) negative in the three long lines of the palm."""
+    """Return detail (N,), negative in the three long lines of the palm."""
     flat = texels.points[:, [0, 2]]
     index, middle, ring, little = hand.joints[list(KNUCKLES)][:, [0, 2]]
     between = (index + middle) / 2
@@ -169,19 +169,19 @@ def palm_lines(hand: FreeHand, texels: Texels, noise: Noise) -> Array:
 
 
 def cubic_through(points: Array, count: int) -> Array:
-    """`count` points (count, 2) on the cubic curve that passes four points (4, 2) at equal steps."""
+    """Return points (count, 2) on the cubic curve that passes four points (4, 2) at equal steps."""
     steps, fine = np.linspace(0, 1, len(points)), np.linspace(0, 1, count)
     return np.stack([np.polyval(np.polyfit(steps, values, 3), fine) for values in points.T], axis=1)
 
 
 def distance_to_segment(points: Array, start: Array, end: Array) -> Array:
-    """(N,) distances of `points` (N, 2) from the segment between two points (2,)."""
+    """Return distances (N,) of `points` (N, 2) from the segment between two points (2,)."""
     side = end - start
-    share = np.clip((points - start) @ side / (side @ side), 0, 1)
-    return np.linalg.norm(points - start - share[:, None] * side, axis=1)
+    fraction = np.clip((points - start) @ side / (side @ side), 0, 1)
+    return np.linalg.norm(points - start - fraction[:, None] * side, axis=1)
 
 
 def grain(texels: Texels, noise: Noise) -> Array:
-    """(N,) irregularity of the skin at three sizes."""
+    """Return irregularities (N,) of the skin at three sizes."""
     sizes = {0.0016: 0.55, 0.005: 0.5, 0.016: 0.6}
     return np.sum([height * (noise(texels.points, cell) - 0.5) for cell, height in sizes.items()], axis=0)

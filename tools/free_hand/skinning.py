@@ -15,12 +15,12 @@ KNUCKLES = (4, 7, 10, 13)  # index to little
 
 
 def finger_of(joint: int) -> int:
-    """0 thumb to 4 little; the wrist has none."""
+    """Return the finger of a joint, 0 thumb to 4 little; the wrist has none."""
     return (joint - 1) // 3
 
 
 def distal_joint(finger: int) -> int:
-    """The last joint of a finger, 0 thumb to 4 little."""
+    """Return the last joint of a finger, 0 thumb to 4 little."""
     return 3 * finger + 3
 
 
@@ -33,19 +33,19 @@ class HandShape:
     tips: Array  # (5, 3)
 
     def bone_ends(self) -> Array:
-        """(16, 3): the next joint or the tip; the wrist points to the middle knuckle."""
+        """Return bone ends (16, 3): the next joint or the tip; the wrist points to the middle knuckle."""
         ends = np.concatenate([self.joints[[MIDDLE_KNUCKLE]], self.joints[1:]])
         for joint in range(1, NUM_JOINTS):
             ends[joint] = self.tips[finger_of(joint)] if joint % 3 == 0 else self.joints[joint + 1]
         return ends
 
     def moved(self, rotation: Array, origin: Array, scale: float = 1.0) -> "HandShape":
-        """All points p as scale * rotation @ (p - origin)."""
+        """Return the hand with points scale * rotation @ (p - origin)."""
         parts = (scale * (part - origin) @ rotation.T for part in (self.vertices, self.joints, self.tips))
         return HandShape(*parts)
 
     def posed(self, weights: Array, rotations: Array, stretches: Array | None = None) -> "HandShape":
-        """Skinned by `weights` (V, 16), local `rotations` (16, 3, 3) and `stretches` (16, 3, 3) applied before them."""
+        """Skin the hand by `weights` (V, 16), local `rotations` (16, 3, 3) and earlier `stretches` (16, 3, 3)."""
         maps = bone_maps(rotations, stretches)
         joints = posed_joints(self.joints, maps)
         vertices = skin(self.vertices, self.joints, weights, maps)
@@ -55,7 +55,7 @@ class HandShape:
 
 
 def bone_maps(rotations: Array, stretches: Array | None = None) -> Array:
-    """Local rotations (16, 3, 3) and stretches (16, 3, 3) -> linear part of every bone's motion (16, 3, 3)."""
+    """Return the linear part (16, 3, 3) of every bone's motion from local rotations and stretches (16, 3, 3)."""
     chained = rotations.copy()
     for joint in range(1, NUM_JOINTS):
         chained[joint] = chained[PARENTS[joint]] @ rotations[joint]
@@ -63,7 +63,7 @@ def bone_maps(rotations: Array, stretches: Array | None = None) -> Array:
 
 
 def posed_joints(joints: Array, maps: Array) -> Array:
-    """(16, 3) positions of the rest `joints` (16, 3) under `maps` (16, 3, 3)."""
+    """Return positions (16, 3) of the rest `joints` (16, 3) under `maps` (16, 3, 3)."""
     posed = joints.copy()
     for joint in range(1, NUM_JOINTS):
         parent = PARENTS[joint]
@@ -72,7 +72,7 @@ def posed_joints(joints: Array, maps: Array) -> Array:
 
 
 def skin(vertices: Array, joints: Array, weights: Array, maps: Array) -> Array:
-    """(V, 3): each rest vertex moved with the average of the bones, by `weights` (V, 16)."""
+    """Return vertices (V, 3), each moved by the average of the bones with `weights` (V, 16)."""
     offsets = posed_joints(joints, maps) - np.einsum("jab,jb->ja", maps, joints)
     blended = weights @ np.concatenate([maps, offsets[..., None]], axis=-1).reshape(NUM_JOINTS, 12)
     blended = blended.reshape(-1, 3, 4)
@@ -80,7 +80,7 @@ def skin(vertices: Array, joints: Array, weights: Array, maps: Array) -> Array:
 
 
 def anatomical_rotations(angles: Array, frames: Array) -> Array:
-    """Local rotations (*B, 16, 3, 3): abduction @ flexion @ twist.
+    """Return local rotations (*B, 16, 3, 3): abduction @ flexion @ twist.
 
     `angles` (*B, 16, 3) radians relative to the rest pose: flexion, abduction, twist;
     `frames` (16, 3, 3) has their axes as columns.
