@@ -326,9 +326,9 @@ def settle_sides(hands: Candidates) -> LocatedHands:
 
 
 def position_odds(hands: Candidates) -> np.ndarray:
-    """Return half of the log-odds (N, N) that hand i is left and j right, not the reverse, from their wrists.
-
-    They are 0 unless both forearms enter from below, as one's own do; then the left wrist should be further left."""
+    """Return half of the log-odds (N, N) that hand i is left and j right, not the reverse, from their wrists; 0 unless
+    both forearms enter from below, as one's own do. Then the left wrist should be further left.
+    """
     wrist = hands.pixels[:, WRIST, 0]
     apart = (wrist[None, :] - wrist[:, None]) / hands.region[:, 2].mean()
     upward = np.cos(hands.region[:, 3]) > 0
