@@ -69,9 +69,8 @@ class Candidates(TensorRecord):
 
 
 class HandLocator:
-    """Function from a colour image (3, H, W) float32 in [0, 1] to LocatedHands.
-
-    `elsewhere` returns further regions (N, 4) to search; it is called when fewer than two hands were found otherwise.
+    """Function from a colour image (3, H, W) float32 in [0, 1] to LocatedHands; `elsewhere` returns further regions
+    (N, 4) to search, and is called when fewer than two hands were found otherwise.
     """
 
     def __init__(self, palm: str = "palm_lite", landmark: str = "landmark_full"):
@@ -267,9 +266,8 @@ def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def distinct(hands: Candidates, known: int = 0) -> Candidates:
-    """Return the hands without duplicates, the first `known` before others, then in order of falling presence.
-
-    Two hands that touch, even of one side, are not duplicates.
+    """Return the hands without duplicates, the first `known` before others, then in order of falling presence. Two
+    hands that touch, even of one side, are not duplicates.
     """
     kept: list[int] = []
     extent = np.ptp(hands.pixels, axis=1).max(axis=-1)  # (N,) pixels

@@ -39,9 +39,8 @@ FAR = 20.0
 
 
 def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
-    """Return the colour image with both meshes over it, (H, W, 3) uint8; faces (2, F, 3). Absent hands are not drawn.
-
-    Hands without meshes are drawn as skeletons.
+    """Return the colour image (H, W, 3) uint8 with the present hands over it: meshes with faces (2, F, 3), or skeletons
+    of hands without meshes.
     """
     picture = Image.fromarray(frame.rgb_uint8())
     found = hands.present_sides

@@ -29,9 +29,8 @@ SMALLEST_REST = 0.3
 def augmented(
     sample: Sample, size: int, config: AugmentConfig, rng: np.random.Generator, region: str = "frame"
 ) -> Sample:
-    """Return the sample at network size, from a random view, in random colours, perhaps mirrored.
-
-    A hand counts as absent when the centre of its box of joints is outside the new image.
+    """Return the sample at network size, from a random view, in random colours, perhaps mirrored. A hand counts as
+    absent when the centre of its box of joints is outside the new image.
     """
     roll = float(rng.uniform(-1, 1) * config.rotation)
     zoom = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.scale)))

@@ -86,9 +86,8 @@ class TrainingItem(TensorRecord):
 
 
 class Mixture:
-    """Several data sets as one: an epoch has each frame of a data set `weight` times, all evenly interleaved.
-
-    The frame of an index depends on the lengths and weights alone.
+    """Several data sets as one: an epoch has each frame of a data set `weight` times, all evenly interleaved; the frame
+    of an index depends on the lengths and weights alone.
     """
 
     def __init__(self, datasets: Sequence[Dataset], weights: Sequence[float] = ()):
@@ -254,9 +253,8 @@ def name_of(source: str) -> str:
 
 
 def identity_of(source: str, split: str, count: int) -> dict[str, Any]:
-    """Return plain values that identify the `count` frames of `open_dataset(source, split)` in any folder.
-
-    These are name, split and count, and for rendered frames the values that they were rendered from.
+    """Return plain values that identify the `count` frames of `open_dataset(source, split)` in any folder: name, split,
+    count, and for rendered frames the values that they were rendered from.
     """
     name, chosen, folder = _parts(source)
     index = _index(folder) if name == "synthetic" else {}

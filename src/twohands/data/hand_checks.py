@@ -123,9 +123,8 @@ def check_unit(hands: Sequence[np.ndarray]) -> tuple[list[Finding], float]:
 
 
 def check_order(hands: Sequence[np.ndarray]) -> list[Finding]:
-    """Check the order of joints of hands (21, 3), metres: in a wrong order the bones are longer in total.
-
-    The finding names the entry of JOINT_ORDERS that makes them shorter.
+    """Check the order of joints of hands (21, 3), metres: in a wrong order the bones are longer in total. The finding
+    names the entry of JOINT_ORDERS that makes them shorter.
     """
     lengths = {
         name: np.median([bone_lengths(joints[list(order)]).sum() / bone_lengths(joints).sum() for joints in hands])
@@ -162,9 +161,8 @@ def _range_of(parent: int, joint: int) -> tuple[float, float]:
 
 
 def fit(view: View) -> float:
-    """Return the fraction of the 21 joints that are within BEHIND_SURFACE of the depth at their pixel.
-
-    Without any depth, as in data sets of colour alone, return the fraction inside the image.
+    """Return the fraction of the 21 joints within BEHIND_SURFACE of the depth at their pixel or, without any depth, as
+    in data sets of colour alone, the fraction inside the image.
     """
     ahead = view.joints[:, 2] > 0.05
     pixels = view.camera.project(np.where(ahead[:, None], view.joints, 1.0))

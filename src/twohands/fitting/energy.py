@@ -76,7 +76,11 @@ class Equations:
 
 
 class Energy:
-    """Energy of one right hand against its evidence, with or without depth points."""
+    """Energy of one right hand against its evidence, with or without depth points.
+
+    Each private term returns its energy and adds its normal equations J^T W J and J^T W r in place to `matrix` (U, U)
+    and `vector` (U,). It takes points (n, 3) metres and their jacobian (n, 3, U); rho is Geman-McClure.
+    """
 
     def __init__(
         self,
@@ -123,9 +127,8 @@ class Energy:
     def _landmarks(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
         """Return sum rho(|r_i|^2) / landmark^2 + sum |u_k - R d_k|^2 / bone_direction^2 of 21 landmarks.
 
-        r_i (2,) metres is the offset of joint i from its landmark's ray at the joint's depth, rho is Geman-McClure. The
-        bones' directions u_k are compared with the measured ones d_k, turned by the best common rotation R. Both terms
-        are added to `matrix` (U, U) and `vector` (U,) in place; points (21, 3), jacobian (21, 3, U).
+        r_i (2,) metres is the offset of joint i from its landmark's ray at the joint's depth. The bones' directions u_k
+        are compared with the measured ones d_k, turned by the best common rotation R. Adds to `matrix`, `vector`.
         """
         config, plane = self.config, self.evidence.plane
         residual = points[:, :2] - plane * points[:, 2:]
@@ -143,10 +146,8 @@ class Energy:
     def _landmark_depths(
         self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray
     ) -> float:
-        """Return sum rho((z_i - d_i - joint_depth)^2) / landmark_depth^2 over all readings.
-
-        z_i is the depth of a joint or palm point, d_i the reading there (metres); rho is Geman-McClure, narrower if the
-        reading is in front. Added to `matrix` (U, U) and `vector` (U,) in place; points (21, 3), jacobian (21, 3, U).
+        """Return sum rho((z_i - d_i - joint_depth)^2) / landmark_depth^2 with depths z_i of joints and palm points and
+        readings d_i there; rho is narrower if the reading is in front. Adds to `matrix`, `vector`.
         """
         config, palm = self.config, list(PALM)
         points = np.concatenate([points, PALM_POINTS[6:] @ points[palm]])
@@ -170,8 +171,8 @@ class Energy:
     ) -> float:
         """Return sum w_i points_count / N rho((1 - slip^2) (r_i . n)^2 + slip^2 |r_i|^2) / point^2 of N cloud points.
 
-        r_i is the offset of cloud point i from vertices[index[i]], n the normal there; rho as above. Added to `matrix`
-        (U, U) and `vector` (U,) in place; vertices and normals (m, 3), index (N,), jacobian (m, 3, U).
+        r_i is the offset of cloud point i from vertices[index[i]], n the normal there; vertices and normals (m, 3),
+        index (N,), jacobian (m, 3, U). Adds to `matrix`, `vector`.
         """
         config, cloud = self.config, self.cloud
         assert cloud is not None
@@ -195,8 +196,7 @@ class Energy:
         """Return (a - m)^T P (a - m) + |l|^2 / limit^2 + |s|^2 + |s - o|^2 / shared_shape^2.
 
         a (22,) are the finger angles, m and P (22, 22) the prior's mean and precision, l (22,) the radians beyond the
-        joint limits, s (S,) the shape and o (S,) that of the other hand, if known. The terms are added to the blocks
-        ANGLES and SHAPE of `matrix` (U, U) and `vector` (U,) in place.
+        joint limits, s (S,) the shape, o (S,) the other hand's, if known. Adds to `matrix`, `vector` (ANGLES, SHAPE).
         """
         config, hand, state = self.config, self.hand, rig.state
         away = state.angles - hand.pose_mean

@@ -124,10 +124,7 @@ class HandSolver:
         return VisibleSurface(rows, normals[rows])
 
     def _candidates(self, evidence: HandEvidence, vertices: np.ndarray, others: np.ndarray) -> Cloud | None:
-        """Return the depth points nearer to this hand than to the other, weighted by colour, or None if too few.
-
-        vertices (V, 3) and others (n, 3) metres: surface points of this and of the other hand.
-        """
+        """Return depth points nearer to `vertices` (V, 3) than to `others` (n, 3), weighted by colour, or None."""
         config = self.config
         radius = config.candidate_radius
         box = (evidence.points > vertices.min(axis=0) - radius) & (evidence.points < vertices.max(axis=0) + radius)

@@ -175,7 +175,7 @@ def border_quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def learned_up_map(hands: np.ndarray, coarse: np.ndarray, fine: np.ndarray) -> np.ndarray:
     """Return a map (F, C), rows summing to one, from vertices `coarse` (C,) to `fine` (F,) of `hands` (N, V, 3).
 
-    Ridge regression over poses and shapes: its error is about a tenth of that of barycentric coordinates: a fine
+    Ridge regression over poses and shapes: its error is about a tenth of that of barycentric coordinates, since a fine
     vertex may depend on all coarse ones. Vertices that both levels have are copied.
     """
     known = hands[:, coarse].transpose(0, 2, 1).reshape(-1, len(coarse))

@@ -86,10 +86,7 @@ class PlacedHand:
 
 @cache
 def mano_hand() -> HandModel:
-    """Return the float32 model of the files in the folder that the environment variable TWOHANDS_MANO names.
-
-    Raise FileNotFoundError or ValueError with the fix.
-    """
+    """Return the float32 model from the folder that TWOHANDS_MANO names; raise FileNotFoundError, ValueError."""
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         raise FileNotFoundError(

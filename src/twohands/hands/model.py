@@ -62,9 +62,8 @@ class HandModel(TensorRecord):
         return TwoHands(placed[0], placed[1], present, parameters)
 
     def pose_from_angles(self, angles: Array) -> Array:
-        """Return the pose (*B, 2, 15, 3) of anatomical angles (*B, 2, 16, 3) radians: flexion, abduction, twist.
-
-        0 is a straight finger in the palm's plane; the thumb's angles are relative to its rest pose. Row 0 is not used.
+        """Return the pose (*B, 2, 15, 3) of anatomical angles (*B, 2, 16, 3) radians (flexion, abduction, twist; 0 is a
+        straight finger in the palm's plane, the thumb is relative to its rest pose). The wrist's row is not used.
         """
         rotation = rotations_from_angles(angles[..., 1:, :] - self.rest_angles[1:], self.joint_frames[1:])
         return _mirror_left_axes(axis_angle_from_matrix(rotation))

@@ -105,9 +105,8 @@ class ARCTIC:
     definition = "hot3d"
 
     def __init__(self, root: str | Path, split: str = "train", view: int = EGO):
-        """Open a split. Raise ValueError for an unknown split or view, FileNotFoundError without ARCTIC or MANO.
-
-        Raise DamagedFileError when labels cannot be read.
+        """Open a split. Raise ValueError for an unknown split or view, FileNotFoundError without ARCTIC or MANO, and
+        DamagedFileError when labels cannot be read.
         """
         if split not in _LISTS:
             raise ValueError(f"ARCTIC has no split {split!r}; choose one of {', '.join(_LISTS)}")

@@ -95,9 +95,8 @@ class ContactPose:
     definition = "contactpose"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no pictures of it.
-
-        Raise DamagedFileError when the annotations of a grasp cannot be read.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no pictures of it,
+        and DamagedFileError when the annotations of a grasp cannot be read.
         """
         if split not in PARTICIPANTS:
             raise ValueError(f"ContactPose has no split {split!r}; choose one of {', '.join(PARTICIPANTS)}")

@@ -118,9 +118,8 @@ class DexYCB:
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train", protocol: str = "s0"):
-        """Open a split. Raise ValueError for an unknown split or protocol, FileNotFoundError if subjects are missing.
-
-        Raise DamagedFileError when the meta.yml of a recording cannot be read.
+        """Open a split. Raise ValueError for an unknown split or protocol, FileNotFoundError if subjects are missing,
+        and DamagedFileError when the meta.yml of a recording cannot be read.
         """
         if protocol not in PROTOCOLS:
             raise ValueError(f"DexYCB has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")

@@ -60,9 +60,8 @@ class FreiHAND:
     definition = "freihand"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no FreiHAND.
-
-        Raise DamagedFileError when the annotations cannot be read.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no FreiHAND, and
+        DamagedFileError when the annotations cannot be read.
         """
         if split not in _FOLDERS:
             raise ValueError(f"FreiHAND has no split {split!r}; choose one of {', '.join(_FOLDERS)}")
@@ -151,9 +150,8 @@ def held_out(values: np.ndarray) -> np.ndarray:
 
 
 def mesh_of(values: np.ndarray, joints: np.ndarray) -> PlacedHand | None:
-    """Return the right hand of MANO values (61,) with its middle knuckle at that of joints (21, 3).
-
-    Metres, camera frame; None without MANO's files.
+    """Return the right hand of MANO values (61,) with its middle knuckle at that of joints (21, 3), metres, camera
+    frame; None without MANO's files.
     """
     orientation, pose, shape, _ = np.split(values, [3, 48, 58])
     hand = mano_hand_of(RIGHT, Values(orientation, pose, shape, np.zeros(3)), CONVENTION)

@@ -102,9 +102,8 @@ class HOCap:
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no HO-Cap.
-
-        Raise DamagedFileError when the description of a recording or the list of a split cannot be read.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no HO-Cap, and
+        DamagedFileError when the description of a recording or the list of a split cannot be read.
         """
         if split not in SUBJECTS:
             raise ValueError(f"HO-Cap has no split {split!r}; choose one of {', '.join(SUBJECTS)}")
@@ -282,9 +281,8 @@ def read_labels(path: Path) -> Labels:
 
 
 def read_values(path: Path, number: int, side: int) -> np.ndarray:
-    """Return (51,) float64 of a hand: wrist axis-angle, 45 components, translation in metres; world frame.
-
-    All values are MISSING for an absent hand. Raises DamagedFileError.
+    """Return (51,) float64 of a hand in the world frame: wrist axis-angle, 45 components, translation in metres; all
+    MISSING for an absent hand. Raise DamagedFileError.
     """
 
     def read(path: Path) -> np.ndarray:

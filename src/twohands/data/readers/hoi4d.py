@@ -62,10 +62,8 @@ class HOI4D:
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Open a split. Raise ValueError for an unknown split.
-
-        Raise FileNotFoundError with the fix without MANO's files, in a folder without HOI4D, and when no video of the
-        split is extracted.
+        """Open a split. Raise ValueError for an unknown split, and FileNotFoundError with the fix without MANO's files,
+        in a folder without HOI4D, and when no video of the split is extracted.
         """
         if split not in SPLITS:
             raise ValueError(f"HOI4D has no split {split!r}; choose one of {', '.join(SPLITS)}")

@@ -80,9 +80,8 @@ class HOT3D:
     definition = "hot3d"
 
     def __init__(self, root: str | Path, split: str = "train", stream: str = "214-1"):
-        """Open a split. Raise ValueError for an unknown split or stream, FileNotFoundError without lists or MANO.
-
-        Raise DamagedFileError when a list cannot be read.
+        """Open a split. Raise ValueError for an unknown split or stream, FileNotFoundError without lists or MANO, and
+        DamagedFileError when a list cannot be read.
         """
         if split not in _LISTS:
             raise ValueError(f"HOT3D has no split {split!r}; choose one of {', '.join(_LISTS)}")
@@ -160,10 +159,7 @@ def find_root(root: Path) -> Path:
 
 
 def clip_numbers(root: Path, split: str) -> dict[str, list[int]]:
-    """Return the clips of a split by device, "aria" or "quest3", from the lists of the data set [S].
-
-    Raises DamagedFileError.
-    """
+    """Return the clips of a split by device, "aria" or "quest3", from the lists [S]. Raise DamagedFileError."""
 
     def listed(content: bytes) -> dict[str, list[int]]:
         devices = json.loads(content)[_LISTS[split]]

@@ -7,14 +7,10 @@ left shape basis repaired. A frame has meshes when every hand of it was fitted. 
 drawn from the meshes.
 
 `hand_type` names the hands that a picture shows. A sample cannot have unknown hands or joints, so a frame is left out
-of every split
-
-- when a hand that it shows is not annotated in all 21 joints, be it in part or not at all;
-- when `hand_type_valid` marks the type as uncertain, unless both hands are annotated.
-
-The number of such frames is logged. The data set's own evaluation scores the remaining joints of such hands, so metrics
-of the split `test` are not exactly the published ones. Some pictures show a hand that their `hand_type` does not name
-[S]; they cannot be recognised.
+of every split when a hand that it shows is not annotated in all 21 joints, and when `hand_type_valid` marks the type as
+uncertain, unless both hands are annotated. The number of such frames is logged. The data set's own evaluation scores
+the remaining joints of such hands, so metrics of the split `test` are not exactly the published ones. Some pictures
+show a hand that their `hand_type` does not name [S]; they cannot be recognised.
 """
 
 from __future__ import annotations
@@ -104,9 +100,8 @@ class InterHand:
     definition = "annotated"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no InterHand2.6M.
-
-        Raise DamagedFileError when the annotations cannot be read or contradict each other.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no InterHand2.6M,
+        and DamagedFileError when the annotations cannot be read or contradict each other.
         """
         if split not in _FOLDERS:
             raise ValueError(f"InterHand2.6M has no split {split!r}; choose one of {', '.join(_FOLDERS)}")

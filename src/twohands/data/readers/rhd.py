@@ -53,9 +53,8 @@ class RHD:
     definition = "annotated"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no RHD.
-
-        Raise DamagedFileError when the annotations cannot be read.
+        """Open a split. Raise ValueError for an unknown split, FileNotFoundError when the folder has no RHD, and
+        DamagedFileError when the annotations cannot be read.
         """
         if split not in _FOLDERS:
             raise ValueError(f"RHD has no split {split!r}; choose one of {', '.join(_FOLDERS)}")

@@ -76,10 +76,8 @@ class TACO:
     definition = "mano"
 
     def __init__(self, root: str | Path, split: str = "train"):
-        """Open a split. Raise ValueError for an unknown split.
-
-        Raise FileNotFoundError with the fix without MANO's files, in a folder without TACO or without the list of its
-        splits, and when no video of the split is extracted. Raise DamagedFileError when the list cannot be read.
+        """Open a split. Raise ValueError for an unknown split, DamagedFileError when the list of splits cannot be read,
+        and FileNotFoundError with the fix without this list, MANO's files, TACO's folders or any extracted video.
         """
         if split not in SPLITS:
             raise ValueError(f"TACO has no split {split!r}; choose one of {', '.join(SPLITS)}")
