@@ -9,15 +9,15 @@ import torch
 from fakes import PosedHands
 from twohands.config import PRESETS, AugmentConfig
 from twohands.data.dataset import TrainingSet
+from twohands.evaluation.metrics import al_mpjpe
 from twohands.experiments.rows import CROP, ROWS
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
 from twohands.hands.skeleton import NUM_JOINTS, ROOT
-from twohands.metrics import al_mpjpe
 from twohands.networks import build_network
 from twohands.networks.attention import ImageAttention
 from twohands.networks.decoder import LENGTH_UNIT
-from twohands.networks.intaghand import DEPTH_LIMIT, START_SHARE, WeakPerspective, hand_depth, network_input
+from twohands.networks.intaghand import DEPTH_LIMIT, START_FRACTION, WeakPerspective, hand_depth, network_input
 from twohands.networks.runner import ModuleRunner
 from twohands.networks.two_hand_net import START_DEPTH
 from twohands.predictor import NetworkPredictor
@@ -97,7 +97,7 @@ def test_the_weak_perspective_head_reads_distance_from_size():
     camera = Camera(torch.tensor([[[200.0, 0, 47.5], [0, 200, 47.5], [0, 0, 1]]]), SIZE, SIZE)
     middle = torch.full((1, 2, 2), 47.5)
     root = head(torch.zeros(1, 2, 8), middle, torch.full((1, 2), 9.0), camera)
-    expected = 200 * LENGTH_UNIT / (START_SHARE * SIZE)  # LENGTH_UNIT metres cover a quarter of the crop
+    expected = 200 * LENGTH_UNIT / (START_FRACTION * SIZE)  # LENGTH_UNIT metres cover a quarter of the crop
     torch.testing.assert_close(root, torch.tensor([0.0, 0.0, expected]).expand(1, 2, 3))
     torch.nn.init.constant_(head.offset[2].bias, float(np.log(2)))
     assert head(torch.zeros(1, 2, 8), middle, torch.zeros(1, 2), camera)[0, 0, 2].item() == pytest.approx(expected / 2)

@@ -192,11 +192,11 @@ def test_the_centre_feature_of_the_patch_is_that_of_the_whole_map(center):
     torch.testing.assert_close(module(fused, centers, width=96)[0, 0], whole[0, :, row, column])
 
 
-def test_the_pyramid_knows_its_channels_and_strides():
+def test_an_encoder_halves_its_maps_and_knows_their_channels():
     for name, encoder in RGB_ENCODERS.items():
         maps = (net := encoder(in_channels=3, pretrained=False)).eval()(torch.zeros(1, 3, 64, 64))
         assert [m.shape[1] for m in maps] == list(net.channels), name
-        assert [64 // m.shape[2] for m in maps] == list(net.strides), name
+        assert [64 // m.shape[2] for m in maps] == [2, 4, 8, 16, 32][: len(maps)], name
 
 
 def test_colours_are_normalised_red_first():
@@ -357,19 +357,21 @@ def test_an_untrained_feature_transform_leaves_the_points_where_they_are():
     assert 0 < moved_by.mean() < 0.01  # metres
 
 
-@pytest.mark.parametrize(("fusion", "colour", "depth"), [("pdfnet", 1, 1), ("depth_only", 0, 1), ("rgb_only", 1, 0)])
-def test_a_fusion_reads_what_it_says(fusion, colour, depth):
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_fusion_reads_what_it_declares(fusion):
     frame, _, masks, centers = scenes()
     network = network_of(fusion=fusion).eval()
     camera = frame.camera
+    assert network.reads_depth == network.fusion.reads_depth
+    assert (network.center_feature is not None) == network.fusion.reads_center
     with torch.inference_mode():
-        scene = replace(network.locate(frame), centers=centers)
+        image = replace(network.locate(frame), centers=centers)
         clouds = network.lift(frame, masks)
-        plain = network.reconstruct(scene, clouds, camera).root
-        repainted = replace(scene, pyramid=tuple(m + 0.5 for m in scene.pyramid))
-        assert torch.equal(network.reconstruct(repainted, clouds, camera).root, plain) == (not colour)
+        plain = network.reconstruct(image, clouds, camera).root
+        repainted = replace(image, pyramid=tuple(m + 0.5 for m in image.pyramid))
+        assert torch.equal(network.reconstruct(repainted, clouds, camera).root, plain) == (fusion == "depth_only")
         farther = replace(clouds, points=clouds.points * 1.1)
-        assert torch.equal(network.reconstruct(scene, farther, camera).root, plain) == (not depth)
+        assert torch.equal(network.reconstruct(image, farther, camera).root, plain) == (not network.reads_depth)
 
 
 # decoder, root and joints

@@ -14,16 +14,17 @@ import torch
 import twohands
 from fakes import PosedHands
 from twohands.config import PRESETS
+from twohands.evaluation.metrics import mpjpe
 from twohands.files import read_depth, read_rgb
 from twohands.fitting import HandFitter
 from twohands.hands import free_hand
-from twohands.metrics import mpjpe
-from twohands.networks import build_network, export
-from twohands.networks.checkpoint import load_checkpoint
+from twohands.networks import FUSIONS, Fusion, build_network, export
+from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.networks.export import export_network
+from twohands.networks.fusion import colours_at
 from twohands.networks.runner import ModuleRunner
 from twohands.predictor import NetworkPredictor, load
-from twohands.runtime import LOCATE, METADATA, RECONSTRUCT, SHIPPED, OnnxNetwork
+from twohands.runtime import LOCATE, RECONSTRUCT, SHIPPED, OnnxNetwork
 from twohands.types import RGBDFrame
 
 TINY = PRESETS["tiny"].network
@@ -42,6 +43,14 @@ def exported(tmp_path_factory):
     network, config = network_of()
     export_network(network, config, folder, compact=False)
     return network, folder
+
+
+def change_metadata(source, target, change):
+    """Write the graphs of a folder into another one, their metadata replaced by change(name, metadata)."""
+    for name in (LOCATE, RECONSTRUCT):
+        model = onnx.load(source / name)
+        model.metadata_props[0].value = json.dumps(change(name, json.loads(model.metadata_props[0].value)))
+        onnx.save(model, target / name)
 
 
 VARIANTS = {
@@ -161,7 +170,7 @@ class Missing:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Missing())
 import numpy as np, twohands
-predictor = twohands.load("pdfnet", weights={str(exported[1])!r})
+predictor = twohands.load(network={str(exported[1])!r})
 K = np.array([[300.0, 0, 159.5], [0, 300, 119.5], [0, 0, 1]])
 frame = twohands.RGBDFrame.from_arrays(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), 600, np.uint16), K)
 print(predictor(frame).joints.shape)
@@ -170,10 +179,54 @@ print(predictor(frame).joints.shape)
     assert result.stdout.strip() == "(2, 21, 3)"
 
 
+class MeanColour(Fusion):
+    """A fusion as a user may add it: the mean colour at the points, whatever their depth."""
+
+    reads_depth, reads_center = False, False
+
+    def __init__(self, colour_channels):
+        super().__init__()
+        self.channels = 16
+        self.layer = torch.nn.Linear(colour_channels, self.channels)
+
+    def forward(self, clouds, pyramid, center):
+        return self.layer(colours_at(pyramid[-1], clouds.pixels, pyramid).mean(dim=2))
+
+
+def test_a_registered_fusion_is_exported_with_what_it_reads(monkeypatch, tmp_path):
+    """Its checkpoint needs the registration, its graphs do not."""
+    monkeypatch.setitem(FUSIONS, "mean_colour", lambda config, channels: MeanColour(channels[-1]))
+    network, config = network_of(fusion="mean_colour")
+    save_checkpoint(network, config, tmp_path / "checkpoint")
+    export_network(network, config, tmp_path / "onnx", compact=False)
+    monkeypatch.delitem(FUSIONS, "mean_colour")
+    with pytest.raises(ValueError, match=r"'mean_colour' is unknown; .*\. If it is your own, import the module"):
+        load_checkpoint(tmp_path / "checkpoint")
+    one, two = ModuleRunner(network, config), OnnxNetwork(tmp_path / "onnx")
+    assert not one.reads_depth
+    assert not two.reads_depth
+    sample = PosedHands()[0]
+    hands = [NetworkPredictor(runner, trusted=True)(sample.frame, masks=sample.masks) for runner in (one, two)]
+    np.testing.assert_allclose(hands[0].joints, hands[1].joints, atol=1e-4)
+
+
+def test_a_network_exported_before_still_loads(tmp_path):
+    """The first exports do not state whether they read depth; the shipped network is one of them."""
+    assert OnnxNetwork(SHIPPED).reads_depth
+    network, config = load_checkpoint(Path(str(SHIPPED)))
+    assert network.reads_depth
+    assert config.fusion == "pdfnet"
+    export_network(*network_of(fusion="rgb_only"), tmp_path)
+    change_metadata(tmp_path, tmp_path, lambda name, metadata: {**metadata, "reads_depth": True})
+    assert OnnxNetwork(tmp_path).reads_depth
+    change_metadata(tmp_path, tmp_path, lambda name, metadata: metadata.pop("reads_depth") and metadata)
+    assert not OnnxNetwork(tmp_path).reads_depth
+
+
 class Guess:
     """A network that knows the truth up to a few millimetres."""
 
-    image_size, region, reads_depth = 96, "frame", True
+    image_size, region, reads_depth, hand_model = 96, "frame", True, "free"
 
     def __init__(self, hands, error):
         self.hands = replace(hands, joints=hands.joints + error, present=np.ones(2), parameters=None)
@@ -203,33 +256,31 @@ def test_graphs_of_two_networks_are_no_pair(tmp_path, exported):
     with torch.no_grad():
         next(other.parameters()).flatten()[0] += 1e-6
 
-    def written(**digests):
-        for name in (LOCATE, RECONSTRUCT):
-            model = onnx.load(folder / name)
-            about = json.loads(model.metadata_props[0].value)
-            assert about.pop("weights") == export._digest(network)
-            model.metadata_props[0].value = json.dumps(about | {"weights": digests[name]} if name in digests else about)
-            onnx.save(model, tmp_path / name)
-        return tmp_path
+    def write(**digests):
+        def change(name, metadata):
+            assert metadata.pop("weights") == export._digest(network)
+            return {**metadata, "weights": digests[name]} if name in digests else metadata
+
+        change_metadata(folder, tmp_path, change)
 
     one, two = export._digest(network), export._digest(other)
     for digests in ({LOCATE: one, RECONSTRUCT: two}, {LOCATE: one}, {RECONSTRUCT: one}):
+        write(**digests)
         with pytest.raises(ValueError, match=r"locate.onnx and reconstruct.onnx are of two different networks"):
-            OnnxNetwork(written(**digests))
-    OnnxNetwork(written())  # as older versions have written them
+            OnnxNetwork(tmp_path)
+    write()  # as older versions have written them
+    OnnxNetwork(tmp_path)
 
 
 def test_missing_and_foreign_weights_are_told(tmp_path, exported):
+    with pytest.raises(FileNotFoundError, match=r"holds no network; give a checkpoint, .*`twohands export`"):
+        load(network=tmp_path)
     with pytest.raises(FileNotFoundError, match=r"has no locate.onnx; write it with: twohands export CHECKPOINT --out"):
-        load("pdfnet", weights=tmp_path)
-    for name in (LOCATE, RECONSTRUCT):
-        model = onnx.load(exported[1] / name)
-        del model.metadata_props[:]
-        model.metadata_props.add(key=METADATA, value='{"format_version": 0}')
-        onnx.save(model, tmp_path / name)
+        OnnxNetwork(tmp_path)
+    change_metadata(exported[1], tmp_path, lambda name, metadata: {"format_version": 0})
     with pytest.raises(ValueError, match="networks of format 0, this version reads 1; export them again"):
-        load("pdfnet", weights=tmp_path)
+        load("pdfnet", tmp_path)
     with pytest.raises(ValueError, match="method 'magic' is unknown; known are landmarks, pdfnet"):
         twohands.load("magic")
-    with pytest.raises(ValueError, match="weights belong to method 'pdfnet'"):
-        twohands.load("landmarks", weights=tmp_path)
+    with pytest.raises(ValueError, match="a network belongs to method 'pdfnet'"):
+        twohands.load("landmarks", tmp_path)

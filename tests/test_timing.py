@@ -10,7 +10,7 @@ from twohands.config import PRESETS
 from twohands.geometry.cloud import hand_clouds
 from twohands.hands import free_hand
 from twohands.networks import build_network
-from twohands.networks.timing import benchmark, module_times, num_threads, random_frame
+from twohands.networks.timing import module_times, num_threads, random_frame, time_network
 
 TINY = PRESETS["tiny"].network
 PARTS = ["locate.encoder", "locate.fused", "locate.center_head", "locate.mask_head"]
@@ -47,7 +47,7 @@ def test_parts_are_in_order_positive_and_no_longer_than_the_whole():
 
 def test_spreads_hold_their_medians_and_threads_are_restored():
     before = torch.get_num_threads()
-    found = benchmark(TINY, threads=before + 1, repeats=3)
+    found = time_network(TINY, threads=before + 1, repeats=3)
     assert torch.get_num_threads() == before
     for spread in (*found.modules.values(), found.hooked, found.whole, found.bare, found.ratio):
         assert 0 < spread.low <= spread.median <= spread.high

@@ -1,4 +1,4 @@
-"""What can be chosen, as plain values. Builders read these classes; layers and functions never do."""
+"""Configurations as plain values. Builders read these classes; layers and functions never do."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Widths = tuple[int, int, int]
 
 
 class Config:
-    """Base of the frozen dataclasses of choices: to plain dictionaries and back."""
+    """Base class of the configurations, which are frozen dataclasses: conversion to dictionaries and back."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested dictionaries of plain values, as JSON can hold them."""
+        """Return nested dictionaries of plain values, which JSON can hold."""
         return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration of `values`; what is left out keeps its default. Unknown keys raise ValueError."""
+        """Return the configuration of `values`; missing keys keep their defaults, unknown keys raise ValueError."""
         hints = get_type_hints(cls)
         known = [entry.name for entry in fields(cls)]  # type: ignore[arg-type]
         unknown = sorted(set(values) - set(known))
@@ -29,7 +29,7 @@ class Config:
 
 
 def _typed(value: Any, hint: Any) -> Any:
-    """A nested configuration from its dictionary, tuples from the lists that JSON makes of them."""
+    """Return a nested configuration from its dictionary, and tuples from the lists that JSON makes of them."""
     if is_dataclass(hint) and isinstance(value, Mapping):
         return hint.from_dict(value)  # type: ignore[attr-defined]
     return _as_tuple(value)
@@ -41,43 +41,50 @@ def _as_tuple(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class NetworkConfig(Config):
-    """The two-hand network; the defaults are PDFNet as published (method, sections 2-5). Names are registry entries."""
+    """The two-hand network; names are entries of its registries. The defaults are PDFNet as published (section III)."""
 
     architecture: str = "two_hand"
-    """'two_hand' joins a fusion and a decoder, named below; the foreign rivals are whole networks of their own."""
+    """'two_hand', an encoder, a fusion and a decoder; 'intaghand' and 'keypoint_transformer' are external baselines."""
     image_size: int = 384
-    """Pixels along each side of the square image."""
+    """Pixels along each side of the square image that the network sees; a multiple of 32."""
     region: str = "frame"
-    """What the square shows: 'frame', all of it; 'hands', the surroundings of both hands' masks if given."""
+    """Part of the frame in the square image: 'frame', all of it; 'hands', a crop around both hands' masks, if given."""
     rgb_encoder: str = "resnet50"
+    """Image encoder: 'resnet50', 'resnet18', 'resnet18_slim' (narrow layers) or 'tiny' (three convolutions)."""
     rgbd_input: bool = False
-    """Depth is the fourth channel of the image encoder (rivals of Tables I and III)."""
+    """Depth as a fourth channel of the image encoder (baselines of Tables I and III)."""
     fused_channels: int = 256
-    """Channels of the map fused from all stages of the encoder, level 3 of the pyramid."""
+    """Channels of the map at a quarter of the image size that is fused from all stages of the encoder."""
     center_feature: bool = True
-    """The colour feature at each hand's centre takes part in the fusion (the last one of the four places)."""
+    """Use of the colour feature at each hand's centre in the fusion."""
     center_channels: int = 1024
+    """Length of the colour feature at a hand's centre."""
     fusion: str = "pdfnet"
+    """Join of points and colour: 'pdfnet'; the baselines are 'concat', 'densefusion', 'depth_only' and 'rgb_only'."""
     num_points: int = 1024
-    """Points taken from the depth image for each hand."""
+    """Points of each hand's cloud. A hand that shows fewer than a tenth as many depth pixels counts as absent."""
     depth_range: tuple[float, float] = (0.2, 2.5)
-    """Metres along the optical axis between which a pixel can belong to a hand; each data set has its own."""
+    """Nearest and farthest depth in metres at which a pixel can belong to a hand."""
     num_centroids: tuple[int, int] = (512, 128)
-    """Points that remain after the first and after the second set abstraction."""
+    """Points that remain after the first and after the second set abstraction of PointNet++."""
     centroid_sampling: str = "random"
-    """'random': the first ones of the randomly ordered cloud; 'farthest': farthest-point sampling."""
+    """Choice of these points: 'random', or 'farthest' for farthest-point sampling, which is slower."""
     num_neighbours: int = 64
+    """Nearest points from which a set abstraction computes the feature of a centroid."""
     ball_radii: tuple[float, float] | None = None
-    """Metres beyond which a neighbour does not count, for each set abstraction; None = no limit."""
+    """Largest distance in metres of a neighbour, for each of the two set abstractions; None is no limit."""
     point_widths: tuple[Widths, Widths, Widths] = ((64, 64, 128), (128, 128, 256), (512, 512, 1024))
-    """Layers of the three point networks: first and second set abstraction, global."""
+    """Layer widths of the three point networks: first set abstraction, second set abstraction, whole hand."""
     decoder: str = "graph"
+    """'graph' predicts meshes by graph convolutions, 'parameters' those of the hand model, 'joints' no meshes."""
     decoder_widths: Widths = (512, 256, 128)
-    """Channels of the graph decoder on its mesh levels, coarse to fine."""
+    """Channels of the graph decoder on its three mesh levels, coarse to fine; multiples of `attention_heads`."""
     decoder_blocks: int = 2
     """Residual graph blocks on each mesh level."""
     attention_heads: int = 4
+    """Heads of the attention within a hand and between both hands."""
     hand_model: str = "free"
+    """Hand model of the predicted meshes: 'free', which is shipped, or 'mano', which needs MANO's files."""
 
     def __post_init__(self) -> None:
         sizes = [self.image_size, self.fused_channels, self.center_channels, self.num_points, self.num_neighbours]
@@ -111,31 +118,43 @@ class NetworkConfig(Config):
 
 @dataclass(frozen=True)
 class LossConfig(Config):
-    """Weight of every term of `losses.TERMS`, as published (method, section 6); 0 leaves a term out.
+    """Weights of the loss terms (`training.losses.TERMS`), as published (paper, section III-E); 0 leaves a term out.
 
-    For lengths in metres and pixels divided by the network's width.
+    They hold for lengths in metres, and for pixels divided by the width of the network's image.
     """
 
     center: float = 200.0
+    """Heat maps of the hands' centres (focal loss)."""
     mask: float = 2000.0
+    """Hand masks (smooth L1)."""
     root: float = 1000.0
+    """Position of the root (L1)."""
     vertices: float = 500.0
+    """Vertices relative to the root (L1)."""
     joints: float = 500.0
+    """Joints relative to the root (L1)."""
     coarse: float = 100.0
+    """Vertices of the decoder's three coarse meshes, relative to the root (L1)."""
     absolute_vertices: float = 100.0
+    """Vertices in the camera frame (L1)."""
     absolute_joints: float = 100.0
+    """Joints in the camera frame (L1)."""
     vertices_2d: float = 50.0
+    """Projected vertices (squared)."""
     joints_2d: float = 1000.0
+    """Projected joints (squared)."""
     edges: float = 2000.0
+    """Lengths of the mesh's edges (L1)."""
     normals: float = 10.0
+    """Directions of the mesh's faces (cosine)."""
     heat_maps: float = 10.0
-    """Joint heat maps, of a network that has them."""
+    """Heat maps of single joints (focal loss); only the Keypoint Transformer has them."""
     identities: float = 5.0
-    """Which joint a key point is, of a network that asks."""
+    """Joint that a key point belongs to (cross entropy); only the Keypoint Transformer predicts it."""
     late_terms: tuple[str, ...] = ("joints_2d", "edges")
-    """Terms that do not count from the start."""
+    """Terms that are left out until `late_epoch`."""
     late_epoch: int = 20
-    """The epoch, counted from 0, from which the late terms count."""
+    """First epoch, counted from 0, with the late terms."""
 
     def __post_init__(self) -> None:
         weights = self._all()
@@ -149,7 +168,7 @@ class LossConfig(Config):
             raise ValueError(f"late_epoch must be at least 0; got {self.late_epoch}")
 
     def weights(self, epoch: int) -> dict[str, float]:
-        """Weights by name of the terms that count in an epoch, counted from 0."""
+        """Return the weights of the terms that count in an epoch (from 0), by name."""
         late = self.late_terms if epoch < self.late_epoch else ()
         return {name: weight for name, weight in self._all().items() if weight > 0 and name not in late}
 
@@ -160,22 +179,22 @@ class LossConfig(Config):
 
 @dataclass(frozen=True)
 class AugmentConfig(Config):
-    """Random changes of training frames; the defaults are the published ones (method, section 6)."""
+    """Random changes of training frames. The defaults are the published ones (docs/method.md, Losses and recipe)."""
 
     rotation: float = math.pi / 3
-    """Largest turn about the centre of the image, radians."""
+    """Largest rotation about the centre of the image, radians. The 3D labels turn with it."""
     scale: float = 0.1
-    """Largest enlargement, as a share; the largest reduction is its inverse."""
+    """Largest enlargement, as a fraction of the size; the largest reduction is its inverse."""
     translation: float = 0.05
-    """Largest shift along each axis, as a share of the image's width."""
+    """Largest shift along each axis, as a fraction of the image's width."""
     colour: float = 0.2
-    """Largest relative change of brightness, contrast and saturation; of each channel's gain a quarter."""
+    """Largest relative change of brightness, contrast and saturation; gains of the channels change by a quarter."""
     mirror: float = 0.5
-    """Probability of a left-right mirror image."""
+    """Probability of a left-right mirror image, which exchanges the hands."""
     depth_noise: float = 0.0
-    """Standard deviation, metres."""
+    """Standard deviation of noise that is added to the depth, metres."""
     mask_noise: float = 0.0
-    """Probability that the mask from which a cloud is cut is less perfect than the truth."""
+    """Probability that a hand's cloud is cut with an imperfect mask instead of the true one."""
 
     def __post_init__(self) -> None:
         for name, highest in (
@@ -192,44 +211,48 @@ class AugmentConfig(Config):
 
     @classmethod
     def none(cls) -> Self:
-        """No change at all."""
+        """Return the configuration that changes nothing."""
         return cls(**dict.fromkeys((entry.name for entry in fields(cls)), 0.0))
 
 
 @dataclass(frozen=True)
 class TrainConfig(Config):
-    """How a network is trained; the defaults are the published recipe (method, section 6)."""
+    """Recipe of training. The defaults are the published ones (docs/method.md, Losses and recipe)."""
 
     epochs: int = 80
+    """Passes over the training frames."""
     steps: int = 0
-    """Steps of the optimiser in all; 0 = as many as `epochs` need."""
+    """Total number of optimiser steps; 0 takes as many as `epochs` need."""
     batch_size: int = 16
-    """Frames of one step, over all processes and accumulated parts (published: 8 on each of two cards)."""
+    """Frames per step, over all processes and accumulated parts (published: 8 on each of two GPUs)."""
     accumulation: int = 1
-    """Parts of its share of a batch that a process handles one after the other."""
+    """Parts into which a process cuts its frames of a step, to handle one after the other. Saves memory."""
     learning_rate: float = 1e-4
+    """Learning rate of Adam before the schedule."""
     schedule: str = "drops"
-    """'drops': times 0.1 after each of the `drops`; 'cosine': down to 0 at the last step."""
+    """Course of the learning rate: 'drops', times 0.1 at each epoch in `drops`; 'cosine', down to 0 at the end."""
     drops: tuple[int, ...] = (30,)
-    """Epochs."""
+    """Epochs, counted from 0, at which the learning rate drops."""
     warmup: float = 0.0
-    """Share of the steps in which the rate rises from 0."""
+    """Fraction of the steps in which the learning rate rises from 0."""
     weight_decay: float = 0.0
-    """Decoupled (AdamW); 0 is Adam."""
+    """Decoupled weight decay (AdamW); 0 is Adam."""
     center_noise: float = 0.0
-    """Standard deviation of the true centres that training gives the network, as a share of the image's width."""
+    """Standard deviation of noise on the true centres given in training, as a fraction of the image's width."""
     own_centers: float = 0.0
-    """Share of the frames that see the centres which the network itself has found, as it will when it is used."""
+    """Fraction of the frames in which training gives the network the centres that it found itself, as in use."""
     precision: str = "no"
     """Autocast of the image branch: 'no', 'bf16' or 'fp16'; geometry and losses are always float32."""
     seed: int = 0
+    """Seed of the initial weights, of the order of the frames and of all random changes."""
     workers: int = 2
-    """Processes that load frames, for each process that trains; 0 = the training process itself."""
+    """Processes that load frames, for each process that trains; 0 loads them in the training process."""
     save_steps: int = 100
-    """Steps between two states from which a killed run continues."""
+    """Steps after which the state is saved from which an interrupted run resumes."""
     validate_steps: int = 1000
+    """Steps after which the network is validated; the best one is kept."""
     validation_frames: int = 500
-    """The most frames of a validation, evenly spread over its data."""
+    """Largest number of frames of a validation, evenly spread over its data."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulation", "save_steps", "validate_steps", "validation_frames"):
@@ -243,16 +266,16 @@ class TrainConfig(Config):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(self, name)!r}")
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is a share of the steps in [0, 1); got {self.warmup}")
+            raise ValueError(f"warmup is a fraction of the steps in [0, 1); got {self.warmup}")
         if min(self.weight_decay, self.center_noise) < 0:
             raise ValueError("weight_decay and center_noise must be at least 0")
         if not 0 <= self.own_centers <= 1:
-            raise ValueError(f"own_centers is a share in [0, 1]; got {self.own_centers}")
+            raise ValueError(f"own_centers is a fraction in [0, 1]; got {self.own_centers}")
 
 
 @dataclass(frozen=True)
 class ExperimentConfig(Config):
-    """Everything that decides a run."""
+    """Everything that decides the result of a training run, except its frames and initial weights."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -300,4 +323,4 @@ PRESETS = {
     "paper-small": ExperimentConfig(_PAPER_SMALL, LossConfig(late_epoch=1), AugmentConfig(mask_noise=0.5), _TWO_CORES),
     "paper": ExperimentConfig(),
 }
-"""Sizes of method.md, section 9: for tests, for two CPU cores, as published."""
+"""Sizes for tests, for two CPU cores, and as published (docs/method.md, Sizes)."""

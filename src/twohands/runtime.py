@@ -1,4 +1,4 @@
-"""Our own networks in ONNX Runtime: two graphs, and between them the choice of the clouds' points. No torch."""
+"""Exported networks in ONNX Runtime: two graphs, and between them the choice of the clouds' points. No torch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ SHIPPED = files("twohands") / "weights" / "paper_small"
 """Folder of the packaged network."""
 LOCATE, RECONSTRUCT = "locate.onnx", "reconstruct.onnx"
 METADATA = "twohands"
+"""Key of the graphs' metadata: JSON of format_version, weights (a digest), reads_depth, network (its configuration)."""
 FORMAT_VERSION = 1
-"""Raised whenever the inputs or outputs of the two graphs change."""
+"""Increases whenever the inputs or outputs of the two graphs change."""
 
 
 def open_session(network: bytes) -> onnxruntime.InferenceSession:
-    """A network ready to run on one thread that sleeps while it waits."""
+    """Return a session that runs a network on one thread, which sleeps while it waits."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -34,10 +35,10 @@ def open_session(network: bytes) -> onnxruntime.InferenceSession:
 
 
 class OnnxNetwork:
-    """Square frame -> TwoHands, by the two graphs that `twohands export` has written into a folder."""
+    """The two graphs that `twohands export` wrote into a folder: square frame -> TwoHands."""
 
     def __init__(self, folder: Any):
-        """`folder`: a path, or a package resource. Raises FileNotFoundError or ValueError when it holds none."""
+        """Read a folder, a path or package resource. Raise FileNotFoundError or ValueError when it has no network."""
         folder = Path(folder) if isinstance(folder, str) else folder
         missing = [name for name in (LOCATE, RECONSTRUCT) if not (folder / name).is_file()]
         if missing:
@@ -57,6 +58,8 @@ class OnnxNetwork:
                 f"twohands export CHECKPOINT --out {folder}"
             )
         self.config = NetworkConfig.from_dict(about["network"])
+        self.reads_depth: bool = about.get("reads_depth", self.config.rgbd_input or self.config.fusion != "rgb_only")
+        """Whether the output depends on the measured depth; the first exports do not state it."""
 
     @property
     def image_size(self) -> int:
@@ -65,13 +68,13 @@ class OnnxNetwork:
 
     @property
     def region(self) -> str:
-        """What of a frame the square shows, see `NetworkConfig.region`."""
+        """Part of a frame that the square shows, see `NetworkConfig.region`."""
         return self.config.region
 
     @property
-    def reads_depth(self) -> bool:
-        """Whether the depth image takes part."""
-        return self.config.rgbd_input or self.config.fusion != "rgb_only"
+    def hand_model(self) -> str:
+        """Name of the hand model of the predicted meshes."""
+        return self.config.hand_model
 
     def __call__(
         self,
@@ -80,24 +83,25 @@ class OnnxNetwork:
         centers: np.ndarray | None = None,
         step: Callable[[str], AbstractContextManager[Any]] = nullcontext,
     ) -> TwoHands:
-        """Two hands of a frame of image_size pixels; masks (2, S, S) bool and centers (2, 2) pixels replace its own.
+        """Return both hands of a square frame of image_size pixels.
 
-        `step` is entered around each step with its name: a stopwatch, for instance.
+        Masks (2, S, S) bool and centers (2, 2) pixels replace the network's own. `step(name)` is a context that is
+        entered around each step, a stopwatch for example.
         """
         with step("locate"):
-            scene = _run(self._locate, {"rgb": frame.rgb[None], "depth": frame.depth[None]})
-        own = scene.pop("masks") if masks is None else masks[None]
+            image = _run(self._locate, {"rgb": frame.rgb[None], "depth": frame.depth[None]})
+        own = image.pop("masks") if masks is None else masks[None]
         if centers is None:
-            scene["centers"] = centers_on(own, scene["centers"])
+            image["centers"] = centers_on(own, image["centers"])
         else:
-            scene |= {"centers": centers[None].astype(np.float32), "scores": np.ones((1, 2), dtype=np.float32)}
+            image |= {"centers": centers[None].astype(np.float32), "scores": np.ones((1, 2), dtype=np.float32)}
         batch = frame.map(lambda array: array[None])
         with step("lift"):
             clouds = hand_clouds(
                 batch.depth, own, batch.camera, self.config.num_points, depth_range=self.config.depth_range
             )
         with step("reconstruct"):
-            found = _run(self._reconstruct, {**scene, **vars(clouds), "K": batch.camera.K})
+            found = _run(self._reconstruct, {**image, **vars(clouds), "K": batch.camera.K})
         single = {name: array[0] for name, array in found.items()}
         parameters = {name: single.pop(name) for name in HandParameters.__dataclass_fields__ if name in single}
         return TwoHands(
@@ -109,12 +113,12 @@ class OnnxNetwork:
 
 
 def _about(session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    """Format, configuration and a digest of all weights, in both graphs the same; the first exports have no digest."""
+    """Return the metadata, which both graphs share; the first exports have neither `weights` nor `reads_depth`."""
     return json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
 
 
 def _run(session: onnxruntime.InferenceSession, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The outputs by name; inputs that the graph has no use for are left out."""
+    """Return the outputs by name; values that the graph does not use may be given."""
     wanted = {argument.name: given[argument.name] for argument in session.get_inputs()}
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, (np.asarray(array) for array in session.run(names, wanted)), strict=True))

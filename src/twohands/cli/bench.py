@@ -9,7 +9,7 @@ from tyro.conf import Positional
 from twohands.cli.common import FINE
 
 if TYPE_CHECKING:
-    from twohands.networks.timing import Benchmark, Spread
+    from twohands.networks.timing import Spread, Timing
 
 
 def bench(
@@ -32,14 +32,14 @@ def bench(
     from json import dumps
 
     from twohands.config import PRESETS
-    from twohands.networks.timing import benchmark
+    from twohands.networks.timing import time_network
 
-    measured = benchmark(PRESETS[preset].network, threads, repeats)
+    measured = time_network(PRESETS[preset].network, threads, repeats)
     print(dumps({"preset": preset, **asdict(measured)}, indent=2) if json else _table(preset, measured))
     return FINE
 
 
-def _table(preset: str, measured: Benchmark) -> str:
+def _table(preset: str, measured: Timing) -> str:
     size, threads = measured.image_size, measured.threads
     lines = [f"{preset}: one frame of {size}x{size}; threads: {threads}, repeats: {measured.repeats}", ""]
     lines.append(f"{'milliseconds':<28}{'median':>10}{'lowest':>10}{'highest':>10}")

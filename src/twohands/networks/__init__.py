@@ -1,9 +1,25 @@
-"""Floor 4: the networks. Read `two_hand_net` first: it is the paper's figure."""
+"""Floor 4: the networks. Start with `two_hand_net`, the paper's overview figure in code.
 
-from twohands.networks.build import NETWORKS, HandNetwork, build_network, count
+`base` states what an entry of the registries must have.
+"""
+
+from twohands.networks.base import Decoder, Encoder, Fusion, HandNetwork
+from twohands.networks.build import NETWORKS, build_network, count
 from twohands.networks.decoder import DECODERS
 from twohands.networks.fusion import FUSIONS
 from twohands.networks.image_branch import RGB_ENCODERS
 from twohands.networks.two_hand_net import TwoHandNet
 
-__all__ = ["DECODERS", "FUSIONS", "NETWORKS", "RGB_ENCODERS", "HandNetwork", "TwoHandNet", "build_network", "count"]
+__all__ = [
+    "DECODERS",
+    "FUSIONS",
+    "NETWORKS",
+    "RGB_ENCODERS",
+    "Decoder",
+    "Encoder",
+    "Fusion",
+    "HandNetwork",
+    "TwoHandNet",
+    "build_network",
+    "count",
+]

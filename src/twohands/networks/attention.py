@@ -1,4 +1,4 @@
-"""Attention inside a hand and between the two hands (method, section 5), and to the image, which IntagHand adds."""
+"""Attention within a hand and between both hands (paper, section III-D), and to the image as in IntagHand."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Attention(nn.Module):
 
 
 class ImageAttention(nn.Module):
-    """Each vertex attends to all cells of a feature map: one residual step (IntagHand)."""
+    """Residual step in which each vertex attends to all cells of a feature map (IntagHand)."""
 
     def __init__(self, channels: int, map_channels: int, heads: int):
         super().__init__()
-        self.embed = nn.Linear(map_channels + 2, channels)  # two channels say where a cell is
+        self.embed = nn.Linear(map_channels + 2, channels)  # two channels hold the position of a cell
         self.attention = Attention(channels, heads)
         self.norm, self.map_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
 
@@ -45,7 +45,7 @@ class ImageAttention(nn.Module):
 
 
 class HandAttention(nn.Module):
-    """Each vertex attends to its own hand, then to the other hand, then thinks: three residual steps."""
+    """Three residual steps: attention to the own hand, attention to the other hand, and a two-layer network."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__()

@@ -1,9 +1,9 @@
-"""The only place where a network configuration is read, and the cost of what was built."""
+"""Networks from configurations, and their cost. Only the builders of the registries read a configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from twohands.config import NetworkConfig
 from twohands.geometry.camera import Camera
 from twohands.hands.model import HandModel
+from twohands.networks.base import Encoder, HandNetwork
 from twohands.networks.decoder import DECODERS, GraphDecoder
 from twohands.networks.fusion import FUSIONS
 from twohands.networks.image_branch import RGB_ENCODERS, CenterFeature, FusedMap, ImageBranch
@@ -20,14 +21,14 @@ from twohands.networks.keypoint_transformer import KeypointTransformer
 from twohands.networks.two_hand_net import TwoHandNet
 from twohands.types import RGBDFrame
 
-HandNetwork = TwoHandNet | IntagHand | KeypointTransformer
-"""(frame, masks, centers, rngs) -> NetworkOutput; `.image` is the convolutional part, which autocast makes coarser."""
+Entry = TypeVar("Entry")
 
 
 def build_network(config: NetworkConfig, hand_model: HandModel, pretrained: bool = False) -> HandNetwork:
-    """The network of a configuration for a hand model of NumPy arrays.
+    """Return the network of a configuration with new weights, for a hand model of NumPy arrays.
 
-    `pretrained` starts the image encoder from ImageNet weights, which timm fetches over the network.
+    `pretrained` starts the image encoder from ImageNet weights, which timm downloads. Raises ValueError for a name that
+    no registry has.
     """
     encoder = _entry(RGB_ENCODERS, "rgb_encoder", config.rgb_encoder)(
         in_channels=4 if config.rgbd_input else 3, pretrained=pretrained
@@ -35,53 +36,46 @@ def build_network(config: NetworkConfig, hand_model: HandModel, pretrained: bool
     return _entry(NETWORKS, "architecture", config.architecture)(config, encoder, hand_model)
 
 
-def _two_hand(config: NetworkConfig, encoder: Any, hand_model: HandModel) -> TwoHandNet:
+def _two_hand(config: NetworkConfig, encoder: Encoder, hand_model: HandModel) -> HandNetwork:
     image = ImageBranch(encoder, FusedMap(encoder.channels[1:], config.fused_channels), config.rgbd_input)
-    fusion = _entry(FUSIONS, "fusion", config.fusion)(
-        image.channels,
-        config.center_channels if config.center_feature else 0,
-        config.point_widths,
-        config.num_centroids,
-        config.num_neighbours,
-        config.ball_radii,
-        config.centroid_sampling == "farthest",
-    )
-    decoder = _entry(DECODERS, "decoder", config.decoder)(
-        fusion.channels, hand_model, config.decoder_widths, config.decoder_blocks, config.attention_heads
-    )
+    fusion = _entry(FUSIONS, "fusion", config.fusion)(config, image.channels)
+    decoder = _entry(DECODERS, "decoder", config.decoder)(config, fusion.channels, hand_model)
     center = CenterFeature(config.fused_channels, config.center_channels) if fusion.reads_center else None
     return TwoHandNet(image, center, fusion, decoder, config.num_points, config.depth_range)
 
 
-def _intaghand(config: NetworkConfig, encoder: Any, hand_model: HandModel) -> IntagHand:
+def _intaghand(config: NetworkConfig, encoder: Encoder, hand_model: HandModel) -> HandNetwork:
     sizes = config.decoder_widths, config.decoder_blocks, config.attention_heads
     maps = tuple(reversed(encoder.channels))[: len(config.decoder_widths)]
     decoder = GraphDecoder(config.center_channels, hand_model, *sizes, map_channels=maps)
     return IntagHand(encoder, decoder, config.center_channels, config.rgbd_input)
 
 
-def _keypoint_transformer(config: NetworkConfig, encoder: Any, hand_model: HandModel) -> KeypointTransformer:
+def _keypoint_transformer(config: NetworkConfig, encoder: Encoder, hand_model: HandModel) -> HandNetwork:
     fused = FusedMap(encoder.channels[1:], config.fused_channels)
     return KeypointTransformer(encoder, fused, config.decoder_widths[0], config.attention_heads, config.rgbd_input)
 
 
-NETWORKS: dict[str, Callable[[NetworkConfig, Any, HandModel], HandNetwork]] = {
+NETWORKS: dict[str, Callable[[NetworkConfig, Encoder, HandModel], HandNetwork]] = {
     "two_hand": _two_hand,
     "intaghand": _intaghand,
     "keypoint_transformer": _keypoint_transformer,
 }
-"""Name -> builder of the whole network from its configuration, encoder and hand model."""
+"""Name -> builder of a whole network from its configuration, encoder and hand model."""
 
 
-def _entry(registry: Mapping[str, Any], field: str, name: str) -> Any:
+def _entry(registry: Mapping[str, Entry], field: str, name: str) -> Entry:
     if name not in registry:
-        raise ValueError(f"{field} {name!r} is unknown; known are {', '.join(registry)}")
+        raise ValueError(
+            f"{field} {name!r} is unknown; known are {', '.join(registry)}. If it is your own, import the module that "
+            "registers it first"
+        )
     return registry[name]
 
 
 @torch.no_grad()
 def count(network: HandNetwork, image_size: int, depth: int = 2) -> dict[str, tuple[int, int]]:
-    """Parameters and multiply-adds of one frame, by module name down to `depth` dots; 'total' is the whole network.
+    """Return parameters and multiply-adds of one frame by module name, down to `depth` names; 'total' is the sum.
 
     Convolutions, matrix products and attention are counted; additions, look-ups and maxima are not.
     """
@@ -104,7 +98,7 @@ def count(network: HandNetwork, image_size: int, depth: int = 2) -> dict[str, tu
 
 
 def _operations(flops: Mapping[str, Any], whole: str, name: str, module: nn.Module) -> int:
-    """Operations counted for a module; a container that is not called has those of its children."""
+    """Return the operations counted for a module; a container that is not called has those of its children."""
     own = flops.get(f"{whole}.{name}" if name else whole)
     if own is not None:
         return sum(own.values())

@@ -1,4 +1,4 @@
-"""A trained network as a folder of `weights.safetensors` and `config.json`; nothing else is needed to rebuild it."""
+"""Checkpoints: a folder of `weights.safetensors` and `config.json`, from which a network is built again."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from safetensors.torch import load_file, save_file
 from twohands.config import NetworkConfig
 from twohands.files import write_atomically
 from twohands.hands import HAND_MODELS
-from twohands.networks.build import HandNetwork, build_network
+from twohands.networks.base import HandNetwork
+from twohands.networks.build import build_network
 from twohands.runtime import LOCATE
 
 _log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
-"""Raised whenever a network of the same configuration no longer means the same function."""
+"""Increases whenever the same configuration and weights no longer mean the same function."""
 OF_VERTICES = ("full_mesh", "embedding")
-"""Last names of weights that belong to the single vertices of a hand model."""
+"""Last part of the names of weights that belong to single vertices of a hand model."""
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
 def save_checkpoint(network: HandNetwork, config: NetworkConfig, folder: str | Path) -> None:
-    """Writes the weights of a network and the configuration it was built from; each file whole or not at all."""
+    """Write the weights of a network and the configuration it was built from; each file whole or not at all."""
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with write_atomically(folder / WEIGHTS) as temporary:
@@ -36,9 +37,10 @@ def save_checkpoint(network: HandNetwork, config: NetworkConfig, folder: str | P
 
 
 def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[HandNetwork, NetworkConfig]:
-    """The network of a folder, ready to predict (`eval`), and its configuration; exported graphs are read as well.
+    """Return the network of a folder in eval mode, and its configuration. Exported graphs are read as well.
 
-    Raises FileNotFoundError or ValueError with a sentence when a file is missing, of another format or not its mate.
+    Raises FileNotFoundError when a file is missing, and ValueError when a file is damaged, has another format or does
+    not fit the other one, or when a registry lacks a name of the configuration.
     """
     folder = Path(folder)
     if (folder / LOCATE).is_file():
@@ -64,10 +66,10 @@ def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[HandNetwor
 
 
 def start_from(network: HandNetwork, config: NetworkConfig, folder: str | Path) -> None:
-    """Copies what the network of another folder has learned into `network`, of `config`, where names and shapes agree.
+    """Copy the weights of another folder into `network`, built from `config`, where names and shapes agree.
 
-    What belongs to single vertices is left out when the hand models differ. Raises ValueError when less than half of
-    the weights can be taken over.
+    Weights of single vertices are left out when the hand models differ. Raises ValueError when fewer than half of the
+    weights can be copied.
     """
     source, theirs = load_checkpoint(folder)
     learned, wanted = source.state_dict(), network.state_dict()
@@ -89,7 +91,7 @@ def start_from(network: HandNetwork, config: NetworkConfig, folder: str | Path) 
 
 
 def _read_config(path: Path) -> NetworkConfig:
-    """The network's configuration, after the check of the format."""
+    """Return the network's configuration. Raise ValueError for a damaged file or another format."""
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

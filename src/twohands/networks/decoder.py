@@ -1,7 +1,7 @@
-"""Decoders (method, section 5): one feature vector per hand -> root-relative hands; and the root.
+"""Decoders (paper, section III-D): one feature vector per hand -> root-relative hands, and the root.
 
-A decoder returns hands around the origin, axes of the camera, with its mesh levels coarse -> fine; `RootHead` says
-where the root (joint 9) is. Left and right share all weights and are told apart by embeddings and templates.
+A decoder returns hands around the origin in the axes of the camera, with its mesh levels coarse -> fine; `RootHead`
+predicts the position of the root (joint 9). Both hands share all weights, apart from embeddings and templates.
 """
 
 from __future__ import annotations
@@ -13,28 +13,30 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from twohands.config import NetworkConfig
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.model import HandModel
 from twohands.hands.pyramid import MeshLevel, joint_regressor, mesh_levels
 from twohands.hands.skeleton import NUM_ARTICULATED, NUM_JOINTS, ROOT
 from twohands.networks.attention import HandAttention, ImageAttention
+from twohands.networks.base import Decoder
 from twohands.ops.graph import chebyshev_convolution, scaled_laplacian
 from twohands.ops.rotations import matrix_from_6d
 from twohands.types import HandParameters, TwoHands
 
 DEGREE = 2
-"""Highest Chebyshev polynomial of a graph convolution."""
+"""Degree of the highest Chebyshev polynomial in a graph convolution."""
 LENGTH_UNIT = 0.1
-"""Metres that an output of 1 means: half a hand, so that untrained heads answer in the right order of magnitude."""
+"""Metres per unit of an output: half a hand, so that untrained heads predict the right order of magnitude."""
 WIDTH_UNIT = 0.1
-"""Image widths that an output of 1 means, for the root's pixel."""
+"""Image widths per unit of an output, for the root's pixel."""
 
 
 class HandNorm(nn.BatchNorm1d):
-    """Batch normalisation of one feature vector per hand, which the paper does not name.
+    """Batch normalisation of one feature vector per hand, an addition to the paper.
 
-    A pooled vector is nearly the same for all hands; with their mean taken away decoders learn several times faster.
+    Pooled vectors are nearly equal for all hands; without their mean, decoders learn several times faster.
     """
 
     def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
@@ -43,7 +45,7 @@ class HandNorm(nn.BatchNorm1d):
 
 
 class RootHead(nn.Module):
-    """The root as an offset in (u, v, z) from where the hand was found."""
+    """Root head: an offset in (u, v, z) from the hand's centre and start depth."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -86,7 +88,7 @@ class GraphBlock(nn.Module):
 class GraphStage(nn.Module):
     """One mesh level: vertex embedding, graph blocks, attention, and the correction of the coordinates.
 
-    With `map_channels`, vertices also attend to a feature map of so many channels.
+    With `map_channels`, vertices also attend to a feature map with that many channels.
     """
 
     laplacian: Tensor
@@ -104,7 +106,7 @@ class GraphStage(nn.Module):
         self.register_buffer("joint_regressor", torch.tensor(level.joint_regressor), persistent=False)
 
     def forward(self, features: Tensor, image: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, 2, V, C), and the map if it has use for one -> the same, and offsets (B, 2, V, 3) metres."""
+        """Return features (B, 2, V, C) and offsets (B, 2, V, 3) metres; `image` is the map to attend to."""
         features = features + self.embedding
         for block in self.blocks:
             features = block(features, self.laplacian)
@@ -114,12 +116,12 @@ class GraphStage(nn.Module):
         return features, self.coordinates(features) * LENGTH_UNIT
 
 
-class GraphDecoder(nn.Module):
-    """Coarse to fine over three graphs, then a learned linear map to the full mesh; joints are regressed from vertices.
+class GraphDecoder(Decoder):
+    """Three graphs, coarse to fine, then a learned linear map to the full mesh; joints are regressed from vertices.
 
-    Between levels features and coordinates go up by the stored maps of our nested levels. Every level corrects the
-    coordinates that came up, so every level can be supervised. `map_channels`, coarse to fine, let the vertices attend
-    to feature maps as well (IntagHand).
+    The nested mesh levels of the hand model store the maps that carry features and coordinates up. Every level corrects
+    the coordinates of the level below, so every level can be supervised. With `map_channels`, coarse to fine, vertices
+    also attend to feature maps (IntagHand).
     """
 
     template: Tensor
@@ -151,7 +153,7 @@ class GraphDecoder(nn.Module):
     def forward(
         self, features: Tensor, present: Tensor, maps: tuple[Tensor | None, ...] = (None, None, None)
     ) -> tuple[TwoHands, tuple[TwoHands, ...]]:
-        """(B, 2, C), and the maps it looks at, coarse -> fine -> root-relative hands and their mesh levels alike."""
+        """Return root-relative hands and mesh levels of features (B, 2, C); `maps` coarse -> fine as in the stages."""
         batch, vertices = features.shape[0], self.template.shape[1]
         spread = self.spread(features)[:, :, None].expand(-1, -1, vertices, -1)
         tokens = torch.cat([spread, self.template.expand(batch, -1, -1, -1)], dim=-1)  # (B, 2, 63, C)
@@ -168,7 +170,7 @@ class GraphDecoder(nn.Module):
 
 
 class HandLayer(nn.Module):
-    """A hand model whose arrays move with the network."""
+    """Hand model whose arrays are buffers of the network and follow it to its device."""
 
     def __init__(self, hand_model: HandModel):
         super().__init__()
@@ -179,18 +181,18 @@ class HandLayer(nn.Module):
             self.register_buffer(name, torch.tensor(getattr(hand_model, name)), persistent=False)
 
     def forward(self, parameters: HandParameters) -> TwoHands:
-        """As HandModel, on torch tensors."""
+        """Return the hands of the parameters, as HandModel does, on torch tensors."""
         return replace(self._plain, **{name: self.get_buffer(name) for name in self._names})(parameters)
 
 
-class ParameterDecoder(nn.Module):
+class ParameterDecoder(Decoder):
     """Hand-model parameters (the MANO row of Table IV): rotations as six numbers, starting at the rest pose.
 
-    Its joints are the hand model's own, to which the joint regressor was fitted. It learns by the terms of points that
-    every decoder has (`losses.TERMS`); the paper also compares the parameters themselves (method, section 6).
+    Joints are the hand model's own, to which the joint regressor was fitted. The losses are those on points that every
+    decoder has (`losses.TERMS`); the paper also supervises the parameters themselves.
     """
 
-    def __init__(self, channels: int, hand_model: HandModel, *_: object):
+    def __init__(self, channels: int, hand_model: HandModel):
         super().__init__()
         self.hand = HandLayer(hand_model)
         self.side = nn.Parameter(0.1 * torch.randn(2, channels))
@@ -201,7 +203,7 @@ class ParameterDecoder(nn.Module):
         )
 
     def forward(self, features: Tensor, present: Tensor) -> tuple[TwoHands, tuple[TwoHands, ...]]:
-        """(B, 2, C) -> root-relative hands with their parameters; no mesh levels."""
+        """Return root-relative hands with their parameters, and no mesh levels."""
         numbers = self.parameters_of(features + self.side)
         six = numbers[..., : 6 * NUM_ARTICULATED].unflatten(-1, (NUM_ARTICULATED, 6))
         six = six + torch.tensor([1.0, 0, 0, 0, 1, 0], device=six.device)
@@ -216,10 +218,10 @@ class ParameterDecoder(nn.Module):
         return moved(replace(hands, present=present), -hands.joints[..., ROOT, :]), ()
 
 
-class JointDecoder(nn.Module):
+class JointDecoder(Decoder):
     """Three fully connected layers to 21 joints, for data without meshes (the RHD row)."""
 
-    def __init__(self, channels: int, *_: object):
+    def __init__(self, channels: int):
         super().__init__()
         self.side = nn.Parameter(0.1 * torch.randn(2, channels))
         self.layers = nn.Sequential(
@@ -231,13 +233,13 @@ class JointDecoder(nn.Module):
         )
 
     def forward(self, features: Tensor, present: Tensor) -> tuple[TwoHands, tuple[TwoHands, ...]]:
-        """(B, 2, C) -> root-relative joints, no mesh."""
+        """Return root-relative joints, no mesh and no mesh levels."""
         joints = self.layers(features + self.side).unflatten(-1, (NUM_JOINTS, 3)) * LENGTH_UNIT
         return TwoHands(None, joints, present), ()
 
 
 def moved(hands: TwoHands, by: Tensor) -> TwoHands:
-    """The hands shifted by (B, 2, 3) metres, whatever they consist of."""
+    """Return the hands with vertices, joints and parameters shifted by (B, 2, 3) metres."""
     shift = by[..., None, :]
     return replace(
         hands,
@@ -247,8 +249,14 @@ def moved(hands: TwoHands, by: Tensor) -> TwoHands:
     )
 
 
-DECODERS: dict[str, Callable[..., nn.Module]] = {
-    "graph": GraphDecoder,
-    "parameters": ParameterDecoder,
-    "joints": JointDecoder,
+def _graph(config: NetworkConfig, channels: int, hand_model: HandModel) -> Decoder:
+    sizes = config.decoder_widths, config.decoder_blocks, config.attention_heads
+    return GraphDecoder(channels, hand_model, *sizes)
+
+
+DECODERS: dict[str, Callable[[NetworkConfig, int, HandModel], Decoder]] = {
+    "graph": _graph,
+    "parameters": lambda config, channels, hand_model: ParameterDecoder(channels, hand_model),
+    "joints": lambda config, channels, hand_model: JointDecoder(channels),
 }
+"""Name -> builder of a decoder from its configuration, the length of its features and the hand model."""

@@ -1,8 +1,8 @@
-"""A trained network as two ONNX graphs of static shapes, between which the product lifts the clouds.
+"""Export of a trained network to two ONNX graphs of static shapes; between them the product lifts the clouds.
 
-Every weight keeps its name, so that the network can be had back from the graphs and trained on (`load_exported`).
-Weights are stored as float16, a kernel of a million weights as 8-bit integers with a scale for each of its outputs; the
-node behind each one makes float32 of it, and ONNX Runtime folds it when a session is created.
+Every weight keeps its name, so that `load_exported` can build the network again, to train it further for example.
+Weights are stored as float16, large kernels as 8-bit integers with one scale per output channel. A node behind each of
+them restores float32, and ONNX Runtime folds it when a session is created.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from twohands.files import write_atomically
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import HandClouds
 from twohands.hands import HAND_MODELS
-from twohands.networks.build import HandNetwork, build_network
+from twohands.networks.base import HandNetwork
+from twohands.networks.build import build_network
 from twohands.networks.image_branch import ImageFeatures
 from twohands.networks.two_hand_net import TwoHandNet
 from twohands.runtime import FORMAT_VERSION, LOCATE, METADATA, RECONSTRUCT, OnnxNetwork
 from twohands.types import RGBDFrame
 
 PREFIX = "network."
-"""Of the names of weights in the graphs."""
+"""Prefix of weight names in the graphs."""
 HALF, STEPS, SCALES = ".half", ".steps", ".scales"
-"""What follows the name of a weight in float16, and of one in 8 bits with its scales."""
+"""Suffixes of weight names: values in float16; values in 8 bits, and their scales."""
 SMALL = 256
-"""Numbers below which a constant stays float32: shapes and scales need their digits and cost nothing."""
+"""Number of values below which a constant stays float32: shapes and scales need their digits and cost nothing."""
 LARGE = 1_000_000
-"""Weights from which a convolution is stored in 8 bits. In `paper-small` that is one, of the centre feature."""
+"""Number of weights from which a convolution is stored in 8 bits: in `paper-small` one, of the centre feature."""
 
 
 def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Path, compact: bool = True) -> None:
-    """Writes `locate.onnx` and `reconstruct.onnx` of a network into a folder; `compact` stores weights in fewer bits.
+    """Write `locate.onnx` and `reconstruct.onnx` of a network into a folder; `compact` stores weights in fewer bits.
 
-    Raises ValueError for the foreign rivals, which the product does not run.
+    Raises ValueError for the external baselines, which the product does not run.
     """
     if not isinstance(network, TwoHandNet):
         raise ValueError(f"only networks of architecture 'two_hand' are exported; this one is {config.architecture!r}")
@@ -52,30 +53,30 @@ def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Pa
     camera = Camera(torch.tensor([[[float(size), 0, size / 2], [0, float(size), size / 2], [0, 0, 1]]]), size, size)
     frame = RGBDFrame(torch.rand(1, 3, size, size), torch.rand(1, size, size) + 0.3, camera)
     with torch.no_grad():
-        scene = network.locate(frame)
+        image = network.locate(frame)
         clouds = network.lift(frame, torch.ones(1, 2, size, size, dtype=torch.bool))
     assert clouds.points.shape[2] == points
-    about = {"format_version": FORMAT_VERSION, "weights": _digest(network), "network": config.to_dict()}
-    metadata = json.dumps(about)
-    looks = {"rgb": frame.rgb, "depth": frame.depth}
-    _write(_Locate(network), looks, _Locate.outputs, Path(folder) / LOCATE, metadata, compact)
-    given = {
-        **dict(zip(("image", "stem", "fused"), scene.pyramid, strict=True)),
-        "centers": scene.centers,
-        "scores": scene.present,
+    about = {"format_version": FORMAT_VERSION, "weights": _digest(network), "reads_depth": network.reads_depth}
+    metadata = json.dumps({**about, "network": config.to_dict()})
+    first = {"rgb": frame.rgb, "depth": frame.depth}
+    _write(_Locate(network), first, _Locate.outputs, Path(folder) / LOCATE, metadata, compact)
+    second = {
+        **dict(zip(("image", "stem", "fused"), image.pyramid, strict=True)),
+        "centers": image.centers,
+        "scores": image.present,
         **{name: getattr(clouds, name) for name in ("points", "pixels", "valid")},
         "K": camera.K,
     }
-    reconstruct = _Reconstruct(network, scene, size)
+    reconstruct = _Reconstruct(network, image, size)
     with torch.no_grad():
-        reconstruct(*given.values())
-    _write(reconstruct, given, reconstruct.outputs, Path(folder) / RECONSTRUCT, metadata, compact)
+        reconstruct(*second.values())
+    _write(reconstruct, second, reconstruct.outputs, Path(folder) / RECONSTRUCT, metadata, compact)
 
 
 def load_exported(folder: str | Path) -> tuple[HandNetwork, NetworkConfig]:
-    """The network of two graphs, ready to predict (`eval`), its weights rounded as they are stored; its configuration.
+    """Return the network of two graphs in eval mode, with weights rounded as they are stored; and its configuration.
 
-    Raises FileNotFoundError or ValueError when the folder holds none, or of another format.
+    Raises FileNotFoundError or ValueError when the folder holds no network, or one of another format.
     """
     config = OnnxNetwork(folder).config
     weights: dict[str, np.ndarray] = {}
@@ -90,13 +91,13 @@ def load_exported(folder: str | Path) -> tuple[HandNetwork, NetworkConfig]:
             value.copy_(torch.tensor(weights[name + STEPS] * scales))
         elif name + HALF in weights or name in weights:
             value.copy_(torch.tensor(weights.get(name + HALF, weights.get(name))))
-        elif not name.endswith("num_batches_tracked"):  # of use to training alone
+        elif not name.endswith("num_batches_tracked"):  # only training uses it
             raise ValueError(f"{folder} lacks the weight {name}; export the network again with this version")
     return network.eval(), config
 
 
 def _digest(network: nn.Module) -> str:
-    """Of all weights: what the two graphs of one network have in common and those of no other one."""
+    """Return a hash of all weights, by which two graphs are known to belong to the same network."""
     digest = hashlib.sha256()
     for name, value in network.state_dict().items():
         digest.update(name.encode() + value.numpy().tobytes())
@@ -104,7 +105,7 @@ def _digest(network: nn.Module) -> str:
 
 
 class _Locate(nn.Module):
-    """The first graph: rgb (1, 3, S, S) in [0, 1], depth (1, S, S) metres."""
+    """The first graph: rgb (1, 3, S, S) in [0, 1], depth (1, S, S) metres -> image features."""
 
     outputs = ("image", "stem", "fused", "centers", "scores", "masks")
 
@@ -113,26 +114,27 @@ class _Locate(nn.Module):
         self.network = network
 
     def forward(self, rgb: Tensor, depth: Tensor) -> tuple[Tensor, ...]:
-        scene = self.network.image(rgb, depth)
-        return (*scene.pyramid, scene.centers, scene.present, scene.masks)
+        image: ImageFeatures = self.network.image(rgb, depth)
+        return (*image.pyramid, image.centers, image.present, image.masks)
 
 
 class _Reconstruct(nn.Module):
-    """The second graph: everything about a frame -> the arrays of its hands that are not None, by name."""
+    """The second graph: image features, clouds and intrinsics -> the arrays of the hands, named by `outputs`."""
 
-    def __init__(self, network: TwoHandNet, scene: ImageFeatures, size: int):
+    def __init__(self, network: TwoHandNet, example: ImageFeatures, size: int):
         super().__init__()
-        self.network, self.example, self.size = network, scene, size
+        self.network, self.example, self.size = network, example, size
         self.outputs: tuple[str, ...] = ()
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        image, stem, fused, centers, scores, points, pixels, valid, K = given
+        rgb, stem, fused, centers, scores, points, pixels, valid, K = given
         logits = self.example.center_logits, self.example.mask_logits  # only the losses read them
-        scene = ImageFeatures((image, stem, fused), *logits, centers, scores, self.example.masks)
+        image = ImageFeatures((rgb, stem, fused), *logits, centers, scores, self.example.masks)
         hands = self.network.reconstruct(
-            scene, HandClouds(points, pixels, valid), Camera(K, self.size, self.size)
+            image, HandClouds(points, pixels, valid), Camera(K, self.size, self.size)
         ).hands
-        arrays = {"vertices": hands.vertices, "joints": hands.joints, "present": hands.present}
+        present = hands.present.clone()  # without depth it is the input `scores`, which the export would rename
+        arrays = {"vertices": hands.vertices, "joints": hands.joints, "present": present}
         arrays |= vars(hands.parameters) if hands.parameters is not None else {}
         found = {name: array for name, array in arrays.items() if array is not None}
         self.outputs = tuple(found)
@@ -155,7 +157,7 @@ def _write(
         model = onnx.load(temporary)
         fold_constants(model, should_fold=lambda node: False if any(map(_is_weight, node.inputs)) else None)
         remove_unused_nodes(model)
-        for node in model.graph.node:  # where each node came from in the source code, of use to nobody
+        for node in model.graph.node:  # traces of the source code, which nobody needs
             del node.metadata_props[:]
             node.doc_string = ""
         del model.graph.value_info[:]
@@ -167,12 +169,12 @@ def _write(
 
 
 def _is_weight(value: Any) -> bool:
-    """Whether a value of a graph is one of the network's: these keep their names, ONNX Runtime folds them as well."""
+    """Return whether a value of a graph is a weight: weights keep their names, and ONNX Runtime folds them later."""
     return value is not None and value.name.startswith(PREFIX)
 
 
 def _store_compactly(graph: Any) -> None:
-    """Turns every large float32 constant into fewer bits and the node that makes float32 of them."""
+    """Replace every large float32 constant by fewer bits and a node that restores float32."""
     nodes = []
     for tensor in list(graph.initializer):
         size = int(np.prod(tensor.dims, dtype=int))

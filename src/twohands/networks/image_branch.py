@@ -1,4 +1,4 @@
-"""Image branch (method, section 2): feature pyramid, hand centres, hand masks and the feature at a centre."""
+"""Image branch (paper, section III-A): feature pyramid, hand centres, hand masks and the feature at a centre."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from twohands.geometry.record import TensorRecord
+from twohands.networks.base import Encoder
 from twohands.ops.image import peaks, rescale
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of red, green and blue in [0, 1]; the colour statistics of every encoder, pretrained or not."""
+"""Mean and deviation of red, green and blue in [0, 1]: the input statistics of every encoder, pretrained or not."""
 CENTER_BIAS = -4.59
 """Logit of a prior probability of 0.01, so that the first steps are not spent on empty background (CenterNet)."""
 EVEN_PEAK = 0.3
-"""Height of a centre's peak at which a hand counts as likely as not, as in CenterNet; see reports/paper_small.md."""
+"""Peak height that maps to presence 0.5, the threshold of CenterNet; measured in reports/paper_small.md."""
 EVEN_LOGIT = math.log(EVEN_PEAK / (1 - EVEN_PEAK))
 MASK_THRESHOLD = 0.5
 HEAD_CHANNELS = 64
@@ -29,7 +30,7 @@ HEAD_CHANNELS = 64
 
 @dataclass(frozen=True)
 class ImageFeatures(TensorRecord):
-    """What the image says: the result of the first half of the network."""
+    """Feature maps, hand centres and hand masks of a batch of images: the output of the image branch."""
 
     pyramid: tuple[Tensor, ...]  # (B, C, h, w) fine -> coarse: normalised image, stem at H/2, fused map at H/4
     center_logits: Tensor  # (B, 2, h, w) at H/4
@@ -39,7 +40,7 @@ class ImageFeatures(TensorRecord):
     masks: Tensor  # (B, 2, H, W) bool
 
 
-class ResNetPyramid(nn.Module):
+class ResNetPyramid(Encoder):
     """A timm ResNet: the stem after its first convolution (H/2), then four stages (H/4 to H/32)."""
 
     def __init__(self, name: str, in_channels: int, pretrained: bool, stage_channels: tuple[int, ...] | None = None):
@@ -47,22 +48,20 @@ class ResNetPyramid(nn.Module):
         slim: dict[str, Any] = {} if stage_channels is None else {"channels": stage_channels}
         if slim and pretrained:
             raise ValueError(f"there are no ImageNet weights for {name} with {stage_channels} channels")
-        self.stages = timm.create_model(
+        stages: Any = timm.create_model(
             name, features_only=True, in_chans=in_channels, pretrained=pretrained, zero_init_last=False, **slim
         )
-        info = self.stages.feature_info
-        self.channels, self.strides = tuple(info.channels()), tuple(info.reduction())  # type: ignore[operator,union-attr]
+        self.stages, self.channels = stages, tuple(stages.feature_info.channels())
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """(B, C, H, W) -> the stem and the stages, fine -> coarse."""
         return tuple(self.stages(image))
 
 
-class TinyPyramid(nn.Module):
+class TinyPyramid(Encoder):
     """Three convolutions of stride 2, for tests."""
 
     channels = (8, 16, 32)
-    strides = (2, 4, 8)
 
     def __init__(self, in_channels: int, pretrained: bool):
         super().__init__()
@@ -79,23 +78,24 @@ class TinyPyramid(nn.Module):
         return tuple(maps[1:])
 
 
-RGB_ENCODERS: dict[str, Callable[..., nn.Module]] = {
+RGB_ENCODERS: dict[str, Callable[..., Encoder]] = {
     "resnet50": partial(ResNetPyramid, "resnet50"),
     "resnet18": partial(ResNetPyramid, "resnet18"),
     "resnet18_slim": partial(ResNetPyramid, "resnet18", stage_channels=(32, 64, 128, 256)),
     "tiny": TinyPyramid,
 }
+"""Name -> builder (in_channels, pretrained) of an encoder; raises ValueError when there are no pretrained weights."""
 
 
 def convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, batch normalisation, ReLU."""
+    """Return a 3x3 convolution, batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
     )
 
 
 class FusedMap(nn.Module):
-    """All stages brought to one map at H/4: 1x1 lateral, unit length per pixel times a learned gain, upsample, add.
+    """All stages fused to one map at H/4: 1x1 lateral, unit length per pixel times a learned gain, upsample, add.
 
     The published program deconvolves each stage and convolves their concatenation: 39 GMAC for the same function.
     """
@@ -122,30 +122,30 @@ class FusedMap(nn.Module):
 
 
 def dense_head(channels: int, bias: float, maps: int = 2) -> nn.Sequential:
-    """`maps` logits per cell, by default one a hand; the last bias starts at `bias`."""
+    """Return a head of `maps` logits per cell, by default one per hand; the last bias starts at `bias`."""
     last = nn.Conv2d(HEAD_CHANNELS, maps, 1)
     nn.init.constant_(last.bias, bias)  # type: ignore[arg-type]
     return nn.Sequential(nn.Conv2d(channels, HEAD_CHANNELS, 3, padding=1), nn.ReLU(inplace=True), last)
 
 
 def normalised(rgb: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1], red first -> zero mean and unit deviation over ImageNet."""
+    """Return an image (B, 3, H, W) in [0, 1], red first, with zero mean and unit deviation over ImageNet."""
     mean, std = (rgb.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (rgb - mean) / std
 
 
 class ImageBranch(nn.Module):
-    """Image -> pyramid, centres and masks."""
+    """Encoder, fused map and heads: image -> pyramid, centres and masks."""
 
-    def __init__(self, encoder: nn.Module, fused: FusedMap, rgbd_input: bool):
+    def __init__(self, encoder: Encoder, fused: FusedMap, rgbd_input: bool):
         super().__init__()
         self.encoder, self.fused, self.rgbd_input = encoder, fused, rgbd_input
         self.center_head = dense_head(fused.channels, CENTER_BIAS)
         self.mask_head = dense_head(fused.channels, 0.0)
-        self.channels = (3, encoder.channels[0], fused.channels)  # type: ignore[index]
+        self.channels = (3, encoder.channels[0], fused.channels)
 
     def forward(self, rgb: Tensor, depth: Tensor) -> ImageFeatures:
-        """rgb (B, 3, H, W) in [0, 1], red first; depth (B, H, W) metres, read only with `rgbd_input`."""
+        """Take rgb (B, 3, H, W) in [0, 1], red first, and depth (B, H, W) metres, which only `rgbd_input` reads."""
         image = normalised(rgb)
         stem, *stages = self.encoder(torch.cat([image, depth[:, None]], dim=1) if self.rgbd_input else image)
         fused = self.fused(tuple(stages))
@@ -187,6 +187,6 @@ class CenterFeature(nn.Module):
         patches = fused.flatten(2).gather(2, index.reshape(batch, 1, -1).expand(-1, fused.shape[1], -1))
         patches = patches.unflatten(2, (2, 5, 5)).transpose(1, 2).flatten(0, 1).float()  # (2 B, C, 5, 5)
         border = inside.flatten(0, 1)[:, None]
-        # cells beyond the map are zeros to both convolutions, as they are to a padded convolution of the whole map
+        # both convolutions see zeros beyond the map, as a padded convolution of the whole map would
         hidden = functional.relu(self.first(patches * border)) * border[..., 1:4, 1:4]
         return functional.relu(self.second(hidden)).reshape(batch, 2, self.channels)

@@ -1,8 +1,8 @@
-"""The rival Keypoint Transformer (Hampali et al. 2022; method, section 10): joints from unordered image key points.
+"""External baseline Keypoint Transformer (Hampali et al. 2022; docs/method.md, Baselines).
 
-A whole network of its own. Peaks of joint heat maps become tokens; a transformer says which joint each of them is and
-gives the joints of both hands, each relative to its root. Where the root is, it does not say: only aligned figures mean
-anything.
+A whole network of its own. Peaks of joint heat maps become tokens; a transformer classifies which joint each of them is
+and predicts the joints of both hands relative to their roots. It does not locate the roots, so only aligned metrics are
+meaningful.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from twohands.hands.skeleton import NUM_JOINTS, ROOT
+from twohands.networks.base import Encoder, HandNetwork
 from twohands.networks.decoder import LENGTH_UNIT
 from twohands.networks.image_branch import CENTER_BIAS, FusedMap, dense_head
 from twohands.networks.intaghand import hand_depth, network_input
@@ -22,15 +23,15 @@ from twohands.ops.image import lookup, peaks, rescale
 from twohands.types import KeyPoints, NetworkOutput, RGBDFrame, TwoHands
 
 NUM_TOKENS = 64
-"""Peaks that become tokens, at most."""
+"""Largest number of peaks that become tokens."""
 NUM_LAYERS = 3
-"""Of the encoder, and of the decoder."""
+"""Number of layers of the transformer's encoder, and of its decoder."""
 
 
 class KeypointImage(nn.Module):
     """Image -> one map at H/4 and 42 joint heat maps on it."""
 
-    def __init__(self, encoder: nn.Module, fused: FusedMap):
+    def __init__(self, encoder: Encoder, fused: FusedMap):
         super().__init__()
         self.encoder, self.fused = encoder, fused
         self.heat_head = dense_head(fused.channels, CENTER_BIAS, 2 * NUM_JOINTS)
@@ -42,10 +43,10 @@ class KeypointImage(nn.Module):
         return fused, self.heat_head(fused).float()
 
 
-class KeypointTransformer(nn.Module):
-    """RGBDFrame -> NetworkOutput of joints only; depth is read as a fourth channel with `reads_depth`."""
+class KeypointTransformer(HandNetwork):
+    """Network of joints without meshes; with `reads_depth`, depth is the fourth channel of the image."""
 
-    def __init__(self, encoder: nn.Module, fused: FusedMap, channels: int, heads: int, reads_depth: bool):
+    def __init__(self, encoder: Encoder, fused: FusedMap, channels: int, heads: int, reads_depth: bool):
         super().__init__()
         self.image, self.reads_depth = KeypointImage(encoder, fused), reads_depth
         self.embed = nn.Linear(fused.channels + 3, channels)  # appearance, position, height of the peak
@@ -65,7 +66,7 @@ class KeypointTransformer(nn.Module):
         centers: Tensor | None = None,
         rngs: Sequence[np.random.Generator] | None = None,
     ) -> NetworkOutput:
-        """Joints of every crop of the batch; masks (B, 2, H, W) bool only tell the depth of the hands."""
+        """Return the joints in every crop of the batch; masks (B, 2, H, W) bool only give the depth of the hands."""
         depth = hand_depth(frame.depth, masks) if self.reads_depth else None
         features, heat_logits = self.image(network_input(frame, depth))
         with torch.autocast(frame.rgb.device.type, enabled=False):
@@ -80,7 +81,7 @@ class KeypointTransformer(nn.Module):
         return NetworkOutput(hands, (), center_logits=None, mask_logits=None, root=root, key_points=key_points)
 
     def _tokens(self, features: Tensor, heat_logits: Tensor, frame: RGBDFrame) -> tuple[Tensor, Tensor]:
-        """Pixels (B, T, 2) of the highest peaks of all heat maps together, and their tokens (B, T, C)."""
+        """Return the pixels (B, T, 2) of the highest peaks of all heat maps together, and their tokens (B, T, C)."""
         width, height = frame.camera.width, frame.camera.height
         cells, scores = peaks(heat_logits.detach().amax(dim=1), NUM_TOKENS)
         pixels = rescale(cells, width / features.shape[-1])

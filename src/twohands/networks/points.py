@@ -1,4 +1,4 @@
-"""PointNet++ (method, section 4): per-point networks and set abstraction in true coordinates."""
+"""PointNet++: networks shared by all points, and set abstraction in true coordinates (docs/method.md, Fusion)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PointLayer(nn.Module):
         return torch.relu_(rows).unflatten(0, features.shape[:-1])
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the linear layer that the trained pair is: a third of the time of the fusion."""
+        """Return the linear layer that equals both in eval mode, weight and bias; saves a third of a fusion's time."""
         norm = self.norm
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -33,16 +33,16 @@ class PointLayer(nn.Module):
 
 
 def point_network(channels: int, widths: tuple[int, ...]) -> nn.Sequential:
-    """The layers channels -> widths[0] -> ..., shared by all points."""
+    """Return the layers channels -> widths[0] -> ..., shared by all points."""
     sizes = zip((channels, *widths), widths, strict=False)
     return nn.Sequential(*(PointLayer(before, after) for before, after in sizes))
 
 
 class SetAbstraction(nn.Module):
-    """Features of centroids from their nearest neighbours: relative coordinates and features, shared network, maximum.
+    """Features of centroids from their nearest neighbours: relative coordinates, shared network, maximum.
 
-    The first three feature channels are coordinates (modulated ones, after a feature transform): the centroid's true
-    coordinates are subtracted from them, and from nothing else.
+    The first three feature channels are coordinates, modulated ones after a feature transform. The centroid's true
+    coordinates are subtracted from them and from no other channel.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...], num_neighbours: int, radius: float | None = None):
@@ -52,7 +52,10 @@ class SetAbstraction(nn.Module):
         self.channels = 3 + widths[-1]
 
     def forward(self, points: Tensor, features: Tensor, centroids: Tensor) -> Tensor:
-        """(*B, N, 3) metres, (*B, N, C), centroids (*B, M, 3) -> (*B, M, 3 + D): true coordinates, then features."""
+        """Return true coordinates and features (*B, M, 3 + D) of the centroids (*B, M, 3).
+
+        Points (*B, N, 3) are metres and have features (*B, N, C).
+        """
         neighbours = nearest(centroids, points, self.num_neighbours, self.radius)  # (*B, M, K)
         groups = gather(features, neighbours)  # (*B, M, K, C)
         beyond = groups.shape[-1] - 3

@@ -1,4 +1,4 @@
-"""A torch network run on single NumPy frames, as the product runs its ONNX twin."""
+"""A torch network run on single NumPy frames, as `runtime.OnnxNetwork` runs exported graphs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from twohands.config import NetworkConfig
-from twohands.networks.build import HandNetwork
+from twohands.networks.base import HandNetwork
 from twohands.types import RGBDFrame, TwoHands
 
 
 class ModuleRunner:
-    """Square frame of NumPy arrays -> TwoHands of NumPy arrays; the twin of `runtime.OnnxNetwork` in torch."""
+    """Torch network behind the interface of `runtime.OnnxNetwork`: NumPy frames in, NumPy hands out."""
 
     def __init__(self, network: HandNetwork, config: NetworkConfig):
         self.network, self.image_size, self.region = network, config.image_size, config.region
-        self.reads_depth = network.reads_depth
+        self.reads_depth, self.hand_model = network.reads_depth, config.hand_model
 
     @torch.inference_mode()
     def __call__(
@@ -29,9 +29,10 @@ class ModuleRunner:
         centers: np.ndarray | None = None,
         step: Callable[[str], AbstractContextManager[Any]] = nullcontext,
     ) -> TwoHands:
-        """Two hands of a frame of image_size pixels; masks (2, S, S) bool and centers (2, 2) pixels replace its own.
+        """Return both hands of a square frame of image_size pixels.
 
-        `step` is entered around each step with its name: a stopwatch, for instance.
+        Masks (2, S, S) bool and centers (2, 2) pixels replace the network's own. `step(name)` is a context that is
+        entered around each step, a stopwatch for example.
         """
         device = next(self.network.parameters()).device
         batch = frame.map(lambda array: torch.as_tensor(array)[None].to(device))

@@ -1,8 +1,8 @@
-"""How long one frame takes in a network, part by part, and beside a bare ResNet50 at the same size.
+"""Time of one frame in a network, part by part, and relative to a bare ResNet50 at the same size.
 
-What is measured: the forward pass of batch 1, float32, eval mode, inference mode, image branch in channels_last as in
-training, on a random frame whose two clouds are full. The whole is measured without hooks and in turn with the bare
-ResNet50, so that whatever else the machine does meets both; the parts are measured in passes of their own.
+Measured are forward passes of one frame: float32, eval mode, inference mode, image branch in channels_last as in
+training, a random frame with two full clouds. The whole network is measured without hooks and in turn with the bare
+ResNet50, so that other load of the machine affects both. The parts are measured in passes of their own.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from twohands.networks.two_hand_net import TwoHandNet
 from twohands.types import RGBDFrame
 
 BARE = "resnet50"
-"""The network whose features alone are the unit of the ratio."""
+"""Encoder that is the unit of the ratio."""
 PARTED = ("image", "fusion")
-"""Modules whose own modules are measured as well."""
+"""Modules whose children are measured as well."""
 STEPS = {"image": "locate"}
-"""Modules that are known by what they do."""
+"""Names of modules that are reported as the step that they perform."""
 HAND_DEPTH, WALL_DEPTH, RELIEF, NOISE = 0.5, 0.8, 0.03, 0.003
-"""Metres: of the edge of a hand and of the wall behind it, by how much a hand bulges, deviation of its pixels."""
+"""Metres: depth at the edge of a hand, depth of the wall, height of a hand's bulge, deviation of its pixels."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Median, lowest and highest of what repeats gave."""
+    """Median, lowest and highest value of several repeats."""
 
     median: float
     low: float
@@ -45,37 +45,37 @@ class Spread:
 
     @staticmethod
     def of(values: list[float]) -> Spread:
-        """Of at least one value."""
+        """Return the spread of at least one value."""
         return Spread(median(values), min(values), max(values))
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """Seconds of one frame on `threads` threads."""
+class Timing:
+    """Seconds that one frame takes on `threads` threads."""
 
     image_size: int
     threads: int
     repeats: int
-    modules: dict[str, Spread]  # in order of execution, measured with hooks; a part has its module's name before a dot
+    modules: dict[str, Spread]  # measured with hooks, in order of execution; a part's name is "module.part"
     hooked: Spread  # the passes in which the modules were measured
     whole: Spread  # without hooks
     bare: Spread  # ResNet50 features of the same image
-    ratio: Spread  # whole / bare, of the pairs measured one after the other
+    ratio: Spread  # whole / bare, for pairs measured one after the other
 
 
-def benchmark(config: NetworkConfig, threads: int, repeats: int) -> Benchmark:
-    """Measures the network of a configuration with random weights; the number of threads is restored at the end.
+def time_network(config: NetworkConfig, threads: int, repeats: int) -> Timing:
+    """Measure the network of a configuration with random weights; the number of threads is restored at the end.
 
-    Raises ValueError when there is nothing to repeat, no thread, or the network does not locate, lift and reconstruct.
+    Raises ValueError for fewer than one thread or repeat, and for the external baselines.
     """
     if min(threads, repeats) < 1:
         raise ValueError(f"threads and repeats must be at least 1; got {threads} and {repeats}")
     network = build_network(config, HAND_MODELS[config.hand_model]()).eval()
     if not isinstance(network, TwoHandNet):
         raise ValueError("only networks that locate, lift and reconstruct are measured part by part")
-    network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     bare = RGB_ENCODERS[BARE](in_channels=3, pretrained=False).eval()
-    bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in (network.image, bare):
+        module.to(memory_format=torch.channels_last)
     frame, masks = random_frame(config.image_size)
     rounds = []
     with num_threads(threads), torch.inference_mode():
@@ -83,7 +83,7 @@ def benchmark(config: NetworkConfig, threads: int, repeats: int) -> Benchmark:
             whole = seconds_of(lambda: network(frame, masks))
             rounds.append((whole, seconds_of(lambda: bare(frame.rgb)), *module_times(network, frame, masks)))
     whole, features, modules, hooked = zip(*rounds[1:], strict=True)  # the first round warms up
-    return Benchmark(
+    return Timing(
         image_size=config.image_size,
         threads=threads,
         repeats=repeats,
@@ -96,23 +96,23 @@ def benchmark(config: NetworkConfig, threads: int, repeats: int) -> Benchmark:
 
 
 def module_times(network: TwoHandNet, frame: RGBDFrame, masks: Tensor) -> tuple[dict[str, float], float]:
-    """Seconds of every step and module of a forward pass by name, in the order of their beginning; and of the whole."""
+    """Return the seconds of every step and module of a forward pass, in the order in which they start; and in all."""
     times: dict[str, float] = {}
     with ExitStack() as stack:
         for name, module in _measured(network):
             stack.enter_context(_stopwatch(name, module, times))
-        began = perf_counter()
-        scene = network.locate(frame)
+        start = perf_counter()
+        image = network.locate(frame)
         located = perf_counter()
-        clouds = network.lift(frame, masks)  # the step that is no module
+        clouds = network.lift(frame, masks)  # a step without a module
         times["lift"] = perf_counter() - located
-        network.reconstruct(scene, clouds, frame.camera)
-        whole = perf_counter() - began
+        network.reconstruct(image, clouds, frame.camera)
+        whole = perf_counter() - start
     return times, whole
 
 
 def _measured(network: TwoHandNet) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of the network, and those of the PARTED ones."""
+    """Yield name and module of every child of the network, and of the children of those in PARTED."""
     for name, module in network.named_children():
         step = STEPS.get(name, name)
         yield step, module
@@ -121,7 +121,7 @@ def _measured(network: TwoHandNet) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _called(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The children that are called; a list is not, its elements are."""
+    """Yield the children that are called: the elements of a ModuleList, not the list."""
     for name, child in module.named_children():
         if isinstance(child, nn.ModuleList):
             yield from _called(f"{prefix}.{name}", child)
@@ -131,16 +131,16 @@ def _called(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 @contextmanager
 def _stopwatch(name: str, module: nn.Module, times: dict[str, float]) -> Iterator[None]:
-    """Adds the seconds of every call of a module to its name."""
-    began = 0.0
+    """Add the seconds of every call of a module to `times[name]` while the context is open."""
+    started = 0.0
 
     def start(*_: object) -> None:
-        nonlocal began
+        nonlocal started
         times.setdefault(name, 0.0)
-        began = perf_counter()
+        started = perf_counter()
 
     def stop(*_: object) -> None:
-        times[name] += perf_counter() - began
+        times[name] += perf_counter() - started
 
     handles = module.register_forward_pre_hook(start), module.register_forward_hook(stop)
     try:
@@ -151,15 +151,15 @@ def _stopwatch(name: str, module: nn.Module, times: dict[str, float]) -> Iterato
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """How long a call takes by the clock on the wall."""
-    began = perf_counter()
+    """Return the wall-clock seconds of a call."""
+    started = perf_counter()
     call()
-    return perf_counter() - began
+    return perf_counter() - started
 
 
 @contextmanager
 def num_threads(count: int) -> Iterator[None]:
-    """torch computes on so many threads inside."""
+    """Let torch compute on `count` threads while the context is open."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -169,10 +169,10 @@ def num_threads(count: int) -> Iterator[None]:
 
 
 def random_frame(size: int, seed: int = 0) -> tuple[RGBDFrame, Tensor]:
-    """A frame of `size` pixels with a batch axis, and masks (1, 2, size, size) bool of its two hands.
+    """Return a frame of `size` pixels with a batch axis, and masks (1, 2, size, size) bool of its two hands.
 
-    The hands are bulging discs of 10 cm in front of a wall, about 4600 pixels each in 384: as large as hands, with
-    depths of their own, so that no two points are neighbours at the same distance.
+    The hands are bulging discs in front of a wall, 10 cm wide as hands are, about 4600 pixels each at size 384. Their
+    depths are noisy, so that no two neighbours of a point are equally far.
     """
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, :size] / size
