@@ -32,5 +32,5 @@ with TemporaryDirectory() as folder:
     print(f"loss: {losses[0]:.0f} in the first steps, {losses[-1]:.0f} in the last")
 
     export_network(*load_checkpoint(checkpoint), Path(folder) / "onnx")
-    hands = twohands.load("pdfnet", fit=False, weights=Path(folder) / "onnx")(frames[0].frame)
+    hands = twohands.load(network=Path(folder) / "onnx", fit=False)(frames[0].frame)
     print(f"presence of the left and the right hand: {hands.present[0]:.2f}, {hands.present[1]:.2f}")

@@ -16,8 +16,7 @@ from PIL import Image
 
 from fakes import HEIGHT, WIDTH, FakeLocator, K, fake_predictor, make_frame, write_frame
 from twohands import __version__, cli
-from twohands.cli import reconstruct
-from twohands.rows import read_npz
+from twohands.results import read_results
 from twohands.sources.folder import FolderRecording
 
 FLAT = np.full((HEIGHT, WIDTH), 500, np.uint16)
@@ -27,7 +26,7 @@ FLAT = np.full((HEIGHT, WIDTH), 500, np.uint16)
 def predictor(monkeypatch):
     """Commands get a predictor without networks; the fixture is its locator."""
     fake = fake_predictor()
-    monkeypatch.setattr(reconstruct, "_load", lambda watch, *choice: fake)
+    monkeypatch.setattr("twohands.predictor.load", lambda *choice: fake)
     assert isinstance(fake.locate, FakeLocator)
     return fake.locate
 
@@ -56,7 +55,7 @@ def test_predict(tmp_path, capsys):
     said = capsys.readouterr().out
     assert re.search(r"000074: left found \(depth residual \d+\.\d mm, support \d+%\), right found", said)
     assert len(said.splitlines()) == 1
-    arrays = read_npz(out / "hands.npz")
+    arrays = read_results(out / "hands.npz")
     assert arrays["frame_id"].tolist() == ["000074"]
     np.testing.assert_array_equal(arrays["present"], [[1, 1]])
     np.testing.assert_array_equal(arrays["K"], [K])
@@ -74,7 +73,7 @@ def test_predict_options(tmp_path, capsys, predictor):
     assert predict((*paths[:2], Path("150,150,79.5,59.5")), out, "--depth-unit", "0.001") == 0
     assert "left not found, right not found" in capsys.readouterr().out
     assert sorted(path.name for path in out.iterdir()) == ["hands.json", "hands.npz", "overlay.png"]  # no stale mesh
-    np.testing.assert_array_equal(read_npz(out / "hands.npz")["depth_support"], 0)
+    np.testing.assert_array_equal(read_results(out / "hands.npz")["depth_support"], 0)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +189,7 @@ def test_run(tmp_path, capsys, predictor):
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     assert run(folder, out, "--overlays", "--glb", "--timings") == 0
     assert "4 frames: left found in 4, right found in 4, median depth residual" in capsys.readouterr().out
-    arrays = read_npz(out / "hands.npz")
+    arrays = read_results(out / "hands.npz")
     assert arrays["frame_id"].tolist() == [f"{index:06d}" for index in range(4)]
     assert len(json.loads((out / "hands.json").read_text())["frames"]) == 4
     top = ["glb", "hands.json", "hands.npz", "overlays", "overlays.jpg", "run.json"]
@@ -208,7 +207,7 @@ def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     assert run(folder, out, "--overlays") == 0
     assert "were there already" not in capsys.readouterr().out
-    before = read_npz(out / "hands.npz")["inputs"]
+    before = read_results(out / "hands.npz")["inputs"]
     picture = (out / "overlays" / "000002.jpg").read_bytes()
     write_frame(folder, "000002", depth=FLAT + 1)
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "rgb" / "000002.png")
@@ -216,12 +215,12 @@ def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     assert predictor.calls == 5
     assert "4 frames: left found in 4, right found in 4" in (said := capsys.readouterr().out)
     assert "; 3 rows were there already; wrote" in said
-    changed = (read_npz(out / "hands.npz")["inputs"] != before).any(axis=2)
+    changed = (read_results(out / "hands.npz")["inputs"] != before).any(axis=2)
     assert changed.tolist() == [[False] * 2, [False] * 2, [True] * 2, [False] * 2]
     assert (out / "overlays" / "000002.jpg").read_bytes() != picture
     (folder / "depth" / "000001.png").write_bytes(b"no image")  # what was right for the old file is not kept
     assert run(folder, out) == 3
-    assert "not an image" in read_npz(out / "hands.npz")["error"][1]
+    assert "not an image" in read_results(out / "hands.npz")["error"][1]
 
 
 def test_run_refuses_frames_of_another_size(tmp_path, capsys):
@@ -229,7 +228,7 @@ def test_run_refuses_frames_of_another_size(tmp_path, capsys):
     for path in (folder / "rgb" / "000001.png", folder / "depth" / "000001.png"):
         Image.open(path).resize((240, 180), Image.Resampling.NEAREST).save(path)
     assert run(folder, out) == 3
-    errors = read_npz(out / "hands.npz")["error"].tolist()
+    errors = read_results(out / "hands.npz")["error"].tolist()
     assert errors[0] == errors[2] == ""
     assert errors[1].startswith("colour is 240x180 but the intrinsics are of 160x120 pixels; give those of this")
 
@@ -246,7 +245,7 @@ def test_order_and_intrinsics_of_a_recording(tmp_path):
 def test_run_every(tmp_path):
     folder, out = recording(tmp_path / "in", 5), tmp_path / "out"
     assert run(folder, out, "--every", "2") == 0
-    assert read_npz(out / "hands.npz")["frame_id"].tolist() == ["000000", "000002", "000004"]
+    assert read_results(out / "hands.npz")["frame_id"].tolist() == ["000000", "000002", "000004"]
 
 
 def test_run_keeps_the_row_of_unreadable_frames(tmp_path, capsys, predictor):
@@ -258,7 +257,7 @@ def test_run_keeps_the_row_of_unreadable_frames(tmp_path, capsys, predictor):
     assert "4 frames: left found in 2, right found in 2" in captured.out
     assert "2 failed" in captured.out
     assert "000001" in captured.err
-    arrays = read_npz(out / "hands.npz")
+    arrays = read_results(out / "hands.npz")
     assert arrays["frame_id"].tolist() == [f"{index:06d}" for index in range(4)]
     errors = arrays["error"].tolist()
     assert errors[0] == errors[2] == ""
@@ -271,7 +270,7 @@ def test_run_keeps_the_row_of_unreadable_frames(tmp_path, capsys, predictor):
     calls = predictor.calls
     assert run(folder, out) == 3
     assert predictor.calls == calls + 1
-    assert read_npz(out / "hands.npz")["error"].tolist()[:3] == ["", "", ""]
+    assert read_results(out / "hands.npz")["error"].tolist()[:3] == ["", "", ""]
 
 
 def test_interrupted_run_goes_on(tmp_path, capsys, predictor, monkeypatch):
@@ -286,7 +285,7 @@ def test_interrupted_run_goes_on(tmp_path, capsys, predictor, monkeypatch):
     monkeypatch.setattr(FakeLocator, "__call__", interrupted)
     assert run(folder, out) == 130
     assert "2 of 4 frames" in capsys.readouterr().out
-    assert read_npz(out / "hands.npz")["frame_id"].tolist() == ["000000", "000001"]
+    assert read_results(out / "hands.npz")["frame_id"].tolist() == ["000000", "000001"]
     monkeypatch.setattr(FakeLocator, "__call__", original)
     assert run(folder, out, "--every", "2") == 2
     assert "holds rows made with every = 1, not 2; give another --out" in capsys.readouterr().err
@@ -294,9 +293,9 @@ def test_interrupted_run_goes_on(tmp_path, capsys, predictor, monkeypatch):
     assert "depth_unit" in capsys.readouterr().err
     assert run(folder, out) == 0
     assert predictor.calls == 4
-    whole = read_npz(out / "hands.npz")
+    whole = read_results(out / "hands.npz")
     assert run(folder, tmp_path / "fresh") == 0
-    fresh = read_npz(tmp_path / "fresh" / "hands.npz")
+    fresh = read_results(tmp_path / "fresh" / "hands.npz")
     for name, array in whole.items():
         np.testing.assert_array_equal(array, fresh[name], err_msg=name)
 
@@ -307,8 +306,7 @@ def test_killed_run_goes_on(tmp_path):
     code = f"""
 import os, signal
 from fakes import FakeLocator, fake_predictor
-from twohands import cli
-from twohands.cli import reconstruct
+from twohands import cli, predictor
 original = FakeLocator.__call__
 def deadly(self, frame):
     if self.calls == 2:
@@ -316,7 +314,7 @@ def deadly(self, frame):
     return original(self, frame)
 FakeLocator.__call__ = deadly
 fake = fake_predictor()
-reconstruct._load = lambda watch, *choice: fake
+predictor.load = lambda *choice: fake
 cli.main(["run", {str(folder)!r}, "--out", {str(out)!r}])
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, check=False)
@@ -324,7 +322,7 @@ cli.main(["run", {str(folder)!r}, "--out", {str(out)!r}])
     assert sorted(path.name for path in (out / "rows").glob("*.npz")) == ["000000.npz", "000001.npz"]
     assert not (out / "hands.npz").exists()
     assert run(folder, out) == 0
-    assert read_npz(out / "hands.npz")["frame_id"].tolist() == [f"{index:06d}" for index in range(4)]
+    assert read_results(out / "hands.npz")["frame_id"].tolist() == [f"{index:06d}" for index in range(4)]
     assert not (out / "rows").exists()
 
 
@@ -408,7 +406,7 @@ def test_bad_every(tmp_path, capsys):
 def test_demo(tmp_path, capsys, monkeypatch):
     """The command finds the packaged frame, says what it did and where everything is."""
     write_frame(tmp_path / "frame")
-    demo = tmp_path / "package" / "demo"
+    demo = tmp_path / "package" / "cli" / "demo_frame"
     demo.mkdir(parents=True)
     for source, name in (
         ("rgb/000000.png", "color.png"),
@@ -416,7 +414,7 @@ def test_demo(tmp_path, capsys, monkeypatch):
         ("cam_K.txt", "cam_K.txt"),
     ):
         shutil.copy(tmp_path / "frame" / source, demo / name)
-    monkeypatch.setattr("importlib.resources.files", lambda package: demo.parent)
+    monkeypatch.setattr("importlib.resources.files", lambda package: demo.parents[1])
     out = tmp_path / "out" / "demo"
     assert cli.main(["demo", "--out", str(out)]) == 0
     said = capsys.readouterr().out
@@ -437,10 +435,12 @@ def test_demo_and_predict_see_the_camera_of_the_file(tmp_path, monkeypatch):
         seen.append(frame.camera)
         return fake_predictor()(make_frame())
 
-    monkeypatch.setattr(reconstruct, "_load", lambda watch, *choice: watched)
-    monkeypatch.setattr(reconstruct, "_write_frame", lambda *_, **__: [])
+    monkeypatch.setattr("twohands.predictor.load", lambda *choice: watched)
+    for command in ("demo", "predict"):
+        monkeypatch.setattr(f"twohands.cli.{command}.write_frame", lambda *_, **__: [])
+        monkeypatch.setattr(f"twohands.cli.{command}.describe", lambda hands: "")
     assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
-    packaged = np.loadtxt(Path(reconstruct.__file__).parents[1] / "demo" / "cam_K.txt")
+    packaged = np.loadtxt(Path(cli.__file__).parent / "demo_frame" / "cam_K.txt")
     assert packaged[0, 2] > packaged[1, 2] + 50
     np.testing.assert_allclose(seen[0].K, packaged, rtol=1e-6)
     predict(write_frame(tmp_path), tmp_path / "out")
@@ -503,7 +503,7 @@ def test_real_folder(tmp_path, capsys, monkeypatch):
     real = Path(os.environ["TWOHANDS_REAL_FRAMES"])
     assert run(real / "two_hands", tmp_path / "two", "--overlays") == 0
     assert "4 frames: left found in 4, right found in 4" in capsys.readouterr().out
-    arrays = read_npz(tmp_path / "two" / "hands.npz")
+    arrays = read_results(tmp_path / "two" / "hands.npz")
     assert np.nanmedian(arrays["depth_residual"]) < 0.012
     assert (np.abs(arrays["joints"][..., 2] - 0.5) < 0.25).all()  # README: hands at 0.3 to 0.6 m
     assert run(real / "no_hands", tmp_path / "none") == 0

@@ -10,13 +10,14 @@ from PIL import Image
 
 from fakes import PosedHands
 from test_reader_h2o import write_copy
-from twohands import cli, evaluation
+from twohands import cli
 from twohands.config import PRESETS
 from twohands.data import inspection
 from twohands.data.dataset import identity_of, name_of, open_dataset
 from twohands.data.inspection import Facts
 from twohands.data.packing import pack
 from twohands.data.readers.h2o import H2O
+from twohands.evaluation import scoring as evaluation
 from twohands.hands import free_hand
 from twohands.hands.mano_files import read_mano
 from twohands.networks import build_network
@@ -118,7 +119,8 @@ def test_packed_frames_are_still_those_of_their_data_set_and_split(root, tmp_pat
     assert len(open_dataset(f"synthetic:test={packed}")) == 3
     save_checkpoint(build_network(TINY, free_hand()), TINY, tmp_path / "net")
     monkeypatch.setattr(evaluation, "SMALLEST_LENGTH", 20)  # the copy is small
-    measure = ["evaluate", "--data", packed, "--checkpoint", str(tmp_path / "net"), "--out", str(tmp_path / "out")]
+    network = ["--no-fit", "--network", str(tmp_path / "net")]
+    measure = ["evaluate", "--data", packed, *network, "--out", str(tmp_path / "out")]
     assert cli.main(measure) == 0
     assert "As the benchmark of this data set measures:" in capsys.readouterr().out
 

@@ -6,14 +6,26 @@ import json
 import numpy as np
 import pytest
 
-from twohands import evaluation
-from twohands.evaluation import evaluate, predict_with
+from twohands.evaluation import scoring as evaluation
+from twohands.evaluation.report import (
+    HandRow,
+    Report,
+    bootstrap_interval,
+    difference_of_runs,
+    paired_difference,
+    run_spread,
+)
+from twohands.evaluation.scoring import predict_with, predictions, report_of
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand, mano_hand
 from twohands.hands.skeleton import FINGERTIP_VERTICES, FINGERTIPS
 from twohands.predictor import NetworkPredictor
-from twohands.report import HandRow, Report, bootstrap_interval, difference_of_runs, paired_difference, run_spread
 from twohands.types import LEFT, RIGHT, RGBDFrame, Sample, TwoHands
+
+
+def evaluate(predict, samples, known_presence=False, hand_model=None):
+    """The report of a function of samples."""
+    return report_of(predictions(predict, samples, known_presence, hand_model), known_presence)
 
 
 def sample(shares=(1.0, 1.0), gap=0.3) -> Sample:
@@ -202,7 +214,7 @@ def test_data_that_are_not_for_the_predictor_end_the_evaluation(monkeypatch):
     assert len(seen) == 3
     seen.clear()
     sometimes = evaluation.Forgiving(lambda frame: predictor(frame) if seen else seen.append(frame) or sample().hands)
-    assert [sometimes(sample()) is evaluation.NO_HANDS for _ in range(5)] == [False, True, True, True, True]
+    assert [sometimes(sample()) is None for _ in range(5)] == [False, True, True, True, True]
     with pytest.raises(ValueError, match="s has no true masks"):  # that is no refusal
         evaluate(predict_with(NetworkPredictor(None), "ground_truth"), [sample()])
 

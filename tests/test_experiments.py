@@ -11,7 +11,8 @@ import pytest
 from fakes import OneSample, PosedHands
 from twohands import cli
 from twohands.config import PRESETS
-from twohands.evaluation import MODES
+from twohands.evaluation.report import HandRow, Report, pooled
+from twohands.evaluation.scoring import MODES
 from twohands.experiments import ROWS, TABLES, run, run_tables, write_tables
 from twohands.experiments.rows import CITED, NAMES
 from twohands.experiments.run import Plan, read_result, result_path
@@ -19,7 +20,6 @@ from twohands.experiments.tables import reports_of
 from twohands.files import locked
 from twohands.hands import free_hand
 from twohands.networks import build_network
-from twohands.report import HandRow, Report, pooled
 from twohands.shards import write_shards
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fakes import PosedHands
-from twohands import figures
-from twohands.figures import WIDTH, caption, close_camera, draw_figure
+from twohands.evaluation import figures
+from twohands.evaluation.figures import WIDTH, caption, close_camera, draw_figure
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand, mano_hand
 from twohands.types import TwoHands

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from twohands import metrics
+from twohands.evaluation import metrics
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.types import TwoHands
 

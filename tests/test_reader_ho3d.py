@@ -23,7 +23,7 @@ from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet
 from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.ho3d import HO3D, decode_depth, flipped
-from twohands.evaluation import evaluate
+from twohands.evaluation.scoring import report_of
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.mano import Values, place
 from twohands.hands.mano_files import ORDER
@@ -97,7 +97,7 @@ def test_frames_to_evaluate_have_wrists_but_no_hands(ho3d):
     np.testing.assert_allclose(dataset.root(0)[RIGHT], world.joints[RIGHT, 0], atol=1e-9)
     assert np.isnan(dataset.root(0)[LEFT]).all()
     guess = TwoHands(None, world.joints, np.ones(2))
-    assert evaluate(lambda _: guess, dataset).rows == ()
+    assert report_of((guess, dataset[index]) for index in range(len(dataset))).rows == ()
 
 
 def test_roots_of_training_frames(ho3d):

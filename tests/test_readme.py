@@ -24,7 +24,7 @@ def test_examples_run(path):
 
 
 def test_python_of_the_readme_runs():
-    demo = files("twohands") / "demo"
+    demo = files("twohands") / "cli" / "demo_frame"
     names = {
         "rgb": np.asarray(Image.open(str(demo / "color.jpg"))),
         "depth": np.asarray(Image.open(str(demo / "depth.png"))),

@@ -12,10 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from scenes import scene
-from twohands.hands.mano import Convention, Values, place
-from twohands.hands.mano_files import ORDER
-from twohands.hands.skeleton import FINGERTIPS, JOINT_NAMES, JOINT_ORDERS
-from twohands.submissions import (
+from twohands.evaluation.submissions import (
     ObjectPose,
     h2o_names,
     validate,
@@ -26,6 +23,9 @@ from twohands.submissions import (
     write_ho3d,
     write_hot3d,
 )
+from twohands.hands.mano import Convention, Values, place
+from twohands.hands.mano_files import ORDER
+from twohands.hands.skeleton import FINGERTIPS, JOINT_NAMES, JOINT_ORDERS
 from twohands.types import LEFT, RIGHT, HandParameters, TwoHands
 
 COUNT = 4

@@ -10,13 +10,12 @@ import pytest
 import ho3d_copies
 from fakes import PosedHands
 from twohands import cli
-from twohands.cli import measure
 from twohands.data.readers.dexycb import DexYCB
 from twohands.data.readers.h2o3d import H2O3D
 from twohands.data.readers.ho3d import HO3D
+from twohands.evaluation.submissions import fill_missing, submission_of
 from twohands.hands import free_hand, mano_hand
 from twohands.hands.mano_files import read_mano
-from twohands.submissions import fill_missing, submission_of
 from twohands.types import LEFT, RIGHT, TwoHands
 
 
@@ -83,8 +82,8 @@ def test_refused_frames_are_filled_in_and_meshes_of_the_free_hand_are_left_out(
     (root / "evaluation.txt").write_text("\n".join(lines))
     for model, parts in (("free", 1), ("mano", 2)):
         guess = Refusing([np.array([0, 0, 0.5])], model)
-        monkeypatch.setattr(measure, "load_trained", lambda folder, fit, guess=guess: guess)
-        assert cli.main(["submit", "h2o3d", str(root), "--out", str(out), "--checkpoint", "run"]) == 0
+        monkeypatch.setattr("twohands.predictor.load", lambda *_, guess=guess, **__: guess)
+        assert cli.main(["submit", "h2o3d", str(root), "--out", str(out), "--network", "run"]) == 0
         said = capsys.readouterr().out
         assert "1 frames were refused" in said
         assert "2 frames, 2 hands filled in" in said
@@ -98,18 +97,18 @@ def test_ho3d_from_the_command_line(mano_folder, tmp_path, monkeypatch, capsys):
     ho3d_copies.write_ho3d(root, read_mano(mano_folder))
     dataset = HO3D(root, "test")
     roots = [dataset.root(index)[RIGHT] for index in range(len(dataset))]
-    arguments = ["submit", "ho3d", str(root), "--out", str(tmp_path / "pred.zip"), "--checkpoint", "run"]
-    monkeypatch.setattr(measure, "load_trained", lambda folder, fit: Guess(roots, "free"))
+    arguments = ["submit", "ho3d", str(root), "--out", str(tmp_path / "pred.zip"), "--network", "run"]
+    monkeypatch.setattr("twohands.predictor.load", lambda *_, **__: Guess(roots, "free"))
     assert cli.main(arguments) == 2
     assert "scores vertices of the hand model 'mano', the predictions have those of 'free'" in capsys.readouterr().err
-    monkeypatch.setattr(measure, "load_trained", lambda folder, fit: Guess(roots, "mano"))
+    monkeypatch.setattr("twohands.predictor.load", lambda *_, **__: Guess(roots, "mano"))
     assert cli.main(arguments) == 0
     assert f"{len(roots)} frames, 0 hands filled in" in capsys.readouterr().out
     with zipfile.ZipFile(tmp_path / "pred.zip") as archive:
         joints, vertices = json.loads(archive.read("pred.json"))
     np.testing.assert_allclose(np.array(joints)[:, 0] * [1, -1, -1], roots, atol=1e-5)
     assert np.shape(vertices) == (len(roots), 778, 3)
-    monkeypatch.setattr(measure, "load_trained", lambda folder, fit: Guess(np.array(roots) + 0.5, "mano"))
+    monkeypatch.setattr("twohands.predictor.load", lambda *_, **__: Guess(np.array(roots) + 0.5, "mano"))
     assert cli.main(arguments) == 2
     assert "is the order that of evaluation.txt?" in capsys.readouterr().err
 

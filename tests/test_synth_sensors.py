@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from twohands.cli import laboratory
+from twohands.cli import synth
 from twohands.geometry.camera import Camera
 from twohands.synth.config import BASIC, CONFIGS, FULL, SENSOR_FAMILIES, SynthConfig
 from twohands.synth.rendering.render import Materials, draw
@@ -210,7 +210,7 @@ def test_equal_streams_give_equal_depth(family):
 
 
 def test_ideal_on_the_command_line_has_no_errors_of_registration_and_the_others_keep_theirs():
-    chosen = {name: laboratory._frames(0, "train", "full", name, 1).config for name in ("ideal", "mixed", "lidar")}
+    chosen = {name: synth._frames(0, "train", "full", name, 1).config for name in ("ideal", "mixed", "lidar")}
     assert chosen["ideal"] == CONFIGS["no_sensor_noise"]
     assert (chosen["mixed"], chosen["lidar"]) == (FULL, replace(FULL, sensor="lidar"))
 

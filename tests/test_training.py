@@ -27,11 +27,13 @@ from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.networks.export import export_network
 from twohands.training import loop, train
+from twohands.training import objective as objective_module
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog, read_log
 from twohands.training.loop import STATE, check_finite, rate
 from twohands.training.losses import hand_boxes, surface_of
 from twohands.training.objective import Objective, build_objective
+from twohands.training.validate import Validated
 
 TINY = PRESETS["tiny"]
 SIZE = TINY.network.image_size
@@ -181,7 +183,13 @@ def test_a_share_of_the_frames_sees_the_centres_of_the_network_itself(monkeypatc
 def test_a_run_leaves_its_configuration_log_state_and_checkpoints(tmp_path):
     figures = iter([3.0, 2.0, 5.0])
     config = config_of(steps=3, validate_steps=1)
-    final = train(config, items_of(), tmp_path, lambda network: {"mpjpe": next(figures)}, progress=False)
+
+    def validate(network):
+        """The first metric is not the score."""
+        score = next(figures)
+        return Validated(score, {"found": -score, "mpjpe": score})
+
+    final = train(config, items_of(), tmp_path, validate, progress=False)
     assert final == tmp_path / "final"
     assert json.loads((tmp_path / "config.json").read_text())["train"]["steps"] == 3
     first, *records = read_log(tmp_path)
@@ -308,7 +316,7 @@ def test_a_run_folder_knows_its_data(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(DATASETS, "synthetic", lambda folder, split: sets[folder])
     changes = ["--train.steps", "1", "--train.batch-size", "4", "--train.workers", "0"]
 
-    monkeypatch.setattr(loop, "build_network", lambda config, model, pretrained: build_network(config, model))
+    monkeypatch.setattr(objective_module, "build_network", lambda config, model, *_: build_network(config, model))
 
     def command(*data):
         return cli.main(["train", "tiny", "--out", str(tmp_path / "run"), *changes, "--data", *data])
@@ -317,7 +325,7 @@ def test_a_run_folder_knows_its_data(tmp_path, monkeypatch, capsys):
     for other, difference in (
         (["one", "two"], "data.1.count = 4, not 5"),
         (["one"], "data.1.name = 'synthetic', not None"),
-        (["one", "one", "--weights", "1", "2"], "data.1.weight = 1.0, not 2.0"),
+        (["one", "one", "--mix", "1", "2"], "data.1.weight = 1.0, not 2.0"),
         (["one", "one", "--pretrained"], "pretrained = False, not True"),
         (["one", "one", "--validation", "one"], None),
     ):

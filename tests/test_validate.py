@@ -13,7 +13,7 @@ import torch
 from fakes import OneSample, PosedHands
 from twohands.config import PRESETS
 from twohands.data.readers.common import DamagedFileError
-from twohands.evaluation import MODES
+from twohands.evaluation.scoring import MODES
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.training.validate import Validation, evaluate_network
@@ -57,7 +57,7 @@ def test_validation_reads_so_many_frames_once_evenly_spread():
     dataset = OneSample("validation", 120)
     validate = Validation(dataset, JOINTS, 40)
     dataset.read.clear()
-    assert validate(network_of(JOINTS))["mpjpe"] > 0
+    assert validate(network_of(JOINTS)).score > 0
     assert dataset.read == list(range(0, 120, 3))
 
 
@@ -79,7 +79,7 @@ def test_frames_without_masks_are_measured_and_damaged_ones_left_out(caplog):
         validate = Validation(Faulty(6, {0, 2}), JOINTS, 500)
         first, again = (validate(network_of(JOINTS)) for _ in range(2))
     assert first == again
-    assert 0 < first["mpjpe"] < np.inf
+    assert 0 < first.metrics["mpjpe"] < np.inf
     assert [record.getMessage() for record in caplog.records] == ["left out of the validation: depth.png is truncated"]
 
 

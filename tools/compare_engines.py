@@ -24,11 +24,11 @@ from rich.progress import track
 
 from twohands.config import PRESETS
 from twohands.data.dataset import identity_of
+from twohands.evaluation.report import Difference, Report, difference_of_runs, run_spread
 from twohands.experiments.run import WAIT, Plan, open_result, read_result, run_row
 from twohands.experiments.tables import reports_of
 from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import CONFIG, load_checkpoint
-from twohands.report import Difference, Report, difference_of_runs, run_spread
 from twohands.shards import Shards, write_shards
 from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands

@@ -8,30 +8,42 @@ hands = model(twohands.RGBDFrame.open("color.png", "depth.png", "cam_K.txt"))
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
-LEFT, RIGHT = 0, 1
-"""Index of each hand along every axis of two hands."""
-__all__ = ["LEFT", "RIGHT", "Camera", "RGBDFrame", "TwoHands", "__version__", "load"]
+__all__ = [
+    "LEFT",
+    "RIGHT",
+    "Camera",
+    "HandParameters",
+    "RGBDFrame",
+    "TwoHands",
+    "__version__",
+    "draw_overlay",
+    "evaluate",
+    "hand_model",
+    "load",
+    "read_results",
+    "write_glb",
+]
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from twohands.evaluation.evaluate import evaluate
+    from twohands.export import write_glb
     from twohands.geometry.camera import Camera
-    from twohands.predictor import Predictor
-    from twohands.types import RGBDFrame, TwoHands
+    from twohands.hands import hand_model
+    from twohands.overlay import draw_overlay
+    from twohands.predictor import load
+    from twohands.results import read_results
+    from twohands.types import LEFT, RIGHT, HandParameters, RGBDFrame, TwoHands
 
-
-def load(method: str = "landmarks", fit: bool = True, weights: "str | Path | None" = None) -> "Predictor":
-    """The predictor with the shipped networks and the free hand: RGBDFrame -> TwoHands; see `predictor.load`."""
-    from twohands.predictor import load  # imports ONNX Runtime and SciPy, which take their time
-
-    return load(method, fit, weights)
+_HOMES = {"Camera": "geometry.camera", "draw_overlay": "overlay", "evaluate": "evaluation.evaluate"}
+_HOMES |= {"hand_model": "hands", "load": "predictor", "read_results": "results", "write_glb": "export"}
+_HOMES |= dict.fromkeys(("LEFT", "RIGHT", "HandParameters", "RGBDFrame", "TwoHands"), "types")
+"""Modules of the public names."""
 
 
 def __getattr__(name: str):
-    """The public types, imported when they are first asked for, so that `twohands --version` answers at once."""
+    """Import a public name when it is first asked for, so that `twohands --version` answers at once."""
     from importlib import import_module
 
-    homes = {"Camera": "geometry.camera", "RGBDFrame": "types", "TwoHands": "types"}
-    if name not in homes:
+    if name not in _HOMES:
         raise AttributeError(f"module 'twohands' has no attribute {name!r}")
-    return getattr(import_module(f"twohands.{homes[name]}"), name)
+    return getattr(import_module(f"twohands.{_HOMES[name]}"), name)

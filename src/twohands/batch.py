@@ -11,10 +11,11 @@ from PIL import Image
 from twohands import __version__
 from twohands.export import write_glb
 from twohands.files import write_atomically
+from twohands.frame_checks import advising_unit
 from twohands.overlay import draw_overlay
 from twohands.pictures import contact_sheet
 from twohands.predictor import Predictor, Stopwatch
-from twohands.rows import Row, RowStore, failed_row, hands_of_row, make_row
+from twohands.results import Row, RowStore, failed_row, hands_of_row, make_row
 from twohands.sources.folder import FolderRecording
 from twohands.types import PRESENT, RGBDFrame
 
@@ -62,7 +63,7 @@ class BatchRun:
         }
         self.reused = 0
         """Rows that were there already."""
-        self.store = RowStore(out, {**own, **settings}, self.faces)
+        self.store = RowStore(out, {**own, **settings}, self.faces, predictor.model.name)
 
     def work(self, overlays: bool, glb: bool) -> Iterator[Row]:
         """Yields each frame's row once it is kept.
@@ -81,7 +82,9 @@ class BatchRun:
             try:
                 if row is None:
                     frame, unit = self._open(frame_id)
-                    row = make_row(frame_id, self.predictor(frame, unit, self.watch), frame.camera.K, inputs)
+                    with advising_unit(unit):
+                        hands = self.predictor(frame, self.watch)
+                    row = make_row(frame_id, hands, frame.camera.K, inputs)
                 if overlays and not self._overlay(frame_id).exists():
                     frame = frame or self._open(frame_id)[0]
                     self._draw(frame, row)

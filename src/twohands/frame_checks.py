@@ -6,6 +6,8 @@ A check speaks only when it is sure: a frame that is merely unusual passes.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -19,6 +21,8 @@ DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002)
 """Units in use, in metres: metres, millimetres, 0.1 mm (D405), 1/4000 m (L515 and some data sets), 1/5000 m (TUM)."""
 DEFAULT_UNITS = (DEFAULT_INTEGER_UNIT, 1.0)
 """Of integers and of floats, see `files.effective_depth_unit`."""
+USUAL_DEPTH = 0.7
+"""Metres: among several plausible depth units the one that brings the median of the depth closest to this is named."""
 KNUCKLES = (5, 17)
 KNUCKLE_BREADTH, PALM_LENGTH = 0.068, 0.088
 """Metres between the joints of index and little knuckle, and of wrist and middle knuckle, of a middling hand."""
@@ -31,11 +35,48 @@ RIGHT_SIZE = 1.7
 """A depth unit is named as the remedy when it brings the hand within this factor of a middling one."""
 
 
-def check_frame(frame: RGBDFrame, depth_unit: float | None = None) -> None:
-    """Raises ValueError when colour or depth of the frame cannot be right.
+class DepthScaleError(ValueError):
+    """Depth that cannot be in metres.
 
-    `depth_unit` is the unit in metres with which the depth was read; it is only used to name the right one.
+    Multiplying it by a factor between `low` and `high`, `best` of all by `best`, would make it plausible; `sentence`
+    turns this into the depth units to try.
     """
+
+    def __init__(self, problem: str, best: float, low: float, high: float, most: int, otherwise: str):
+        self.problem, self.best, self.low, self.high, self.most, self.otherwise = (
+            problem,
+            best,
+            low,
+            high,
+            most,
+            otherwise,
+        )
+        super().__init__(self.sentence(None))
+
+    def sentence(self, depth_unit: float | None) -> str:
+        """Return the problem and its fix, for depth that was read with `depth_unit` metres per step (None: unknown)."""
+        units, factors = _other_units(depth_unit)
+        fits = (self.low <= factors) & (factors <= self.high)
+        order = np.argsort(np.where(fits, np.abs(np.log(factors / self.best)), np.inf), kind="stable")
+        units = units[order][: min(self.most, int(fits.sum()))]
+        problem = self.problem
+        if len(units) and self.most == 1 and math.isclose(factors[order[0]], 0.001):
+            problem = problem.replace("is too far", "looks like millimetres")
+        verb = "pass" if self.most == 1 else "try"
+        return f"{problem}; {f'{verb} {_option(units, depth_unit)}' if len(units) else self.otherwise}"
+
+
+@contextmanager
+def advising_unit(depth_unit: float) -> Iterator[None]:
+    """Name the command line's --depth-unit in errors about the scale of depth that was read with `depth_unit`."""
+    try:
+        yield
+    except DepthScaleError as error:
+        raise ValueError(error.sentence(depth_unit)) from None
+
+
+def check_frame(frame: RGBDFrame) -> None:
+    """Raise ValueError when colour or depth of the frame cannot be right."""
     if not np.isfinite(frame.rgb).all():
         raise ValueError("colour contains values that are not finite; give an 8-bit picture")
     if not np.isfinite(frame.depth).all():
@@ -48,22 +89,13 @@ def check_frame(frame: RGBDFrame, depth_unit: float | None = None) -> None:
         )
     median = float(np.median(valid))
     low, high = SCENE_DEPTH
-    if low <= median <= high:
-        return
-    # of the units in use the one that puts the scene best into the range of indoor depth cameras
-    units, factors = _other_units(depth_unit)
-    medians = np.where((low <= median * factors) & (median * factors <= high), median * factors, np.inf)
-    best = int(np.argmin(np.abs(np.log(medians / 0.7))))
-    fits = np.isfinite(medians[best])
-    remedy = f"pass {_option(units[[best]], depth_unit)}" if fits else "check its unit"
-    kind = "is too far" if median > high else "is too near"
-    if fits and math.isclose(factors[best], 0.001):
-        kind = "looks like millimetres"
-    raise ValueError(f"depth {kind} (median {median:.3g} m); {remedy}")
+    if not low <= median <= high:
+        problem = f"depth is too {'far' if median > high else 'near'} (median {median:.3g} m)"
+        raise DepthScaleError(problem, USUAL_DEPTH / median, low / median, high / median, 1, "check its unit")
 
 
-def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera, depth_unit: float | None = None) -> None:
-    """Raises ValueError when the hands of a frame would be giants or dwarfs: depth unit or intrinsics are wrong.
+def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
+    """Raise ValueError when the hands of a frame would be giants or dwarfs: depth unit or intrinsics are wrong.
 
     pixels (2, 21, 2) image landmarks, NaN for an absent hand; depth (H, W) metres. All hands of the frame must agree.
     """
@@ -73,12 +105,9 @@ def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera, depth
     if not ratios or not (min(ratios) > WRONG_SIZE or max(ratios) < 1 / WRONG_SIZE):
         return
     ratio = math.exp(np.mean(np.log(ratios)))
-    side, breadth = next(iter(sizes)), KNUCKLE_BREADTH * ratio
-    units, factors = _other_units(depth_unit)
-    misfit = np.abs(np.log(ratio * factors))
-    right = units[np.argsort(misfit)][: (misfit < math.log(RIGHT_SIZE)).sum()]
-    remedy = f"try {_option(right, depth_unit)}" if len(right) else "check the unit of the depth and the intrinsics"
-    raise ValueError(f"the {SIDE_NAMES[side]} hand's knuckles would be {breadth:.2g} m wide; {remedy}")
+    problem = f"the {SIDE_NAMES[next(iter(sizes))]} hand's knuckles would be {KNUCKLE_BREADTH * ratio:.2g} m wide"
+    otherwise = "check the unit of the depth and the intrinsics"
+    raise DepthScaleError(problem, 1 / ratio, 1 / (ratio * RIGHT_SIZE), RIGHT_SIZE / ratio, len(DEPTH_UNITS), otherwise)
 
 
 def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | None:
@@ -123,5 +152,5 @@ def _other_units(depth_unit: float | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _option(units: np.ndarray, depth_unit: float | None) -> str:
-    """How to say which unit it is: on the command line, which knows the one that it has used, or in Python."""
+    """Return how to pass a unit: on the command line, which knows the unit that it has used, or in Python."""
     return ("depth_unit=" if depth_unit is None else "--depth-unit ") + " or ".join(f"{unit:g}" for unit in units)

@@ -1,4 +1,4 @@
-"""A frame in, two hands out: `TwoHandPredictor` by landmarks and fit, `NetworkPredictor` by a network of our own."""
+"""A frame in, two hands out: `TwoHandPredictor` by image landmarks and fit, `NetworkPredictor` by a network."""
 
 from __future__ import annotations
 
@@ -7,33 +7,31 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
+from twohands.choices import HandModelName, Method
 from twohands.fitting import FitConfig, HandFitter, located_hands
 from twohands.fitting.quality import measure_quality
 from twohands.frame_checks import check_frame, check_hand_size
 from twohands.geometry.camera import Camera
-from twohands.hands import HAND_MODELS, HandModel, free_hand
+from twohands.hands import HandModel, free_hand
+from twohands.hands import hand_model as named_model
 from twohands.locate import GuidedLocator
-from twohands.runtime import SHIPPED, OnnxNetwork
+from twohands.runtime import LOCATE, SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 from twohands.views import region_camera, view, view_masks
 
 Locate = Callable[[RGBDFrame], LocatedHands]
-
-
-class Fit(Protocol):
-    """What `HandFitter` does: `lift` prepares what is measured of the hands, the call fits them to it."""
-
-    def lift(self, frame: RGBDFrame, located: LocatedHands, /) -> Any: ...
-
-    def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: Any, /) -> TwoHands: ...
+Step = Callable[[str], AbstractContextManager[Any]]
+"""A context manager that is entered around each named step: a `Stopwatch`, for instance."""
+Fit = Callable[[RGBDFrame, LocatedHands, Step], TwoHands]
+"""Fit of a hand model to the measured points of located hands, as `HandFitter` does it."""
 
 
 class Network(Protocol):
-    """What `runtime.OnnxNetwork` and `networks.runner.ModuleRunner` do with a square frame of NumPy arrays."""
+    """A network on square frames of NumPy arrays: `runtime.OnnxNetwork` or `networks.runner.ModuleRunner`."""
 
     @property
     def image_size(self) -> int: ...
@@ -44,17 +42,20 @@ class Network(Protocol):
     @property
     def reads_depth(self) -> bool: ...
 
+    @property
+    def hand_model(self) -> str: ...
+
     def __call__(
         self,
         frame: RGBDFrame,
         masks: np.ndarray | None = None,
         centers: np.ndarray | None = None,
-        step: Callable[[str], AbstractContextManager[Any]] = ...,
+        step: Step = ...,
     ) -> TwoHands: ...
 
 
 class Stopwatch:
-    """Seconds of named steps: by the clock on the wall, and of this process's CPU."""
+    """Seconds of named steps: wall-clock time, and CPU time of this process."""
 
     def __init__(self):
         self.wall: dict[str, float] = {}
@@ -70,58 +71,48 @@ class Stopwatch:
             self.cpu[step] = self.cpu.get(step, 0.0) + time.process_time() - cpu
 
     def table(self) -> str:
-        """A line for every step, in milliseconds."""
+        """Return one line for every step, in milliseconds."""
         lines = [f"{step:<8}{wall * 1e3:>10.0f}{self.cpu[step] * 1e3:>10.0f}" for step, wall in self.wall.items()]
         return "\n".join([f"{'step':<8}{'wall ms':>10}{'CPU ms':>10}", *lines])
 
 
 class Predictor(Protocol):
-    """What both predictors are: a frame in, two hands out."""
+    """The contract of both predictors: a frame in, two hands out; `model` is the hand model of the result."""
 
     model: HandModel
 
-    def __call__(
-        self, frame: RGBDFrame, depth_unit: float | None = None, watch: Stopwatch | None = None
-    ) -> TwoHands: ...
+    def __call__(self, frame: RGBDFrame, watch: Stopwatch | None = None) -> TwoHands: ...
 
 
 class TwoHandPredictor:
-    """Both hands of a frame: found in the image, fitted to landmarks and depth.
-
-    `locate` takes the frame and returns LocatedHands; `fit` lifts and fits them and returns TwoHands with parameters
-    and quality.
-    """
+    """Both hands of a frame: found in the image, then fitted to landmarks and depth."""
 
     def __init__(self, model: HandModel | None = None, locate: Locate | None = None, fit: Fit | None = None):
         self.model = model or free_hand()
         self.locate = locate or GuidedLocator()
         self.fit = fit or HandFitter(self.model)
 
-    def __call__(self, frame: RGBDFrame, depth_unit: float | None = None, watch: Stopwatch | None = None) -> TwoHands:
-        """The two hands in the camera frame of `frame`; `present` tells which of them are there.
+    def __call__(self, frame: RGBDFrame, watch: Stopwatch | None = None) -> TwoHands:
+        """Return the two hands in the camera frame of `frame`; `is_present` says which of them exist.
 
-        `depth_unit` (metres per step with which the depth was read) only helps to name the right one in an error, and
-        `watch` adds the times of the steps to those it has. Raises ValueError with the remedy when the frame cannot be
+        `watch` adds the times of the steps to those it has. Raise ValueError with the fix when the frame cannot be
         right: no depth, or hands of impossible size.
         """
         watch = watch or Stopwatch()
-        check_frame(frame, depth_unit)
+        check_frame(frame)
         with watch("locate"):
             located = self.locate(frame)
         found = located.is_present
         pixels = np.where(found[:, None, None], located.pixels, np.nan)
-        check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
-        with watch("lift"):
-            evidence = self.fit.lift(frame, located)
-        with watch("fit"):
-            return self.fit(frame, located, evidence)
+        check_hand_size(pixels, frame.depth, frame.camera)
+        return self.fit(frame, located, watch)
 
 
 class NetworkPredictor:
-    """Both hands of a frame by one of our own networks; `fit` then fits the hand model to the measured points.
+    """Both hands of a frame by a network; `fit`, where given, then fits the hand model `model` to the measured points.
 
-    Frames whose depth is `trusted` to be metres are not refused when the network sees hands of an impossible size. A
-    network that does not read depth takes frames without any.
+    With `trusted` depth, frames in which the network sees hands of impossible size are not refused. A network that
+    does not read depth accepts frames without any.
     """
 
     def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None, trusted: bool = False):
@@ -130,18 +121,18 @@ class NetworkPredictor:
     def __call__(
         self,
         frame: RGBDFrame,
-        depth_unit: float | None = None,
         watch: Stopwatch | None = None,
         masks: np.ndarray | None = None,
         centers: np.ndarray | None = None,
     ) -> TwoHands:
-        """As TwoHandPredictor. Masks (2, H, W) bool and centers (2, 2) pixels of the frame replace the network's own.
+        """Return the two hands as TwoHandPredictor does.
 
-        Without a fit, parameters are NaN where the network's decoder has none.
+        Masks (2, H, W) bool and centers (2, 2) pixels of the frame replace those of the network. Without a fit,
+        parameters are NaN where the network's decoder has none.
         """
         watch = watch or Stopwatch()
         if self.network.reads_depth:
-            check_frame(frame, depth_unit)
+            check_frame(frame)
         with watch("prepare"):
             square = view(frame, region_camera(frame.camera, masks, self.network.image_size, self.network.region))
             if masks is not None:
@@ -152,14 +143,11 @@ class NetworkPredictor:
         if not self.trusted:
             found = hands.is_present
             pixels = np.where(found[:, None, None], frame.camera.project(hands.joints), np.nan)
-            check_hand_size(pixels, frame.depth, frame.camera, depth_unit)
-        with watch("fit" if self.fit else "measure"):
-            return self._fitted(frame, hands) if self.fit else self._measured(frame, hands)
-
-    def _fitted(self, frame: RGBDFrame, hands: TwoHands) -> TwoHands:
-        assert self.fit is not None
-        located = located_hands(hands, frame.camera)
-        return self.fit(frame, located, self.fit.lift(frame, located))
+            check_hand_size(pixels, frame.depth, frame.camera)
+        if self.fit is not None:
+            return self.fit(frame, located_hands(hands, frame.camera), watch)
+        with watch("measure"):
+            return self._measured(frame, hands)
 
     def _measured(self, frame: RGBDFrame, hands: TwoHands) -> TwoHands:
         if hands.vertices is None:
@@ -170,30 +158,66 @@ class NetworkPredictor:
         return replace(hands, parameters=parameters, quality=quality)
 
 
-METHODS = ("landmarks", "pdfnet")
-"""The roads to a start for the fit: image landmarks by `GuidedLocator`, or the hands of our own network."""
-DEFAULT_METHOD = METHODS[0]
+def load(
+    method: Method | None = None,
+    network: str | Path | None = None,
+    hand_model: HandModelName | None = None,
+    fit: bool = True,
+    trusted: bool = False,
+) -> Predictor:
+    """Return a predictor: RGBDFrame -> TwoHands.
 
+    method: 'landmarks' (the default) starts the fit from image landmarks, 'pdfnet' from a network.
+    network: folder of a network in place of the shipped one: a checkpoint of `twohands train` (needs torch) or the
+        graphs of `twohands export`; implies 'pdfnet'.
+    hand_model: 'free' or 'mano' (which needs MANO's files, see `hands.mano`); by default the free hand, or the
+        network's own.
+    fit: fit the hand model to the measured points; without, the depth is used by the method alone.
+    trusted: frames are known to be metric, so that a network's hands of impossible size do not refuse them.
 
-def load(method: str = DEFAULT_METHOD, fit: bool = True, weights: str | Path | None = None) -> Predictor:
-    """The predictor of a method with the shipped networks and the free hand.
-
-    Without `fit`, the measured points are not used beyond the method's own look at the depth. `weights` is a folder
-    that `twohands export` has written, in place of the shipped network of 'pdfnet'. Raises ValueError or
-    FileNotFoundError with the remedy.
+    Raise ValueError, FileNotFoundError or ModuleNotFoundError with the fix.
     """
-    if method not in METHODS:
-        raise ValueError(f"method {method!r} is unknown; known are {', '.join(METHODS)}")
-    if method == "landmarks":
-        model = free_hand()
-        if weights is not None:
-            raise ValueError("weights belong to method 'pdfnet'; the networks of 'landmarks' are shipped")
+    if method not in (None, *get_args(Method)):
+        raise ValueError(f"method {method!r} is unknown; known are {', '.join(get_args(Method))}")
+    if method == "landmarks" and network is not None:
+        raise ValueError("a network belongs to method 'pdfnet'; the networks of 'landmarks' are shipped")
+    if network is None and method != "pdfnet":
+        model = named_model(hand_model or "free")
         return TwoHandPredictor(model, fit=HandFitter(model, None if fit else FitConfig(point_rounds=0)))
-    network = OnnxNetwork(SHIPPED if weights is None else weights)
-    model = HAND_MODELS[network.config.hand_model]()
-    return NetworkPredictor(network, model, HandFitter(model) if fit else None)
+    opened = OnnxNetwork(SHIPPED) if network is None else open_network(network)
+    if not fit and hand_model not in (None, opened.hand_model):
+        raise ValueError(
+            f"this network predicts the hand model {opened.hand_model!r}, and only the fit can turn its hands into "
+            f"{hand_model!r}; leave out the hand model, or do not switch off the fit"
+        )
+    model = named_model(hand_model or opened.hand_model)
+    return NetworkPredictor(opened, model, HandFitter(model) if fit else None, trusted)
+
+
+def open_network(folder: str | Path) -> Network:
+    """Return the network of a folder, a checkpoint or exported graphs; torch is imported for a checkpoint alone.
+
+    Raise FileNotFoundError when the folder holds neither, ModuleNotFoundError when a checkpoint meets no torch.
+    """
+    folder = Path(folder)
+    if (folder / LOCATE).is_file():
+        return OnnxNetwork(folder)
+    if not (folder / "weights.safetensors").is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no network; give a checkpoint, for example RUN/final, or the folder of `twohands export`"
+        )
+    try:
+        from twohands.networks.checkpoint import load_checkpoint
+        from twohands.networks.runner import ModuleRunner
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{folder} is a checkpoint, which needs {error.name}: pip install 'twohands[train]'; or write it as graphs "
+            "that do not, where it is installed: twohands export",
+            name=error.name,
+        ) from None
+    return ModuleRunner(*load_checkpoint(folder))
 
 
 def _moved(pixels: np.ndarray, before: Camera, after: Camera) -> np.ndarray:
-    """Pixels (N, 2) of one camera as pixels of another one at the same place."""
+    """Return pixels (N, 2) of one camera as pixels of another camera at the same place."""
     return after.project(before.unproject(pixels, np.ones_like(pixels[:, 0])))

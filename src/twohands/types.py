@@ -12,14 +12,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from twohands import LEFT as LEFT
-from twohands import RIGHT as RIGHT
 from twohands import files
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array, TensorRecord
 from twohands.geometry.transforms import matrix_from_axis_angle, rigid
 from twohands.intrinsics import read_intrinsics
 
+LEFT, RIGHT = 0, 1
+"""Index of each hand along every axis of two hands."""
 SIDE_NAMES = ("left", "right")
 SMALLEST_SIDE = 16
 """Pixels of the shorter side of a frame, at least."""
@@ -143,6 +143,11 @@ class TwoHands(Presence, TensorRecord):
     present: Array  # (*B, 2) in [0, 1]: the hand exists (not: it is labelled)
     parameters: HandParameters | None = None
     quality: Quality | None = None
+
+
+def no_hands() -> TwoHands:
+    """Return a record without hands, for a frame in which none is found."""
+    return TwoHands(None, np.zeros((2, 21, 3), np.float32), np.zeros(2, np.float32))
 
 
 @dataclass(frozen=True)

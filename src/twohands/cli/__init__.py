@@ -1,5 +1,5 @@
 """The command line: `twohands demo | predict | run | info | synth | train | evaluate | experiment | export | bench |
-data | submit`.
+data | submit`; one file for each command.
 
 Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 1 a
 check has findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupted.
@@ -17,6 +17,16 @@ from twohands.cli.common import BAD, FINE, INTERRUPTED
 EXTRA_OF = {"numba": "synth", "onnx": "tools", "onnxscript": "tools"}
 EXTRA_OF |= dict.fromkeys(("torch", "timm", "safetensors", "accelerate", "tensorboard"), "train")
 """The extra that installs an optional dependency."""
+
+
+RENAMED = {
+    "--weights": "--network FOLDER (of train: --mix)",
+    "--checkpoint": "--network FOLDER, with --no-fit to measure the network alone",
+    "--rivals": "--baselines",
+    "--trunk": "`twohands experiment`, which trains on frozen backbones",
+    "--trunk-minutes": "--backbone-minutes",
+}
+"""Options of earlier versions, and what took their place."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,15 +59,23 @@ def _complain(message: str) -> int:
 
 
 def _command(arguments: list[str]) -> int:
+    for option in (argument.partition("=")[0] for argument in arguments):
+        if option in RENAMED:
+            raise ValueError(f"{option} is no longer an option; use {RENAMED[option]}")
     import tyro
 
     from twohands.cli.bench import bench
     from twohands.cli.data import data
-    from twohands.cli.laboratory import info, synth
-    from twohands.cli.measure import evaluate
-    from twohands.cli.reconstruct import demo, predict, run
+    from twohands.cli.demo import demo
+    from twohands.cli.evaluate import evaluate
+    from twohands.cli.experiment import experiment
+    from twohands.cli.export import export
+    from twohands.cli.info import info
+    from twohands.cli.predict import predict
+    from twohands.cli.run import run
     from twohands.cli.submit import submit
-    from twohands.cli.training import experiment, export, train
+    from twohands.cli.synth import synth
+    from twohands.cli.train import train
 
     app = tyro.extras.SubcommandApp()
     for command in (demo, predict, run, info, synth, train, evaluate, experiment, export, bench, data, submit):

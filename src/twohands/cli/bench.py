@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from twohands.choices import PresetName
 from twohands.cli.common import FINE
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    preset: Positional[Literal["paper", "paper-small", "tiny"]] = "paper",
+    preset: Positional[PresetName] = "paper",
     threads: int = 2,
     repeats: int = 5,
     json: bool = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
+from twohands.choices import DatasetName, Split
 from twohands.cli.common import FINE, check_folder
 
 if TYPE_CHECKING:
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
 
     from twohands.types import Dataset, Sample
 
-Name = Literal[
-    "h2o", "h2o3d", "ho3d", "rhd", "dexycb", "dexycb_s1", "dexycb_s2", "dexycb_s3", "interhand", "freihand", "hocap",
-    "contactpose", "arctic", "hot3d", "hoi4d", "taco", "synthetic",
-]  # fmt: skip
-"""The names of `dataset.DATASETS`, which is imported when a command runs."""
 FINDINGS = 1
 """Exit code of a check that found something."""
 LOOKED_AT = 24
@@ -30,9 +26,9 @@ SHOWN = 12
 
 def data(
     action: Positional[Literal["check", "pack"]],
-    name: Positional[Name],
+    name: Positional[DatasetName],
     root: Positional[Path],
-    split: Literal["train", "validation", "test"] = "train",
+    split: Split = "train",
     frames: int | None = None,
     out: Path = Path("out/data"),
     workers: int = 1,

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from twohands.evaluation.report import NAN, Report, RunSpread, difference_of_runs, paired_difference, pooled, run_spread
 from twohands.experiments.rows import CITED, NAMES, ROWS, TABLES, Published, Table
 from twohands.experiments.run import finished, read_result
 from twohands.files import write_atomically
-from twohands.report import NAN, Report, RunSpread, difference_of_runs, paired_difference, pooled, run_spread
 
 MODE_NAMES = {"ground_truth": "given masks", "own": "own masks", "ground_truth_centers": "given masks and centres"}
 HEADINGS = {"mpjpe": "MPJPE", "mpvpe": "MPVPE", "al_mpjpe": "AL-MPJPE", "al_mpvpe": "AL-MPVPE"}

@@ -36,14 +36,15 @@ from twohands.networks.checkpoint import save_checkpoint
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog
 from twohands.training.objective import Objective, build_objective
+from twohands.training.validate import Validated
 
 CONFIG, STATE, BEST, FINAL = "config.json", "last.pt", "best", "final"
 LOG_STEPS = 20
 DROP = 0.1
 """Factor of the learning rate at every drop."""
 
-Validate = Callable[[HandNetwork], dict[str, float]]
-"""A network -> figures; the first one decides which network was the best, lower being better."""
+Validate = Callable[[HandNetwork], Validated]
+"""Measurement of a network, for instance a `Validation`."""
 
 
 class Items(Protocol):
@@ -225,13 +226,12 @@ def _validate(
     log: RunLog | None,
     accelerator: Accelerator,
 ) -> None:
-    """Figures of the network as it is; the best one is kept."""
+    """Measure the network and keep the best."""
     if log:
-        figures = validate(objective.network.eval())
-        log.write("validation", done.step, figures)
-        score = next(iter(figures.values()))
-        if score < done.best:
-            done.best = score
+        measured = validate(objective.network.eval())
+        log.write("validation", done.step, measured.metrics)
+        if measured.score < done.best:
+            done.best = measured.score
             save_checkpoint(objective.network, config.network, folder / BEST)
     done.validated = done.step
     accelerator.wait_for_everyone()

@@ -16,17 +16,20 @@ import torch
 from PIL import Image
 
 from fakes import PosedHands
-from test_cli_laboratory import WITHOUT_TORCH
-from twohands import cli, figures
-from twohands.cli import measure
+from test_cli_info_synth import WITHOUT_TORCH
+from twohands import cli
+from twohands.choices import MaskMode
+from twohands.cli.evaluate import _name, load_trusted
 from twohands.config import PRESETS
-from twohands.evaluation import MODES
-from twohands.figures import WIDTH
+from twohands.evaluation import figures
+from twohands.evaluation.benchmarks import Benchmark
+from twohands.evaluation.evaluate import TITLES
+from twohands.evaluation.figures import WIDTH, spread
+from twohands.evaluation.report import Report
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
-from twohands.protocols import Protocol
-from twohands.report import Report
+from twohands.predictor import load
 from twohands.training.validate import evaluate_network
 from twohands.types import RGBDFrame, Sample, TwoHands
 
@@ -44,10 +47,16 @@ class Perfect:
 
 @pytest.fixture
 def chosen(monkeypatch) -> list[tuple]:
-    """Methods predict perfectly on posed hands; what was chosen of them: (method, fit, weights)."""
+    """Methods predict perfectly on posed hands; the choices: (method, network, hand model, fit)."""
     seen: list[tuple] = []
-    monkeypatch.setattr(measure, "load_method", lambda *choice: seen.append(choice) or Perfect())
-    monkeypatch.setattr(measure, "_open", lambda data, split: FRAMES)
+    true_load = load
+
+    def chosen_load(method, network, *more, **options):
+        seen.append((method, network, *more))
+        return Perfect() if network is None else true_load(method, network, *more, **options)
+
+    monkeypatch.setattr("twohands.predictor.load", chosen_load)
+    monkeypatch.setattr("twohands.evaluation.evaluate.open_frames", lambda data, split: FRAMES)
     return seen
 
 
@@ -62,8 +71,8 @@ def evaluate(out: Path, *more: object) -> int:
     return cli.main(["evaluate", "--out", str(out), *map(str, more)])
 
 
-def test_the_modes_are_those_of_training():
-    assert set(get_args(measure.Mode)) == set(MODES) == set(measure.GIVEN)
+def test_every_mode_has_a_title():
+    assert set(get_args(MaskMode)) == set(TITLES)
 
 
 def test_a_method_is_measured(tmp_path, capsys, chosen):
@@ -75,25 +84,21 @@ def test_a_method_is_measured(tmp_path, capsys, chosen):
     assert markdown == report.markdown() + "\n"
     assert capsys.readouterr().out.startswith(markdown)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
-    assert chosen == [("landmarks", True, None)]
+    assert chosen == [(None, None, None, True)]
 
 
-def test_method_fit_and_weights_are_those_of_the_product(tmp_path, chosen):
-    assert evaluate(tmp_path, "--count", 1, "--method", "pdfnet", "--no-fit", "--weights", tmp_path / "w") == 0
-    assert evaluate(tmp_path, "--count", 1, "--fit") == 0
-    assert chosen == [("pdfnet", False, tmp_path / "w"), ("landmarks", True, None)]
+def test_method_fit_and_hand_model_are_those_of_the_product(tmp_path, chosen):
+    assert evaluate(tmp_path, "--count", 1, "--method", "pdfnet", "--no-fit", "--hand-model", "mano") == 0
+    assert evaluate(tmp_path, "--count", 1) == 0
+    assert chosen == [("pdfnet", None, "mano", False), (None, None, None, True)]
 
 
-def test_a_checkpoint_is_fitted_only_if_asked(tmp_path, monkeypatch, chosen):
+def test_a_network_of_ones_own_is_trusted(tmp_path, chosen):
+    """It is not refused when it sees hands of impossible size, since the depth of data sets is metric."""
     folder = checkpoint(tmp_path / "net")
-    assert measure.load_trained(folder, fit=False).fit is None
-    assert measure.load_trained(folder, fit=True).fit is not None
-    asked = []
-    monkeypatch.setattr(measure, "load_trained", lambda folder, fit: asked.append((folder.name, fit)) or Perfect())
-    for more in ([], ["--fit"], ["--no-fit"]):
-        assert evaluate(tmp_path / "out", "--count", 1, "--checkpoint", folder, *more) == 0
-    assert asked == [("net", False), ("net", True), ("net", False)]
-    assert not chosen
+    assert load_trusted(None, folder, None, False).trusted
+    assert load_trusted(None, folder, None, False).fit is None
+    assert load_trusted(None, folder, None, True).fit is not None
 
 
 class Labelled(PosedHands):
@@ -108,7 +113,7 @@ class Labelled(PosedHands):
 
 
 def test_a_benchmark_measures_a_free_hand_by_its_joints(tmp_path, monkeypatch, chosen):
-    monkeypatch.setattr(measure, "_open", lambda data, split: Labelled(4))
+    monkeypatch.setattr("twohands.evaluation.evaluate.open_frames", lambda data, split: Labelled(4))
     assert evaluate(tmp_path, "--data", "dexycb=x") == 0
     document = json.loads((tmp_path / "report.json").read_text())
     assert (document["benchmark"]["mpjpe"], document["benchmark"]["found"]) == (0, 1)
@@ -117,14 +122,14 @@ def test_a_benchmark_measures_a_free_hand_by_its_joints(tmp_path, monkeypatch, c
 
 
 def test_a_benchmark_knows_recordings_and_the_report_is_there_before_it(tmp_path, monkeypatch, chosen):
-    monkeypatch.setattr(measure, "_open", lambda data, split: Labelled(4))
+    monkeypatch.setattr("twohands.evaluation.evaluate.open_frames", lambda data, split: Labelled(4))
     given = {}
 
     def failing(self, predictions, targets, **more):
         given.update(more)
         raise ValueError("no benchmark today")
 
-    monkeypatch.setattr(Protocol, "measure", failing)
+    monkeypatch.setattr(Benchmark, "measure", failing)
     assert evaluate(tmp_path, "--data", "arctic=x") == 2
     assert given == {"sequences": ["s/0", "s/0", "s/1", "s/1"]}
     assert Report.from_json((tmp_path / "report.json").read_text()).frames == 4
@@ -133,7 +138,7 @@ def test_a_benchmark_knows_recordings_and_the_report_is_there_before_it(tmp_path
 def test_every_mode_is_a_section(tmp_path, chosen):
     folder = checkpoint(tmp_path / "net")
     modes = ("ground_truth", "own", "ground_truth_centers", "own")
-    assert evaluate(tmp_path / "out", "--count", 2, "--checkpoint", folder, "--masks", *modes) == 0
+    assert evaluate(tmp_path / "out", "--count", 2, "--no-fit", "--network", folder, "--masks", *modes) == 0
     documents = json.loads((tmp_path / "out" / "report.json").read_text())
     assert list(documents) == ["ground_truth", "own", "ground_truth_centers"]
     network, config = load_checkpoint(folder)
@@ -149,14 +154,14 @@ def test_every_mode_is_a_section(tmp_path, chosen):
         "Ground-truth masks and centres",
     ]
     assert all(section.count("| all | 4 |") == 1 for section in sections)
-    assert evaluate(tmp_path / "out", "--count", 1, "--checkpoint", folder, "--masks", "ground_truth") == 0
+    assert evaluate(tmp_path / "out", "--count", 1, "--no-fit", "--network", folder, "--masks", "ground_truth") == 0
     assert list(json.loads((tmp_path / "out" / "report.json").read_text())) == ["ground_truth"]
 
 
 def test_a_checkpoint_in_the_format_of_a_method(tmp_path, chosen):
     """Of own masks alone the report is what a user gets: presence is the network's own."""
     folder = checkpoint(tmp_path / "net")
-    assert evaluate(tmp_path / "out", "--count", 2, "--checkpoint", folder) == 0
+    assert evaluate(tmp_path / "out", "--count", 2, "--no-fit", "--network", folder) == 0
     network, config = load_checkpoint(folder)
     expected = evaluate_network(network, config, [FRAMES[0], FRAMES[1]], "own", known_presence=False)
     assert (tmp_path / "out" / "report.json").read_text() == expected.json()
@@ -183,14 +188,14 @@ def test_figures(tmp_path, chosen, captions):
     assert [path.name for path in (tmp_path / "figures").iterdir()] == names[:1]
 
 
-def test_rivals_are_measured_in_the_same_mode(tmp_path, chosen, captions):
+def test_baselines_are_measured_in_the_same_mode(tmp_path, chosen, captions):
     folders = [checkpoint(tmp_path / "runs" / f"concat-{seed}" / "final", seed) for seed in (0, 1)]
-    own, *rivals = [*folders, checkpoint(tmp_path / "plain", 2)]
-    more = ("--masks", "ground_truth", "own", "--count", 1, "--figures", 1, "--rivals", *rivals)
-    assert evaluate(tmp_path / "out", "--checkpoint", own, *more) == 0
+    own, *baselines = [*folders, checkpoint(tmp_path / "plain", 2)]
+    more = ("--masks", "ground_truth", "own", "--count", 1, "--figures", 1, "--baselines", *baselines)
+    assert evaluate(tmp_path / "out", "--no-fit", "--network", own, *more) == 0
     assert Image.open(tmp_path / "out" / "figures" / "000_posed-0.jpg").width == 5 * (WIDTH + 4) + 4
     titles = []
-    for folder, label in zip((own, *rivals), captions[0][2:5], strict=True):
+    for folder, label in zip((own, *baselines), captions[0][2:5], strict=True):
         network, config = load_checkpoint(folder)
         figures_of = evaluate_network(network, config, [FRAMES[0]], "ground_truth").summary()["all"]
         title, errors = label.split("\n")
@@ -204,33 +209,35 @@ def test_rivals_are_measured_in_the_same_mode(tmp_path, chosen, captions):
     [("runs/tables/concat-0/final", "concat-0"), ("run/best", "run"), ("nets/mine", "mine"), ("nets/mine/", "mine")],
 )
 def test_names_of_networks(folder, name):
-    assert measure._name(Path(folder)) == name
+    assert _name(Path(folder)) == name
 
 
 @pytest.mark.parametrize(
-    ("total", "figures", "indices"), [(10, 2, [0, 9]), (9, 3, [0, 4, 8]), (2, 5, [0, 1]), (5, 1, [0]), (500, 0, [])]
+    ("total", "number", "indices"), [(10, 2, [0, 9]), (9, 3, [0, 4, 8]), (2, 5, [0, 1]), (5, 1, [0]), (500, 0, [])]
 )
-def test_figures_are_spread_evenly(total, figures, indices):
-    assert measure._spread(total, figures) == indices
+def test_figures_are_spread_evenly(total, number, indices):
+    assert spread(total, number) == indices
 
 
 @pytest.mark.parametrize(
     ("more", "match"),
     [
-        (["--rivals", "runs/one/final"], "add --figures N"),
+        (["--baselines", "runs/one/final"], "add --figures N"),
         (["--figures", "-1"], "--figures must be 0 or more; got -1"),
         (
             ["--masks", "own", "ground_truth"],
-            "--masks ground_truth needs a network: add --method pdfnet or --checkpoint",
+            "--masks ground_truth needs a network: add --method pdfnet or --network",
         ),
         (["--masks"], "--masks needs one or more of own, ground_truth"),
         (
-            ["--checkpoint", "nowhere"],
-            "nowhere is not a checkpoint.*give the folder of a checkpoint, for example RUN/final",
+            ["--network", "nowhere"],
+            "nowhere holds no network; give a checkpoint, for example RUN/final, or the folder of `twohands export`",
         ),
-        (["--checkpoint", "nowhere", "--weights", "w"], "leave out --method and --weights"),
-        (["--checkpoint", "nowhere", "--method", "pdfnet"], "leave out --method and --weights"),
-        (["--figures", "1", "--rivals", "nowhere"], "nowhere is not a checkpoint.*for example RUN/final"),
+        (["--network", "nowhere", "--method", "landmarks"], "a network belongs to method 'pdfnet'"),
+        (["--figures", "1", "--baselines", "nowhere"], "nowhere holds no network.*for example RUN/final"),
+        (["--checkpoint", "nowhere"], "--checkpoint is no longer an option; use --network FOLDER, with --no-fit"),
+        (["--weights=nowhere"], "--weights is no longer an option; use --network FOLDER"),
+        (["--rivals", "nowhere"], "--rivals is no longer an option; use --baselines"),
         (["--count", "0"], "nothing to evaluate: --count 0, 5 frames"),
     ],
 )
@@ -242,13 +249,9 @@ def test_refused(tmp_path, capsys, chosen, more, match):
     assert not (tmp_path / "out").exists()
 
 
-def test_fit_and_no_fit_exclude_each_other(tmp_path, chosen):
-    assert evaluate(tmp_path / "out", "--fit", "--no-fit") == 2
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_checkpoint_without_torch_names_the_extra(tmp_path):
-    command = [sys.executable, "-c", WITHOUT_TORCH, "evaluate", "--checkpoint", "x", "--out", str(tmp_path / "out")]
+    folder = str(checkpoint(tmp_path / "net"))
+    command = [sys.executable, "-c", WITHOUT_TORCH, "evaluate", "--network", folder, "--out", str(tmp_path / "out")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "pip install 'twohands[train]'" in result.stderr
@@ -258,7 +261,7 @@ def test_rendered_frames_from_a_folder(tmp_path):
     """Nothing is replaced here: shards, the two graphs of `export`, true masks, a figure."""
     assert cli.main(["synth", "--out", str(tmp_path / "shards"), "--count", "2", "--split", "validation"]) == 0
     assert cli.main(["export", str(checkpoint(tmp_path / "net")), "--out", str(tmp_path / "onnx")]) == 0
-    more = ("--method", "pdfnet", "--no-fit", "--weights", tmp_path / "onnx", "--masks", "ground_truth")
+    more = ("--no-fit", "--network", tmp_path / "onnx", "--masks", "ground_truth")
     assert evaluate(tmp_path / "out", "--data", tmp_path / "shards", *more, "--figures", 1) == 0
     assert json.loads((tmp_path / "out" / "report.json").read_text())["ground_truth"]["frames"] == 2
     assert len(list((tmp_path / "out" / "figures").glob("*.jpg"))) == 1

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from twohands.evaluation.submissions.containers import write_json
+from twohands.evaluation.submissions.names import H2OName, HOT3DName
 from twohands.files import write_atomically
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands.mano import Convention, Values, values_of, with_tips
 from twohands.hands.mano_files import NUM_VERTICES, Mano
 from twohands.hands.skeleton import JOINT_ORDERS, WRIST
-from twohands.submissions.containers import write_json
-from twohands.submissions.names import H2OName, HOT3DName
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, HandParameters, TwoHands
 
 H2O_FILE = "hand_poses.json"

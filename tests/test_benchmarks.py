@@ -7,10 +7,10 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import cdist
 
-from twohands import metrics
+from twohands.evaluation import metrics
+from twohands.evaluation.benchmarks import BENCHMARKS, align_reflecting, contact_deviation, pairs
+from twohands.evaluation.benchmarks.benchmark import average
 from twohands.hands.skeleton import FINGERTIPS
-from twohands.protocols import PROTOCOLS, align_reflecting, contact_deviation, pairs
-from twohands.protocols.protocol import average
 from twohands.types import LEFT, RIGHT, TwoHands
 
 RIGID = np.linalg.qr(np.random.default_rng(8).normal(size=(3, 3)))[0]
@@ -84,11 +84,11 @@ def aligned_by_hand(name, points, true, joints, true_joints):
     return points - joints[0] + true_joints[0] if name == "root_" else points
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_the_truth_has_no_error_and_the_full_share(name):
     frames = hands_at_random(5, 1, one_hand=RIGHT if name in ("ho3d", "freihand") else None)
     objects = [(hands.vertices[0], hands.vertices[0]) for hands in frames]
-    protocol = PROTOCOLS[name]
+    protocol = BENCHMARKS[name]
     measured = protocol.measure(frames, frames, roots=[hands.joints[:, 9] for hands in frames], objects=objects)
     for key, value in measured.items():
         figure = protocol.figures.get(key) or protocol.figures.get(key.rpartition("_")[0])
@@ -104,7 +104,7 @@ def test_the_truth_has_no_error_and_the_full_share(name):
 def test_joints_as_written_anew(name, prefixes):
     truth = hands_at_random(30, 2, one_hand=LEFT if name == "dexycb" else RIGHT)
     predictions = disturbed(truth, 3)
-    measured = PROTOCOLS[name].measure(predictions, truth)
+    measured = BENCHMARKS[name].measure(predictions, truth)
     side = LEFT if name == "dexycb" else RIGHT
     ours, theirs = joints_of(predictions, side), joints_of(truth, side)
     for prefix in prefixes:
@@ -118,7 +118,7 @@ def test_joints_as_written_anew(name, prefixes):
 def test_meshes_as_written_anew(name):
     truth = hands_at_random(12, 4, one_hand=RIGHT)
     predictions = disturbed(truth, 5, 0.006)
-    measured = PROTOCOLS[name].measure(predictions, truth)
+    measured = BENCHMARKS[name].measure(predictions, truth)
     ours, theirs = ([hands.vertices[RIGHT] for hands in frames] for frames in (predictions, truth))
     for prefix, align in (("", lambda p, t: p), ("pa_", procrustes)):
         aligned = [align(p, t) for p, t in zip(ours, theirs, strict=True)]
@@ -135,8 +135,8 @@ def test_a_mirrored_hand_is_aligned_by_the_programs_of_the_data_sets_only():
     truth = hands_at_random(3, 6)
     mirrored = moved(truth, lambda points: 1.4 * points * [-1, 1, 1] @ RIGID.T + [0.1, 0.2, 0.3])
     for name in ("ho3d", "freihand", "dexycb"):
-        assert PROTOCOLS[name].measure(mirrored, truth)["pa_mpjpe"] < 1e-9
-    assert PROTOCOLS["freihand"].measure(mirrored, truth)["pa_mpvpe"] < 1e-9
+        assert BENCHMARKS[name].measure(mirrored, truth)["pa_mpjpe"] < 1e-9
+    assert BENCHMARKS["freihand"].measure(mirrored, truth)["pa_mpvpe"] < 1e-9
     for one, other in zip(mirrored, truth, strict=True):
         assert (metrics.pa_mpjpe(one, other) > 0.005).all()
 
@@ -153,8 +153,8 @@ def test_alignment_of_numbers_that_are_not_there():
 def test_scale_and_shift_are_removed_but_no_rotation():
     truth = hands_at_random(4, 7, one_hand=RIGHT)
     scaled = moved(truth, lambda points: 1.7 * points + [0.3, -0.1, 0.2])
-    assert PROTOCOLS["ho3d"].measure(scaled, truth)["st_mpjpe"] == pytest.approx(0, abs=1e-9)
-    assert PROTOCOLS["ho3d"].measure(moved(truth, lambda points: points @ RIGID.T), truth)["st_mpjpe"] > 0.01
+    assert BENCHMARKS["ho3d"].measure(scaled, truth)["st_mpjpe"] == pytest.approx(0, abs=1e-9)
+    assert BENCHMARKS["ho3d"].measure(moved(truth, lambda points: points @ RIGID.T), truth)["st_mpjpe"] > 0.01
 
 
 def test_area_at_known_distances():
@@ -162,7 +162,7 @@ def test_area_at_known_distances():
 
     def area_at(metres, name):
         shifted = moved(truth, lambda points: points + [0, 0, metres])
-        return PROTOCOLS[name].measure(shifted, truth)
+        return BENCHMARKS[name].measure(shifted, truth)
 
     assert area_at(0.0, "dexycb")["auc"] == 1
     assert area_at(0.06, "dexycb")["auc"] == 0
@@ -176,14 +176,14 @@ def test_h2o_tells_hands_apart_and_both_roots():
     truth = hands_at_random(6, 10)
     shift = np.array([[[0.003, 0, 0.004]], [[0, 0.012, 0.005]]])  # 5 mm and 13 mm
     predictions = moved(truth, lambda points: points + shift)
-    measured = PROTOCOLS["h2o"].measure(predictions, truth)
+    measured = BENCHMARKS["h2o"].measure(predictions, truth)
     for name in ("mpjpe", "mpvpe"):
         expected = {name: 0.009, f"{name}_left": 0.005, f"{name}_right": 0.013}
         assert {key: measured[key] for key in expected} == pytest.approx(expected)
         assert measured[f"al_{name}"] == pytest.approx(0, abs=1e-9)
         assert f"al_published_{name}" not in measured
     roots = [hands.joints[:, 9] + [0.002, 0, 0] for hands in predictions]  # not where its joint 9 is
-    published = PROTOCOLS["h2o"].measure(predictions, truth, roots=roots)
+    published = BENCHMARKS["h2o"].measure(predictions, truth, roots=roots)
     assert published["al_published_mpjpe_right"] == pytest.approx(0.002)
     assert published["al_published_mpvpe"] == pytest.approx(0.002)
 
@@ -191,16 +191,16 @@ def test_h2o_tells_hands_apart_and_both_roots():
 def test_h2o3d_shifts_both_hands_by_the_right_wrist():
     truth = hands_at_random(4, 11)
     shifted = moved(truth, lambda points: points + [0.1, 0, 0])
-    assert PROTOCOLS["h2o3d"].measure(shifted, truth)["mpjpe"] == pytest.approx(0, abs=1e-9)
+    assert BENCHMARKS["h2o3d"].measure(shifted, truth)["mpjpe"] == pytest.approx(0, abs=1e-9)
     apart = moved(shifted, lambda points: points + np.array([[[0.006, 0, 0]], [[0, 0, 0]]]))
-    measured = PROTOCOLS["h2o3d"].measure(apart, truth)
+    measured = BENCHMARKS["h2o3d"].measure(apart, truth)
     assert [measured[key] for key in ("mpjpe", "mpjpe_left", "mpjpe_right")] == pytest.approx([0.003, 0.006, 0])
 
 
 def test_rhd_mean_median_and_area():
     truth = hands_at_random(21, 12, one_hand=LEFT)
     predictions = disturbed(truth, 13)
-    measured = PROTOCOLS["rhd"].measure(predictions, truth)
+    measured = BENCHMARKS["rhd"].measure(predictions, truth)
     ours, theirs = (joints_of(frames, LEFT) for frames in (predictions, truth))
     distances = np.linalg.norm((ours - ours[:, :1]) - (theirs - theirs[:, :1]), axis=-1)
     assert measured["epe"] == pytest.approx(distances.mean(axis=0).mean())
@@ -216,7 +216,7 @@ def test_interhand_means_over_42_joints_and_kinds_of_frames():
     unknown[LEFT, 3] = np.nan  # one joint was not annotated
     truth[2] = dataclasses.replace(truth[2], joints=unknown)
     predictions = disturbed(hands_at_random(9, 14) + truth[9:], 16)
-    measured = PROTOCOLS["interhand"].measure(predictions, truth)
+    measured = BENCHMARKS["interhand"].measure(predictions, truth)
     errors = [[] for _ in range(42)]
     for one, other in zip(predictions, truth, strict=True):
         for side in np.flatnonzero(other.present):
@@ -243,7 +243,7 @@ def test_hot3d_leaves_out_the_wrist_and_the_base_of_the_thumb():
         joints[:, [0, 1]] += 1.0
         joints[:, FINGERTIPS] += [0, 0.019, 0]
         wrong.append(dataclasses.replace(hands, joints=joints))
-    measured = PROTOCOLS["hot3d"].measure(wrong, truth)
+    measured = BENCHMARKS["hot3d"].measure(wrong, truth)
     assert measured["mpjpe"] == pytest.approx(0.019 * 5 / 19)
     far = np.full((1, 5), 0.019 + 1e-9)
     assert measured["fingertip_pck_auc"] == pytest.approx(area(far, 0.05, 101), abs=0.011)
@@ -270,13 +270,13 @@ def test_arctic_averages_the_hands_of_a_frame_first():
     shift = np.array([[[0.004, 0, 0]], [[0.008, 0, 0]]])
     predictions = moved(truth, lambda points: points + shift * (np.arange(points.shape[1]) > 0)[:, None], ("joints",))
     predictions[0] = dataclasses.replace(predictions[0], present=np.array([1.0, 0]))
-    measured = PROTOCOLS["arctic"].measure(predictions, truth)
+    measured = BENCHMARKS["arctic"].measure(predictions, truth)
     assert measured["mpjpe"] == pytest.approx((4 + 6 + 6) / 3 * 20 / 21 / 1000)
     assert measured["found"] == pytest.approx(5 / 6)
     assert measured["mrrpe"] == pytest.approx(0, abs=1e-9)  # the wrists are right
     assert "cdev" not in measured
     things = [(hands.vertices[0] + 0.3, hands.vertices[0]) for hands in truth]
-    cdev = PROTOCOLS["arctic"].measure(truth, truth, objects=things)["cdev"]
+    cdev = BENCHMARKS["arctic"].measure(truth, truth, objects=things)["cdev"]
     assert cdev == pytest.approx(0.3 * 3**0.5)
 
 
@@ -293,7 +293,7 @@ def test_acceleration_error_within_recordings_and_across_blocks(monkeypatch):
         )
         for t in times
     ]
-    arctic = PROTOCOLS["arctic"]
+    arctic = BENCHMARKS["arctic"]
     assert arctic.measure(predictions, truth)["acc"] == pytest.approx(3)
     jump = [dataclasses.replace(hands, vertices=hands.vertices + 5 * (i > 5)) for i, hands in enumerate(predictions)]
     recordings = ["one"] * 6 + ["other"] * 5
@@ -308,7 +308,7 @@ def test_a_hand_that_was_not_found_counts_as_not_found_only():
     predictions = disturbed(truth, 22)
     absent = predictions[3]
     numbers = {name: np.full_like(getattr(absent, name), np.nan) for name in NAMES}
-    for name, protocol in PROTOCOLS.items():
+    for name, protocol in BENCHMARKS.items():
         alone = protocol.measure(predictions[:3], truth[:3])
         lost = [*predictions[:3], dataclasses.replace(absent, present=np.zeros(2), **numbers)]
         bare = [*predictions[:3], dataclasses.replace(absent, present=np.zeros(2), vertices=None)]
@@ -321,23 +321,23 @@ def test_a_hand_that_was_not_found_counts_as_not_found_only():
 def test_blocks_change_nothing(monkeypatch):
     truth = hands_at_random(11, 23)
     predictions = disturbed(truth, 24)
-    whole = {name: protocol.measure(predictions, truth) for name, protocol in PROTOCOLS.items()}
+    whole = {name: protocol.measure(predictions, truth) for name, protocol in BENCHMARKS.items()}
     monkeypatch.setattr(pairs, "BLOCK", 3)
-    for name, protocol in PROTOCOLS.items():
+    for name, protocol in BENCHMARKS.items():
         assert protocol.measure(predictions, truth) == pytest.approx(whole[name], nan_ok=True), name
 
 
 def test_joints_alone_have_no_figures_of_meshes():
     truth = hands_at_random(3, 25)
     predictions = [dataclasses.replace(hands, vertices=None) for hands in disturbed(truth, 26)]
-    measured = PROTOCOLS["ho3d"].measure(predictions, truth)
+    measured = BENCHMARKS["ho3d"].measure(predictions, truth)
     assert measured["pa_mpjpe"] > 0
     assert all(np.isnan(measured[key]) for key in ("mpvpe", "mesh_auc", "f5", "pa_mpvpe", "pa_f15"))
-    assert np.isnan(PROTOCOLS["arctic"].measure(predictions, truth)["acc"])
+    assert np.isnan(BENCHMARKS["arctic"].measure(predictions, truth)["acc"])
 
 
 def test_printed_units():
-    h2o, ho3d, arctic = (PROTOCOLS[name] for name in ("h2o", "ho3d", "arctic"))
+    h2o, ho3d, arctic = (BENCHMARKS[name] for name in ("h2o", "ho3d", "arctic"))
     assert h2o.text({"found": 1.0, "mpjpe_left": 0.00964}) == "found 1.000\nmpjpe_left 9.64 mm"
     assert ho3d.text({"pa_mpjpe": 0.0104, "pa_f5": 0.5}) == "pa_mpjpe 1.04 cm\npa_f5 0.500"
     assert arctic.text({"acc": 5.71}) == "acc 5.71 m/s^2"
@@ -364,9 +364,9 @@ def test_printed_units():
 def test_wrong_predictions_are_refused(change, complaint):
     truth = hands_at_random(3, 27)
     with pytest.raises(ValueError, match=complaint):
-        PROTOCOLS["ho3d"].measure(change(truth), truth)
+        BENCHMARKS["ho3d"].measure(change(truth), truth)
     with pytest.raises(ValueError, match="no frames"):
-        PROTOCOLS["ho3d"].measure([], [])
+        BENCHMARKS["ho3d"].measure([], [])
 
 
 def test_the_order_of_the_mean():

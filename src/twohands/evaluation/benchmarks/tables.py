@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from twohands import metrics
-from twohands.hands.skeleton import FINGERTIPS, NUM_JOINTS, WRIST
-from twohands.protocols.protocol import Figure, Protocol
-from twohands.protocols.values import (
+from twohands.evaluation import metrics
+from twohands.evaluation.benchmarks.benchmark import Benchmark, Metric
+from twohands.evaluation.benchmarks.values import (
     Alignment,
     accelerations,
     areas,
@@ -26,45 +25,46 @@ from twohands.protocols.values import (
     similar,
     where_hands,
 )
+from twohands.hands.skeleton import FINGERTIPS, NUM_JOINTS, WRIST
 
 HOT3D_LANDMARKS = tuple(range(2, NUM_JOINTS))
 """All joints but the wrist, which is not scored, and the base of the thumb, which is no landmark of the toolkit."""
 _wrist = distances(at_joint(WRIST))
 
 
-def _joints(prefix: str, alignment: Alignment) -> dict[str, Figure]:
+def _joints(prefix: str, alignment: Alignment) -> dict[str, Metric]:
     """Mean distance of the joints, and area up to 5 cm over 100 thresholds: FreiHAND, HO-3D, DexYCB."""
     values = distances(alignment)
-    return {f"{prefix}mpjpe": Figure(values), f"{prefix}auc": Figure(areas(values, 0.05, 100), kind="share")}
+    return {f"{prefix}mpjpe": Metric(values), f"{prefix}auc": Metric(areas(values, 0.05, 100), kind="share")}
 
 
-def _meshes(prefix: str, alignment: Alignment) -> dict[str, Figure]:
+def _meshes(prefix: str, alignment: Alignment) -> dict[str, Metric]:
     """The same of the vertices: FreiHAND, HO-3D."""
     values = mesh_distances(alignment)
-    return {f"{prefix}mpvpe": Figure(values), f"{prefix}mesh_auc": Figure(areas(values, 0.05, 100), kind="share")}
+    return {f"{prefix}mpvpe": Metric(values), f"{prefix}mesh_auc": Metric(areas(values, 0.05, 100), kind="share")}
 
 
-def _f_scores(prefix: str, alignment: Alignment) -> dict[str, Figure]:
+def _f_scores(prefix: str, alignment: Alignment) -> dict[str, Metric]:
     """Of the vertices, at 5 and at 15 mm: FreiHAND, HO-3D."""
     thresholds = {"f5": 0.005, "f15": 0.015}
-    return {f"{prefix}{name}": Figure(f_scores(at, alignment), kind="share") for name, at in thresholds.items()}
+    return {f"{prefix}{name}": Metric(f_scores(at, alignment), kind="share") for name, at in thresholds.items()}
 
 
-H2O = Protocol(
+H2O = Benchmark(
     {
-        "mpjpe": Figure(of_hands(metrics.mpjpe), "hands"),
-        "mpvpe": Figure(of_hands(metrics.mpvpe), "hands"),
-        "al_mpjpe": Figure(of_hands(metrics.al_mpjpe), "hands"),
-        "al_mpvpe": Figure(of_hands(metrics.al_mpvpe), "hands"),
-        "al_published_mpjpe": Figure(published("joints"), "hands", needs="roots"),
-        "al_published_mpvpe": Figure(published("vertices"), "hands", needs="roots"),
+        "mpjpe": Metric(of_hands(metrics.mpjpe), "hands"),
+        "mpvpe": Metric(of_hands(metrics.mpvpe), "hands"),
+        "al_mpjpe": Metric(of_hands(metrics.al_mpjpe), "hands"),
+        "al_mpvpe": Metric(of_hands(metrics.al_mpvpe), "hands"),
+        "al_published_mpjpe": Metric(published("joints"), "hands", needs="roots"),
+        "al_published_mpvpe": Metric(published("vertices"), "hands", needs="roots"),
     }
 )
 """Errors in camera space, each hand on its own [S: the paper and its challenge]. PDFNet adds `al_`, relative to joint 9
 [S: its paper]; its published program takes the root that the network predicted in place of the predicted joint 9,
 which is `al_published_` [V]. The joints are those of `hand_pose`, the meshes those of `hand_pose_mano`."""
 
-HO3D = Protocol(
+HO3D = Benchmark(
     {
         **_joints("", in_camera),
         **_joints("st_", scaled_at_wrist),
@@ -80,39 +80,39 @@ HO3D = Protocol(
 order, 9 in ours) and shifted by the wrist. `pa_`: similarity, a reflection included; meshes are aligned by themselves,
 not by the joints."""
 
-H2O3D = Protocol({"mpjpe": Figure(distances(at_right_wrist), "hands")})
+H2O3D = Benchmark({"mpjpe": Metric(distances(at_right_wrist), "hands")})
 """Both hands relative to the right wrist. What is handed in is written so [V: the authors' program]; how the server
 aligns and averages is not public [U]."""
 
-RHD = Protocol(
+RHD = Benchmark(
     {
-        "epe": Figure(_wrist),
-        "epe_median": Figure(_wrist, middle="median"),
-        "auc": Figure(areas(_wrist, 0.05, 20), kind="share"),
-        "mpjpe": Figure(of_hands(metrics.mpjpe), "hands"),
-        "al_mpjpe": Figure(of_hands(metrics.al_mpjpe), "hands"),
+        "epe": Metric(_wrist),
+        "epe_median": Metric(_wrist, middle="median"),
+        "auc": Metric(areas(_wrist, 0.05, 20), kind="share"),
+        "mpjpe": Metric(of_hands(metrics.mpjpe), "hands"),
+        "al_mpjpe": Metric(of_hands(metrics.al_mpjpe), "hands"),
     }
 )
 """`epe` and `auc`: relative to the wrist, 20 thresholds to 50 mm [V: eval3d.py of hand3d, which gives its networks the
 true scale and scores one hand of an image; here every hand of the targets counts and nothing is scaled]. `mpjpe` and
 `al_mpjpe`, each hand on its own: PDFNet's tables [S]."""
 
-DEXYCB = Protocol({**_joints("", in_camera), **_joints("root_", at_joint(WRIST)), **_joints("pa_", similar)})
+DEXYCB = Benchmark({**_joints("", in_camera), **_joints("root_", at_joint(WRIST)), **_joints("pa_", similar)})
 """[V: hpe_eval.py of the toolkit; it aligns with FreiHAND's program, reflections included.] The root is the wrist."""
 
-INTERHAND = Protocol(
+INTERHAND = Benchmark(
     {
-        "mpjpe": Figure(_wrist, "hands"),
-        "mpjpe_single": Figure(where_hands(_wrist, 1), "hands"),
-        "mpjpe_interacting": Figure(where_hands(_wrist, 2), "hands"),
-        "mrrpe": Figure(relative_wrists, "frames"),
+        "mpjpe": Metric(_wrist, "hands"),
+        "mpjpe_single": Metric(where_hands(_wrist, 1), "hands"),
+        "mpjpe_interacting": Metric(where_hands(_wrist, 2), "hands"),
+        "mrrpe": Metric(relative_wrists, "frames"),
     }
 )
 """[V: dataset.py of InterHand2.6M.] Relative to the wrist of each hand; of all frames, and of those with one and with
 two true hands. `mrrpe` of frames with both. The data set's own baseline is given the true depth of the roots; a
 prediction in camera space needs none."""
 
-FREIHAND = Protocol(
+FREIHAND = Benchmark(
     {
         **_joints("pa_", similar),
         **_meshes("pa_", similar),
@@ -123,12 +123,12 @@ FREIHAND = Protocol(
 )
 """[V: eval.py of FreiHAND.] `pa_` as in HO-3D."""
 
-ARCTIC = Protocol(
+ARCTIC = Benchmark(
     {
-        "cdev": Figure(contact_deviations, "frames", needs="objects"),
-        "mrrpe": Figure(relative_wrists, "frames"),
-        "mpjpe": Figure(of_hands(metrics.wrist_mpjpe), "frames"),
-        "acc": Figure(accelerations, "frames", kind="acceleration"),
+        "cdev": Metric(contact_deviations, "frames", needs="objects"),
+        "mrrpe": Metric(relative_wrists, "frames"),
+        "mpjpe": Metric(of_hands(metrics.wrist_mpjpe), "frames"),
+        "acc": Metric(accelerations, "frames", kind="acceleration"),
     }
 )
 """[V: eval_modules.py and evaluate_metrics.py of ARCTIC.] The hands of a frame are averaged first, then all frames.
@@ -137,17 +137,17 @@ are not computed."""
 
 _hot3d = distances(in_camera, HOT3D_LANDMARKS)
 _hot3d_tips = distances(in_camera, FINGERTIPS)
-HOT3D = Protocol(
+HOT3D = Benchmark(
     {
-        "mpjpe": Figure(_hot3d),
-        "pck_auc": Figure(areas(_hot3d, 0.05, 101), kind="share"),
-        "fingertip_pck_auc": Figure(areas(_hot3d_tips, 0.05, 101), kind="share"),
+        "mpjpe": Metric(_hot3d),
+        "pck_auc": Metric(areas(_hot3d, 0.05, 101), kind="share"),
+        "fingertip_pck_auc": Metric(areas(_hot3d_tips, 0.05, 101), kind="share"),
     }
 )
 """19 landmarks [S; the order and the missing base of the thumb V: hand_tracking_toolkit], 101 thresholds to 50 mm [V].
 World and camera frame give the same numbers. The server poses MANO with the true shape of the hand: predict with it."""
 
-PROTOCOLS: dict[str, Protocol] = {
+BENCHMARKS: dict[str, Benchmark] = {
     "h2o": H2O,
     "ho3d": HO3D,
     "h2o3d": H2O3D,

@@ -1,4 +1,4 @@
-"""`Protocol`: a table of figures, and how each of them is averaged and printed."""
+"""`Benchmark`: a table of figures, and how each of them is averaged and printed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from twohands.protocols.pairs import ObjectPair, blocks
-from twohands.protocols.values import NAN, Values
+from twohands.evaluation.benchmarks.pairs import ObjectPair, blocks
+from twohands.evaluation.benchmarks.values import NAN, Values
 from twohands.types import SIDE_NAMES, TwoHands
 
 UNITS = {"mm": 1e3, "cm": 1e2}
@@ -17,7 +17,7 @@ UNITS = {"mm": 1e3, "cm": 1e2}
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """One number of a benchmark."""
 
     values: Values
@@ -30,10 +30,10 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Benchmark:
     """The figures of a benchmark, by name, and the unit that it prints lengths in."""
 
-    figures: dict[str, Figure]
+    figures: dict[str, Metric]
     unit: Literal["mm", "cm"] = "mm"
 
     def measure(
@@ -85,7 +85,7 @@ class Protocol:
 
 
 def average(values: np.ndarray, order: str, middle: str = "mean") -> float:
-    """The mean of values (N, 2, P) in the order of a `Figure`; NaN counts nowhere."""
+    """The mean of values (N, 2, P) in the order of a `Metric`; NaN counts nowhere."""
     if order == "frames":
         return float(_mean(_mean(_mean(values, 2), 1), 0))
     if order == "joints":

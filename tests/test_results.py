@@ -10,13 +10,13 @@ import pytest
 from fakes import K, make_hands
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands import free_hand
-from twohands.rows import (
+from twohands.results import (
     RowStore,
     failed_row,
     hands_of_row,
     holds_one_frame,
     make_row,
-    read_npz,
+    read_results,
     split_rows,
     write_json,
     write_npz,
@@ -24,6 +24,7 @@ from twohands.rows import (
 
 FACES = np.asarray(free_hand().faces)
 SHAPES = {
+    "hand_model": (),
     "format_version": (),
     "frame_id": (3,),
     "vertices": (3, 2, 778, 3),
@@ -52,11 +53,11 @@ def three_rows():
 
 
 def test_schema(tmp_path):
-    write_npz(tmp_path / "hands.npz", three_rows(), FACES)
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
     with np.load(tmp_path / "hands.npz", allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     assert {name: array.shape for name, array in arrays.items()} == SHAPES
-    kinds = {"U": ("frame_id", "error"), "i": ("format_version", "faces", "inputs"), "b": ("fitted",)}
+    kinds = {"U": ("frame_id", "error", "hand_model"), "i": ("format_version", "faces", "inputs"), "b": ("fitted",)}
     others = {name: kind for kind, names in kinds.items() for name in names}
     assert {name: arrays[name].dtype.kind for name in others} == others
     assert all(arrays[name].dtype == np.float32 for name in set(SHAPES) - set(others))
@@ -67,8 +68,8 @@ def test_schema(tmp_path):
 
 def test_values(tmp_path):
     hands = make_hands()
-    write_npz(tmp_path / "hands.npz", three_rows(), FACES)
-    arrays = read_npz(tmp_path / "hands.npz")
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
+    arrays = read_results(tmp_path / "hands.npz")
     np.testing.assert_array_equal(arrays["vertices"][0], hands.vertices)
     np.testing.assert_allclose(arrays["present"], [[1, 1], [0.3, 0.9], [0, 0]], rtol=1e-6)
     transform = arrays["T_camera_from_wrist"][0, 1]
@@ -88,26 +89,26 @@ def test_values(tmp_path):
 
 def test_a_hand_by_its_landmarks_alone_is_told_from_a_fitted_one(tmp_path):
     """The right hand of `make_hands` is not fitted, though it has a residual."""
-    write_npz(tmp_path / "hands.npz", three_rows(), FACES)
-    arrays = read_npz(tmp_path / "hands.npz")
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
+    arrays = read_results(tmp_path / "hands.npz")
     np.testing.assert_array_equal(arrays["fitted"], [[True, False], [False, False], [False, False]])
     quality = hands_of_row(split_rows(arrays)[0]).quality
     assert quality is not None
     np.testing.assert_array_equal(quality.fitted, [True, False])
-    write_json(tmp_path / "hands.json", three_rows())
+    write_json(tmp_path / "hands.json", three_rows(), "free")
     hands = json.loads((tmp_path / "hands.json").read_text())["frames"][0]["hands"]
     assert (hands["left"]["fitted"], hands["right"]["fitted"]) == (True, False)
 
 
 def test_both_files_find_the_same_hands(tmp_path):
-    write_json(tmp_path / "hands.json", [make_row("000074", make_hands((0.49996, 0.50004)), K)])
+    write_json(tmp_path / "hands.json", [make_row("000074", make_hands((0.49996, 0.50004)), K)], "free")
     hands = json.loads((tmp_path / "hands.json").read_text())["frames"][0]["hands"]
     assert hands["left"] is None
     assert hands["right"]["present"] == 0.5
 
 
 def test_json(tmp_path):
-    write_json(tmp_path / "hands.json", three_rows())
+    write_json(tmp_path / "hands.json", three_rows(), "free")
     text = (tmp_path / "hands.json").read_text()
     assert "NaN" not in text
     frames = json.loads(text)["frames"]
@@ -126,44 +127,54 @@ def test_refuses_foreign_files(tmp_path):
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
     for name in ("other.npz", "text.npz", "part.npz", "array.npz"):
         with pytest.raises(ValueError, match=r"not a .*hands\.npz"):
-            read_npz(tmp_path / name)
+            read_results(tmp_path / name)
         assert not holds_one_frame(tmp_path / name)
     with pytest.raises(FileNotFoundError):
-        read_npz(tmp_path / "nothing.npz")
+        read_results(tmp_path / "nothing.npz")
 
 
 def test_store_survives_a_kill(tmp_path):
     settings = {"depth_unit": 0.001, "every": 1}
     rows = three_rows()
-    store = RowStore(tmp_path, settings, FACES)
+    store = RowStore(tmp_path, settings, FACES, "free")
     assert not list(tmp_path.iterdir())  # nothing is written before the first good row
     store.keep(rows[0])
     store.keep(rows[2])  # failed: tried again after a restart
     (tmp_path / "rows" / ".000075.1-abc.npz").write_text("half a row of a killed process")
-    store = RowStore(tmp_path, settings, FACES)
+    store = RowStore(tmp_path, settings, FACES, "free")
     assert list(store.rows) == ["000074"]
     store.keep(rows[1])
     merged = store.merge(["000074", "000075", "000076"])
     assert [str(row["frame_id"]) for row in merged] == ["000074", "000075"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hands.json", "hands.npz", "run.json"]
-    store = RowStore(tmp_path, settings, FACES)
+    store = RowStore(tmp_path, settings, FACES, "free")
     store.keep(rows[2])
     store.merge(["000074", "000075", "000076"])
-    assert read_npz(store.final)["frame_id"].tolist() == ["000074", "000075", "000076"]
-    assert set(RowStore(tmp_path, settings, FACES).rows) == {"000074", "000075"}
+    assert read_results(store.final)["frame_id"].tolist() == ["000074", "000075", "000076"]
+    assert set(RowStore(tmp_path, settings, FACES, "free").rows) == {"000074", "000075"}
     for changed in ({**settings, "every": 2}, {"every": 1}, {**settings, "more": 1}):
         with pytest.raises(ValueError, match="give another --out or remove"):
-            RowStore(tmp_path, changed, FACES)
+            RowStore(tmp_path, changed, FACES, "free")
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "{}"])
 def test_store_with_damaged_settings(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"run\.json is damaged; give another --out or remove that folder"):
-        RowStore(tmp_path, {}, FACES)
+        RowStore(tmp_path, {}, FACES, "free")
 
 
 def test_store_refuses_results_of_something_else(tmp_path):
-    write_npz(tmp_path / "hands.npz", three_rows(), FACES)
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
     with pytest.raises(ValueError, match="give another --out"):
-        RowStore(tmp_path, {}, FACES)
+        RowStore(tmp_path, {}, FACES, "free")
+
+
+def test_files_of_version_2_do_not_name_the_hand_model(tmp_path):
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
+    with np.load(tmp_path / "hands.npz") as archive:
+        old = {name: archive[name] for name in archive.files if name != "hand_model"} | {"format_version": np.int32(2)}
+    np.savez(tmp_path / "hands.npz", **old)
+    assert str(read_results(tmp_path)["hand_model"]) == "free"
+    np.savez(tmp_path / "hands.npz", **old | {"faces": np.zeros((2, 1538, 3), np.int32)})
+    assert str(read_results(tmp_path)["hand_model"]) == "mano"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from twohands.metrics import METRICS, SHARES
+from twohands.evaluation.metrics import METRICS, SHARES
 from twohands.types import SIDE_NAMES
 
 CLOSE = 0.12

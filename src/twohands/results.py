@@ -17,11 +17,12 @@ from twohands.files import write_atomically
 from twohands.hands.model import HandModel
 from twohands.types import PRESENT, SIDE_NAMES, Quality, TwoHands
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_READABLE = (2, 3)  # version 2 does not name the hand model
 FLOAT_FIELDS = ("vertices", "joints", "present", "pose", "shape", "T_camera_from_wrist", "depth_residual")
 FLOAT_FIELDS += ("depth_support", "K")
 FIELDS = ("frame_id", *FLOAT_FIELDS, "fitted", "inputs", "error")
-"""The fields with one row per frame; `format_version` and `faces` stand once."""
+"""The fields with one row per frame; `format_version`, `hand_model` and `faces` are stored once."""
 
 NO_INPUTS = np.zeros((2, 2), dtype=np.int64)
 """The `inputs` of a row whose files are not looked at again."""
@@ -67,20 +68,32 @@ def failed_row(frame_id: str, error: str, K: np.ndarray, model: HandModel, input
     return {**make_row(frame_id, hands, K, inputs), "error": np.array(error)}
 
 
-def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray) -> None:
-    """Writes rows as one .npz (float32, no object arrays); faces (2, F, 3) outward."""
+def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray, hand_model: str) -> None:
+    """Write rows as one .npz (float32, no object arrays); faces (2, F, 3) outward, of the named hand model."""
     arrays: dict[str, Any] = {"format_version": np.int32(FORMAT_VERSION), "faces": faces.astype(np.int32)}
+    arrays["hand_model"] = np.array(hand_model)
     arrays |= {name: np.stack([row[name] for row in rows]) for name in FIELDS}
     with write_atomically(path) as temporary:
         np.savez(temporary, **arrays)
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Every array of a `hands.npz` by name; ValueError when it is none or of another version."""
+def read_results(path: str | Path) -> dict[str, np.ndarray]:
+    """Return every array of a `hands.npz`, or of the folder of a run, by name; see README for shapes and units.
+
+    Raise FileNotFoundError, or ValueError when the file is none or of another version.
+    """
+    path = Path(path)
+    path = path / "hands.npz" if path.is_dir() else path
     arrays = _arrays(path)
-    if int(arrays.get("format_version", -1)) != FORMAT_VERSION or not {*FIELDS, "faces"} <= set(arrays):
+    if int(arrays.get("format_version", -1)) not in _READABLE or not {*FIELDS, "faces"} <= set(arrays):
         raise ValueError(f"{path} is not a hands.npz of format version {FORMAT_VERSION}; remove it and run again")
+    arrays.setdefault("hand_model", np.array(_hand_model_of(arrays["faces"])))
     return arrays
+
+
+def _hand_model_of(faces: np.ndarray) -> str:
+    """Return the hand model of an old file by its number of triangles: MANO's hand has 1538."""
+    return "mano" if faces.shape[1] == 1538 else "free"
 
 
 def holds_one_frame(path: str | Path) -> bool:
@@ -103,8 +116,8 @@ def hands_of_row(row: Row) -> TwoHands:
     return TwoHands(row["vertices"], row["joints"], row["present"], quality=quality)
 
 
-def write_json(path: str | Path, rows: Sequence[Row]) -> None:
-    """Writes rows without their vertices as JSON: one object a frame, `null` for an absent hand or value."""
+def write_json(path: str | Path, rows: Sequence[Row], hand_model: str) -> None:
+    """Write rows without their vertices as JSON: one object per frame, `null` for an absent hand or value."""
     frames = [
         {
             "frame_id": str(row["frame_id"]),
@@ -115,7 +128,8 @@ def write_json(path: str | Path, rows: Sequence[Row]) -> None:
         for row in rows
     ]
     units = "metres, radians, pixels; OpenCV camera frame (x right, y down, z forward)"
-    text = json.dumps({"format_version": FORMAT_VERSION, "units": units, "frames": frames}, allow_nan=False, indent=1)
+    head = {"format_version": FORMAT_VERSION, "units": units, "hand_model": hand_model}
+    text = json.dumps({**head, "frames": frames}, allow_nan=False, indent=1)
     with write_atomically(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -126,9 +140,9 @@ class RowStore:
     `settings` are whatever changes the rows; they are kept in `run.json`, and a folder with other ones is refused.
     """
 
-    def __init__(self, folder: str | Path, settings: dict[str, object], faces: np.ndarray):
+    def __init__(self, folder: str | Path, settings: dict[str, object], faces: np.ndarray, hand_model: str):
         self.folder = Path(folder)
-        self.faces = faces
+        self.faces, self.hand_model = faces, hand_model
         self.settings = settings
         path, remedy = self.folder / "run.json", "give another --out or remove that folder"
         stored = read_claim(path, remedy) if path.exists() else {}
@@ -149,15 +163,15 @@ class RowStore:
         self.rows[str(row["frame_id"])] = row
         if not str(row["error"]):
             self._write_settings()
-            write_npz(self.folder / "rows" / f"{row['frame_id']}.npz", [row], self.faces)
+            write_npz(self.folder / "rows" / f"{row['frame_id']}.npz", [row], self.faces, self.hand_model)
 
     def merge(self, frame_ids: Sequence[str]) -> list[Row]:
         """Writes `hands.npz` and `hands.json` with the rows of these frames, as far as there are any; returns them."""
         rows = [self.rows[frame_id] for frame_id in frame_ids if frame_id in self.rows]
         if any(not str(row["error"]) for row in rows):
             self._write_settings()
-            write_npz(self.final, rows, self.faces)
-            write_json(self.folder / "hands.json", rows)
+            write_npz(self.final, rows, self.faces, self.hand_model)
+            write_json(self.folder / "hands.json", rows, self.hand_model)
             shutil.rmtree(self.folder / "rows", ignore_errors=True)
         return rows
 
@@ -168,7 +182,7 @@ class RowStore:
 
     def _stored_rows(self) -> list[Row]:
         single = [path for path in (self.folder / "rows").glob("*.npz") if not path.name.startswith(".")]
-        return [row for path in (self.final, *single) if path.exists() for row in split_rows(read_npz(path))]
+        return [row for path in (self.final, *single) if path.exists() for row in split_rows(read_results(path))]
 
 
 def _arrays(path: str | Path) -> dict[str, np.ndarray]:

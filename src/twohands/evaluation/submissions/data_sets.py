@@ -12,9 +12,9 @@ import numpy as np
 from twohands.data.readers.dexycb import DexYCB
 from twohands.data.readers.h2o3d import H2O3D
 from twohands.data.readers.ho3d import HO3D
+from twohands.evaluation.submissions.validate import validate
+from twohands.evaluation.submissions.writers import write_dexycb, write_h2o3d, write_ho3d
 from twohands.hands.mano import with_tips
-from twohands.submissions.validate import validate
-from twohands.submissions.writers import write_dexycb, write_h2o3d, write_ho3d
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, Dataset, TwoHands
 
 
@@ -35,7 +35,7 @@ class Submission:
         if self.hand_model not in (None, hand_model):
             raise ValueError(
                 f"{self.kind} scores vertices of the hand model {self.hand_model!r}, the predictions have those of "
-                f"{hand_model!r}; give --checkpoint of a network trained with --network.hand-model {self.hand_model}"
+                f"{hand_model!r}; add --hand-model {self.hand_model}"
             )
 
     def write(self, path: Path, predictions: Sequence[TwoHands]) -> None:

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from twohands.evaluation.submissions.checks import ROOM, array, check_count, check_names
+from twohands.evaluation.submissions.writers import all_with, parameters_of
 from twohands.files import write_atomically
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.mano import Convention, values_of
 from twohands.hands.mano_files import Mano
-from twohands.submissions.checks import ROOM, array, check_count, check_names
-from twohands.submissions.writers import all_with, parameters_of
 from twohands.types import LEFT, RIGHT, TwoHands
 
 TASKS = {False: "pose_p1_test", True: "pose_p2_test"}

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from twohands import cli
-from twohands.cli import laboratory
+from twohands.cli import synth
 from twohands.config import PRESETS
 from twohands.hands import free_hand
 from twohands.networks import build_network
@@ -84,19 +84,19 @@ def test_synth_writes_frames_and_a_sheet(tmp_path, capsys, monkeypatch):
 
 
 def test_synth_options_name_the_frames():
-    frames = laboratory._frames(3, "test", "no_objects", "lidar", 7)
+    frames = synth._frames(3, "test", "no_objects", "lidar", 7)
     assert (frames.seed, frames.split, len(frames)) == (3, "test", 7)
     assert frames.config == replace(CONFIGS["no_objects"], sensor="lidar")
     for name, config in CONFIGS.items():
-        assert laboratory._frames(0, "train", name, None, 1).config == config
-    shifted = laboratory._frames(3, "test_shifted", "full", None, 7)
+        assert synth._frames(0, "train", name, None, 1).config == config
+    shifted = synth._frames(3, "test_shifted", "full", None, 7)
     assert (shifted.split, shifted.config) == ("test", SHIFTED)
 
 
 def test_synth_help_names_every_choice():
-    assert laboratory.synth.__doc__ is not None
+    assert synth.synth.__doc__ is not None
     for name in (*CONFIGS, *SENSOR_FAMILIES, "mixed", "ideal", "test_shifted"):
-        assert name in laboratory.synth.__doc__
+        assert name in synth.synth.__doc__
 
 
 @pytest.mark.parametrize(

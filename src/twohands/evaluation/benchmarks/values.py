@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from scipy.spatial import KDTree
 
-from twohands import metrics
+from twohands.evaluation import metrics
+from twohands.evaluation.benchmarks.pairs import NAN, Pairs
 from twohands.hands.skeleton import MIDDLE_KNUCKLE, NUM_JOINTS, WRIST
-from twohands.protocols.pairs import NAN, Pairs
 from twohands.types import LEFT, RIGHT, TwoHands
 
 CONTACT = 0.003
@@ -132,7 +132,7 @@ def f_scores(threshold: float, alignment: Alignment) -> Values:
 
 
 def of_hands(metric: Callable[[TwoHands, TwoHands], np.ndarray]) -> Values:
-    """A metric of `twohands.metrics`."""
+    """A metric of `twohands.evaluation.metrics`."""
     return lambda pairs: metric(pairs.prediction, pairs.target)[..., None]
 
 

@@ -10,14 +10,14 @@ The `names` of a writer are what `validate` expects, in the order in which the b
 
 Every benchmark scores every frame: a hand that was not found must be filled in before writing (`fill_missing`); for the
 test frames of a reader `submission_of` knows names, recordings and hands (`twohands submit`). Marks as in
-`twohands.protocols`: [V] read in a program of the benchmark's makers, [S] second-hand, [U] uncertain.
+`twohands.evaluation.benchmarks`: [V] read in a program of the benchmark's makers, [S] second-hand, [U] uncertain.
 """
 
-from twohands.submissions.arctic import ObjectPose, write_arctic
-from twohands.submissions.data_sets import Submission, fill_missing, submission_of
-from twohands.submissions.names import h2o_names
-from twohands.submissions.validate import KINDS, validate
-from twohands.submissions.writers import write_dexycb, write_h2o, write_h2o3d, write_ho3d, write_hot3d
+from twohands.evaluation.submissions.arctic import ObjectPose, write_arctic
+from twohands.evaluation.submissions.data_sets import Submission, fill_missing, submission_of
+from twohands.evaluation.submissions.names import h2o_names
+from twohands.evaluation.submissions.validate import KINDS, validate
+from twohands.evaluation.submissions.writers import write_dexycb, write_h2o, write_h2o3d, write_ho3d, write_hot3d
 
 __all__ = [
     "KINDS",

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from twohands.hands.mano_files import NUM_VERTICES
-from twohands.hands.skeleton import NUM_JOINTS
-from twohands.submissions.arctic import check_arctic
-from twohands.submissions.checks import (
+from twohands.evaluation.submissions.arctic import check_arctic
+from twohands.evaluation.submissions.checks import (
     ROOM,
     array,
     check_count,
@@ -20,8 +18,10 @@ from twohands.submissions.checks import (
     check_side_of_camera,
     check_size,
 )
-from twohands.submissions.containers import read_json
-from twohands.submissions.writers import H2O_FILE, HO3D_FILE, HOT3D_COMPONENTS, HOT3D_FILE
+from twohands.evaluation.submissions.containers import read_json
+from twohands.evaluation.submissions.writers import H2O_FILE, HO3D_FILE, HOT3D_COMPONENTS, HOT3D_FILE
+from twohands.hands.mano_files import NUM_VERTICES
+from twohands.hands.skeleton import NUM_JOINTS
 from twohands.types import SIDE_NAMES
 
 NEAR = 0.1

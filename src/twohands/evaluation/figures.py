@@ -6,18 +6,26 @@ Pictures are (H, W, 3) uint8, red first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from twohands.choices import MaskMode
+from twohands.evaluation.evaluate import tracked
+from twohands.evaluation.metrics import al_mpjpe, mpjpe
+from twohands.evaluation.scoring import as_compared, predict_with
+from twohands.files import write_atomically
 from twohands.geometry.camera import Camera
 from twohands.geometry.zbuffer import window_of
 from twohands.hands import HAND_MODELS
-from twohands.metrics import al_mpjpe, mpjpe
 from twohands.overlay import draw_overlay, draw_side_view
 from twohands.pictures import BACKGROUND, color_depth, contact_sheet
-from twohands.types import Sample, TwoHands
+from twohands.predictor import Predictor
+from twohands.types import Dataset, Sample, TwoHands, no_hands
 from twohands.views import view
 
+FOLDER = "figures"
 WIDTH = 480
 """Pixels of one column."""
 STRIP = 54
@@ -79,3 +87,38 @@ def close_camera(camera: Camera, everything: Sequence[TwoHands]) -> Camera:
 def _below_strip(picture: np.ndarray) -> np.ndarray:
     strip = np.full((STRIP, picture.shape[1], 3), BACKGROUND, np.uint8)
     return np.concatenate([strip, picture])
+
+
+def write_figures(
+    out: Path,
+    shown: Sequence[tuple[str, Predictor]],
+    mode: MaskMode,
+    dataset: Dataset,
+    chosen: Sequence[int],
+    known: bool,
+) -> None:
+    """Write a figure of every chosen frame into the folder OUT/figures, with a column for every named predictor.
+
+    `mode` says what the predictors are given, `known` whether the presence of the hands is given too.
+    """
+    for index in tracked(chosen, "figures"):
+        sample, columns = dataset[index], []
+        for name, predictor in shown:
+            found = predict_with(predictor, mode)(sample)
+            prediction = as_compared(found, sample, known, predictor.model.name) or no_hands()
+            columns.append((name, prediction, np.asarray(predictor.model.faces)))
+        picture = Image.fromarray(draw_figure(sample, columns))
+        with write_atomically(out / FOLDER / f"{index:03d}_{sample.id.replace('/', '-')}.jpg") as temporary:
+            picture.save(temporary, quality=90)
+
+
+def remove_figures(out: Path) -> None:
+    """Remove the figures of an earlier evaluation in a folder, whose frames may be others."""
+    for path in (out / FOLDER).glob("[0-9][0-9][0-9]_*.jpg"):
+        path.unlink()
+
+
+def spread(total: int, figures: int) -> list[int]:
+    """Return at most `figures` indices below `total`, evenly spread, the first and the last among them."""
+    number = min(figures, total)
+    return [round(index * (total - 1) / max(number - 1, 1)) for index in range(number)]

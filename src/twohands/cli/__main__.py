@@ -1,7 +1,0 @@
-"""`python -m twohands.cli`, the same as the command `twohands`."""
-
-import sys
-
-from twohands.cli import main
-
-sys.exit(main())

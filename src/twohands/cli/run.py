@@ -1,0 +1,105 @@
+"""The command `run`: both hands in every frame of a recording."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from twohands.choices import HandModelName, Method
+from twohands.cli.common import FINE, INTERRUPTED, SOME_FAILED, check_folder, load_timed
+
+if TYPE_CHECKING:
+    from twohands.batch import BatchRun
+
+WEIGHTS = (".onnx", ".safetensors")
+"""Endings of the files that hold a network's weights."""
+
+
+def run(
+    folder: Positional[Path],
+    out: Path,
+    depth_unit: float | None = None,
+    intrinsics: str | None = None,
+    every: int = 1,
+    method: Method | None = None,
+    network: Path | None = None,
+    hand_model: HandModelName | None = None,
+    fit: bool = True,
+    overlays: bool = False,
+    glb: bool = False,
+    timings: bool = False,
+) -> int:
+    """Reconstruct both hands in every frame of a folder with rgb/, depth/ and cam_K.txt.
+
+    The same command resumes an interrupted run; frames whose files have changed are processed again.
+
+    Args:
+        folder: Folder with rgb/*, depth/* (paired by file stem) and cam_K.txt.
+        out: Folder for the results: hands.npz and hands.json, one row per colour image.
+        depth_unit: Metres of one depth step; 0.001 for integers and 1 for floats unless given.
+        intrinsics: Intrinsics to use instead of the folder's.
+        every: Take every N-th frame.
+        method: Start of the fit: image landmarks (the default), or a network on colour and depth.
+        network: Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs.
+        hand_model: Hand model of the result; by default the free hand, or the network's own. mano needs its files.
+        fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
+        overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
+        glb: Write the meshes of every frame (glb/).
+        timings: Print how long each step took, over all frames.
+    """
+    from twohands.batch import BatchRun, summary
+    from twohands.predictor import Stopwatch
+    from twohands.sources.folder import FolderRecording
+
+    check_folder(out)
+    if every < 1:
+        raise ValueError(f"--every must be at least 1; got {every}")
+    recording = FolderRecording(folder, depth_unit, intrinsics)
+    watch = Stopwatch()
+    predictor = load_timed(watch, method, network, hand_model, fit)
+    settings: dict[str, object] = {"every": every, "fit": fit, "hand_model": predictor.model.name}
+    settings |= {"method": method or ("pdfnet" if network else "landmarks"), "network": network and _digest(network)}
+    batch = BatchRun(recording, recording.ids[::every], predictor, out, settings, watch)
+    interrupted = False
+    try:
+        _with_progress(batch, overlays, glb)
+    except KeyboardInterrupt:
+        interrupted = True
+    rows = batch.finish(overlays)
+    if interrupted:
+        print(f"interrupted: {len(rows)} of {len(batch.frame_ids)} frames done; the same command resumes from here")
+        return INTERRUPTED
+    failed = [row for row in rows if str(row["error"])]
+    if len(failed) == len(rows):
+        raise ValueError(f"no frame of {folder} could be used; the first: {failed[0]['error']}")
+    for row in failed[:10]:
+        print(f"twohands: {row['frame_id']}: {row['error']}", file=sys.stderr)
+    before = f"; {batch.reused} rows were there already" if batch.reused else ""
+    print(f"{summary(rows)}{before}; wrote {batch.store.final}")
+    if timings:
+        print(watch.table())
+    return SOME_FAILED if failed else FINE
+
+
+def _digest(network: Path) -> str:
+    """Return the folder with a digest of its weights: another network in the same place is another run."""
+    from hashlib import sha256
+
+    content = b"".join(path.read_bytes() for path in sorted(network.iterdir()) if path.suffix in WEIGHTS)
+    return f"{network} {sha256(content).hexdigest()[:16]}"
+
+
+def _with_progress(batch: BatchRun, overlays: bool, glb: bool) -> None:
+    """Works through the frames of a run with a bar, the rate and the time left on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("frames", total=len(batch.frame_ids), rate="")
+        for _ in batch.work(overlays, glb):
+            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+            progress.update(task, advance=1, rate=f"{speed:.1f} frames/s" if speed else "")

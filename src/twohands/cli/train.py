@@ -1,0 +1,63 @@
+"""The command `train`: train a network in a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from twohands.cli.common import FINE, check_folder
+from twohands.config import PRESETS, ExperimentConfig
+
+Preset = Annotated[
+    tyro.extras.subcommand_type_from_defaults(PRESETS, prefix_names=False),  # type: ignore[valid-type]
+    tyro.conf.arg(name=""),
+]
+
+
+def train(
+    config: Preset,
+    data: tuple[str, ...],
+    out: Path,
+    mix: tuple[float, ...] = (),
+    validation: str | None = None,
+    pretrained: bool = False,
+    start: Path | None = None,
+) -> int:
+    """Train a network in a run folder; the same command continues a run that was interrupted.
+
+    On several processes or machines: torchrun ... -m twohands train ...
+
+    Args:
+        config: The preset, with any value of it changed.
+        data: Frames to train on, from one or several places: a folder of shards, or NAME=FOLDER for a copy of a data
+            set (its split "train"; NAME:SPLIT=FOLDER for another), NAME one of those of `twohands data --help`.
+        out: The run folder: configuration, log, TensorBoard events, checkpoints.
+        mix: How often the frames of each place come in an epoch, 1 or more; by default once.
+        validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks;
+            frames without masks use the measured points near the labelled bones.
+        pretrained: Start the image encoder from ImageNet weights.
+        start: Start from all weights of a checkpoint folder or of exported graphs; "shipped" is the packaged network.
+    """
+    from twohands.data.dataset import TrainingSet, identity_of, open_dataset, open_mixture
+    from twohands.runtime import SHIPPED
+    from twohands.training import train as run
+    from twohands.training.objective import build_objective
+    from twohands.training.validate import Validation
+
+    check_folder(out)
+    assert isinstance(config, ExperimentConfig)
+    mixture = open_mixture(data, "train", mix)
+    parts = zip(data, mix or (1.0,) * len(data), mixture.datasets, strict=True)
+    frames = {"data": [{**identity_of(source, "train", len(part)), "weight": weight} for source, weight, part in parts]}
+    validate = None
+    if validation is not None:
+        held_out = open_dataset(validation, "validation")
+        validate = Validation(held_out, config.network, config.train.validation_frames)
+    if str(start) == "shipped":
+        start = Path(str(SHIPPED))
+    items = TrainingSet.of(mixture, config)
+    origins = {**frames, "start": start and str(start), "pretrained": pretrained}
+    print(f"wrote {run(config, items, out, validate, build_objective(config, pretrained, start), origins)}/")
+    return FINE
