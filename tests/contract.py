@@ -1,4 +1,4 @@
-"""The contract of a data set, which the reader of every one keeps on its miniature copy."""
+"""The contract of a data set, which every reader keeps on its miniature copy."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 
 from digests import digest
 from faults import check_faults
-from twohands import evaluation
+from twohands.evaluation import scoring as evaluation
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet, open_dataset
 from twohands.hands.skeleton import JOINT_DEFINITIONS
@@ -23,7 +23,7 @@ TINY = PRESETS["tiny"]
 
 
 def check_contract(source, indices, unseen=()):
-    """Of the frames `indices` of a source as `open_dataset` takes it; `unseen`: faults that cannot be seen in them."""
+    """Check frames `indices` of a source of `open_dataset`; `unseen`: faults that they cannot show."""
     dataset, indices = open_dataset(source), list(indices)
     assert len(dataset) > max(indices)
     for sample in (dataset[index] for index in indices):
@@ -58,7 +58,7 @@ def _check_sample(sample):
 
 
 def _check_depth(sample):
-    """Hands lie on what is measured, where anything is."""
+    """Assert that hands are on the measured surface, where depth is measured."""
     if not sample.frame.depth.any():
         return
     for side in np.flatnonzero(sample.hands.present):
@@ -71,7 +71,7 @@ def _check_depth(sample):
 
 
 def _check_other_process(source, indices):
-    """It reads the same bytes."""
+    """Assert that another process reads the same bytes."""
     code = f"from digests import digest; print(digest({source!r}, {indices!r}))"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
@@ -80,7 +80,7 @@ def _check_other_process(source, indices):
 
 
 def _check_training(samples):
-    """A network takes a step on it and is measured on it; one that reads no depth, where there is none."""
+    """Train a network for a step and measure it on the samples; it reads no depth if there is none."""
     depth = samples[0].frame.depth.any()
     network = replace(TINY.network, hand_model="mano", fusion=TINY.network.fusion if depth else "rgb_only")
     recipe = replace(TINY, network=network, train=replace(TINY.train, steps=1, batch_size=2, workers=0))

@@ -1,7 +1,8 @@
-"""Small frames, and a predictor without networks, for tests of what surrounds it."""
+"""Small frames, and a predictor without networks, for tests of the code around it."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from twohands.fitting.quality import measure_quality
 from twohands.geometry.camera import Camera
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands import free_hand
-from twohands.predictor import TwoHandPredictor
+from twohands.predictor import Step, TwoHandPredictor
 from twohands.types import LocatedHands, Quality, RGBDFrame, Sample, TwoHands
 
 WIDTH, HEIGHT = 160, 120
@@ -21,7 +22,7 @@ CAMERA = Camera(K, WIDTH, HEIGHT)
 
 
 def make_hands(present: tuple[float, float] = (1.0, 1.0)) -> TwoHands:
-    """Two open hands beside each other, 0.5 m in front of the camera, fingers up, palms to the camera."""
+    """Return two open hands beside each other, 0.5 m in front of the camera, fingers up, palms to the camera."""
     model = free_hand()
     parameters = model.neutral()
     parameters.rotation[:] = [np.pi / 2, 0, 0]
@@ -32,13 +33,13 @@ def make_hands(present: tuple[float, float] = (1.0, 1.0)) -> TwoHands:
 
 
 def make_frame(depth: float = 0.5) -> RGBDFrame:
-    """A grey gradient at constant depth."""
+    """Return a frame with a grey gradient at constant depth."""
     rgb = np.broadcast_to(np.linspace(0.2, 0.6, WIDTH, dtype=np.float32), (3, HEIGHT, WIDTH)).copy()
     return RGBDFrame(rgb, np.full((HEIGHT, WIDTH), depth, np.float32), CAMERA)
 
 
 class FakeLocator:
-    """Always sees the two hands of `make_hands` at the same pixels."""
+    """A locator that always finds the two hands of `make_hands` at the same pixels."""
 
     def __init__(self, present: tuple[float, float] = (1.0, 1.0)):
         self.present = np.array(present, np.float32)
@@ -52,12 +53,13 @@ class FakeLocator:
 
 
 class FakeFitter:
-    """The hands of `make_hands`, with their true quality."""
+    """A fitter that returns the hands of `make_hands`, with their true quality."""
 
-    def lift(self, frame: RGBDFrame, located: LocatedHands) -> None:
-        """Nothing is measured."""
+    def __call__(self, frame: RGBDFrame, located: LocatedHands, step: Step = nullcontext) -> TwoHands:
+        with step("fit"):
+            return self._fit(frame, located)
 
-    def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: None) -> TwoHands:
+    def _fit(self, frame: RGBDFrame, located: LocatedHands) -> TwoHands:
         hands, present = make_hands(), located.present
         residual, support = measure_quality(hands.vertices, free_hand().faces, present, frame)
         return replace(hands, present=present, quality=Quality(residual, support, np.asarray(present) >= 0.5))
@@ -68,7 +70,7 @@ def fake_predictor(present: tuple[float, float] = (1.0, 1.0)) -> TwoHandPredicto
 
 
 def write_frame(folder: Path, stem: str = "000000", depth: np.ndarray | None = None) -> tuple[Path, Path, Path]:
-    """A readable frame as rgb/, depth/ and cam_K.txt; depth is 500 mm unless given."""
+    """Write a readable frame as rgb/, depth/ and cam_K.txt; depth is 500 mm unless given."""
     rgb = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     depth = np.full((HEIGHT, WIDTH), 500, np.uint16) if depth is None else depth
     paths = folder / "rgb" / f"{stem}.png", folder / "depth" / f"{stem}.png", folder / "cam_K.txt"
@@ -81,7 +83,7 @@ def write_frame(folder: Path, stem: str = "000000", depth: np.ndarray | None = N
 
 
 class PosedHands:
-    """A data set of two grey hands before a wall at 0.8 m, posed by index; every frame is exact."""
+    """A data set of two grey hands in front of a wall at 0.8 m, posed by index; every frame is exact."""
 
     def __init__(self, count: int = 8):
         self.count = count
@@ -109,7 +111,7 @@ class PosedHands:
 
 
 class OneSample:
-    """A data set of one sample under `count` names, which notes the indices that are read."""
+    """A data set of one sample under `count` names that records the indices it is asked for."""
 
     def __init__(self, name: str, count: int):
         self.name, self.count, self.sample = name, count, PosedHands()[0]

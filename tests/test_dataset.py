@@ -1,4 +1,4 @@
-"""Sources by name, mixtures, damaged files, and frames of which some labels are missing."""
+"""Sources by name, mixtures, damaged files, and frames with missing labels."""
 
 import logging
 from dataclasses import replace
@@ -53,7 +53,7 @@ class Without:
 
 
 class Damaged(OneSample):
-    """Frames of which those of `bad` indices cannot be read."""
+    """A data set in which the frames at `bad` indices cannot be read."""
 
     def __init__(self, count, bad):
         super().__init__("frame", count)
@@ -72,7 +72,7 @@ class Damaged(OneSample):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Readers that only note what they are asked for."""
+    """Replace the readers by ones that only record what they are asked for; return the record."""
     for name in DATASETS:
         monkeypatch.setitem(DATASETS, name, lambda folder, split, name=name: (name, folder, split))
 
@@ -178,9 +178,9 @@ def test_the_command_mixes_what_it_is_given(tmp_path, monkeypatch):
         return tmp_path
 
     monkeypatch.setattr("twohands.training.train", run)
-    monkeypatch.setattr("twohands.training.objective.build_objective", lambda *_: None)  # MANO's files are not here
+    monkeypatch.setattr("twohands.training.objective.build_objective", lambda *_: None)  # MANO's files are missing
     command = ["train", "tiny", "--out", str(tmp_path / "run"), "--data", "one", "two"]
-    assert cli.main([*command, "--weights", "2", "1"]) == 0
+    assert cli.main([*command, "--mix", "2", "1"]) == 0
     assert cli.main([*command, "--network.hand-model", "mano"]) == 0
     assert seen == [(7, "free"), (5, "mano")]
 
@@ -249,7 +249,7 @@ def objective(decoder="graph"):
 
 @pytest.mark.parametrize("missing", [{"meshes": False}, {"masks": False}, {"meshes": False, "masks": False}])
 def test_a_frame_in_a_mixed_batch_counts_as_among_its_kind(missing):
-    """Terms of labels that are there are those of the full frame; masked ones are 0."""
+    """Loss terms of present labels equal those of the full frame; masked terms are 0."""
     full = [TrainingSet(PosedHands(2), SIZE, PLAIN, 0)[0, index] for index in range(2)]
     poor = TrainingSet(Without(PosedHands(2), **missing), SIZE, PLAIN, 0)[0, 1]
     poor = replace(poor, masks=full[1].masks)  # the same clouds
@@ -282,7 +282,7 @@ def test_joints_alone_train_the_joint_decoder(tmp_path):
 
 
 def test_meshes_of_another_hand_model_are_not_labels(caplog):
-    """Both models have 778 vertices: as labels of each other they would teach nonsense without a complaint."""
+    """Both models have 778 vertices: used as each other's labels they would silently teach nonsense."""
     theirs = Without(PosedHands(2), definition="mano")
     with caplog.at_level(logging.WARNING):
         items = TrainingSet(theirs, SIZE, PLAIN, 0, hand_model="free")
@@ -308,7 +308,7 @@ def test_without_masks_the_clouds_are_cut_near_the_bones():
 
 
 def test_frames_of_colour_alone_train(tmp_path):
-    """There are no points to cut; the loss is there all the same, and finite."""
+    """Without depth there are no points; the loss still exists and is finite."""
 
     class ColourOnly(PosedHands):
         def __getitem__(self, index):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from twohands import metrics
+from twohands.evaluation import metrics
 from twohands.fitting import EnergyConfig, FitConfig, HandFitter, located_hands
 from twohands.fitting.articulation import HandState, RightHand
 from twohands.fitting.energy import Cloud, Energy, VisibleSurface
@@ -34,7 +34,7 @@ def right_hand() -> RightHand:
 
 
 def joint_rows(hand: RightHand) -> np.ndarray:
-    """(21,) rows of the joints: 16 that turn, and the finger-tip vertices."""
+    """Return rows (21,) of the joints: 16 articulated ones, and the finger-tip vertices."""
     rows = np.concatenate([hand.num_vertices + np.arange(NUM_ARTICULATED), free_hand().tip_vertices])
     return rows[list(JOINTS_FROM_ARTICULATED)]
 
@@ -69,7 +69,7 @@ def test_the_rig_is_the_hand_model():
 
 
 def evidence_of(hand: RightHand, state: HandState) -> HandEvidence:
-    """What a faultless camera and hand network tell of a hand: its landmarks and every point of its surface."""
+    """Return the evidence of a perfect camera and hand network: landmarks and every point of the surface."""
     rig = hand.rig(state)
     landmarks, vertices = hand.points(rig, hand.landmark_rows), hand.points(rig, hand.surface)
     depth = np.concatenate([landmarks, PALM_POINTS @ landmarks[list(PALM)]])[:, 2] - EnergyConfig().joint_depth
@@ -90,7 +90,7 @@ def degrees_between(rotation: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize("side", [LEFT, RIGHT])
 def test_relative_landmarks_are_turned_to_the_viewing_ray(side):
-    """The network sees every hand as if the camera looked straight at it; its z lies along the ray to the hand."""
+    """The network sees every hand as if the camera looked straight at it; its z axis is the ray to the hand."""
     camera = Camera(np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]], np.float32), 640, 480)
     frame = RGBDFrame(np.zeros((3, 480, 640), np.float32), np.ones((480, 640), np.float32), camera)
     pixels = np.random.default_rng(0).uniform([420, 20], [620, 220], (21, 2))
@@ -112,7 +112,7 @@ def test_reconstructed_hands_give_back_their_joints_as_relative_landmarks():
 
 
 def test_a_start_lies_on_the_palm_that_was_measured():
-    """Even if the relative landmarks are turned; without such readings these say how the hand is turned."""
+    """Measured palm points overrule rotated relative landmarks, which give the rotation without such readings."""
     hand = right_hand()
     solver, state = HandSolver(hand, FitConfig()), random_state(hand, 3)
     state = replace(state, angles=hand.pose_mean, shape=np.zeros(hand.num_shape))
@@ -131,11 +131,11 @@ def test_a_start_lies_on_the_palm_that_was_measured():
 
 
 def test_a_common_turn_of_the_relative_landmarks_costs_nothing():
-    """And moves nothing; a bent finger does."""
+    """A common turn does not change the gradient either; a bent finger costs energy."""
     hand = right_hand()
     state = random_state(hand, 4)
     seen, rig = evidence_of(hand, state), hand.rig(state)
-    told, turned, bent = (
+    given, turned, bent = (
         Energy(hand, EnergyConfig(), replace(seen, relative=relative)).equations(rig)
         for relative in (
             seen.relative,
@@ -143,13 +143,13 @@ def test_a_common_turn_of_the_relative_landmarks_costs_nothing():
             hand.points(hand.rig(replace(state, angles=state.angles + 0.3)), hand.landmark_rows),
         )
     )
-    assert turned.energy == pytest.approx(told.energy)
-    np.testing.assert_allclose(turned.vector, told.vector, atol=1e-4)
-    assert bent.energy > told.energy + 0.1
+    assert turned.energy == pytest.approx(given.energy)
+    np.testing.assert_allclose(turned.vector, given.vector, atol=1e-4)
+    assert bent.energy > given.energy + 0.1
 
 
 def test_colors_unlike_the_hand_lose_their_weight():
-    """Darker ones of the same chroma do not; with too few sure points every colour counts."""
+    """Darker colours of the same chroma keep it; with too few sure points every colour counts."""
     rng = np.random.default_rng(0)
     skin = np.array([0.8, 0.6, 0.5]) * rng.uniform(0.5, 1, (40, 1)) + rng.normal(size=(40, 3)) * 0.01
     others = np.array([[0.4, 0.3, 0.25], [0.2, 0.4, 0.8], [0.5, 0.5, 0.5]])
@@ -191,7 +191,7 @@ def test_candidates_are_the_points_nearer_to_the_hand_than_to_the_other_one():
     clouds = [solver.refine(seen, start, surface, None).cloud for surface in (others, np.zeros((0, 3)))]
     np.testing.assert_array_equal(clouds[0].points, own.points)
     np.testing.assert_array_equal(clouds[1].points, seen.points)
-    # alone, the hand knows the other one's points by their colour
+    # a single hand recognises the other hand's points by their colour
     np.testing.assert_allclose(clouds[1].weights, np.repeat([1.0, 0.0], len(others)), atol=0.05)
 
 
@@ -200,7 +200,7 @@ def test_candidates_are_the_points_nearer_to_the_hand_than_to_the_other_one():
 
 @dataclass(frozen=True)
 class Trial:
-    """A rendered frame of two known hands and what a hand network could have said about them."""
+    """A rendered frame of two known hands, and a plausible output of a hand network for them."""
 
     frame: RGBDFrame
     target: TwoHands
@@ -208,7 +208,7 @@ class Trial:
 
 
 def render_trial(seed: int, noise: float = 1.0, occluder: bool = False, sure: float = 9.0) -> Trial:
-    """Two hands 0.3-0.6 m away before a wall; `noise` scales the errors of depth and of both kinds of landmarks."""
+    """Render two hands 0.3-0.6 m away in front of a wall; `noise` scales errors of depth and landmarks."""
     rng, model, prior = np.random.default_rng(seed), free_hand(), pose_prior()
     angles = np.zeros((2, 16, 3))
     angles[:, 1:] = (prior.mean + 0.8 * rng.normal(size=(2, len(prior.components))) @ prior.components).reshape(
@@ -249,11 +249,11 @@ def fitter() -> HandFitter:
 
 
 def fit(fitter: HandFitter, frame: RGBDFrame, located: LocatedHands) -> TwoHands:
-    return fitter(frame, located, fitter.lift(frame, located))
+    return fitter(frame, located)
 
 
 def errors(fitter: HandFitter, noise: float, occluder: bool, trials: int = 6) -> np.ndarray:
-    """(trials, 2) camera-space MPJPE in metres."""
+    """Return the camera-space MPJPE (trials, 2) in metres."""
     result = []
     for seed in range(trials):
         trial = render_trial(seed, noise, occluder)

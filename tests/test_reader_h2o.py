@@ -10,7 +10,8 @@ from PIL import Image
 
 from contract import check_contract
 from scenes import CAMERA, assert_hands_of, scene
-from twohands import cli, evaluation
+from twohands import cli
+from twohands.evaluation import scoring as evaluation
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet, open_dataset
 from twohands.data.readers.common import DamagedFileError
@@ -24,7 +25,7 @@ PRESENT = ((True, True), (False, True), (True, False))
 
 
 def write_frame(folder, index, world, mano_folder="hand_pose_mano"):
-    """One frame as H2O stores it."""
+    """Write one frame in H2O's layout."""
     for name in ("rgb", "depth", "cam_pose", "hand_pose", mano_folder):
         (folder / name).mkdir(parents=True, exist_ok=True)
     number = f"{index:06d}"
@@ -45,7 +46,7 @@ def write_frame(folder, index, world, mano_folder="hand_pose_mano"):
 
 
 def write_copy(root, mano, frames=3, mano_folder="hand_pose_mano", listed=True):
-    """A copy with the same few frames for subjects of train, validation and test."""
+    """Write a copy with the same few frames for subjects of train, validation and test."""
     worlds = [scene(mano, seed, CONVENTION, PRESENT[seed % 3]) for seed in range(frames)]
     lines = {"train": [], "val": [], "test": []}
     for part, place in (("train", "subject1/h1/0"), ("val", "subject3/k2/0"), ("test", "subject4/k1/2")):
@@ -194,9 +195,8 @@ def test_a_network_trains_and_is_measured_on_it(copy, tmp_path, capsys):
     run = tmp_path / "run"
     small = ["--network.hand-model", "mano", "--train.steps", "2", "--train.batch-size", "2", "--train.workers", "0"]
     assert cli.main(["train", "tiny", "--data", f"h2o={root}", "--out", str(run), *small]) == 0
-    masks = ["--masks", "own", "ground_truth"]
-    measure = ["evaluate", "--data", f"h2o={root}", "--checkpoint", str(run / "final"), *masks, "--out", str(tmp_path)]
-    assert cli.main(measure) == 0
+    network = ["--no-fit", "--network", str(run / "final"), "--masks", "own", "ground_truth"]
+    assert cli.main(["evaluate", "--data", f"h2o={root}", *network, "--out", str(tmp_path)]) == 0
     assert "As the benchmark of this data set measures:\n\n- found 1.000\n- mpjpe " in capsys.readouterr().out
     document = json.loads((tmp_path / "report.json").read_text())
     assert set(document) == {"own", "ground_truth"}
@@ -206,7 +206,7 @@ def test_a_network_trains_and_is_measured_on_it(copy, tmp_path, capsys):
 
 
 def test_the_tables_run_on_it(copy, tmp_path, monkeypatch):
-    """With MANO as the networks' hand model, since that is the one of its meshes."""
+    """The networks' hand model is MANO, the model of the data set's meshes."""
     source = f"h2o={copy[0]}"
     monkeypatch.setitem(PRESETS, "paper-small", PRESETS["tiny"])
     monkeypatch.setattr(evaluation, "SMALLEST_LENGTH", 20)  # the copy is small
@@ -227,11 +227,12 @@ def test_it_keeps_the_contract(copy):
 
 @pytest.mark.parametrize("hand_model", ["mano", "free"])
 def test_the_shipped_network_trains_on(copy, tmp_path, hand_model, capsys):
-    """On any data set: meshes of MANO teach the shipped hand model's network nothing, joints and masks do."""
+    """Training works on any data set: the network of the free hand ignores MANO's meshes, and uses joints and masks."""
     root, run = copy[0], tmp_path / "run"
     small = ["--train.steps", "2", "--train.batch-size", "2", "--train.workers", "0"]
     start = ["--start", "shipped", "--network.hand-model", hand_model, "--train.precision", "no"]
     assert cli.main(["train", "paper-small", "--data", f"h2o={root}", "--out", str(run), *small, *start]) == 0
-    arguments = ["--data", f"h2o={root}", "--checkpoint", str(run / "final"), "--masks", "own", "--out", str(tmp_path)]
+    network = ["--no-fit", "--network", str(run / "final")]
+    arguments = ["--data", f"h2o={root}", *network, "--masks", "own", "--out", str(tmp_path)]
     assert cli.main(["evaluate", *arguments]) == 0
     assert "found" in capsys.readouterr().out

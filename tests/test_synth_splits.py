@@ -5,7 +5,8 @@ from typing import get_args
 
 import numpy as np
 
-from twohands.cli import measure
+from twohands.choices import FrozenSplit
+from twohands.evaluation.evaluate import open_frames
 from twohands.geometry.camera import Camera
 from twohands.synth import splits
 from twohands.synth.acts.poses import shape_split
@@ -64,6 +65,6 @@ def test_the_shifted_set_mixes_camera_and_light_otherwise_but_of_kinds_that_trai
 
 
 def test_each_can_be_evaluated():
-    assert set(get_args(measure.Split)) == set(splits.FROZEN)
+    assert set(get_args(FrozenSplit)) == set(splits.FROZEN)
     for name, make in splits.FROZEN.items():
-        assert measure._open("synthetic", name).id(3) == make().id(3)
+        assert open_frames("synthetic", name).id(3) == make().id(3)

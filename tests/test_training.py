@@ -26,7 +26,7 @@ from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.networks.export import export_network
-from twohands.training import loop, train
+from twohands.training import train
 from twohands.training import objective as objective_module
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog, read_log
@@ -241,7 +241,7 @@ def test_a_run_that_ends_in_a_validation_continues_with_it(tmp_path):
         steps.append(torch.load(tmp_path / STATE, weights_only=True)["progressed"]["step"])
         if len(steps) == 1:
             raise Killed
-        return {"mpjpe": 4.0 - len(steps)}
+        return Validated(4.0 - len(steps), {"mpjpe": 4.0 - len(steps)})
 
     with pytest.raises(Killed):
         train(config, items_of(), tmp_path, validate, progress=False)

@@ -1,8 +1,8 @@
-"""Measures where on the hand the landmark network puts its 21 landmarks, and writes `landmark_offsets.npy`.
+"""Measure where on the hand the landmark network puts its 21 landmarks, and write `landmark_offsets.npy`.
 
 The network was trained on points that people clicked in pictures; they are not the joint centres of the free hand. For
 each landmark the offset from the joint, fixed to the bone that carries it, is the least-squares solution of "the point
-lies on the landmark's ray" over many rendered hands (train split, so no test frame is looked at).
+is on the landmark's ray" over many rendered hands (train split, so no test frame is used).
 
 Run: python tools/measure_landmark_offsets.py --count 600
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from twohands.evaluation import ON_THE_HAND
+from twohands.evaluation.scoring import ON_THE_HAND
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.skeleton import ARTICULATED_PARENTS, JOINTS_FROM_ARTICULATED
 from twohands.locate import HandLocator
@@ -24,13 +24,13 @@ from twohands.types import LEFT, Sample
 
 TARGET = Path(__file__).parent.parent / "src" / "twohands" / "fitting" / "landmark_offsets.npy"
 OUTLIER = 0.03
-"""Metres from the ray beyond which a landmark is a mistake of the network, not a matter of definition."""
+"""Metres from the ray beyond which a landmark is an error of the network, not a matter of definition."""
 
 
 def main(count: int = 300, seed: int = 7, ridge: float = 3.0, trust: float = 0.6) -> None:
-    """Offsets from `count` frames; `ridge` observations of a zero offset keep badly seen directions at zero.
+    """Fit offsets to `count` frames; `ridge` observations of a zero offset keep badly observed directions at zero.
 
-    The result is multiplied by `trust`, since what the network sees on renderings need not hold on photographs.
+    The result is multiplied by `trust`, since the network may behave differently on photographs than on renderings.
     """
     locate, dataset = HandLocator(), SyntheticHands(seed, config=BASIC)
     systems = [equations for index in range(count) for equations in observe(dataset[index], locate)]
@@ -51,7 +51,7 @@ def main(count: int = 300, seed: int = 7, ridge: float = 3.0, trust: float = 0.6
 
 
 def observe(sample: Sample, locate: HandLocator):
-    """Per hand found on its side: rows (21, 2, 3), residuals (21, 2) metres, and which are inliers (21,)."""
+    """Yield rows (21, 2, 3), residuals (21, 2) metres and inliers (21,) bool per hand that is found on its side."""
     located = locate(sample.frame.rgb)
     camera, hands = sample.frame.camera, sample.hands
     assert hands.parameters is not None
@@ -74,7 +74,7 @@ def observe(sample: Sample, locate: HandLocator):
 
 
 def bone_rotations(pose: np.ndarray) -> np.ndarray:
-    """(21, 3, 3), wrist frame: how the bone that carries each landmark is turned; pose (15, 3, 3)."""
+    """Return rotations (21, 3, 3), wrist frame, of the bones that carry the landmarks; pose (15, 3, 3)."""
     turned = [np.eye(3)]
     for joint, parent in enumerate(ARTICULATED_PARENTS[1:]):
         turned.append(turned[parent] @ pose[joint])

@@ -2,7 +2,7 @@
 
 The shipped hand networks (`twohands.locate`) process renderings and real frames alike. Their results on real frames
 show their ability; worse results on renderings show a lack of realism. Hands are evaluated as in
-`twohands.evaluation`. The labels of real frames may come from such a network too: compare recall first.
+`twohands.evaluation.scoring`. The labels of real frames may come from such a network too: compare recall first.
 
 Run: python tools/measure_realism.py --renderings basic shifted_shards/ --real FOLDER --out realism.json
 """
@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 from twohands import files
-from twohands.evaluation import ON_THE_HAND, SMALLEST_LENGTH, SMALLEST_VISIBLE
+from twohands.evaluation.scoring import ON_THE_HAND, SMALLEST_LENGTH, SMALLEST_VISIBLE
 from twohands.files import write_atomically
 from twohands.locate import HandLocator
 from twohands.shards import Shards

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -45,16 +48,21 @@ class HandFitter:
         offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
         self.solver = HandSolver(RightHand(model, pose_prior(), offsets), config or FitConfig())
 
-    def lift(self, frame: RGBDFrame, located: LocatedHands) -> dict[int, HandEvidence]:
-        """Return the evidence for every present hand, by side: its landmarks and the measured points around them."""
-        return {side: _evidence(frame, located, side, side) for side in located.present_sides}
-
-    def __call__(self, frame: RGBDFrame, located: LocatedHands, evidence: dict[int, HandEvidence]) -> TwoHands:
-        """Return two hands in the camera frame, with parameters and quality; `evidence` is the result of `lift`.
+    def __call__(
+        self, frame: RGBDFrame, located: LocatedHands, step: Callable[[str], AbstractContextManager[Any]] = nullcontext
+    ) -> TwoHands:
+        """Return two hands in the camera frame, with parameters and quality; `step` is entered around each named step.
 
         An absent hand (see `TwoHands.is_present`) is skipped and returned in the rest pose. Where the side odds leave a
         doubt, the hands are fitted on the other sides as well, and image and depth decide together.
         """
+        with step("lift"):
+            evidence = {side: _evidence(frame, located, side, side) for side in located.present_sides}
+        with step("fit"):
+            return self._settled(frame, located, evidence)
+
+    def _settled(self, frame: RGBDFrame, located: LocatedHands, evidence: dict[int, HandEvidence]) -> TwoHands:
+        """Return the fitted hands, on exchanged sides where image and depth together say so."""
         present = np.asarray(located.present)
         hands = self._fit(evidence)
         odds = float(np.sum(located.side_odds[list(hands)]))

@@ -15,7 +15,7 @@ from twohands.geometry.record import Array, TensorRecord
 
 @dataclass(frozen=True)
 class Camera(TensorRecord):
-    """Intrinsics of one image, or of a batch of equally large ones."""
+    """Intrinsics of one image, or of a batch of images of equal size."""
 
     K: Array  # (*B, 3, 3) pixels
     width: int
@@ -33,17 +33,17 @@ class Camera(TensorRecord):
         return self.K[..., :2, 2]
 
     def project(self, points: Array) -> Array:
-        """Points (*B, N, 3) metres, camera frame -> pixels (*B, N, 2). Depth must not be zero."""
+        """Return the pixels (*B, N, 2) of points (*B, N, 3) in metres, camera frame. Depth must not be zero."""
         return points[..., :2] / points[..., 2:] * self.focal[..., None, :] + self.center[..., None, :]
 
     def unproject(self, pixels: Array, depth: Array) -> Array:
-        """Pixels (*B, N, 2) and their depth along z (*B, N) metres -> points (*B, N, 3)."""
+        """Return the points (*B, N, 3) of pixels (*B, N, 2) and their depth along z (*B, N) in metres."""
         xp = array_namespace(pixels)
         plane = (pixels - self.center[..., None, :]) / self.focal[..., None, :]
         return xp.concat([plane, xp.ones_like(plane[..., :1])], axis=-1) * depth[..., None]
 
     def rays(self) -> Array:
-        """(*B, height, width, 3): direction through every pixel, scaled so that z = 1."""
+        """Return the direction (*B, height, width, 3) through every pixel, scaled so that z = 1."""
         xp = array_namespace(self.K)
         columns = xp.arange(self.width, dtype=self.K.dtype, device=self.K.device)
         rows = xp.arange(self.height, dtype=self.K.dtype, device=self.K.device)
@@ -53,7 +53,7 @@ class Camera(TensorRecord):
         return xp.reshape(flat, (*self.K.shape[:-2], self.height, self.width, 3))
 
     def crop(self, left: float, top: float, width: int, height: int) -> Camera:
-        """The camera of the window whose first pixel centre is (left, top); the window may reach over the border."""
+        """Return the camera of a window with first pixel centre (left, top), which may reach beyond the image."""
         xp = array_namespace(self.K)
         shift = xp.asarray(
             [[0.0, 0.0, left], [0.0, 0.0, top], [0.0, 0.0, 0.0]], dtype=self.K.dtype, device=self.K.device
@@ -61,7 +61,7 @@ class Camera(TensorRecord):
         return Camera(self.K - shift, width, height)
 
     def resize(self, width: int, height: int) -> Camera:
-        """The camera of the same view sampled on another grid (half-pixel convention of the module)."""
+        """Return the camera of the same view on another grid of pixels (half-pixel convention of the module)."""
         xp = array_namespace(self.K)
         sx, sy = width / self.width, height / self.height
         scale = xp.asarray(
@@ -72,7 +72,7 @@ class Camera(TensorRecord):
         return Camera(scale @ self.K, width, height)
 
     def mirror(self) -> Camera:
-        """The camera of the left-right mirrored image; it sees points with x negated."""
+        """Return the camera of the left-right mirrored image; it sees points with x negated."""
         xp = array_namespace(self.K)
         flip = xp.asarray(
             [[-1.0, 0.0, self.width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=self.K.dtype, device=self.K.device

@@ -1,4 +1,4 @@
-"""Clouds: depth pixels lifted to points in the camera frame."""
+"""Clouds: depth pixels lifted to points in the camera frame (paper, section III-B)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array, TensorRecord
 
 HAND_RADIUS = 0.08
-"""Metres in depth around the mean of a hand's pixels; what the paper prints as 0.08 mm."""
-FEWEST_SHARE = 0.1
-"""A hand counts as absent below this share of a cloud's points: about 100 of the published 1024."""
+"""Largest distance in metres of a point from the mean depth of its hand. The paper prints 0.08 mm."""
+FEWEST_FRACTION = 0.1
+"""Fraction of a cloud's points below which a hand counts as absent: about 100 of the published 1024."""
 
 
 def lift(
     depth: np.ndarray, camera: Camera, mask: np.ndarray | None = None, stride: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 3) metres, camera frame, and the pixels (N, 2) (u, v) they come from.
+    """Return points (N, 3) in metres, camera frame, and their pixels (N, 2), (u, v).
 
-    Every `stride`-th row and column of depth (H, W) metres is taken where there is a reading and, when a mask (H, W) is
-    given, where that is true. N depends on the image and may be 0.
+    Every `stride`-th row and column of depth (H, W) metres is taken where there is a reading and where the mask (H, W),
+    if given, is true. N depends on the image and may be 0.
     """
     rows, columns = np.meshgrid(
         np.arange(0, depth.shape[0], stride), np.arange(0, depth.shape[1], stride), indexing="ij"
@@ -36,7 +36,7 @@ def lift(
 
 @dataclass(frozen=True)
 class HandClouds(TensorRecord):
-    """N measured points of each hand, in random order."""
+    """Measured points of each hand, N of them in random order."""
 
     points: Array  # (B, 2, N, 3) metres, camera frame; 0 where the hand is absent
     pixels: Array  # (B, 2, N, 2) (u, v), the pixel of every point
@@ -51,12 +51,11 @@ def hand_clouds(
     rngs: Sequence[np.random.Generator] | None = None,
     depth_range: tuple[float, float] = (0.2, 2.5),
 ) -> HandClouds:
-    """The clouds of both hands (method, section 3), from depth (B, H, W) metres and masks (B, 2, H, W) bool.
+    """Return the clouds of both hands from depth (B, H, W) metres and masks (B, 2, H, W) bool, NumPy or torch.
 
-    Pixels of the mask within `depth_range` and HAND_RADIUS of their mean depth are kept: a random subset of
-    `num_points`, or all of them and repetitions. `rngs` are one generator a frame; without them the choice is the same
-    for every cloud and every call. Either way a frame gives the same cloud alone and in a batch. NumPy arrays and torch
-    tensors alike.
+    Pixels of the mask within `depth_range` and within HAND_RADIUS of their mean depth are kept: a random subset of
+    `num_points`, or all of them with repetitions. `rngs` holds one generator per frame; without them the choice is the
+    same in every call. Either way a frame gives the same cloud alone and in a batch.
     """
     xp = array_namespace(depth)
     batch, _, width = depth.shape
@@ -71,7 +70,7 @@ def hand_clouds(
             values = flat[image, :][index]
             if index.shape[0] > 0:
                 index = index[xp.abs(values - xp.mean(values)) < HAND_RADIUS]
-            valid.append(index.shape[0] >= FEWEST_SHARE * num_points)
+            valid.append(index.shape[0] >= FEWEST_FRACTION * num_points)
             order = _draw(index.shape[0], num_points, rng or np.random.default_rng(0)) if valid[-1] else None
             device = {"device": index.device}
             chosen.append(
@@ -90,10 +89,9 @@ def hand_clouds(
 
 
 def centers_on(masks: Array, centers: Array) -> Array:
-    """Where each hand is, from its mask (*B, H, W) bool and its centre (*B, 2) in pixels of the mask -> (*B, 2).
+    """Return centres (*B, 2), pixels, with those outside the box of their mask (*B, H, W) moved to its middle.
 
-    The centre, or the middle of the mask's box where the centre lies beyond that box: heat maps take one hand for the
-    other more often than masks do. An empty mask says nothing. NumPy arrays and torch tensors alike.
+    Heat maps confuse the hands more often than masks do. A centre with an empty mask stays. NumPy or torch.
     """
     xp = array_namespace(masks)
     limits = [_ends(xp.any(masks, axis=axis), centers) for axis in (-2, -1)]  # of u, then of v
@@ -103,7 +101,7 @@ def centers_on(masks: Array, centers: Array) -> Array:
 
 
 def _ends(line: Array, like: Array) -> tuple[Array, Array]:
-    """First and last true place of every row (*B, N), in the type of `like`."""
+    """Return the first and last true index (*B,) of every row (*B, N), in the type of `like`."""
     xp = array_namespace(line)
     numbers = xp.astype(line, xp.uint8)
     last = line.shape[-1] - 1 - xp.argmax(xp.flip(numbers, axis=-1), axis=-1)
@@ -111,6 +109,6 @@ def _ends(line: Array, like: Array) -> tuple[Array, Array]:
 
 
 def _draw(available: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count,) of the first `available` indices, each once before any twice, in random order."""
+    """Return (count,) of the first `available` indices in random order, each once before any twice."""
     rounds = -(-count // available)
     return np.concatenate([rng.permutation(available) for _ in range(rounds)])[:count]

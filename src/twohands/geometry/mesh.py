@@ -9,14 +9,14 @@ from twohands.geometry.record import Array
 
 
 def face_normals(vertices: Array, faces: Array) -> Array:
-    """(*B, V, 3) metres, (F, 3) -> (*B, F, 3): outward, twice the face's area long."""
+    """Return outward normals (*B, F, 3) of vertices (*B, V, 3) and faces (F, 3); their length is twice the area."""
     xp = array_namespace(vertices)
     a, b, c = (xp.take(vertices, faces[:, k], axis=-2) for k in range(3))
     return xp.linalg.cross(b - a, c - a)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) metres, (F, 3) -> (V, 3) outward unit normals, faces weighted by area; 0 where a vertex has no face."""
+    """Return outward unit normals (V, 3), the area-weighted mean over faces; 0 for a vertex without a face."""
     per_face = face_normals(vertices, faces)
     corners = faces.reshape(-1)
     columns = [np.bincount(corners, np.repeat(per_face[:, k], 3), len(vertices)) for k in range(3)]
@@ -26,13 +26,13 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def edges_from_faces(faces: np.ndarray) -> np.ndarray:
-    """(F, 3) -> (E, 2) every undirected edge once, sorted."""
+    """Return every undirected edge of faces (F, 3) once, sorted, as (E, 2)."""
     pairs = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     return np.unique(np.sort(pairs, axis=1), axis=0)
 
 
 def boundary_loop(faces: np.ndarray) -> np.ndarray:
-    """Vertices of the single open border, in the direction of its faces; empty for a closed mesh.
+    """Return the vertices of the single open border in the direction of its faces; empty for a closed mesh.
 
     Raises ValueError when there is more than one border.
     """
@@ -52,13 +52,13 @@ def boundary_loop(faces: np.ndarray) -> np.ndarray:
 
 
 def cap(faces: np.ndarray) -> np.ndarray:
-    """Faces with the open border closed by a fan (no new vertex), for tests of closedness and for volumes."""
+    """Return faces with the open border closed by a fan, without new vertices: for volumes and tests of closedness."""
     loop = boundary_loop(faces)
     fan = [(loop[0], loop[k + 1], loop[k]) for k in range(1, len(loop) - 1)]
     return np.concatenate([faces, np.array(fan, dtype=faces.dtype).reshape(-1, 3)])
 
 
 def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Signed volume in cubic metres of a closed mesh; positive when the normals point outwards."""
+    """Return the signed volume of a closed mesh in cubic metres; positive when the normals point outwards."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     return float(np.einsum("fi,fi->", a, np.cross(b, c)) / 6)

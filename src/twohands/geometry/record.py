@@ -1,4 +1,4 @@
-"""`TensorRecord`: a frozen dataclass of arrays that moves, maps and stacks as one value."""
+"""`TensorRecord`: a frozen dataclass of arrays that is moved, mapped and stacked as one value."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ else:
 
 
 class TensorRecord:
-    """Base of the frozen dataclasses that flow through the package: arrays, records, tuples of them, plain values."""
+    """Base of the frozen dataclasses in which data pass: fields are arrays, records, tuples of them or plain values."""
 
     def map(self, function: Callable[[Array], Array]) -> Self:
-        """The same record with `function` applied to every array in it."""
+        """Return the record with `function` applied to every array in it."""
         return replace(self, **{f.name: _map(getattr(self, f.name), function) for f in fields(self)})  # type: ignore[type-var]
 
     def to(self, device: Any) -> Self:
-        """The same record on another device (torch tensors only)."""
+        """Return the record on another device (torch tensors only)."""
         return self.map(lambda tensor: tensor.to(device))
 
     def pin_memory(self) -> Self:
-        """The same record in page-locked memory (torch tensors only)."""
+        """Return the record in page-locked memory (torch tensors only)."""
         return self.map(lambda tensor: tensor.pin_memory())
 
     @classmethod
     def stack(cls, records: Sequence[Self]) -> Self:
-        """One batch from single records: arrays gain a leading axis, other values must agree."""
+        """Return one batch of single records: arrays gain a leading axis, other values must agree.
+
+        Strings that differ become a tuple. Raises ValueError for other values that differ.
+        """
         return _stack(records)
 
 

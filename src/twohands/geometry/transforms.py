@@ -7,11 +7,11 @@ from array_api_compat import array_namespace
 from twohands.geometry.record import Array
 
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-"""Of three dimensions; as a constant, because `eye` becomes an operation in place that ONNX cannot hold."""
+"""Identity matrix. It is a constant because `eye` becomes an in-place operation, which ONNX cannot hold."""
 
 
 def cross_matrix(vector: Array) -> Array:
-    """(*B, 3) -> (*B, 3, 3), the matrix whose product with p is vector x p."""
+    """Return the matrices (*B, 3, 3) whose product with p is the cross product of vector (*B, 3) and p."""
     xp = array_namespace(vector)
     x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
     zero = xp.zeros_like(x)
@@ -20,7 +20,7 @@ def cross_matrix(vector: Array) -> Array:
 
 
 def matrix_from_axis_angle(axis_angle: Array) -> Array:
-    """Rodrigues' formula: (*B, 3) radians -> (*B, 3, 3); exact value and gradient at the zero rotation as well."""
+    """Return rotations (*B, 3, 3) of axis-angle (*B, 3) radians (Rodrigues); exact, also the gradient at zero."""
     xp = array_namespace(axis_angle)
     squared = xp.sum(axis_angle * axis_angle, axis=-1)[..., None, None]
     small = squared < 1e-8
@@ -34,7 +34,7 @@ def matrix_from_axis_angle(axis_angle: Array) -> Array:
 
 
 def shortest_turn(start: Array, end: Array) -> Array:
-    """The smallest rotation (*B, 3, 3) of directions (*B, 3) into others of any length; not for opposite ones."""
+    """Return the smallest rotation (*B, 3, 3) from `start` to `end` (*B, 3), of any length and not opposite."""
     xp = array_namespace(start)
     axis = xp.linalg.cross(start, end)
     sine, cosine = xp.linalg.vector_norm(axis, axis=-1, keepdims=True), xp.sum(start * end, axis=-1)[..., None]
@@ -43,13 +43,13 @@ def shortest_turn(start: Array, end: Array) -> Array:
 
 
 def axis_angle_from_matrix(rotation: Array) -> Array:
-    """(*B, 3, 3) -> (*B, 3) radians, |angle| <= pi; stable near 0 and near pi (through the unit quaternion)."""
+    """Return axis-angle (*B, 3) radians, |angle| <= pi, through the unit quaternion: stable near 0 and near pi."""
     xp = array_namespace(rotation)
     m = rotation
     d0, d1, d2 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     a = (m[..., 2, 1], m[..., 0, 2], m[..., 1, 0])
     b = (m[..., 1, 2], m[..., 2, 0], m[..., 0, 1])
-    # the four ways to write 4 q q^T as a column; the longest one is well conditioned (Shepperd's method)
+    # the columns of 4 q q^T; the longest one is well conditioned (Shepperd's method)
     columns = [
         xp.stack([1 + d0 + d1 + d2, a[0] - b[0], a[1] - b[1], a[2] - b[2]], axis=-1),
         xp.stack([a[0] - b[0], 1 + d0 - d1 - d2, a[2] + b[2], a[1] + b[1]], axis=-1),
@@ -72,7 +72,7 @@ def axis_angle_from_matrix(rotation: Array) -> Array:
 
 
 def rigid(rotation: Array, translation: Array) -> Array:
-    """(*B, 3, 3) and (*B, 3) metres -> homogeneous (*B, 4, 4)."""
+    """Return homogeneous (*B, 4, 4) of rotations (*B, 3, 3) and translations (*B, 3) in metres."""
     xp = array_namespace(rotation)
     top = xp.concat([rotation, translation[..., None]], axis=-1)
     bottom = xp.zeros_like(top[..., :1, :])
@@ -81,9 +81,9 @@ def rigid(rotation: Array, translation: Array) -> Array:
 
 
 def procrustes(source: Array, target: Array, scale: bool = True) -> tuple[Array, Array, Array]:
-    """Least-squares similarity: scale (*B,), rotation (*B, 3, 3), translation (*B, 3) with s R source + t ~ target.
+    """Return scale s (*B,), rotation R (*B, 3, 3) and translation t (*B, 3) that minimise |s R source + t - target|^2.
 
-    Points are (*B, N, 3). Umeyama 1991: a reflection is never returned. With `scale` false, s = 1.
+    Points are (*B, N, 3). R is never a reflection (Umeyama 1991). With `scale` false, s = 1.
     """
     xp = array_namespace(source)
     source_mean, target_mean = xp.mean(source, axis=-2), xp.mean(target, axis=-2)
@@ -101,7 +101,7 @@ def procrustes(source: Array, target: Array, scale: bool = True) -> tuple[Array,
 
 
 def align(source: Array, target: Array, scale: bool = True) -> Array:
-    """`source` (*B, N, 3) moved onto `target` by the least-squares similarity (or rigid) transform."""
+    """Return `source` (*B, N, 3) moved onto `target` by the least-squares similarity (or rigid) transform."""
     factor, rotation, translation = procrustes(source, target, scale)
     xp = array_namespace(source)
     return factor[..., None, None] * (source @ xp.matrix_transpose(rotation)) + translation[..., None, :]

@@ -1,4 +1,4 @@
-"""A small z-buffer in NumPy: which triangle every pixel sees, and how far it is.
+"""A small z-buffer in NumPy: the triangle that every pixel sees, and its depth.
 
 To draw only a window of an image, pass the camera of the window (`camera.crop(left, top, width, height)`): a crop
 changes the camera, never the points.
@@ -12,16 +12,16 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.mesh import face_normals, vertex_normals
 
 SMALLEST_AREA = 1e-9
-"""Twice the area in square pixels below which a triangle is seen edge-on and not drawn."""
+"""Twice the area, in square pixels, below which a triangle counts as edge-on and is not drawn."""
 HIDDEN_BY = 0.005
-"""Metres behind the drawn surface at which a vertex is hidden: more than the slope in a pixel, less than a finger."""
+"""Metres behind the drawn surface from which a vertex is hidden: more than the slope in a pixel, less than a finger."""
 
 
 def rasterize(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (H, W) float32 metres, 0 = nothing, and the index of the seen face (H, W) int32, -1 = none.
+    """Return depth (H, W) float32 metres, 0 = nothing, and the index of the seen face (H, W) int32, -1 = none.
 
     vertices (V, 3) metres, camera frame; faces (F, 3), drawn from both sides. A pixel belongs to a face when its centre
-    lies in it, border included. Depth is exact along each face (1 / z is linear in the image). Faces with a vertex at
+    is in it, border included. Depth is exact along each face (1 / z is linear in the image). Faces with a vertex at
     or behind the camera (z <= 0), or with one that is not finite, are left out whole.
     """
     vertices = np.asarray(vertices, dtype=np.float64)
@@ -55,9 +55,9 @@ def rasterize(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple[
 def barycentric(
     vertices: np.ndarray, faces: np.ndarray, camera: Camera, face_index: np.ndarray, pixels: np.ndarray
 ) -> np.ndarray:
-    """Weights (N, 3) of the corners of faces[face_index] (N,) at the points seen through pixels (N, 2); rows sum to 1.
+    """Return weights (N, 3) of the corners of faces[face_index] (N,) at the points that pixels (N, 2) see; sum 1.
 
-    They are weights on the surface itself, so any value of the vertices is interpolated without perspective error.
+    The weights refer to the surface itself: they interpolate values of the vertices without perspective error.
     """
     chosen, position = np.unique(face_index, return_inverse=True)
     corners = np.asarray(vertices, dtype=np.float64)[faces[chosen]]  # (F, 3, 3), rows are corners
@@ -69,10 +69,10 @@ def barycentric(
 
 
 def visible_vertices(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """(V,) bool: the vertex normal looks towards the camera; and (V,) bool: it does and no face of the mesh hides it.
+    """Return two masks (V,) bool: vertices whose normal faces the camera, and those of them that no face hides.
 
-    vertices (V, 3) metres, camera frame; faces (F, 3) outward. All meshes that can hide each other go in together.
-    Vertices outside the image are not hidden by anything.
+    vertices (V, 3) metres, camera frame; faces (F, 3) outward. Meshes that can hide each other must be joined.
+    Vertices outside the image are never hidden.
     """
     facing = (vertex_normals(vertices, faces) * vertices).sum(axis=1) < 0
     facing &= vertices[:, 2] > 0
@@ -81,7 +81,7 @@ def visible_vertices(vertices: np.ndarray, faces: np.ndarray, camera: Camera) ->
 
 
 def hidden_vertices(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> np.ndarray:
-    """(V,) bool: a face that looks towards the camera lies in front of the vertex."""
+    """Return a mask (V,) bool of the vertices that are behind a face which looks towards the camera."""
     turned = (face_normals(vertices, faces) * vertices[faces[:, 0]]).sum(axis=1) < 0
     depth, _ = rasterize(vertices, faces[turned], camera)
     surface, inside = sample_nearest(depth, vertices, camera)
@@ -89,9 +89,9 @@ def hidden_vertices(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> 
 
 
 def window_of(vertices: np.ndarray, camera: Camera, margin: int = 2) -> tuple[Camera, int, int]:
-    """The camera of the smallest window that holds the projected vertices (V, 3), and its first column and row.
+    """Return the camera of the smallest window with all projected vertices (V, 3), and its first column and row.
 
-    The window lies inside the image; without any vertex in view it is one pixel large.
+    The window is inside the image, `margin` pixels wider than the vertices; without any vertex in view it is one pixel.
     """
     points = vertices[np.isfinite(vertices).all(axis=1) & (vertices[:, 2] > 0)]
     if not len(points):
@@ -105,7 +105,7 @@ def window_of(vertices: np.ndarray, camera: Camera, margin: int = 2) -> tuple[Ca
 
 
 def sample_nearest(image: np.ndarray, vertices: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Values (V,) of image (H, W) at the nearest pixel of each vertex (V, 3), 0 outside; and whether it is inside."""
+    """Return values (V,) of image (H, W) at each vertex's nearest pixel, 0 outside; and whether it is inside, (V,)."""
     pixels = np.rint(camera.project(np.where(vertices[:, 2:] > 0, vertices, 1.0)))
     inside = ((pixels >= 0) & (pixels < [camera.width, camera.height])).all(axis=1) & (vertices[:, 2] > 0)
     columns, rows = np.where(inside[:, None], pixels, 0).astype(np.int64).T
@@ -113,10 +113,10 @@ def sample_nearest(image: np.ndarray, vertices: np.ndarray, camera: Camera) -> t
 
 
 def _sorted_by_row(pixels: np.ndarray, inverse: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F, 3, 3): u, v and 1 / z of the corners, topmost first, ties by vertex.
+    """Return u, v and 1 / z of the corners of each face, (F, 3, 3), topmost first, ties in order of the vertices.
 
-    Two faces with a common edge so compute its crossings from the same numbers in the same order: no pixel is lost
-    between them.
+    Two faces with a common edge thus compute its crossings from the same numbers in the same order, so that no pixel
+    is lost between them.
     """
     rank = np.empty(len(pixels), dtype=np.int64)
     rank[np.argsort(pixels[:, 1], kind="stable")] = np.arange(len(pixels))
@@ -125,7 +125,7 @@ def _sorted_by_row(pixels: np.ndarray, inverse: np.ndarray, faces: np.ndarray) -
 
 
 def _inverse_depth_planes(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(F, 3): a, b, c with 1 / z = a u + b v + c on each face; (F,) bool: the face is not edge-on."""
+    """Return a, b, c (F, 3) with 1 / z = a u + b v + c on each face; and (F,) bool, false for edge-on faces."""
     origin, one, two = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = one[:, 0] * two[:, 1] - two[:, 0] * one[:, 1]
     solid = np.abs(area) > SMALLEST_AREA
@@ -136,7 +136,7 @@ def _inverse_depth_planes(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spans(corners: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Every image row of every face: face, row, first and last column inside, (R,) each; empty where last < first."""
+    """Return face, row, first and last column inside, (R,) each, of every face's image rows; empty if last < first."""
     top = np.clip(np.ceil(corners[:, 0, 1]), 0, camera.height).astype(np.int64)
     bottom = np.clip(np.floor(corners[:, 2, 1]), -1, camera.height - 1).astype(np.int64)
     visible = (corners[:, :, 0].min(axis=1) <= camera.width - 1) & (corners[:, :, 0].max(axis=1) >= 0)
@@ -154,7 +154,7 @@ def _spans(corners: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray,
 
 
 def _crossing(upper: np.ndarray, lower: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Column (R,) where the edges from upper (R, 2) to lower (R, 2) cross the rows (R,)."""
+    """Return the columns (R,) at which the edges from upper (R, 2) to lower (R, 2) cross the rows (R,)."""
     height = lower[:, 1] - upper[:, 1]
-    share = (row - upper[:, 1]) / np.where(height > 0, height, 1.0)
-    return upper[:, 0] + np.where(height > 0, share, 1.0) * (lower[:, 0] - upper[:, 0])
+    fraction = (row - upper[:, 1]) / np.where(height > 0, height, 1.0)
+    return upper[:, 0] + np.where(height > 0, fraction, 1.0) * (lower[:, 0] - upper[:, 0])

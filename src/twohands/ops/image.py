@@ -9,18 +9,18 @@ from torch import Tensor
 from torch.nn import functional
 
 PEAK_WINDOW = 5
-"""Cells along each side of the window in which a peak is the largest (method, section 2)."""
+"""Cells along each side of the window in which a peak is the largest (docs/method.md, Image branch)."""
 
 
 def rescale(pixels: Tensor, factor: float) -> Tensor:
-    """Pixels of one grid -> pixels of the grid that has `factor` times as many cells along each side."""
+    """Return pixels of one grid as pixels of the grid with `factor` times as many cells along each side."""
     return (pixels + 0.5) * factor - 0.5
 
 
 def lookup(features: Tensor, pixels: Tensor, width: int, height: int) -> Tensor:
-    """Bilinear values of a map (B, C, h, w) at image pixels (B, N, 2) of a width x height image -> (B, N, C).
+    """Return bilinear values (B, N, C) of a map (B, C, h, w) at pixels (B, N, 2) of a width x height image.
 
-    The map covers the whole image, whatever its stride; beyond its border the border is repeated. Computed in the
+    The map covers the whole image, whatever its stride, and its border is repeated beyond it. The result has the
     precision of the pixels.
     """
     size = pixels.new_tensor([width, height])
@@ -32,10 +32,10 @@ def lookup(features: Tensor, pixels: Tensor, width: int, height: int) -> Tensor:
 
 
 def peaks(logits: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
-    """The highest peaks of heat maps (*B, h, w): cells (*B, count, 2) as (u, v) and scores (*B, count) in [0, 1].
+    """Return the highest peaks of heat maps (*B, h, w): cells (*B, count, 2), (u, v), and scores (*B, count) in [0, 1].
 
-    A peak is the largest of its 5x5 window. Others are suppressed to probability 0: on logits, where the published
-    program does it, 0 would beat every weak hand and send its peak to cell 0.
+    A peak is the largest value of its 5x5 window. Other cells are set to probability 0. The published program sets
+    logits to 0 instead, which beats every weak hand and moves its peak to cell 0.
     """
     heat = torch.sigmoid(logits.float())
     rows = heat.reshape(-1, 1, *heat.shape[-2:])
@@ -46,9 +46,9 @@ def peaks(logits: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def gaussian_target(centers: Tensor, sigma: Tensor, height: int, width: int) -> Tensor:
-    """Heat maps (*B, height, width) with value 1 at the cell nearest to each centre (*B, 2), (u, v) in cells.
+    """Return heat maps (*B, height, width): exp(-d^2 / (2 sigma^2)), d the distance to the cell nearest to a centre.
 
-    sigma (*B): width of the Gaussian in cells. A centre outside the map leaves only its tail inside.
+    Centres (*B, 2), (u, v), and sigma (*B) are in cells. A centre outside the map leaves only its tail inside.
     """
     columns = torch.arange(width, dtype=centers.dtype, device=centers.device)
     rows = torch.arange(height, dtype=centers.dtype, device=centers.device)

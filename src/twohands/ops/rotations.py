@@ -1,4 +1,4 @@
-"""Rotations as networks write them: six numbers without a jump (Zhou et al. 2019)."""
+"""Rotations as six numbers, a continuous representation for network outputs (Zhou et al. 2019)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def matrix_from_6d(six: Tensor) -> Tensor:
-    """(*B, 6), the first two columns before orthonormalisation -> rotations (*B, 3, 3)."""
+    """Return rotations (*B, 3, 3) of (*B, 6), their first two columns before orthonormalisation."""
     first = functional.normalize(six[..., :3], dim=-1)
     along = (first * six[..., 3:]).sum(dim=-1, keepdim=True)
     second = functional.normalize(six[..., 3:] - along * first, dim=-1)
