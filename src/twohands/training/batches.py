@@ -1,4 +1,4 @@
-"""Which frames a step sees: a stream that depends on the seed alone, however many processes share it."""
+"""Frames of every training step: a stream that depends on the seed alone, however many processes share it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import torch
 from twohands.data.dataset import Draw, TrainingItem
 
 SMALLEST_PART = 4
-"""Frames of a part of a batch below which its statistics say little."""
+"""Number of frames below which the batch statistics of a part are unreliable."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class BatchStream:
-    """The parts of the batches of steps first .. last - 1 that one process handles, in order.
+    """Parts of the batches of steps first .. last - 1 that one process handles, in order.
 
-    Frames come in a new random order in every epoch; the step's frames are cut into processes x accumulation equal
-    parts, so that the gradient of a step is the same whoever computes its parts. It is another one with other parts,
-    since batch normalisation takes its statistics over a part.
+    Frames come in a new random order in every epoch. The frames of a step are cut into processes x accumulation equal
+    parts. The gradient of a step depends on the number of parts, over which batch normalisation takes its statistics,
+    but not on the process that computes a part.
     """
 
     num_frames: int
@@ -62,7 +62,7 @@ class BatchStream:
                 yield draws[part * size : (part + 1) * size]
 
     def epoch(self, step: int) -> int:
-        """The epoch, from 0, in which a step begins."""
+        """Return the epoch, from 0, in which a step starts."""
         return step * self.batch_size // self.num_frames
 
     def _step(self, step: int) -> list[Draw]:
@@ -78,5 +78,5 @@ class BatchStream:
 
 
 def collate(items: Sequence[TrainingItem]) -> TrainingItem:
-    """One batch of torch tensors."""
+    """Return one batch of torch tensors."""
     return type(items[0]).stack(items).map(torch.from_numpy)

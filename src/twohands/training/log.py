@@ -1,4 +1,4 @@
-"""What a run writes while it goes: `log.jsonl` and TensorBoard events, cut back to the step from which it continues."""
+"""Log of a training run: `log.jsonl` and TensorBoard events, both cut back to the step at which the run resumes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LOG_NAME = "log.jsonl"
 
 
 class RunLog:
-    """Appends records to `log.jsonl`, their numbers to TensorBoard."""
+    """Log of a run: records are appended to `log.jsonl`, and their numbers to TensorBoard."""
 
     def __init__(self, folder: Path, seed: int, first_step: int):
-        """Continues the log of a run at `first_step`: what was logged after it will be computed again."""
+        """Resume the log of a run at `first_step`; later records are dropped, their steps are computed again."""
         self.path = folder / LOG_NAME
         kept = [line for line in read_log(folder) if line.get("step", 0) <= first_step]
         with write_atomically(self.path) as temporary:
@@ -31,13 +31,13 @@ class RunLog:
         self._append({**origin(), "seed": seed, "continued_at": first_step} if kept else {**origin(), "seed": seed})
 
     def write(self, kind: str, step: int, numbers: dict[str, float]) -> None:
-        """One record: its kind ('train', 'validation'), the step and its numbers."""
+        """Append a record: its kind ('train' or 'validation'), the step and its numbers."""
         self._append({"kind": kind, "step": step, **numbers})
         for name, value in numbers.items():
             self.events.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
-        """Ends the TensorBoard file."""
+        """Close the TensorBoard file."""
         self.events.close()
 
     def _append(self, record: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ class RunLog:
 
 
 def read_log(folder: str | Path) -> list[dict[str, Any]]:
-    """The records of a run; a last line that a kill cut short is left out."""
+    """Return the records of a run, without a last line that was cut short when the run was killed."""
     path = Path(folder) / LOG_NAME
     if not path.exists():
         return []
@@ -62,7 +62,7 @@ def read_log(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def origin() -> dict[str, Any]:
-    """What a figure must be traced back to: version, commit and machine."""
+    """Return the origin of a result: version, commit, torch and machine."""
     return {
         "version": __version__,
         "commit": _commit(),
@@ -73,7 +73,7 @@ def origin() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """Hash of the commit of this source tree, with '+' when it was changed; 'unknown' outside of a checkout."""
+    """Return the commit hash of this source tree, with '+' if it was changed; 'unknown' outside of a checkout."""
     here = Path(__file__).parent
     try:
         described = subprocess.run(

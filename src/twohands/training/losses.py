@@ -1,11 +1,11 @@
-"""What training compares: named terms and their weighted sum (method, section 6).
+"""Loss terms and their weighted sum (paper, section III-E; docs/method.md, Losses and recipe).
 
-A term is a pure function (output, sample, surface) -> (B,), one value a frame. The terms of 3D and of 2D are means over
-the hands that are present; a hand that is absent is replaced on both sides before anything is computed from it, so
-neither its values (NaN included) nor its labels matter and no gradient reaches it. For the two image heads the truth of
-an absent hand is known: an empty map; not so of a hand that may be there without labels (`Sample.presence_known`). A
-term whose labels are missing, or that a decoder has no answer to, is zero; in a batch of frames with and without meshes
-or masks (`Sample.meshes_known`, `masks_known`) it is so frame by frame.
+A term is a pure function (output, sample, surface) -> (B,), one value per frame. Terms in 3D and 2D are means over the
+hands that are present. An absent hand is replaced by a constant in prediction and target before anything is computed,
+so that neither its values (NaN included) nor its labels matter and no gradient reaches it. For the image heads the
+target of an absent hand is an empty map, unless the hand may be there without labels (`Sample.presence_known`). A term
+is zero when its labels are missing or the decoder does not predict its quantity; in a mixed batch (`meshes_known`,
+`masks_known`), frame by frame. In formulas, p is the prediction and t the target.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from twohands.ops.image import gaussian_target, rescale
 from twohands.types import NetworkOutput, Sample
 
 FOCAL_GAMMA, FOCAL_BETA = 2, 4
-"""Exponents of the focal loss: of the error, and of the distance from a peak (CenterNet)."""
-PEAK_SHARE = 1 / 16
-"""Width (sigma) of a centre's Gaussian as a share of the longer side of the hand's box; at least one cell."""
-JOINT_SHARE = 1 / 32
-"""The same of a single joint."""
+"""Exponents gamma and beta of the focal loss (CenterNet)."""
+CENTER_SIGMA = 1 / 16
+"""Sigma of the Gaussian at a hand's centre, as a fraction of the longer side of the hand's box; at least one cell."""
+JOINT_SIGMA = 1 / 32
+"""Sigma of the Gaussian at a joint, as a fraction of the longer side of the hand's box; at least one cell."""
 SAME_JOINT = 0.03
-"""Widths of the image within which a peak is a joint."""
+"""Largest distance between a joint and its peak, in widths of the image."""
 NEAREST = 0.05
-"""Metres: a point that is nearer, or behind the camera, is projected as if it were here."""
+"""Smallest depth in metres at which points are projected; nearer ones, and those behind the camera, are moved there."""
 NOWHERE = (0.0, 0.0, 1.0)
-"""Metres, camera frame: where all points of an absent hand are put, on both sides."""
+"""Position of all points of an absent hand in prediction and target: metres, camera frame."""
 
 
 @dataclass(frozen=True)
 class Surface(TensorRecord):
-    """What the terms know of a hand model's mesh; the same for both hands."""
+    """Topology of a hand model's mesh and of its coarser levels; the same for both hands."""
 
     faces: Tensor  # (F, 3) indices of vertices
     edges: Tensor  # (E, 2) every undirected edge once
@@ -51,7 +51,7 @@ class Surface(TensorRecord):
 
 
 def surface_of(hand_model: HandModel) -> Surface:
-    """The surface of a hand model of NumPy arrays."""
+    """Return the surface of a hand model of NumPy arrays."""
     faces = hand_model.right_faces
     levels = tuple(torch.as_tensor(level.vertices) for level in mesh_levels(hand_model))
     return Surface(torch.as_tensor(faces), torch.as_tensor(edges_from_faces(faces)), levels)
@@ -61,28 +61,28 @@ def surface_of(hand_model: HandModel) -> Surface:
 
 
 def hand_boxes(sample: Sample) -> tuple[Tensor, Tensor]:
-    """Centre (B, 2, 2), (u, v), and longer side (B, 2) of the box of the 21 projected joints, in pixels."""
+    """Return centre (B, 2, 2), (u, v), and longer side (B, 2) of the box of the projected joints, in pixels."""
     pixels = _projected(_settled(sample.hands.joints, sample), sample)
     low, high = pixels.amin(dim=2), pixels.amax(dim=2)
     return (low + high) / 2, (high - low).amax(dim=-1)
 
 
 def center(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """Focal loss of the centre heat maps, divided by the number of peaks (at least 1)."""
+    """Return the focal loss of the heat maps of the hands' centres, see `_focal`."""
     if output.center_logits is None:
         return _zero(output)
     centers, sides = hand_boxes(sample)
-    return _focal(output.center_logits, centers, PEAK_SHARE * sides, sample)
+    return _focal(output.center_logits, centers, CENTER_SIGMA * sides, sample)
 
 
 def mask(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """Smooth L1 between the probability of a cell and the share of its pixels that show the hand."""
+    """Return the mean over cells of smooth L1(p - t); t is the fraction of a cell's pixels that show the hand."""
     if output.mask_logits is None or sample.masks is None:
         return _zero(output)
     logits = output.mask_logits.float()
     seen = sample.masks.to(logits.dtype) * sample.hands.is_present[..., None, None]
-    share = functional.interpolate(seen, size=logits.shape[-2:], mode="area")
-    error = functional.smooth_l1_loss(logits.sigmoid(), share, reduction="none")
+    covered = functional.interpolate(seen, size=logits.shape[-2:], mode="area")
+    error = functional.smooth_l1_loss(logits.sigmoid(), covered, reduction="none")
     if sample.masks_known is not None:
         error = error * sample.masks_known[..., None, None]
     return error.mean(dim=(1, 2, 3))
@@ -92,12 +92,12 @@ def mask(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
 
 
 def root(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """L1 of the root in the camera frame."""
+    """Return the mean |p - t| of the root's coordinates in the camera frame."""
     return _l1(output.root[:, :, None], _true_root(sample), sample)
 
 
 def vertices(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """L1 of the full mesh relative to the root."""
+    """Return the mean |p - t| of the full mesh's coordinates relative to the root."""
     sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
@@ -106,29 +106,29 @@ def vertices(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
 
 
 def joints(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """L1 of the 21 joints relative to the root."""
+    """Return the mean |p - t| of the 21 joints' coordinates relative to the root."""
     true = sample.hands.joints - _true_root(sample)
     return _l1(output.hands.joints - output.root[:, :, None], true, sample)
 
 
 def coarse(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """Sum over the decoder's graphs of the L1 of their vertices relative to the root.
+    """Return the sum over the decoder's graphs of the mean |p - t| of their vertices relative to the root.
 
-    A graph's target is that subset of the vertices of the same hand. Its joints are linear in its vertices.
+    The target of a graph is its subset of the vertices of the same hand. Joints need no term: they are linear in them.
     """
     sample = _meshed(sample)
     if not output.stages or sample.hands.vertices is None:
         return _zero(output)
     true = sample.hands.vertices - _true_root(sample)
     terms = [
-        _l1(stage.vertices - output.root[:, :, None], true[:, :, level], sample)  # type: ignore[operator]
+        _l1(stage.vertices - output.root[:, :, None], true[:, :, level], sample)
         for stage, level in zip(output.stages, surface.levels, strict=True)
     ]
     return torch.stack(terms).sum(dim=0)
 
 
 def absolute_vertices(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """L1 of the full mesh in the camera frame."""
+    """Return the mean |p - t| of the full mesh's coordinates in the camera frame."""
     sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
@@ -136,15 +136,15 @@ def absolute_vertices(output: NetworkOutput, sample: Sample, surface: Surface) -
 
 
 def absolute_joints(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """L1 of the 21 joints in the camera frame."""
+    """Return the mean |p - t| of the 21 joints' coordinates in the camera frame."""
     return _l1(output.hands.joints, sample.hands.joints, sample)
 
 
-# re-projection, shares of the image's width
+# re-projection, in widths of the image
 
 
 def vertices_2d(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """Mean square of the difference of the vertices' pixels divided by the image's width."""
+    """Return the mean ((p - t) / width)^2 of the pixel coordinates of the projected vertices."""
     sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
@@ -152,7 +152,7 @@ def vertices_2d(output: NetworkOutput, sample: Sample, surface: Surface) -> Tens
 
 
 def joints_2d(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """Mean square of the difference of the joints' pixels divided by the image's width."""
+    """Return the mean ((p - t) / width)^2 of the pixel coordinates of the projected joints."""
     return _squared_2d(output.hands.joints, sample.hands.joints, sample)
 
 
@@ -160,7 +160,7 @@ def joints_2d(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor
 
 
 def edges(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """L1 of the lengths of the mesh's edges, metres."""
+    """Return the mean | |p_i - p_j| - |t_i - t_j| | over the edges (i, j) of the full mesh, metres."""
     sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
@@ -172,7 +172,7 @@ def edges(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
 
 
 def normals(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """|Cosine| between the sides of a predicted triangle and the normal of the true one: 0 for equal planes."""
+    """Return the mean |cosine| between the sides of predicted triangles and true normals: 0 for parallel planes."""
     sample = _meshed(sample)
     if output.hands.vertices is None or sample.hands.vertices is None:
         return _zero(output)
@@ -187,24 +187,24 @@ def normals(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
 
 
 def heat_maps(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """As `center`, of the heat maps of the single joints."""
+    """Return the focal loss of the heat maps of the single joints, see `_focal`."""
     if output.key_points is None:
         return _zero(output)
     pixels = _projected(_settled(sample.hands.joints, sample), sample)  # (B, 2, 21, 2)
     _, sides = hand_boxes(sample)
-    sigma = (JOINT_SHARE * sides)[..., None].expand(pixels.shape[:-1])
+    sigma = (JOINT_SIGMA * sides)[..., None].expand(pixels.shape[:-1])
     logits = output.key_points.heat_logits.unflatten(1, pixels.shape[1:3])
     return _focal(logits, pixels, sigma, sample)
 
 
 def identities(output: NetworkOutput, sample: Sample, surface: Surface) -> Tensor:
-    """Cross entropy of which joint a peak is: the one nearest to it in the image, or none within SAME_JOINT."""
+    """Return the cross entropy of the joint of a peak: the nearest in the image, or none if beyond SAME_JOINT."""
     if output.key_points is None:
         return _zero(output)
     pixels = _projected(_settled(sample.hands.joints, sample), sample)
     gaps = torch.linalg.vector_norm(output.key_points.pixels[:, :, None] - pixels.flatten(1, 2)[:, None], dim=-1)
-    there = sample.hands.is_present[..., None].expand(pixels.shape[:-1]).flatten(1)[:, None]  # (B, 1, 42)
-    gap, joint = torch.where(there, gaps, torch.inf).min(dim=-1)  # (B, T)
+    present = sample.hands.is_present[..., None].expand(pixels.shape[:-1]).flatten(1)[:, None]  # (B, 1, 42)
+    gap, joint = torch.where(present, gaps, torch.inf).min(dim=-1)  # (B, T)
     logits = output.key_points.identity_logits
     true = torch.where(gap < SAME_JOINT * sample.frame.camera.width, joint, logits.shape[-1] - 1)
     return functional.cross_entropy(logits.transpose(1, 2), true, reduction="none").mean(dim=1)
@@ -235,7 +235,7 @@ TERMS: dict[str, Term] = {
 def total_loss(
     output: NetworkOutput, sample: Sample, surface: Surface, config: LossConfig, epoch: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum (B,) of the terms that count in an epoch (from 0), and every term (B,) by name, unweighted."""
+    """Return the weighted sum (B,) of the terms of an epoch (from 0), and every unweighted term (B,) by name."""
     values = {name: term(output, sample, surface) for name, term in TERMS.items()}
     total = _zero(output)
     for name, weight in config.weights(epoch).items():
@@ -244,12 +244,11 @@ def total_loss(
 
 
 def _zero(output: NetworkOutput) -> Tensor:
-    """(B,)."""
     return output.root.new_zeros(output.root.shape[0])
 
 
 def _meshed(sample: Sample) -> Sample:
-    """The sample in which only those hands are present whose vertices are labels."""
+    """Return the sample with only those hands present that have labelled vertices."""
     if sample.meshes_known is None:
         return sample
     hands = sample.hands
@@ -257,20 +256,21 @@ def _meshed(sample: Sample) -> Sample:
 
 
 def _settled(points: Tensor, sample: Sample) -> Tensor:
-    """(B, 2, N, 3) metres with the points of absent hands put NOWHERE."""
+    """Return points (B, 2, N, 3) with those of absent hands moved to NOWHERE."""
     return torch.where(sample.hands.is_present[..., None, None], points, points.new_tensor(NOWHERE))
 
 
 def _true_root(sample: Sample) -> Tensor:
-    """(B, 2, 1, 3) metres, camera frame."""
+    """Return the true root (B, 2, 1, 3) in metres, camera frame."""
     return sample.hands.joints[:, :, ROOT : ROOT + 1]
 
 
 def _focal(logits: Tensor, pixels: Tensor, sigma: Tensor, sample: Sample) -> Tensor:
-    """Focal loss (B,) of heat maps (B, 2, *M, h, w) with peaks at image pixels (B, 2, *M, 2), sigma (B, 2, *M) pixels.
+    """Return the focal loss (B,) of heat maps (B, 2, *M, h, w) with peaks at image pixels (B, 2, *M, 2).
 
-    Divided by the number of peaks, at least 1; maps of absent hands are empty, those of hands that may be there or not
-    do not count.
+    -1 / max(peaks, 1) times the sum over cells of (1 - p)^gamma log p at a peak and (1 - t)^beta p^gamma log(1 - p)
+    elsewhere. The target t is a Gaussian with sigma (B, 2, *M) pixels, and 0 for absent hands. Maps of hands without
+    known presence are left out.
     """
     logits = logits.float()
     height, width = logits.shape[-2:]
@@ -287,25 +287,25 @@ def _focal(logits: Tensor, pixels: Tensor, sigma: Tensor, sample: Sample) -> Ten
 
 
 def _mean_of_hands(values: Tensor, sample: Sample) -> Tensor:
-    """(B, 2) -> (B,): mean over the hands that are present, 0 where none is."""
+    """Return the mean (B,) of values (B, 2) over the hands that are present, 0 where none is."""
     present = sample.hands.is_present
     return torch.where(present, values, 0.0).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
 
 def _l1(prediction: Tensor, true: Tensor, sample: Sample) -> Tensor:
-    """(B, 2, N, 3) metres twice -> (B,) mean absolute difference of a coordinate."""
+    """Return the mean absolute difference (B,) of the coordinates of two (B, 2, N, 3), metres."""
     difference = _settled(prediction, sample) - _settled(true, sample)
     return _mean_of_hands(difference.abs().mean(dim=(2, 3)), sample)
 
 
 def _squared_2d(prediction: Tensor, true: Tensor, sample: Sample) -> Tensor:
-    """(B, 2, N, 3) metres twice -> (B,) mean square of a pixel coordinate's difference, in widths of the image."""
+    """Return the mean squared difference (B,) of the pixels of two (B, 2, N, 3), in widths of the image squared."""
     pixels = [_projected(_settled(points, sample), sample) for points in (prediction, true)]
     difference = (pixels[0] - pixels[1]) / sample.frame.camera.width
     return _mean_of_hands(difference.square().mean(dim=(2, 3)), sample)
 
 
 def _projected(points: Tensor, sample: Sample) -> Tensor:
-    """(B, 2, N, 3) metres -> (B, 2, N, 2) pixels of the sample's camera, finite behind the camera as well."""
+    """Return pixels (B, 2, N, 2) of points (B, 2, N, 3) in metres, finite behind the camera as well."""
     ahead = torch.cat([points[..., :2], points[..., 2:].clamp(min=NEAREST)], dim=-1)
     return sample.frame.camera.project(ahead.flatten(1, 2)).unflatten(1, points.shape[1:3])
