@@ -12,7 +12,7 @@ from PIL import Image
 from twohands.fitting.quality import measure_quality
 from twohands.geometry.camera import Camera
 from twohands.geometry.zbuffer import rasterize
-from twohands.hands import free_hand
+from twohands.hands import HandModel, free_hand
 from twohands.predictor import Step, TwoHandPredictor
 from twohands.types import LocatedHands, Quality, RGBDFrame, Sample, TwoHands
 
@@ -85,14 +85,14 @@ def write_frame(folder: Path, stem: str = "000000", depth: np.ndarray | None = N
 class PosedHands:
     """A data set of two grey hands in front of a wall at 0.8 m, posed by index; every frame is exact."""
 
-    def __init__(self, count: int = 8):
-        self.count = count
+    def __init__(self, count: int = 8, hand_model: HandModel | None = None):
+        self.count, self.hand_model = count, hand_model or free_hand()
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        rng, model, camera = np.random.default_rng(index), free_hand(), CAMERA.resize(2 * WIDTH, 2 * HEIGHT)
+        rng, model, camera = np.random.default_rng(index), self.hand_model, CAMERA.resize(2 * WIDTH, 2 * HEIGHT)
         still = model.neutral()
         posed = replace(
             still,
