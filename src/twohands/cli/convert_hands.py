@@ -1,0 +1,137 @@
+"""The command that converts results to another hand model: `convert-hands`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from twohands.choices import HandModelName
+from twohands.cli.common import FINE, check_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from twohands.hands.convert import HandConverter
+    from twohands.hands.model import HandModel
+    from twohands.results import Row
+
+POOR = 0.005
+"""Metres of root mean square distance between the surfaces above which a hand is named."""
+NAMED = 10
+"""Number of hands that are named at most."""
+
+
+def convert_hands(result: Positional[Path], to: HandModelName, out: Path) -> int:
+    """Convert results to another hand model: the same surfaces in the parameters of the free hand or of MANO.
+
+    The parameters of the other hand model are fitted to the meshes, whether or not the result has parameters. Frames,
+    intrinsics, errors and presence are kept. How well a hand lies on the depth is not known afterwards: its residual is
+    NaN, its support 0 and `fitted` false. The line at the end says how far the surfaces are from the original ones.
+
+    MANO needs the files of TWOHANDS_MANO. At first use the two hand models are matched, which takes a few seconds and
+    is kept in the user's cache folder.
+
+    Args:
+        result: A hands.npz, or a folder of `predict` or `run` that has one.
+        to: Hand model of the new result.
+        out: Folder for hands.npz and hands.json, or a file that ends in .npz; nothing is overwritten.
+    """
+    import numpy as np
+
+    from twohands.hands import hand_model
+    from twohands.hands.convert import HandConverter
+    from twohands.results import read_results, split_rows, write_json, write_npz
+
+    path = result / "hands.npz" if result.is_dir() else result
+    targets = _check_out(out)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; give a hands.npz, or a folder that `predict` or `run` wrote")
+    arrays = read_results(path)
+    name = str(arrays["hand_model"])
+    if name == to:
+        raise ValueError(f"{path} holds hands of the model {to!r} already; nothing is to be converted")
+    source, target = hand_model(name), hand_model(to)
+    _check_meshes(path, arrays, source)
+    rows, distances = _converted(split_rows(arrays), HandConverter(source, target))
+    write_npz(targets[0], rows, np.asarray(target.faces), to)
+    write_json(targets[1], rows, to)
+    _name_poor(rows, distances)
+    found = distances[np.isfinite(distances)]
+    middle, most = np.percentile(found, (50, 95)) * 1e3 if len(found) else (np.nan, np.nan)
+    print(
+        f"{len(rows):,} frames, {len(found):,} hands; distance of the surfaces, root mean square of a hand: median "
+        f"{middle:.1f} mm, 95 % below {most:.1f} mm; wrote {targets[0]}"
+    )
+    return FINE
+
+
+def _check_out(out: Path) -> tuple[Path, Path]:
+    """Return the paths of the .npz and of the .json file. Raises ValueError when they cannot be written or exist."""
+    npz = out if out.suffix == ".npz" else out / "hands.npz"
+    check_folder(npz.parent)
+    targets = npz, npz.with_suffix(".json")
+    for path in targets:
+        if path.exists():
+            raise ValueError(f"{path} exists and is not overwritten; give another --out or remove it")
+    return targets
+
+
+def _check_meshes(path: Path, arrays: dict[str, np.ndarray], source: HandModel) -> None:
+    """Raises ValueError when the meshes of a result are not those of its hand model, or missing."""
+    import numpy as np
+
+    from twohands.types import PRESENT
+
+    if not np.array_equal(arrays["faces"], source.faces):
+        raise ValueError(
+            f"{path} has other triangles than the hand model {source.name!r}; set the files of the hand model that "
+            "wrote it, or run again"
+        )
+    present = arrays["present"] >= PRESENT
+    missing = present & ~np.isfinite(arrays["vertices"]).all(axis=(2, 3))
+    if missing.any():
+        frame = arrays["frame_id"][missing.any(axis=1)][0]
+        raise ValueError(f"{path} has a hand without a mesh in frame {frame}, which cannot be converted; run again")
+
+
+def _converted(rows: Sequence[Row], converter: HandConverter) -> tuple[list[Row], np.ndarray]:
+    """Return the rows in the other hand model, and the distances (N, 2) of their surfaces, metres, NaN when absent."""
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    from twohands.results import hands_of_row, make_row
+    from twohands.types import Quality
+
+    unknown = Quality(np.full(2, np.nan), np.zeros(2), np.zeros(2, dtype=bool))
+    converted, distances = [], np.full((len(rows), 2), np.nan)
+    for index, row in enumerate(track(rows, "frames", console=Console(stderr=True))):
+        result = converter(hands_of_row(row))
+        hands = replace(result.hands, quality=unknown)
+        kept = make_row(str(row["frame_id"]), hands, row["K"], row["inputs"])
+        converted.append({**kept, "error": row["error"]})
+        distances[index] = result.rms
+    return converted, distances
+
+
+def _name_poor(rows: Sequence[Row], distances: np.ndarray) -> None:
+    """Name the hands on stderr that the other hand model cannot reproduce, the worst first."""
+    import numpy as np
+
+    from twohands.types import SIDE_NAMES
+
+    order = np.argsort(-np.nan_to_num(distances), axis=None)
+    poor = [np.unravel_index(place, distances.shape) for place in order[: np.count_nonzero(distances > POOR)]]
+    for index, side in poor[:NAMED]:
+        frame, distance = rows[index]["frame_id"], distances[index, side] * 1e3
+        print(
+            f"twohands: {frame}: the {SIDE_NAMES[side]} hand is {distance:.1f} mm away from its original",
+            file=sys.stderr,
+        )
+    if len(poor) > NAMED:
+        print(f"twohands: and {len(poor) - NAMED:,} more hands above {POOR * 1e3:.0f} mm", file=sys.stderr)
