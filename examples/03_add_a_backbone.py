@@ -3,29 +3,29 @@
     python examples/03_add_a_backbone.py
 
 Needs `pip install 'twohands[train]'`. With the name in the registry, `NetworkConfig(rgb_encoder="mobilenet")` trains,
-evaluates and exports like any other; the contract tests of `tests/test_networks.py` run over it.
+evaluates and exports like any other; the contract tests of `tests/test_networks.py` run over every registered entry.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import timm
 import torch
 
 from twohands.config import PRESETS
 from twohands.hands import free_hand
-from twohands.networks import RGB_ENCODERS, build_network, count
+from twohands.networks import RGB_ENCODERS, Encoder, build_network, count
 
 
-class MobileNet(torch.nn.Module):
+class MobileNet(Encoder):
     """Five maps, fine to coarse, the first at half the size of the image."""
 
     def __init__(self, in_channels: int, pretrained: bool):
         super().__init__()
-        self.stages = timm.create_model(
+        stages: Any = timm.create_model(
             "mobilenetv3_small_050", features_only=True, in_chans=in_channels, pretrained=pretrained
         )
-        self.channels = tuple(self.stages.feature_info.channels())  # type: ignore[operator,union-attr]
-        self.strides = tuple(self.stages.feature_info.reduction())  # type: ignore[operator,union-attr]
+        self.stages, self.channels = stages, tuple(stages.feature_info.channels())
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(self.stages(image))

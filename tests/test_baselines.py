@@ -1,4 +1,4 @@
-"""The foreign rivals: what they see, where they put the root, and that they learn what they are asked."""
+"""The external baselines: their crop, their root, and that they learn."""
 
 import dataclasses
 
@@ -27,12 +27,12 @@ from twohands.training.objective import Objective
 from twohands.types import RGBDFrame
 from twohands.views import SURROUNDINGS, hands_camera, region_camera, square_camera, view_masks
 
-RIVALS = [name for name, row in ROWS.items() if row.changes.get("architecture")]
+BASELINES = [name for name, row in ROWS.items() if row.changes.get("architecture")]
 SIZE = 96
 
 
 def config_of(name):
-    """The rival at the size of tests."""
+    """Return the configuration of a baseline at the size of tests."""
     network = dataclasses.replace(PRESETS["tiny"].network, **{**ROWS[name].changes, "image_size": SIZE})
     return dataclasses.replace(
         PRESETS["tiny"],
@@ -168,8 +168,8 @@ def test_tokens_are_the_highest_peaks_of_all_maps_together():
 # learning
 
 
-@pytest.mark.parametrize("name", RIVALS)
-def test_a_rival_learns_one_batch(name):
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_learns_one_batch(name):
     config = config_of(name)
     torch.manual_seed(0)
     model = free_hand()
@@ -190,7 +190,7 @@ def test_a_rival_learns_one_batch(name):
 
 
 def test_rows_of_the_table_see_a_crop_and_are_four():
-    assert RIVALS == ["intaghand", "intaghand_depth", "keypoint_transformer", "keypoint_transformer_depth"]
-    for name in RIVALS:
+    assert BASELINES == ["intaghand", "intaghand_depth", "keypoint_transformer", "keypoint_transformer_depth"]
+    for name in BASELINES:
         assert ROWS[name].changes.items() >= CROP.items()
         assert not ROWS[name].shared_backbone

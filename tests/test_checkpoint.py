@@ -1,4 +1,4 @@
-"""Checkpoints: a folder gives back its network, and says in a sentence when it cannot."""
+"""Checkpoints: a folder gives back its network, or an error that states why not."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ def outputs(network):
 
 @pytest.fixture(scope="module")
 def network():
-    """With running statistics that are not those of a new network."""
+    """Return a network with running statistics that differ from those of a new one."""
     torch.manual_seed(0)
     network = build_network(TINY, free_hand()).train()
     outputs(network)
@@ -103,7 +103,7 @@ def seeded(config, seed):
 
 
 def test_a_network_starts_from_another(tmp_path):
-    """What belongs to the vertices of a hand model stays as it is when the other network has another one."""
+    """Weights of single vertices are not copied from a network of another hand model."""
     other, mine = seeded(TINY, 1), seeded(TINY, 2)
     save_checkpoint(other, TINY, tmp_path)
     own = {name: value.clone() for name, value in mine.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Choices: validation names the offending value, dictionaries round trip, presets are what method.md says."""
+"""Configurations: validation names the wrong value, dictionaries round trip, the defaults are the published ones."""
 
 import json
 from dataclasses import FrozenInstanceError, replace
@@ -72,8 +72,8 @@ def test_impossible_weights_are_refused(change, message):
 
 def test_the_published_weights():
     early, late = LossConfig().weights(19), LossConfig().weights(20)
-    rivals = {"heat_maps": 10, "identities": 5}  # terms of another paper
-    assert late == rivals | {
+    other = {"heat_maps": 10, "identities": 5}  # terms of the Keypoint Transformer
+    assert late == other | {
         "center": 200,
         "mask": 2000,
         "root": 1000,

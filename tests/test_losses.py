@@ -1,4 +1,4 @@
-"""Losses: zero at the truth, values solved by hand, absent hands without influence, and the known defects kept out."""
+"""Losses: zero at the truth, values solved by hand, no influence of absent hands, and no known defects."""
 
 from dataclasses import fields, replace
 from functools import cache
@@ -26,7 +26,7 @@ def surface() -> Surface:
 
 
 def truth(present=((1.0, 1.0), (1.0, 1.0))) -> Sample:
-    """A batch of two frames, two open hands each, with masks that are made of whole cells."""
+    """Return a batch of two frames, two open hands each, with masks that are made of whole cells."""
     model = free_hand()
     parameters = model.neutral((2,))
     parameters.rotation[:] = [np.pi / 2, 0, 0]
@@ -40,7 +40,7 @@ def truth(present=((1.0, 1.0), (1.0, 1.0))) -> Sample:
 
 
 def answer(sample: Sample) -> NetworkOutput:
-    """The output that says what the sample says, image heads as certain as the heat map of the focal loss allows."""
+    """Return the output that equals the sample, with nearly certain image heads."""
     hands = sample.hands
     root = hands.joints[:, :, ROOT]
     stages = tuple(replace(hands, vertices=hands.vertices[:, :, level]) for level in surface().levels)
@@ -59,7 +59,7 @@ def term(name, output, sample):
 
 
 def shifted(output: NetworkOutput, by: tuple[float, float, float]) -> NetworkOutput:
-    """Everything moved in space, the root as well."""
+    """Return the output with everything moved in space, the root as well."""
     shift = torch.tensor(by)
 
     def move(hands: TwoHands) -> TwoHands:
@@ -70,7 +70,7 @@ def shifted(output: NetworkOutput, by: tuple[float, float, float]) -> NetworkOut
 
 
 def learnable(output: NetworkOutput) -> tuple[NetworkOutput, list[torch.Tensor]]:
-    """The same output of leaves that collect gradients, and these leaves."""
+    """Return the output made of leaves that collect gradients, and these leaves."""
     leaves = []
 
     def leaf(array):
@@ -316,8 +316,8 @@ def test_a_hand_that_may_be_there_without_labels_does_not_count(name):
 
 @pytest.mark.parametrize("name", TERMS)
 def test_a_frame_without_mesh_or_masks_among_others_does_not_count_in_their_terms(name):
-    """Frame 0 has neither; its fill is nonsense. Terms of meshes and masks are 0 and still there, all others are as
-    ever, values and gradients; frame 1 does not notice."""
+    """Frame 0 has neither, and arbitrary fill. Its terms of meshes and masks are 0 without gradients, all its other
+    terms are unchanged, and so are those of frame 1."""
     full = truth()
     known = torch.tensor([[False, False], [True, True]])
     filled = replace(full.hands, vertices=torch.where(known[..., None, None], full.hands.vertices, 9.0))

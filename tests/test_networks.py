@@ -1,4 +1,4 @@
-"""The network: contracts of every registry entry at tiny sizes, equivalences, and the known defects kept out."""
+"""The networks: the contract of every registry entry at tiny sizes, equivalences, and no known defects."""
 
 from dataclasses import replace
 from functools import cache
@@ -52,7 +52,7 @@ CASES = {
 
 @cache
 def scenes(batch: int = 2):
-    """Frames of two posed free hands in front of a wall, with the true hands, masks and centres."""
+    """Return frames of two posed free hands in front of a wall, with the true hands, masks and centres."""
     rng = np.random.default_rng(7)
     model = free_hand()
     still = model.neutral((batch,))
@@ -84,7 +84,7 @@ def network_of(seed: int = 0, **changes):
 
 
 def generators(seed: int = 0, batch: int = 2):
-    """One generator a frame."""
+    """Return one random generator per frame."""
     return [np.random.default_rng((seed, index)) for index in range(batch)]
 
 
@@ -93,7 +93,7 @@ def element(record, index):
 
 
 def numbers(output):
-    """Every array of a NetworkOutput."""
+    """Return every array of a NetworkOutput."""
     found = []
     output.map(lambda array: found.append(array) or array)
     return found
@@ -160,9 +160,9 @@ def test_its_own_masks_and_centres_are_used_when_none_are_given():
     frame, _, masks, centers = scenes()
     network = network_of().eval()
     with torch.inference_mode():
-        scene = network.locate(frame)
-        clouds = network.lift(frame, scene.masks)
-        expected = network.reconstruct(scene, clouds, frame.camera)
+        image = network.locate(frame)
+        clouds = network.lift(frame, image.masks)
+        expected = network.reconstruct(image, clouds, frame.camera)
         assert torch.equal(network(frame).root, expected.root)
         assert torch.equal(network(frame, centers=centers, masks=masks).hands.present, torch.ones(2, 2))
         assert torch.equal(
@@ -210,7 +210,7 @@ def test_colours_are_normalised_red_first():
     [(0, (2.2489, -2.0357, -1.8044)), (1, (-2.1179, 2.4286, -1.8044)), (2, (-2.1179, -2.0357, 2.64))],
 )
 def test_a_pure_colour_has_the_statistics_of_its_channel(channel, expected):
-    """ImageNet's in the order of the channels; the published program gives blue the statistics of red."""
+    """Statistics follow the order of the channels; the published program gives blue the statistics of red."""
     branch = ImageBranch(TinyPyramid(3, False), FusedMap((16, 32), 8), rgbd_input=False).eval()
     rgb = torch.zeros(1, 3, 32, 32)
     rgb[:, channel] = 1.0
@@ -224,19 +224,19 @@ def test_untrained_centres_are_improbable():
 
 
 def test_a_given_peak_is_found_at_its_pixel():
-    """A 4x4 cell is centred 1.5 pixels from its first pixel; a weak hand stays where it is (method, section 6).
+    """A 4x4 cell is centred 1.5 pixels from its first pixel; a weak hand keeps its position.
 
-    A peak of EVEN_PEAK would be even odds."""
+    A peak of EVEN_PEAK means presence 0.5."""
     branch = ImageBranch(TinyPyramid(3, False), FusedMap((16, 32), 8), rgbd_input=False).eval()
     logits = torch.full((1, 2, 8, 8), -9.0)
     logits[0, LEFT, 2, 3], logits[0, RIGHT, 6, 7] = -4.0, 5.0
     branch.center_head = torch.nn.Identity()  # type: ignore[assignment]
     branch.fused.forward = lambda stages: logits  # type: ignore[method-assign]
     branch.mask_head = torch.nn.Identity()  # type: ignore[assignment]
-    scene = branch(torch.zeros(1, 3, 32, 32), torch.zeros(1, 32, 32))
-    assert scene.centers.tolist() == [[[13.5, 9.5], [29.5, 25.5]]]
+    found = branch(torch.zeros(1, 3, 32, 32), torch.zeros(1, 32, 32))
+    assert found.centers.tolist() == [[[13.5, 9.5], [29.5, 25.5]]]
     torch.testing.assert_close(
-        scene.present, torch.sigmoid(torch.tensor([[-4.0, 5.0]]) - torch.tensor(EVEN_PEAK).logit())
+        found.present, torch.sigmoid(torch.tensor([[-4.0, 5.0]]) - torch.tensor(EVEN_PEAK).logit())
     )
 
 
@@ -246,9 +246,9 @@ def test_bfloat16_touches_the_image_half_only():
     with torch.inference_mode():
         exact = network(frame, masks, centers)
         with torch.autocast("cpu", torch.bfloat16):
-            scene = network.locate(frame)
+            image = network.locate(frame)
             rough = network(frame, masks, centers)
-    assert scene.pyramid[-1].dtype == torch.bfloat16
+    assert image.pyramid[-1].dtype == torch.bfloat16
     assert all(array.dtype == torch.float32 for array in numbers(rough))
     assert (rough.hands.vertices - exact.hands.vertices).abs().max() < 0.005
 
@@ -292,8 +292,8 @@ def test_exchanged_centres_do_not_exchange_the_hands_of_given_masks():
     with torch.no_grad():
         for value in network.root.parameters():
             value.zero_()
-        scene = network.locate(frame)
-        network.locate = lambda frame: replace(scene, centers=centers.flip(1))
+        image = network.locate(frame)
+        network.locate = lambda frame: replace(image, centers=centers.flip(1))
         start = frame.camera.project(network(frame, masks).root)
     assert (start - centers).norm(dim=-1).max() < 12
 
@@ -416,7 +416,7 @@ def test_mesh_levels_are_nested_in_each_hand_alike():
 
 
 def errors_of_regressor(regressor, vertices=slice(None)):
-    """(P, 2, 21) metres between regressed and kinematic joints of 64 hands that the fit has not seen."""
+    """Return metres (64, 2, 21) between regressed and kinematic joints of hands that the fit has not seen."""
     model, rng = free_hand(), np.random.default_rng(99)
     parameters = model.neutral((64,))
     angles = rng.uniform(model.limits[..., 0], model.limits[..., 1], size=(64, 2, 16, 3)).astype(np.float32)
@@ -427,7 +427,7 @@ def errors_of_regressor(regressor, vertices=slice(None)):
 
 
 def test_regressed_joints_are_the_kinematic_ones():
-    """One joint definition on both sides; the published program's differ by 3.5 mm for a perfect mesh."""
+    """Prediction and target share one joint definition; the published program's two differ by 3.5 mm."""
     regressor = joint_regressor(free_hand())
     np.testing.assert_allclose(regressor.sum(axis=1), 1, atol=1e-5)
     errors = errors_of_regressor(regressor)
@@ -474,19 +474,19 @@ def test_moving_hands_moves_all_of_them():
 
 
 def test_both_halves_trace_with_static_shapes():
-    """What ONNX export needs: plain tensors in and out, no data-dependent control flow."""
+    """ONNX export needs plain tensors in and out, and no data-dependent control flow."""
     frame, _, masks, _ = scenes()
     frame, network = element(frame, 0), network_of().eval()
 
     class Locate(torch.nn.Module):
         def forward(self, rgb, depth):
-            scene = network.image(rgb, depth)
-            return (*scene.pyramid, scene.center_logits, scene.mask_logits, scene.centers, scene.present, scene.masks)
+            image = network.image(rgb, depth)
+            return (*image.pyramid, image.center_logits, image.mask_logits, image.centers, image.present, image.masks)
 
     class Reconstruct(torch.nn.Module):
         def forward(self, maps, points, pixels, valid, K):
-            scene = ImageFeatures(tuple(maps[:3]), *maps[3:])
-            output = network.reconstruct(scene, HandClouds(points, pixels, valid), Camera(K, SIZE, SIZE))
+            image = ImageFeatures(tuple(maps[:3]), *maps[3:])
+            output = network.reconstruct(image, HandClouds(points, pixels, valid), Camera(K, SIZE, SIZE))
             return output.hands.vertices, output.hands.joints, output.hands.present, output.root
 
     locate, reconstruct = Locate(), Reconstruct()

@@ -101,7 +101,7 @@ def test_chebyshev_convolution(degree, vertices):
 
 
 def bilinear(feature_map, u, v):
-    """Brute force on one map (C, h, w) at map cell (u, v), border repeated."""
+    """Return by brute force the values of one map (C, h, w) at map cell (u, v), border repeated."""
     height, width = feature_map.shape[1:]
     u, v = min(max(u, 0), width - 1), min(max(v, 0), height - 1)
     left, top = int(u), int(v)

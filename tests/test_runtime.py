@@ -1,4 +1,4 @@
-"""Our own network in the product: the exported graphs agree with torch, run without it, and feed the fit."""
+"""Networks in the product: the exported graphs agree with torch, run without it, and feed the fit."""
 
 import json
 import subprocess
@@ -120,7 +120,7 @@ def test_a_large_kernel_is_stored_in_steps_of_its_outputs(monkeypatch, exported,
 
 
 def test_exported_graphs_give_the_network_back(exported, tmp_path):
-    """Statistics of normalisation included, of which the first is made too large for float16."""
+    """This includes the statistics of normalisation, some of which are made too large for float16."""
     network, config = network_of()
     network.norm.running_var.mul_(1e6)
     export_network(network, config, tmp_path)
@@ -224,7 +224,7 @@ def test_a_network_exported_before_still_loads(tmp_path):
 
 
 class Guess:
-    """A network that knows the truth up to a few millimetres."""
+    """A network that predicts the truth up to a few millimetres."""
 
     image_size, region, reads_depth, hand_model = 96, "frame", True, "free"
 
@@ -272,7 +272,7 @@ def test_graphs_of_two_networks_are_no_pair(tmp_path, exported):
     OnnxNetwork(tmp_path)
 
 
-def test_missing_and_foreign_weights_are_told(tmp_path, exported):
+def test_missing_and_foreign_networks_are_reported(tmp_path, exported):
     with pytest.raises(FileNotFoundError, match=r"holds no network; give a checkpoint, .*`twohands export`"):
         load(network=tmp_path)
     with pytest.raises(FileNotFoundError, match=r"has no locate.onnx; write it with: twohands export CHECKPOINT --out"):

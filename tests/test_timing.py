@@ -1,4 +1,4 @@
-"""The benchmark measures what it says; how fast a machine is, no test asks."""
+"""Timing measures every part of the network; no test depends on the speed of the machine."""
 
 import json
 

@@ -15,7 +15,7 @@ CAMERA = Camera(np.array([[60.0, 0, 25.3], [0, 58, 17.8], [0, 0, 1]]), width=48,
 
 
 def brute_force(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depth and face by casting every pixel's ray at every face; and how near (in weights) a border comes."""
+    """Return depth and face by casting every pixel's ray at every face; and its smallest weight, near 0 at a border."""
     depth = np.zeros((camera.height, camera.width))
     index = np.full(depth.shape, -1)
     margin = np.full(depth.shape, np.inf)
@@ -62,7 +62,7 @@ def test_nothing_to_draw(faces: np.ndarray):
 
 
 def test_shared_edges_leave_no_gap():
-    """A finely cut rectangle at known depth fills every pixel whose centre lies in it, also on cut edges."""
+    """A finely cut rectangle at known depth fills every pixel whose centre is in it, also on cut edges."""
     us, vs = np.meshgrid(np.linspace(4, 40, 19), np.linspace(3, 30, 14))  # many corners and edges on pixel centres
     z = np.full(us.size, 0.7)
     vertices = CAMERA.unproject(np.stack([us.ravel(), vs.ravel()], axis=1), z)
@@ -104,7 +104,7 @@ def test_barycentric_meets_the_surface():
 
 
 def test_visible_vertices_of_two_plates():
-    """Two squares one behind the other: the rear one's centre is hidden, its rim is not; from behind nothing faces."""
+    """The rear one of two squares has a hidden centre and a visible rim; seen from behind, nothing faces."""
     square = np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0], [0, 0, 0]]) * 0.1
     faces = np.array([[0, 4, 1], [1, 4, 2], [2, 4, 3], [3, 4, 0]])  # outward is -z, to the camera
     vertices = np.concatenate([square + np.array([0, 0, 0.6]), square * 0.4 + [0, 0, 0.5]])

@@ -59,7 +59,7 @@ class OnnxNetwork:
             )
         self.config = NetworkConfig.from_dict(about["network"])
         self.reads_depth: bool = about.get("reads_depth", self.config.rgbd_input or self.config.fusion != "rgb_only")
-        """Whether the output depends on the measured depth; the first exports do not state it."""
+        """True if the output depends on the measured depth; the first exports do not state it."""
 
     @property
     def image_size(self) -> int:

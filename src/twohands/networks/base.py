@@ -29,9 +29,9 @@ class Fusion(nn.Module, ABC):
     channels: int
     """Length of the feature vector."""
     reads_depth: bool
-    """Whether the points take part. If not, depth starts no root and no frame is refused for its depth."""
+    """True if the points take part; otherwise the root starts at a constant depth, and frames need no depth."""
     reads_center: bool
-    """Whether the network computes the colour feature at each hand's centre for this fusion."""
+    """True if the fusion takes the colour feature at each hand's centre, which the network computes for it alone."""
 
     @abstractmethod
     def forward(self, clouds: HandClouds, pyramid: tuple[Tensor, ...], center: Tensor | None) -> Tensor:
@@ -56,7 +56,7 @@ class HandNetwork(nn.Module, ABC):
     image: nn.Module
     """The convolutional part. Training runs it in channels-last layout and, on request, in half precision."""
     reads_depth: bool
-    """Whether the output depends on the measured depth."""
+    """True if the output depends on the measured depth."""
 
     @abstractmethod
     def forward(

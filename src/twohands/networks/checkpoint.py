@@ -103,7 +103,7 @@ def _read_config(path: Path) -> NetworkConfig:
             "train again, or use the version that wrote it"
         )
     if not isinstance(values.get("network"), dict):
-        raise ValueError(f"{path} does not say which network it is of: it has no 'network'")
+        raise ValueError(f"{path} describes no network: it has no 'network'")
     config = NetworkConfig.from_dict(values["network"])
     if config.hand_model not in HAND_MODELS:
         raise ValueError(f"{path}: hand_model {config.hand_model!r} is unknown; known are {', '.join(HAND_MODELS)}")

@@ -119,9 +119,9 @@ class GraphStage(nn.Module):
 class GraphDecoder(Decoder):
     """Three graphs, coarse to fine, then a learned linear map to the full mesh; joints are regressed from vertices.
 
-    The nested mesh levels of the hand model store the maps that carry features and coordinates up. Every level corrects
-    the coordinates of the level below, so every level can be supervised. With `map_channels`, coarse to fine, vertices
-    also attend to feature maps (IntagHand).
+    The nested mesh levels of the hand model store the maps that carry features and coordinates to the next level. Every
+    level corrects the coordinates, so every level can be supervised. With `map_channels`, coarse to fine, vertices also
+    attend to feature maps (IntagHand).
     """
 
     template: Tensor

@@ -37,7 +37,7 @@ class Join(nn.Module):
     channels: int
     """Number of channels after the join."""
     reads_image = True
-    """Whether the colour features are used."""
+    """True if the colour features are used."""
 
 
 class FeatureTransform(Join):

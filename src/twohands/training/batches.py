@@ -45,7 +45,7 @@ class BatchStream:
             raise ValueError("the data set has no frames")
         if self.batch_size < SMALLEST_PART * parts and self.process == 0:
             _log.warning(
-                "batch normalisation takes its statistics over parts of %d frames; below %d they say little: "
+                "batch normalisation takes its statistics over parts of %d frames; below %d they are unreliable: "
                 "raise batch_size, or take fewer processes or a lower accumulation",
                 self.batch_size // parts, SMALLEST_PART,
             )  # fmt: skip
