@@ -11,9 +11,9 @@ import numpy as np
 
 from digests import digest
 from faults import check_faults
-from twohands.evaluation import scoring as evaluation
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet, open_dataset
+from twohands.evaluation import scoring as evaluation
 from twohands.hands.skeleton import JOINT_DEFINITIONS
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.training import train

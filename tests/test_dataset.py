@@ -12,7 +12,7 @@ import torch
 from fakes import OneSample, PosedHands
 from test_training import SIZE, TINY, assert_same_weights, config_of, weights_of
 from twohands import cli
-from twohands.cli.data import Name
+from twohands.choices import DatasetName
 from twohands.config import AugmentConfig
 from twohands.data.dataset import DATASETS, Mixture, TrainingSet, cloud_masks, open_dataset, open_mixture
 from twohands.data.inspection import FACTS
@@ -47,7 +47,7 @@ class Without:
             hands=hands,
             masks=sample.masks if self.masks else None,
             visibility=None,
-            shares=None,
+            visible_fraction=None,
             joint_definition=self.definition,
         )
 
@@ -322,7 +322,7 @@ def test_frames_of_colour_alone_train(tmp_path):
 
 
 def test_every_data_set_is_listed_and_keeps_the_contract():
-    assert set(get_args(Name)) == set(DATASETS)
+    assert set(get_args(DatasetName)) == set(DATASETS)
     for name in {name.partition("_")[0] for name in DATASETS} - {"synthetic"}:
         tests = (Path(__file__).parent / f"test_reader_{name}.py").read_text()
         assert f'check_contract(f"{name}' in tests, name

@@ -11,11 +11,11 @@ from PIL import Image
 from contract import check_contract
 from scenes import CAMERA, assert_hands_of, scene
 from twohands import cli
-from twohands.evaluation import scoring as evaluation
 from twohands.config import PRESETS
 from twohands.data.dataset import TrainingSet, open_dataset
 from twohands.data.readers.common import DamagedFileError
 from twohands.data.readers.h2o import H2O
+from twohands.evaluation import scoring as evaluation
 from twohands.hands.mano import Convention
 from twohands.networks.checkpoint import load_checkpoint
 from twohands.types import LEFT, RIGHT
