@@ -1,5 +1,5 @@
-"""The command line: `twohands demo | predict | run | info | synth | train | evaluate | experiment | export | bench |
-data | submit`; one file for each command.
+"""The command line: `twohands demo | predict | run | convert-hands | info | synth | train | evaluate | experiment |
+export | bench | data | submit`; one file for each command.
 
 Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 1 a
 check has findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupted.
@@ -65,6 +65,7 @@ def _command(arguments: list[str]) -> int:
     import tyro
 
     from twohands.cli.bench import bench
+    from twohands.cli.convert_hands import convert_hands
     from twohands.cli.data import data
     from twohands.cli.demo import demo
     from twohands.cli.evaluate import evaluate
@@ -78,7 +79,8 @@ def _command(arguments: list[str]) -> int:
     from twohands.cli.train import train
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, predict, run, info, synth, train, evaluate, experiment, export, bench, data, submit):
+    of_frames = (demo, predict, run, convert_hands, info)
+    for command in (*of_frames, synth, train, evaluate, experiment, export, bench, data, submit):
         app.command(command)
     try:
         return app.cli(
