@@ -1,4 +1,4 @@
-"""Which run a folder belongs to: a folder that was started with other settings is refused, never continued."""
+"""Ownership of folders: a folder that was started with other settings is refused, never continued."""
 
 from __future__ import annotations
 
