@@ -129,4 +129,4 @@ def check(sample, world):
         np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=1e-6)
         np.testing.assert_allclose(sample.hands.joints[side, FINGERTIPS], sample.hands.vertices[side, TIPS], atol=1e-6)
         assert (sample.masks[side] == world.masks[side]).mean() > 0.999
-        assert sample.shares[side] > 0.95
+        assert sample.visible_fraction[side] > 0.95

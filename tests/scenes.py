@@ -77,4 +77,4 @@ def assert_hands_of(sample, world: Scene, vertices: float = 1e-6) -> None:
         np.testing.assert_allclose(sample.hands.joints[side], world.joints[side], atol=1e-6)
         np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=vertices)
         assert (sample.masks[side] == world.masks[side]).mean() > 0.999
-        assert sample.shares[side] > 0.95
+        assert sample.visible_fraction[side] > 0.95

@@ -65,10 +65,11 @@ def test_twice_mirrored_is_the_same():
 
 def test_a_mirror_swaps_the_hands():
     sample = PosedHands()[1]
-    sample = replace(sample, hands=replace(sample.hands, present=np.array([1.0, 0.0])), shares=np.array([0.7, 0.0]))
+    hands = replace(sample.hands, present=np.array([1.0, 0.0]))
+    sample = replace(sample, hands=hands, visible_fraction=np.array([0.7, 0.0]))
     image = mirror(sample)
     assert image.hands.present.tolist() == [0, 1]
-    assert image.shares.tolist() == [0, 0.7]
+    assert image.visible_fraction.tolist() == [0, 0.7]
     np.testing.assert_array_equal(image.masks[RIGHT], sample.masks[LEFT][:, ::-1])
     np.testing.assert_array_equal(image.frame.rgb, sample.frame.rgb[..., ::-1])
     before, after = (s.frame.camera.project(s.hands.joints[side]) for s, side in ((sample, LEFT), (image, RIGHT)))

@@ -103,7 +103,7 @@ def test_packed_frames_are_those_of_the_copy(root, tmp_path, capsys):
         for name in ("vertices", "joints", "present"):
             np.testing.assert_array_equal(getattr(two.hands, name), getattr(one.hands, name))
         np.testing.assert_array_equal(two.hands.parameters.pose, one.hands.parameters.pose)
-        np.testing.assert_array_equal(two.shares, one.shares)
+        np.testing.assert_array_equal(two.visible_fraction, one.visible_fraction)
         np.testing.assert_array_equal(two.presence_known, one.presence_known)
     assert cli.main([*arguments, "--split", "test"]) == 2
     assert "was begun with split = 'train', not 'test'" in capsys.readouterr().err
@@ -142,13 +142,15 @@ def test_rendered_frames_are_told_by_what_they_were_rendered_from(tmp_path):
 
 
 def test_what_a_data_set_lacks_is_lacking_when_packed(tmp_path):
-    sample = replace(PosedHands()[0], joint_definition="annotated", id="a/b", masks=None, visibility=None, shares=None)
-    sample = replace(sample, hands=TwoHands(None, sample.hands.joints, sample.hands.present))
+    sample = replace(PosedHands()[0], joint_definition="annotated", id="a/b", masks=None, visibility=None)
+    bare = TwoHands(None, sample.hands.joints, sample.hands.present)
+    sample = replace(sample, hands=bare, visible_fraction=None)
     far = replace(sample, frame=replace(sample.frame, depth=sample.frame.depth + 7))
     packed = Shards(pack([sample, far], "rhd", "train", tmp_path / "packed"))
     for index, one in enumerate((sample, far)):
         again = packed[index]
         assert (again.id, again.joint_definition) == ("a/b", "annotated")
-        assert again.masks is again.visibility is again.shares is again.hands.vertices is again.hands.parameters is None
+        assert again.masks is again.visibility is again.visible_fraction is None
+        assert again.hands.vertices is again.hands.parameters is None
         np.testing.assert_array_equal(again.hands.joints, one.hands.joints)
         np.testing.assert_allclose(again.frame.depth, one.frame.depth, atol=(5.1e-5, 5.1e-4)[index])

@@ -108,7 +108,7 @@ class Labelled(PosedHands):
         sample = replace(super().__getitem__(index), joint_definition="mano", id=f"s/{index // 2}/{index}")
         if index == 1:
             bare = replace(sample.hands, vertices=None, parameters=None, present=np.zeros(2, np.float32))
-            sample = replace(sample, hands=bare, masks=None, shares=None)
+            sample = replace(sample, hands=bare, masks=None, visible_fraction=None)
         return sample
 
 

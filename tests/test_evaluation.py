@@ -28,14 +28,14 @@ def evaluate(predict, samples, known_presence=False, hand_model=None):
     return report_of(predictions(predict, samples, known_presence, hand_model), known_presence)
 
 
-def sample(shares=(1.0, 1.0), gap=0.3) -> Sample:
+def sample(visible_fraction=(1.0, 1.0), gap=0.3) -> Sample:
     model = free_hand()
     parameters = model.neutral()
     parameters.translation[:] = [[-gap / 2, 0, 0.5], [gap / 2, 0, 0.5]]
     parameters.rotation[:] = [np.pi / 2, 0, 0]
     camera = Camera(np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]], np.float32), 640, 480)
     frame = RGBDFrame(np.zeros((3, 480, 640), np.float32), np.ones((480, 640), np.float32), camera)
-    return Sample(frame, model(parameters), None, None, np.array(shares), "free", "s")
+    return Sample(frame, model(parameters), None, None, np.array(visible_fraction), "free", "s")
 
 
 def changed(hands: TwoHands, joints=None, present=(1.0, 1.0)) -> TwoHands:
@@ -52,13 +52,13 @@ def test_the_truth_is_perfect():
 
 
 def test_hidden_and_small_hands_do_not_count():
-    truth = sample(shares=(0.29, 1.0))
+    truth = sample(visible_fraction=(0.29, 1.0))
     assert [row.side for row in evaluate(lambda sample: truth.hands, [truth]).rows] == [RIGHT]
     far = dataclasses.replace(truth, hands=changed(truth.hands, truth.hands.joints * [1, 1, 8]))
     nothing = evaluate(lambda sample: far.hands, [far])
     assert not nothing.rows
     assert "nan" not in nothing.markdown()
-    unknown = dataclasses.replace(truth, shares=None)
+    unknown = dataclasses.replace(truth, visible_fraction=None)
     report = evaluate(lambda sample: unknown.hands, [unknown])
     assert report.summary()["all"]["count"] == len(Report.from_json(report.json()).rows) == 2
 
@@ -166,7 +166,7 @@ def test_a_perfect_mesh_is_perfect_whatever_vertices_the_labels_call_finger_tips
     for side, tips in enumerate(FINGERTIP_VERTICES[name]):
         joints[side, FINGERTIPS] = hands.vertices[side, tips]
     labelled = dataclasses.replace(
-        truth, hands=dataclasses.replace(hands, joints=joints), joint_definition=name, shares=None
+        truth, hands=dataclasses.replace(hands, joints=joints), joint_definition=name, visible_fraction=None
     )
     figures = evaluate(lambda sample: hands, [labelled], hand_model="mano").summary()["all"]
     assert (figures["count"], figures["mpjpe"], figures["mpvpe"]) == (2, 0, 0)
@@ -220,7 +220,7 @@ def test_data_that_are_not_for_the_predictor_end_the_evaluation(monkeypatch):
 
 
 def test_a_report_is_json_and_older_ones_are_read():
-    truth = dataclasses.replace(sample(), shares=None)
+    truth = dataclasses.replace(sample(), visible_fraction=None)
     text = evaluate(lambda sample: changed(sample.hands, present=(0.0, 1.0)), [truth]).json()
     document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert document["hands"][0]["visible"] is document["summary"]["one hand"]["mpjpe"] is None

@@ -192,7 +192,7 @@ def test_what_was_written_is_read(copy, grasps, split):
         np.testing.assert_allclose(sample.hands.joints[side], world.joints[side], atol=1e-6)
         np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=1e-6)
         assert (sample.masks[side] == world.masks[side]).mean() > 0.999
-        assert sample.shares[side] > 0.95
+        assert sample.visible_fraction[side] > 0.95
 
 
 def test_a_hand_that_moves_on_the_object_follows_each_frame(copy, grasps):

@@ -127,8 +127,8 @@ def test_what_was_written_is_read(copy, worlds, side, place):
     np.testing.assert_allclose(sample.hands.vertices[side], world.vertices[side], atol=1e-6)
     np.testing.assert_array_equal(sample.masks[side], world.masks[side])
     assert not sample.masks[1 - side].any()
-    assert sample.shares[side] > 0.95
-    assert sample.shares[1 - side] == 0
+    assert sample.visible_fraction[side] > 0.95
+    assert sample.visible_fraction[1 - side] == 0
 
 
 def test_the_hand_lies_on_the_depth_under_its_mask(copy):
@@ -176,7 +176,7 @@ def test_a_hand_out_of_sight_is_absent_and_its_frame_fits_into_a_batch(copy):
     assert not unseen.hands.present.any()
     assert not unseen.hands.joints.any()
     assert not unseen.masks.any()
-    assert not unseen.shares.any()
+    assert not unseen.visible_fraction.any()
     batch = Sample.stack([dataset[0], unseen])
     assert batch.hands.vertices.shape == (2, 2, 778, 3)
     assert TrainingSet(dataset, 96, PRESETS["tiny"].augment, seed=0)[0, FRAMES[LEFT]].sample.masks.any()

@@ -87,8 +87,8 @@ def test_what_was_written_is_read(copy, worlds, split, rows):
         np.testing.assert_allclose(sample.hands.vertices[RIGHT], world.vertices[RIGHT], atol=1e-6)
         assert (sample.masks[RIGHT] == world.masks[RIGHT]).mean() > 0.999
         assert not sample.masks[LEFT].any()
-        assert sample.shares[RIGHT] > 0.95
-        assert sample.shares[LEFT] == 0
+        assert sample.visible_fraction[RIGHT] > 0.95
+        assert sample.visible_fraction[LEFT] == 0
 
 
 def test_all_four_pictures_of_a_frame_are_on_one_side(copy):

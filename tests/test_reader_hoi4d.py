@@ -127,9 +127,9 @@ def test_a_segmentation_hides_what_it_does_not_call_a_hand(worlds, tmp_path, seq
     write_segmentation(tmp_path, sequence, 0, classes, folder)
     sample = HOI4D(tmp_path)[0]
     np.testing.assert_array_equal(sample.masks[RIGHT], whole.masks[RIGHT] & (classes == 2))
-    assert 0.3 < sample.shares[RIGHT] < 0.7 < 0.95 < whole.shares[RIGHT]
+    assert 0.3 < sample.visible_fraction[RIGHT] < 0.7 < 0.95 < whole.visible_fraction[RIGHT]
     assert (sample.masks[LEFT] == world.masks[LEFT]).mean() > 0.999
-    assert sample.shares[LEFT] > 0.95
+    assert sample.visible_fraction[LEFT] > 0.95
     assert not (sample.masks & ~whole.masks).any()
 
 

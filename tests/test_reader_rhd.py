@@ -109,7 +109,7 @@ def test_what_was_written_is_read(copy, worlds, split, first):
         there = np.array(world.present)
         np.testing.assert_array_equal(sample.masks, world.masks & there[:, None, None])
         np.testing.assert_array_equal(sample.visibility, visible_joints(world, number) & there[:, None])
-        np.testing.assert_allclose(sample.shares, visible_joints(world, number).mean(axis=1) * there)
+        np.testing.assert_allclose(sample.visible_fraction, visible_joints(world, number).mean(axis=1) * there)
         for side in np.flatnonzero(world.present):
             np.testing.assert_allclose(sample.hands.joints[side], world.joints[side], atol=1e-6)
 

@@ -110,7 +110,7 @@ def test_what_was_written_is_read(copy, worlds, split, seed):
         np.testing.assert_allclose(sample.hands.joints, world.joints, atol=3e-6)
         np.testing.assert_allclose(sample.hands.vertices, world.vertices, atol=3e-6)
         assert (sample.masks == world.masks).mean() > 0.999
-        assert sample.shares.min() > 0.95
+        assert sample.visible_fraction.min() > 0.95
         assert sample.joint_definition == "mano"
 
 

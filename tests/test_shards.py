@@ -79,7 +79,7 @@ def test_round_trip(written):
         for name in ("pose", "shape", "rotation", "translation"):
             np.testing.assert_array_equal(getattr(copy.hands.parameters, name), getattr(sample.hands.parameters, name))
         np.testing.assert_array_equal(copy.visibility, sample.visibility)
-        np.testing.assert_array_equal(copy.shares, sample.shares)
+        np.testing.assert_array_equal(copy.visible_fraction, sample.visible_fraction)
         assert np.abs(copy.frame.rgb - sample.frame.rgb).mean() < 0.02  # JPEG
         assert describe(copy) == describe(sample)
     with pytest.raises(IndexError):

@@ -150,13 +150,13 @@ def test_visibility_and_shares_tell_what_is_hidden():
         sample = dataset[index]
         for side in (LEFT, RIGHT):
             if sample.hands.present[side] == 0:
-                assert sample.shares[side] == 0
+                assert sample.visible_fraction[side] == 0
                 assert not sample.visibility[side].any()
                 assert not sample.masks[side].any()
                 assert np.isfinite(sample.hands.joints[side]).all()
-            elif sample.shares[side] > 0.99:
+            elif sample.visible_fraction[side] > 0.99:
                 assert sample.visibility[side].mean() > 0.5
-            assert 0 <= sample.shares[side] <= 1
+            assert 0 <= sample.visible_fraction[side] <= 1
 
 
 def test_fingers_that_close_on_a_thing_are_not_said_to_mirror_the_other_hand_s():

@@ -107,7 +107,7 @@ def labelled(sample: Sample) -> Labelled:
     present = sample.hands.is_present
     joints = np.where(present[:, None, None], sample.hands.joints, np.float32(np.nan))
     pixels, shown = sample.frame.camera.project(joints), np.asarray(sample.visibility) >= SHOWN
-    return Labelled(np.asarray(sample.frame.rgb), pixels, np.asarray(sample.shares), shown)
+    return Labelled(np.asarray(sample.frame.rgb), pixels, np.asarray(sample.visible_fraction), shown)
 
 
 def photographed(folder: Path) -> Iterator[Labelled]:

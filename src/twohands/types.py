@@ -179,7 +179,7 @@ class Sample(TensorRecord):
     hands: TwoHands
     masks: Array | None  # (*B, 2, H, W) bool, visible pixels of each hand
     visibility: Array | None  # (*B, 2, 21) in [0, 1], share of the joint's surroundings that the camera sees
-    shares: Array | None  # (*B, 2) in [0, 1], share of the hand's pixels that nothing else hides
+    visible_fraction: Array | None  # (*B, 2) in [0, 1], fraction of the hand's pixels that nothing else hides
     joint_definition: str  # which joints and finger tips the labels mean; a key of skeleton.JOINT_DEFINITIONS
     id: str
     presence_known: Array | None = None  # (*B, 2) bool: `present` is a label, 0 not just without labels; None: it is

@@ -74,7 +74,7 @@ def mirror(sample: Sample) -> Sample:
         hands=_mirrored_hands(sample.hands),
         masks=None if sample.masks is None else _flip(_flip(sample.masks, -1), -3),
         visibility=None if sample.visibility is None else _flip(sample.visibility, -2),
-        shares=None if sample.shares is None else _flip(sample.shares, -1),
+        visible_fraction=None if sample.visible_fraction is None else _flip(sample.visible_fraction, -1),
         presence_known=None if sample.presence_known is None else _flip(sample.presence_known, -1),
     )
 

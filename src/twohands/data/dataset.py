@@ -201,7 +201,7 @@ def stackable(sample: Sample, hand_model: str) -> Sample:
         hands=TwoHands(vertices, hands.joints, hands.present),
         masks=sample.masks if masked else np.zeros((2, *sample.frame.depth.shape), dtype=bool),
         visibility=None,
-        shares=None,
+        visible_fraction=None,
         presence_known=known,
         meshes_known=np.full(2, meshed),
         masks_known=masked & known,

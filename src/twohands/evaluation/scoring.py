@@ -95,7 +95,7 @@ def as_compared(
 
 
 def report_of(pairs: Iterable[tuple[TwoHands | None, Sample]], known_presence: bool = False) -> Report:
-    """Return the report of predictions; masks of a sample hold the visible pixels, `shares` the visible fraction."""
+    """Return the report of predictions; masks of a sample hold its visible pixels."""
     rows: list[HandRow] = []
     false_positives = frames = refused = 0
     for prediction, sample in pairs:
@@ -139,7 +139,7 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
     distance = float(np.linalg.norm(np.diff(target.joints[:, ROOT], axis=0))) if both else NAN
     rows = []
     for side in target.present_sides:
-        visible = NAN if sample.shares is None else float(sample.shares[side])
+        visible = NAN if sample.visible_fraction is None else float(sample.visible_fraction[side])
         if not _evaluated(target, side, visible, camera):
             continue
         right = bool(on_hand[side, side])

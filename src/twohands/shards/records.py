@@ -104,7 +104,7 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
         **{name: getattr(sample.hands, name) for name in ("vertices", "joints", "present")},
         **({} if parameters is None else {name: getattr(parameters, name) for name in PARAMETERS}),
         "visibility": sample.visibility,
-        "shares": sample.shares,
+        "shares": sample.visible_fraction,
         "presence_known": sample.presence_known,
         "K": sample.frame.camera.K,
     }
@@ -139,7 +139,7 @@ def decode_sample(files: dict[str, bytes], identity: str) -> Sample:
         hands=TwoHands(truth.get("vertices"), truth["joints"], truth["present"], parameters),
         masks=None if "no_masks" in truth else np.stack([masks & 1, masks & 2]) > 0,
         visibility=truth.get("visibility"),
-        shares=truth.get("shares"),
+        visible_fraction=truth.get("shares"),
         joint_definition=str(truth.get("joint_definition", OURS)),
         id=str(truth.get("id", identity)),
         presence_known=truth.get("presence_known"),

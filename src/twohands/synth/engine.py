@@ -92,7 +92,7 @@ class SyntheticHands:
             hands=hands,
             masks=masks,
             visibility=_visibility(hands, camera, true_depth, label),
-            shares=_shares(staging, scene, masks),
+            visible_fraction=_shares(staging, scene, masks),
             joint_definition="free",
             id=self.id(index),
         )

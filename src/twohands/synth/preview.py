@@ -100,7 +100,7 @@ def mix_report(frames: Frames, count: int) -> str:
 
 def describe(sample: Sample) -> Description:
     """Return the statistics of one frame from its ground truth."""
-    hands, shares = sample.hands, np.asarray(sample.shares)
+    hands, shares = sample.hands, np.asarray(sample.visible_fraction)
     present = hands.is_present
     joints = np.asarray(hands.joints, dtype=np.float64)
     depth = np.maximum(joints[:, ROOT, 2], 0.1)

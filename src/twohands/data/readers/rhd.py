@@ -75,7 +75,7 @@ class RHD:
     def __getitem__(self, index: int) -> Sample:
         """Return one frame; raise DamagedFileError when one of its files is missing or broken.
 
-        `visibility` is 0 or 1, and `shares` is its mean, the best estimate of the fraction of visible pixels from RHD.
+        `visibility` is 0 or 1; `visible_fraction` is its mean, the best estimate from RHD.
         An absent hand has neither mask nor visible joints.
         """
         row = self.frames[index]
@@ -96,7 +96,7 @@ class RHD:
             hands=two_hands((left, right)),
             masks=masks & present[:, None, None],
             visibility=visibility,
-            shares=visibility.mean(axis=1),
+            visible_fraction=visibility.mean(axis=1),
             joint_definition=self.definition,
             id=f"{self.folder.name}/{number}",
         )
