@@ -34,7 +34,7 @@ _PLAIN = (
 _SPELLING = re.compile(r"[biufcSU][1-9]\d{0,8}|O[48]")
 """Types of arrays as pickles spell them, kind and size. O4, for objects, comes from machines of 32 bits."""
 _KEYS = (str, int, float, bytes, np.generic, type(None))
-"""What a dictionary may have for keys. The hash of nested tuples could take forever, or exhaust the stack."""
+"""Types of dictionary keys. The hash of nested tuples could take forever, or exhaust the stack."""
 
 
 class _RefusedError(Exception):
