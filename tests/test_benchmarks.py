@@ -85,19 +85,19 @@ def aligned_by_hand(name, points, true, joints, true_joints):
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_the_truth_has_no_error_and_the_full_share(name):
+def test_the_truth_has_no_error_and_the_full_fraction(name):
     frames = hands_at_random(5, 1, one_hand=RIGHT if name in ("ho3d", "freihand") else None)
     objects = [(hands.vertices[0], hands.vertices[0]) for hands in frames]
-    protocol = BENCHMARKS[name]
-    measured = protocol.measure(frames, frames, roots=[hands.joints[:, 9] for hands in frames], objects=objects)
+    benchmark = BENCHMARKS[name]
+    measured = benchmark.measure(frames, frames, roots=[hands.joints[:, 9] for hands in frames], objects=objects)
     for key, value in measured.items():
-        figure = protocol.figures.get(key) or protocol.figures.get(key.rpartition("_")[0])
+        metric = benchmark.metrics.get(key) or benchmark.metrics.get(key.rpartition("_")[0])
         if key == "mpjpe_single" or key.startswith("mpjpe_single_"):
             assert np.isnan(value)
         else:
-            share = figure is None or figure.kind == "share"
-            np.testing.assert_allclose(value, 1 if share else 0, atol=1e-9, err_msg=key)
-    assert set(protocol.figures) <= set(measured)
+            fraction = metric is None or metric.kind == "fraction"
+            np.testing.assert_allclose(value, 1 if fraction else 0, atol=1e-9, err_msg=key)
+    assert set(benchmark.metrics) <= set(measured)
 
 
 @pytest.mark.parametrize(("name", "prefixes"), [("ho3d", ("", "st_", "pa_")), ("dexycb", ("", "root_", "pa_"))])
@@ -308,12 +308,12 @@ def test_a_hand_that_was_not_found_counts_as_not_found_only():
     predictions = disturbed(truth, 22)
     absent = predictions[3]
     numbers = {name: np.full_like(getattr(absent, name), np.nan) for name in NAMES}
-    for name, protocol in BENCHMARKS.items():
-        alone = protocol.measure(predictions[:3], truth[:3])
+    for name, benchmark in BENCHMARKS.items():
+        alone = benchmark.measure(predictions[:3], truth[:3])
         lost = [*predictions[:3], dataclasses.replace(absent, present=np.zeros(2), **numbers)]
         bare = [*predictions[:3], dataclasses.replace(absent, present=np.zeros(2), vertices=None)]
         for given in (lost, bare):
-            measured = protocol.measure(given, truth[:4])
+            measured = benchmark.measure(given, truth[:4])
             assert measured.pop("found") == 3 / 4
             assert measured == pytest.approx({key: alone[key] for key in measured}, nan_ok=True), name
 
@@ -321,10 +321,10 @@ def test_a_hand_that_was_not_found_counts_as_not_found_only():
 def test_blocks_change_nothing(monkeypatch):
     truth = hands_at_random(11, 23)
     predictions = disturbed(truth, 24)
-    whole = {name: protocol.measure(predictions, truth) for name, protocol in BENCHMARKS.items()}
+    whole = {name: benchmark.measure(predictions, truth) for name, benchmark in BENCHMARKS.items()}
     monkeypatch.setattr(pairs, "BLOCK", 3)
-    for name, protocol in BENCHMARKS.items():
-        assert protocol.measure(predictions, truth) == pytest.approx(whole[name], nan_ok=True), name
+    for name, benchmark in BENCHMARKS.items():
+        assert benchmark.measure(predictions, truth) == pytest.approx(whole[name], nan_ok=True), name
 
 
 def test_joints_alone_have_no_figures_of_meshes():

@@ -36,7 +36,7 @@ def test_tables_name_rows_that_exist_and_published_figures_have_all_columns():
         assert all(mode in ROWS[name].modes for name, mode in table.lines)
     for row in ROWS.values():
         assert set(row.published) <= set(row.modes) <= set(MODES)
-        assert all(len(published.figures) == len(NAMES) for published in row.published.values())
+        assert all(len(published.values) == len(NAMES) for published in row.published.values())
     full = ROWS["full"].published["ground_truth"]
     assert [full.mean(name) for name in NAMES] == pytest.approx([10.63, 10.04, 7.84, 7.95], abs=0.011)  # its Table III
 

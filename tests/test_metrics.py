@@ -70,9 +70,9 @@ def test_different_meshes_are_refused(target):
         metrics.mpvpe(prediction, target)
 
 
-@pytest.mark.parametrize("name", metrics.SHARES)
-def test_identical_hands_have_the_full_share(name, target):
-    np.testing.assert_allclose(metrics.SHARES[name](target, target), 1, atol=1e-9)
+@pytest.mark.parametrize("name", metrics.FRACTIONS)
+def test_identical_hands_have_the_full_fraction(name, target):
+    np.testing.assert_allclose(metrics.FRACTIONS[name](target, target), 1, atol=1e-9)
 
 
 def test_the_area_under_the_curve_is_that_of_a_fine_sum(target):
@@ -90,9 +90,9 @@ def test_f_score_counts_vertices_near_the_other_mesh(target):
     found[0, 1, 0] += 0.010
     found[1] += [0.02, 0, 0]
     one, other = (dataclasses.replace(target, vertices=vertices) for vertices in (found, true))
-    np.testing.assert_allclose(metrics.SHARES["f5"](one, other), [0.75, 0])
-    np.testing.assert_allclose(metrics.SHARES["f15"](one, other), [1, 0])
-    np.testing.assert_allclose(metrics.SHARES["pa_f5"](one, other)[1], 1)  # a shift is aligned away
+    np.testing.assert_allclose(metrics.FRACTIONS["f5"](one, other), [0.75, 0])
+    np.testing.assert_allclose(metrics.FRACTIONS["f15"](one, other), [1, 0])
+    np.testing.assert_allclose(metrics.FRACTIONS["pa_f5"](one, other)[1], 1)  # a shift is aligned away
 
 
 def test_f_score_is_the_harmonic_mean_of_precision_and_recall(target):
@@ -100,7 +100,7 @@ def test_f_score_is_the_harmonic_mean_of_precision_and_recall(target):
     found = true.copy()
     found[:, 1:] = true[:, :1]  # all points near the first: precision 1, recall 1/4
     one, other = (dataclasses.replace(target, vertices=vertices) for vertices in (found, true))
-    np.testing.assert_allclose(metrics.SHARES["f5"](one, other), 2 * 1 * 0.25 / 1.25)
+    np.testing.assert_allclose(metrics.FRACTIONS["f5"](one, other), 2 * 1 * 0.25 / 1.25)
 
 
 def test_relative_root_error_needs_both_hands(target):
@@ -122,5 +122,5 @@ def test_acceleration_error_of_a_known_motion():
 def test_joints_alone_have_no_figures_of_meshes(target):
     bare = dataclasses.replace(target, vertices=None)
     assert np.isnan(metrics.mpvpe(bare, target)).all()
-    assert np.isnan(metrics.SHARES["f5"](bare, target)).all()
+    assert np.isnan(metrics.FRACTIONS["f5"](bare, target)).all()
     assert metrics.mpjpe(bare, target).tolist() == [0, 0]

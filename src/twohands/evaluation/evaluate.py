@@ -1,4 +1,4 @@
-"""`evaluate`: a predictor measured on frames with their truth, as a user would get it, with its report on disk."""
+"""Measure a predictor on frames with their truth, as a user would get it, and write the report."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Section:
         return "\n".join([self.report.markdown(), "", "As the benchmark of this data set measures:", "", *lines])
 
     def document(self) -> dict[str, Any]:
-        """Return the content of report.json: metres and fractions, None for what is not known."""
+        """Return the content of report.json: metres and fractions, None for unknown values."""
         document = json.loads(self.report.json())
         return document if self.benchmark is None else {**document, "benchmark": plain(self.metrics)}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The measurements of every mode; unless the mode is 'own' alone, the presence of the hands was given."""
+    """The measurements of every mode. Unless the mode is 'own' alone, the presence of the hands was given."""
 
     sections: dict[MaskMode, Section]
     known_presence: bool
@@ -94,12 +94,12 @@ def evaluate(
     """Measure a predictor: errors in metres per hand, by visibility and distance, and the metrics of the benchmark.
 
     frames: samples with their truth, or a source: "synthetic", a folder of shards, or NAME=FOLDER of a data set.
-    split: of a source.
-    masks: what a network is given, one section of the result for each: nothing ('own'), true masks, or true masks and
-        centres. Unless it is 'own' alone, the presence of the hands is given too, as in the paper's tables.
-    count: only the first so many frames.
+    split: split of a source.
+    masks: input of a network: nothing ('own'), true masks, or true masks and centres; one section of the result for
+        each. Unless it is 'own' alone, the presence of the hands is given too, as in the paper's tables.
+    count: number of frames to measure, from the first on.
     out: folder for report.md and report.json, written after every section.
-    benchmark: whose metrics are measured as well, one of `benchmarks.BENCHMARKS`; by default that of the source.
+    benchmark: one of `benchmarks.BENCHMARKS`, measured as well; by default that of the source.
 
     A frame that the predictor refuses, for example one without any depth, counts as one in which no hand is found.
     Raise ValueError with the fix for frames that cannot be measured.
@@ -124,7 +124,7 @@ def evaluate(
 
 
 def open_frames(source: str, split: FrozenSplit) -> Dataset:
-    """Return the frames of a source, see `evaluate`; those of "synthetic" are rendered (numba)."""
+    """Return the frames of a source, see `evaluate`; "synthetic" renders them (needs numba)."""
     if source == "synthetic":
         from twohands.synth.splits import FROZEN
 
@@ -157,7 +157,7 @@ def tracked(chosen: Sequence[int], what: str, progress: bool = True) -> Iterable
 def _measure(
     predictor: Predictor, mode: MaskMode, samples: Iterable[Sample], known: bool, benchmark: Benchmark | None
 ) -> tuple[Report, Scored]:
-    """Return the report of a mode, and what the benchmark scores, empty without one."""
+    """Return the report of a mode and the frames that the benchmark scores, none without a benchmark."""
     scored, hand_model = Scored(), predictor.model.name
 
     def kept() -> Iterator[tuple[TwoHands | None, Sample]]:

@@ -1,4 +1,4 @@
-"""The figure of a comparison: a frame, its target and what several networks make of it, from the front and the side.
+"""Figures that compare predictions with the target of a frame, from the front and from the side.
 
 Pictures are (H, W, 3) uint8, red first.
 """
@@ -27,17 +27,17 @@ from twohands.views import view
 
 FOLDER = "figures"
 WIDTH = 480
-"""Pixels of one column."""
+"""Width of one column, pixels."""
 STRIP = 54
-"""Pixels above every picture for a caption of two lines, which would hide the hands otherwise."""
+"""Height in pixels of the caption of two lines above every picture; on the picture it would hide the hands."""
 MARGIN = 1.25
-"""The view is so much larger than the box around the joints of all hands in it."""
+"""Size of the view relative to the box around the joints of all hands in it."""
 
 
 def draw_figure(sample: Sample, predictions: Sequence[tuple[str, TwoHands, np.ndarray]]) -> np.ndarray:
-    """Columns: colour, target and every prediction with its errors; below them, measured depth and side views.
+    """Draw one column each for colour, target and every prediction with its errors; below them depth and side views.
 
-    A prediction comes with its name and the faces (2, F, 3) of its meshes; those of the target are its hand model's.
+    A prediction comes with its name and the faces (2, F, 3) of its meshes; the target has the faces of its hand model.
     All columns show the same part of the frame. Hands without a mesh are drawn as skeletons.
     """
     shown = [("target", sample.hands, _faces(sample)), *predictions]
@@ -54,14 +54,14 @@ def draw_figure(sample: Sample, predictions: Sequence[tuple[str, TwoHands, np.nd
 
 
 def _faces(sample: Sample) -> np.ndarray:
-    """(2, F, 3) the faces of the true meshes; none without meshes."""
+    """Return the faces (2, F, 3) of the true meshes; F is 0 without meshes."""
     if sample.hand_model is None:
         return np.zeros((2, 0, 3), np.int64)
     return np.asarray(HAND_MODELS[sample.hand_model]().faces)
 
 
 def caption(name: str, prediction: TwoHands, target: TwoHands) -> str:
-    """The name, how many of the frame's hands were found, unless all were, and their mean errors in millimetres."""
+    """Return the name, the number of hands found unless all were, and their mean errors in millimetres."""
     errors = np.array([metric(prediction, target) for metric in (mpjpe, al_mpjpe)])
     found = np.isfinite(errors[0])
     there = len(target.present_sides)
@@ -73,12 +73,12 @@ def caption(name: str, prediction: TwoHands, target: TwoHands) -> str:
 
 
 def close_camera(camera: Camera, everything: Sequence[TwoHands]) -> Camera:
-    """The camera of the part of its image that holds the given hands, WIDTH wide and with the shape of the image."""
+    """Return the camera of the image part that holds the given hands, WIDTH wide and with the shape of the image."""
     joints = [np.asarray(hands.joints)[hands.present_sides].reshape(-1, 3) for hands in everything]
     window, left, top = window_of(np.concatenate(joints), camera)
     size, box = np.array([camera.width, camera.height]), np.array([window.width, window.height])
-    share = min(1.0, MARGIN * float((box / size).max())) if any(map(len, joints)) else 1.0
-    width, height = np.ceil(size * share).astype(int).tolist()
+    fraction = min(1.0, MARGIN * float((box / size).max())) if any(map(len, joints)) else 1.0
+    width, height = np.ceil(size * fraction).astype(int).tolist()
     first = np.clip(np.array([left, top]) + (box - [width, height]) / 2, 0, size - [width, height])
     close = camera.crop(float(first[0]), float(first[1]), width, height)
     return close.resize(WIDTH, round(WIDTH * camera.height / camera.width))
@@ -99,7 +99,7 @@ def write_figures(
 ) -> None:
     """Write a figure of every chosen frame into the folder OUT/figures, with a column for every named predictor.
 
-    `mode` says what the predictors are given, `known` whether the presence of the hands is given too.
+    `mode` names the input of the predictors; with `known` the presence of the hands is given too.
     """
     for index in tracked(chosen, "figures"):
         sample, columns = dataset[index], []
@@ -113,7 +113,7 @@ def write_figures(
 
 
 def remove_figures(out: Path) -> None:
-    """Remove the figures of an earlier evaluation in a folder, whose frames may be others."""
+    """Remove the figures of an earlier evaluation, possibly of other frames, from a folder."""
     for path in (out / FOLDER).glob("[0-9][0-9][0-9]_*.jpg"):
         path.unlink()
 

@@ -1,9 +1,9 @@
-"""Errors of predicted hands, per hand, in metres; NaN where either hand is absent.
+"""Errors of predicted hands, per hand, in metres; NaN if either hand is absent.
 
-A metric is a function (prediction, target) -> (*B, 2); SHARES are the same in [0, 1], better when higher. Where one
-side has joints only, the figures of meshes are NaN. The root and the alignment are named by each metric, never a
-default: `mpjpe` compares in camera space, `al_` shifts joint 9 (middle knuckle) onto the target, `wrist_` the wrist,
-`pa_` applies the least-squares similarity (rotation, scale, translation).
+A metric is a function (prediction, target) -> (*B, 2). METRICS are lengths; FRACTIONS are in [0, 1], better when
+higher. Mesh metrics are NaN if one side has joints only. Each metric names its root and alignment: `mpjpe` compares in
+camera space, `al_` shifts joint 9 (middle knuckle) onto the target, `wrist_` the wrist, `pa_` applies the least-squares
+similarity (rotation, scale, translation).
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from twohands.hands.skeleton import MIDDLE_KNUCKLE, ROOT, WRIST
 from twohands.types import LEFT, RIGHT, TwoHands
 
 AUC_RANGE = 0.05
-"""Metres, the largest threshold of the curve of correct joints."""
+"""Largest threshold of the curve of correct joints, metres."""
 NAN = float("nan")
 
 
 def mean_distance(prediction: Array, target: Array) -> Array:
-    """(*B, 2, N, 3) twice -> (*B, 2): mean Euclidean distance of corresponding points."""
+    """Return the mean Euclidean distance (*B, 2) of corresponding points, both (*B, 2, N, 3)."""
     xp = array_namespace(prediction)
     return xp.mean(xp.linalg.vector_norm(prediction - target, axis=-1), axis=-1)
 
 
 def where_both(prediction: TwoHands, target: TwoHands, values: Array) -> Array:
-    """`values` (*B, 2) with NaN where the prediction or the target has no such hand."""
+    """Return `values` (*B, 2) with NaN for hands that the prediction or the target lacks."""
     xp = array_namespace(values)
     both = prediction.is_present & target.is_present
     return xp.where(both, values, xp.full_like(values, float("nan")))
 
 
 def joint_distances(prediction: TwoHands, target: TwoHands) -> Array:
-    """(*B, 2, 21) distances of the joints in camera space."""
+    """Return the distances (*B, 2, 21) of the joints in camera space."""
     return array_namespace(prediction.joints).linalg.vector_norm(prediction.joints - target.joints, axis=-1)
 
 
 def of_meshes(
     prediction: TwoHands, target: TwoHands, measure: Callable[[Array, Array], Array], root: int | None = None
 ) -> Array:
-    """`measure` of the two sets of vertices (*B, 2, V, 3), relative to joint `root` if given; NaN without meshes.
+    """Return `measure` of both sets of vertices (*B, 2, V, 3), relative to joint `root` if given; NaN without meshes.
 
-    Raises ValueError when the two meshes are of different hand models.
+    Raise ValueError when the two meshes are of different hand models.
     """
     if prediction.vertices is None or target.vertices is None:
         xp = array_namespace(prediction.joints)
@@ -64,12 +64,12 @@ def of_meshes(
 
 
 def mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
-    """Mean per-joint position error in camera space."""
+    """Return the mean per-joint position error in camera space."""
     return where_both(prediction, target, mean_distance(prediction.joints, target.joints))
 
 
 def mpvpe(prediction: TwoHands, target: TwoHands) -> Array:
-    """Mean per-vertex position error in camera space."""
+    """Return the mean per-vertex position error in camera space."""
     return of_meshes(prediction, target, mean_distance)
 
 
@@ -78,7 +78,7 @@ def _relative(points: Array, hands: TwoHands, root: int) -> Array:
 
 
 def al_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
-    """MPJPE after shifting joint 9 of each hand onto its target; no scaling, no rotation (method, section 8)."""
+    """Return the MPJPE after shifting joint 9 of each hand onto its target, without scaling or rotation."""
     error = mean_distance(
         _relative(prediction.joints, prediction, MIDDLE_KNUCKLE), _relative(target.joints, target, MIDDLE_KNUCKLE)
     )
@@ -86,39 +86,39 @@ def al_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
 
 
 def al_mpvpe(prediction: TwoHands, target: TwoHands) -> Array:
-    """MPVPE after shifting joint 9 of each hand onto its target."""
+    """Return the MPVPE after shifting joint 9 of each hand onto its target."""
     return of_meshes(prediction, target, mean_distance, MIDDLE_KNUCKLE)
 
 
 def wrist_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
-    """MPJPE after shifting the wrist of each hand onto its target."""
+    """Return the MPJPE after shifting the wrist of each hand onto its target."""
     error = mean_distance(_relative(prediction.joints, prediction, WRIST), _relative(target.joints, target, WRIST))
     return where_both(prediction, target, error)
 
 
 def pa_mpjpe(prediction: TwoHands, target: TwoHands) -> Array:
-    """MPJPE after the least-squares similarity of each hand (Procrustes-aligned)."""
+    """Return the MPJPE after the least-squares similarity of each hand (Procrustes-aligned)."""
     return where_both(prediction, target, mean_distance(align(prediction.joints, target.joints), target.joints))
 
 
 def pa_mpvpe(prediction: TwoHands, target: TwoHands) -> Array:
-    """MPVPE after the least-squares similarity of each hand (Procrustes-aligned)."""
+    """Return the MPVPE after the least-squares similarity of each hand (Procrustes-aligned)."""
     return of_meshes(prediction, target, lambda points, true: mean_distance(align(points, true), true))
 
 
 def mrrpe(prediction: TwoHands, target: TwoHands) -> Array:
-    """Error of the vector from the left root to the right one (joint 9), the same for both hands of a frame."""
+    """Return the error of the vector from the left to the right root (joint 9), the same for both hands of a frame."""
     xp = array_namespace(prediction.joints)
     left_right = [
         hands.joints[..., RIGHT, ROOT, :] - hands.joints[..., LEFT, ROOT, :] for hands in (prediction, target)
     ]
     error = xp.linalg.vector_norm(left_right[0] - left_right[1], axis=-1)
     pairs = where_both(prediction, target, xp.stack([error, error], axis=-1))
-    return pairs + 0 * xp.flip(pairs, axis=-1)  # NaN of either hand is NaN of both
+    return pairs + 0 * xp.flip(pairs, axis=-1)  # NaN for one hand becomes NaN for both
 
 
 def acceleration_error(prediction: Array, target: Array, seconds: float) -> Array:
-    """Joints (T, *B, 21, 3) of a sequence with `seconds` between frames -> (T - 2, *B) m/s^2, by second differences."""
+    """Return errors (T - 2, *B) m/s^2 of the second differences of points (T, *B, N, 3), frames `seconds` apart."""
     xp = array_namespace(prediction)
     error = prediction - target
     second = (error[2:, ...] - 2 * error[1:-1, ...] + error[:-2, ...]) / seconds**2
@@ -126,28 +126,28 @@ def acceleration_error(prediction: Array, target: Array, seconds: float) -> Arra
 
 
 def auc(prediction: TwoHands, target: TwoHands) -> Array:
-    """Area under the curve of correct joints over thresholds from 0 to 50 mm, in camera space."""
+    """Return the area under the curve of correct joints over thresholds from 0 to 50 mm, in camera space."""
     return _area(prediction, target, joint_distances(prediction, target))
 
 
 def al_auc(prediction: TwoHands, target: TwoHands) -> Array:
-    """As `auc` after shifting joint 9 of each hand onto its target."""
+    """Return `auc` after shifting joint 9 of each hand onto its target."""
     xp = array_namespace(prediction.joints)
     one, other = (_relative(hands.joints, hands, MIDDLE_KNUCKLE) for hands in (prediction, target))
     return _area(prediction, target, xp.linalg.vector_norm(one - other, axis=-1))
 
 
 def _area(prediction: TwoHands, target: TwoHands, distances: Array) -> Array:
-    """Of joints at `distances` (*B, 2, 21): the area under the step of one joint is 1 - distance / range."""
+    """Return the area for `distances` (*B, 2, 21): the mean of 1 - distance / range, not below 0, over joints."""
     xp = array_namespace(distances)
     return where_both(prediction, target, xp.mean(xp.clip(1 - distances / AUC_RANGE, 0, 1), axis=-1))
 
 
 def f_score(threshold: float, aligned: bool) -> Callable[[TwoHands, TwoHands], Array]:
-    """F-score of meshes at a threshold in metres, in camera space or after the least-squares similarity (FreiHAND).
+    """Return the F-score of meshes at a threshold in metres, in camera space or after the least-squares similarity.
 
-    Harmonic mean of the shares of predicted vertices near a true one and of true vertices near a predicted one.
-    NumPy arrays only.
+    As in FreiHAND, it is the harmonic mean of the fractions of predicted vertices near a true one and of true vertices
+    near a predicted one. NumPy arrays only.
     """
 
     def measure(points: Array, true: Array) -> Array:
@@ -160,7 +160,7 @@ def f_score(threshold: float, aligned: bool) -> Callable[[TwoHands, TwoHands], A
 
 
 def _f_score(points: np.ndarray, true: np.ndarray, threshold: float) -> float:
-    """Of (V, 3) and (W, 3)."""
+    """Return the F-score of vertices (V, 3) and (W, 3)."""
     if not (np.isfinite(points).all() and np.isfinite(true).all()):
         return NAN
     near = [(KDTree(b).query(a)[0] < threshold).mean() for a, b in ((points, true), (true, points))]
@@ -177,7 +177,7 @@ METRICS = {
     "pa_mpvpe": pa_mpvpe,
     "mrrpe": mrrpe,
 }
-SHARES = {
+FRACTIONS = {
     "auc": auc,
     "al_auc": al_auc,
     "f5": f_score(0.005, aligned=False),

@@ -1,7 +1,7 @@
-"""`Report`: what was measured on every hand that counts, its summary by groups, and the comparison of two reports.
+"""`Report`: measurements of every evaluated hand, their summary by groups, and the comparison of two reports.
 
-Metres in memory and in JSON, millimetres in print. Intervals are 95 % bootstrap percentiles over frames, since the two
-hands of a frame are not independent.
+Lengths are metres in memory and in JSON, millimetres in print. Intervals are 95 % bootstrap percentiles over frames,
+since the two hands of a frame are not independent.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from twohands.evaluation.metrics import METRICS, SHARES
+from twohands.evaluation.metrics import FRACTIONS, METRICS
 from twohands.types import SIDE_NAMES
 
 CLOSE = 0.12
-"""Metres between the two roots below which the hands count as close."""
+"""Distance between the two roots below which hands are called close, metres."""
 VISIBILITY_BUCKETS = ((0.3, 0.6), (0.6, 0.9), (0.9, 1.01))
 DISTANCE_BUCKETS = ((0.0, 0.06), (0.06, 0.12), (0.12, 0.25), (0.25, 10.0))
-"""Metres between the two roots."""
+"""Distances between the two roots, metres."""
 NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class HandRow:
-    """One target hand that counts."""
+    """The measurements of one evaluated target hand."""
 
     sample: str
     side: int
-    visible: float  # share of the hand, NaN: unknown
+    visible: float  # visible fraction of the hand, NaN: unknown
     distance: float  # metres between the two roots, NaN for a single hand
-    found: bool  # a predicted hand lies on it in the image
-    right_side: bool  # and it is the one of its side
-    errors: dict[str, float] = field(default_factory=dict)  # by name of METRICS and SHARES; empty for an unscored hand
+    found: bool  # a predicted hand is on it in the image
+    right_side: bool  # the predicted hand of its own side is on it
+    errors: dict[str, float] = field(default_factory=dict)  # by name of METRICS, FRACTIONS; empty if not scored
     depth_residual: float = NAN  # metres between mesh and measured depth, see `Quality`; NaN: unknown or not found
 
 
 @dataclass(frozen=True)
 class Report:
-    """Rows of all hands that count, predictions that lie on no hand at all, and frames that were refused."""
+    """Rows of all evaluated hands, and the numbers of false positives, frames and refused frames."""
 
     rows: tuple[HandRow, ...]
     false_positives: int
@@ -49,18 +49,18 @@ class Report:
     refused: int = 0
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Figures in metres and shares by group (all, left, right, close, visibility, distance) and name."""
-        return {name: _figures([row for row in self.rows if keep(row)]) for name, keep in _groups().items()}
+        """Return metrics (metres, fractions) by group (all, left, right, close, visibility, distance) and name."""
+        return {name: _metrics([row for row in self.rows if keep(row)]) for name, keep in _groups().items()}
 
     def markdown(self) -> str:
-        """A table; millimetres and percent, with bootstrap intervals."""
-        names = [f"{name} (mm)" for name in METRICS] + ["mpjpe median (mm)"] + [f"{name} (%)" for name in SHARES]
+        """Return a table in millimetres and percent, with bootstrap intervals."""
+        names = [f"{name} (mm)" for name in METRICS] + ["mpjpe median (mm)"] + [f"{name} (%)" for name in FRACTIONS]
         summary = self.summary()
         lines = ["| hands | count | found | wrong side | " + " | ".join(names) + " |", "|---" * (4 + len(names)) + "|"]
-        for group, figures in summary.items():
-            cells = [f"{figures['count']:.0f}", *(_known(figures[name], ".1%") for name in ("found", "wrong_side"))]
-            cells += [_cell(figures, name, 1e3) for name in METRICS]
-            cells += [_known(1e3 * figures["mpjpe_median"]), *(_cell(figures, name, 100) for name in SHARES)]
+        for group, metrics in summary.items():
+            cells = [f"{metrics['count']:.0f}", *(_known(metrics[name], ".1%") for name in ("found", "wrong_side"))]
+            cells += [_cell(metrics, name, 1e3) for name in METRICS]
+            cells += [_known(1e3 * metrics["mpjpe_median"]), *(_cell(metrics, name, 100) for name in FRACTIONS)]
             lines.append(f"| {group} | " + " | ".join(cells) + " |")
         return "\n".join([*lines, "", self._remarks(summary["all"]["depth_residual_median"])])
 
@@ -73,14 +73,14 @@ class Report:
         return remarks
 
     def json(self) -> str:
-        """The summary and every row; metres, to the micrometre, null for what is not known."""
+        """Return the summary and every row as JSON; metres, to the micrometre, null for unknown values."""
         counts = {"frames": self.frames, "false_positives": self.false_positives, "refused": self.refused}
         document = {**counts, "summary": self.summary(), "hands": [_rounded(vars(row)) for row in self.rows]}
         return json.dumps(plain(document), allow_nan=False, indent=1)
 
     @staticmethod
     def from_json(text: str) -> Report:
-        """The report of a text that `json` has written."""
+        """Return the report of a text that `json` has written."""
         document: dict[str, Any] = json.loads(text)
         rows = tuple(HandRow(**_known_or_nan(row)) for row in document["hands"])
         return Report(rows, document["false_positives"], document["frames"], document.get("refused", 0))
@@ -88,7 +88,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of one report minus that of another on the hands scored in both, with its interval."""
+    """The mean difference of two reports on the hands scored in both, with its interval."""
 
     mean: float
     low: float
@@ -97,12 +97,12 @@ class Difference:
 
     @property
     def resolved(self) -> bool:
-        """Whether the interval leaves no doubt about the sign."""
+        """True if the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
 def paired_difference(one: Report, other: Report, name: str) -> Difference:
-    """`one` minus `other` of a metric or share, hand by hand."""
+    """Return `one` minus `other` for a metric, hand by hand."""
     values = {(row.sample, row.side): row.errors.get(name, NAN) for row in other.rows}
     pairs = [(row.sample, row.errors.get(name, NAN) - values.get((row.sample, row.side), NAN)) for row in one.rows]
     pairs = [(sample, value) for sample, value in pairs if np.isfinite(value)]
@@ -113,14 +113,14 @@ def paired_difference(one: Report, other: Report, name: str) -> Difference:
 
 @dataclass(frozen=True)
 class RunSpread:
-    """How far a figure of runs of the same kind lies from their mean: standard deviation, and degrees of freedom."""
+    """The spread of a metric among runs of the same kind: standard deviation, and degrees of freedom."""
 
     deviation: float
     freedom: int
 
 
 def run_spread(groups: Iterable[Sequence[Report]], name: str) -> RunSpread:
-    """The spread of a metric's mean among runs that differ by chance alone, over groups of such runs."""
+    """Return the spread of a metric's mean among runs that differ by chance alone, over groups of such runs."""
     squares, freedom = 0.0, 0
     for runs in groups:
         means = np.array([np.nanmean([row.errors.get(name, NAN) for row in run.rows]) for run in runs])
@@ -129,11 +129,11 @@ def run_spread(groups: Iterable[Sequence[Report]], name: str) -> RunSpread:
 
 
 def difference_of_runs(one: Sequence[Report], other: Sequence[Report], name: str, spread: RunSpread) -> Difference:
-    """The mean of some runs minus that of others, as `paired_difference`, with an interval over frames and runs.
+    """Return the mean of some runs minus that of others, with an interval over frames and runs.
 
-    Another run of the same training ends elsewhere, which no number of test frames shows: Student's interval with the
-    sum of both variances and Satterthwaite's degrees of freedom, where that over frames has all. Without any two runs
-    of a kind (no freedom) it is NaN, and nothing is resolved.
+    Runs of the same training end apart, which no number of test frames shows. The interval is Student's, with the sum
+    of both variances and Satterthwaite's degrees of freedom; the variance over frames has infinitely many. Without two
+    runs of a kind (no freedom) the interval is NaN and the difference is not resolved.
     """
     between = paired_difference(pooled(one), pooled(other), name)
     over_frames = ((between.high - between.low) / (2 * 1.96)) ** 2
@@ -147,7 +147,7 @@ def difference_of_runs(one: Sequence[Report], other: Sequence[Report], name: str
 def bootstrap_interval(
     values: np.ndarray, frames: Sequence[str], draws: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile interval of the mean of values (N,), resampling the frames (N,) they come from; NaN for none."""
+    """Return the 95 % interval of the mean of values (N,) by resampling their frames (N,); NaN without values."""
     if not len(values):
         return NAN, NAN
     _, index = np.unique(np.asarray(frames), return_inverse=True)
@@ -158,9 +158,9 @@ def bootstrap_interval(
 
 
 def pooled(reports: Sequence[Report]) -> Report:
-    """One report of several runs on the same frames: every error is its mean over the runs that scored the hand.
+    """Return one report of several runs on the same frames: errors are means over the runs that scored the hand.
 
-    Frames are known by their names: those with hands in contact should be drawn on one kind of CPU.
+    Frames are matched by name; frames with hands in contact should be rendered on one kind of CPU.
     """
     by_hand: dict[tuple[str, int], list[HandRow]] = {}
     for row in (row for report in reports for row in report.rows):
@@ -178,7 +178,7 @@ def pooled(reports: Sequence[Report]) -> Report:
 
 
 def plain(value: Any) -> Any:
-    """The same dictionaries and lists with None for numbers that are not finite: JSON has none of these."""
+    """Return dictionaries and lists with None in place of numbers that are not finite, which JSON lacks."""
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -187,7 +187,7 @@ def plain(value: Any) -> Any:
 
 
 def _known_or_nan(value: Any) -> Any:
-    """`plain` undone."""
+    """Return the values with NaN in place of None: the inverse of `plain`."""
     if isinstance(value, dict):
         return {name: _known_or_nan(item) for name, item in value.items()}
     return NAN if value is None else value
@@ -212,31 +212,31 @@ def _groups() -> dict[str, Callable[[HandRow], bool]]:
     return groups
 
 
-def _figures(rows: list[HandRow]) -> dict[str, float]:
-    """Shares of found and wrong-sided hands; mean, median and bootstrap interval of every error; NaN for no rows."""
+def _metrics(rows: list[HandRow]) -> dict[str, float]:
+    """Return found and wrong-side fractions, and mean, median and interval of every error; NaN for no rows."""
     found = [row for row in rows if row.found]
-    figures = {
+    metrics = {
         "count": float(len(rows)),
         "found": len(found) / len(rows) if rows else NAN,
         "wrong_side": sum(not row.right_side for row in found) / len(found) if found else NAN,
         "scored": float(sum(bool(row.errors) for row in rows)),
     }
-    for name in (*METRICS, *SHARES):
+    for name in (*METRICS, *FRACTIONS):
         pairs = [(row.errors[name], row.sample) for row in rows if np.isfinite(row.errors.get(name, NAN))]
         values = np.array([value for value, _ in pairs])
         low, high = bootstrap_interval(values, [sample for _, sample in pairs])
-        figures |= {name: float(values.mean()) if len(values) else NAN, f"{name}_low": low, f"{name}_high": high}
-        figures[f"{name}_median"] = _median(values)
+        metrics |= {name: float(values.mean()) if len(values) else NAN, f"{name}_low": low, f"{name}_high": high}
+        metrics[f"{name}_median"] = _median(values)
     residuals = np.array([row.depth_residual for row in rows])
-    return {**figures, "depth_residual_median": _median(residuals[np.isfinite(residuals)])}
+    return {**metrics, "depth_residual_median": _median(residuals[np.isfinite(residuals)])}
 
 
 def _median(values: np.ndarray) -> float:
     return float(np.median(values)) if len(values) else NAN
 
 
-def _cell(figures: dict[str, float], name: str, factor: float) -> str:
-    low, middle, high = (figures[f"{name}{part}"] * factor for part in ("_low", "", "_high"))
+def _cell(metrics: dict[str, float], name: str, factor: float) -> str:
+    low, middle, high = (metrics[f"{name}{part}"] * factor for part in ("_low", "", "_high"))
     return f"{middle:.1f} ({low:.1f}-{high:.1f})" if np.isfinite(middle) else "-"
 
 

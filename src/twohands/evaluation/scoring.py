@@ -1,8 +1,8 @@
 """Scores of predictions: which hands are evaluated, found and on the right side, and their errors.
 
 A target hand is evaluated when at least 30 % of its pixels are visible and it is at least 60 pixels long. It is found
-when a predicted hand lies on it in the image; that hand's side may be wrong. Errors are those of hands found on the
-right side; or, where the presence of hands is known (the paper's tables), of all evaluated hands. A frame that the
+when a predicted hand is on it in the image; the side of that hand may be wrong. Errors are measured on hands found on
+the right side, or, if the presence of hands is known (the paper's tables), on all evaluated hands. A frame that the
 predictor refuses has the prediction None: no hand is found in it.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, get_args
 import numpy as np
 
 from twohands.choices import MaskMode
-from twohands.evaluation.metrics import METRICS, SHARES
+from twohands.evaluation.metrics import FRACTIONS, METRICS
 from twohands.evaluation.report import NAN, HandRow, Report
 from twohands.geometry.camera import Camera
 from twohands.hands.mano import with_tips
@@ -27,12 +27,13 @@ from twohands.views import box_centers
 
 MODES = get_args(MaskMode)
 SMALLEST_VISIBLE = 0.3
+"""Smallest visible fraction of an evaluated hand."""
 SMALLEST_LENGTH = 60.0
-"""Pixels."""
+"""Smallest length of an evaluated hand, pixels."""
 ON_THE_HAND = 0.35
-"""A prediction lies on a hand if its joints' mean distance is below this fraction of the hand's length in pixels."""
+"""A prediction is on a hand if its joints' mean distance is below this fraction of the hand's length in pixels."""
 PATIENCE = 30
-"""Frames which, all refused from the first on, show that the data are not for the predictor."""
+"""Number of first frames, all refused, after which the data are considered unfit for the predictor."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +61,7 @@ class Forgiving:
 
 
 Predict = Callable[[Sample], TwoHands | None]
-"""The prediction for a sample, of which it may use as much as the evaluation allows; None for a refused frame."""
+"""Sample -> prediction, None for a refused frame; it may use as much of the truth as the evaluation allows."""
 
 
 def predictions(
@@ -68,7 +69,7 @@ def predictions(
 ) -> Iterator[tuple[TwoHands | None, Sample]]:
     """Yield the prediction for every sample, as `as_compared` returns it, with the sample.
 
-    Predicted meshes are left out where the sample's are of another hand model.
+    Predicted meshes are left out if those of the sample have another hand model.
     """
     for sample in samples:
         prediction = as_compared(predict(sample), sample, known_presence, hand_model)
@@ -80,10 +81,10 @@ def predictions(
 def as_compared(
     prediction: TwoHands | None, sample: Sample, known_presence: bool, hand_model: str | None
 ) -> TwoHands | None:
-    """Return the prediction in the form in which it is compared: with the finger tips that the labels mean.
+    """Return the prediction as it is compared, with the finger tips of the sample's joint definition.
 
-    With `known_presence` it has the hands that the sample has, whatever the predicted presence. `hand_model` names the
-    hand model of the predicted meshes; None: that of the sample's, with the same finger tips.
+    With `known_presence` its presence is that of the sample. `hand_model` is the hand model of the predicted meshes;
+    None: the sample's own, with the same finger tips.
     """
     if prediction is None:
         return None
@@ -106,9 +107,9 @@ def report_of(pairs: Iterable[tuple[TwoHands | None, Sample]], known_presence: b
 
 
 def predict_with(predictor: Predictor, mode: str) -> Predict:
-    """Return the predictor as a function of samples, given as much of their truth as the mode (one of MODES) says.
+    """Return the predictor as a function of samples; the mode, one of MODES, decides how much truth it is given.
 
-    Raise ValueError for another mode, and when truth is to be given to a predictor that takes none.
+    Raise ValueError for another mode, and when truth would be given to a predictor that takes none.
     """
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} is unknown; known are {', '.join(MODES)}")
@@ -130,11 +131,11 @@ def predict_with(predictor: Predictor, mode: str) -> Predict:
 def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) -> tuple[list[HandRow], int]:
     """Return the rows of the evaluated hands, and the number of false positives: predicted hands on no target hand.
 
-    A predicted hand whose presence the labels leave open is not a false positive.
+    A predicted hand is not a false positive if the labels leave its presence open.
     """
     target, camera = sample.hands, sample.frame.camera
-    errors = {name: metric(prediction, target) for name, metric in (METRICS | SHARES).items()}
-    on_hand = np.array([[_lies_on(prediction, p, target, t, camera) for t in (LEFT, RIGHT)] for p in (LEFT, RIGHT)])
+    errors = {name: metric(prediction, target) for name, metric in (METRICS | FRACTIONS).items()}
+    on_hand = np.array([[_is_on(prediction, p, target, t, camera) for t in (LEFT, RIGHT)] for p in (LEFT, RIGHT)])
     both = bool(target.is_present.all())
     distance = float(np.linalg.norm(np.diff(target.joints[:, ROOT], axis=0))) if both else NAN
     rows = []
@@ -163,7 +164,7 @@ def score(prediction: TwoHands, sample: Sample, known_presence: bool = False) ->
 
 
 def _evaluated(target: TwoHands, side: int, visible: float, camera: Camera) -> bool:
-    """Return whether a hand is large and visible enough; `visible` is NaN where the fraction is not known."""
+    """Return whether a hand is large and visible enough; a `visible` fraction of NaN is unknown."""
     large = _length(camera.project(target.joints[side])) >= SMALLEST_LENGTH
     return large and not visible < SMALLEST_VISIBLE
 
@@ -173,7 +174,7 @@ def _length(pixels: np.ndarray) -> float:
     return float(np.ptp(pixels, axis=0).max())
 
 
-def _lies_on(prediction: TwoHands, p: int, target: TwoHands, t: int, camera: Camera) -> bool:
+def _is_on(prediction: TwoHands, p: int, target: TwoHands, t: int, camera: Camera) -> bool:
     if not prediction.is_present[p] or not target.is_present[t]:
         return False
     truth = camera.project(target.joints[t])

@@ -1,4 +1,4 @@
-"""Floor 10: the comparisons of the paper, each table by one command."""
+"""The comparisons of the paper: each table is trained, measured and written by one command."""
 
 from twohands.experiments.rows import ROWS, TABLES
 from twohands.experiments.run import run_tables

@@ -1,8 +1,8 @@
-"""The maps of a frozen image branch, computed once for every frame: fusions and decoders train on them at equal terms.
+"""Maps of a frozen image branch, stored once for every frame, on which fusions and decoders train on equal terms.
 
-A folder holds one memory-mapped array a field, and `complete.npy` that says which frames are there, so that a killed
-run continues. Frames are not augmented, since stored features would not turn with the image; masks, centres and points
-are drawn anew in every epoch.
+A folder holds one memory-mapped array per field, and `complete.npy` with the frames that are done, so that a killed run
+resumes. Frames are not augmented, since stored features cannot follow the image; masks, centres and points are drawn
+again in every epoch.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ from twohands.views import square_sample
 
 INDEX, COMPLETE = "index.json", "complete.npy"
 DEPTH_STEP = 1e-4
-"""Metres per stored step of depth."""
+"""Length of a stored step of depth, metres."""
 BATCH = 16
+"""Number of frames that are computed at once."""
 _FORMAT = 3
-_REMEDY = "remove that folder, or give another --out"
+_FIX = "remove that folder, or give another --out"
 
 
 @dataclass(frozen=True)
 class BackboneItem(TrainingItem):
-    """A training item whose frame the image branch has already seen; float16, to be read as float32."""
+    """A training item with stored features of the image branch, float16; `scene` returns them as float32."""
 
     stem: Array  # (*B, C, S/2, S/2)
     fused: Array  # (*B, C, S/4, S/4)
@@ -51,25 +52,25 @@ class BackboneItem(TrainingItem):
     centers: Array  # (*B, 2, 2) pixels, the image branch's own
 
     def scene(self) -> ImageFeatures:
-        """Return what the network's `locate` would, except that the masks are the item's and both hands are present."""
+        """Return the features of the network's `locate`, but with the item's masks and both hands present."""
         pyramid = (normalised(self.sample.frame.rgb), self.stem.float(), self.fused.float())
         logits, centers = (self.center_logits.float(), self.mask_logits.float()), self.centers.float()
         return ImageFeatures(pyramid, *logits, centers, torch.ones_like(centers[..., 0]), self.masks)
 
 
 class BackboneMaps:
-    """The items of a folder that `write_backbone_maps` has filled."""
+    """Training items from a folder of `write_backbone_maps`."""
 
     def __init__(self, folder: str | Path, config: AugmentConfig, seed: int, data: Mapping[str, Any]):
-        """Of the configuration only the noise of masks is used.
+        """Open the maps; only the noise of masks is used from the configuration.
 
-        Raises ValueError when frames are missing, or when they are not those that `data` says, see `identity_of`.
+        Raise ValueError when frames are missing, or are not those that `data` names, see `identity_of`.
         """
         self.folder, self.config, self.seed = Path(folder), config, seed
         if not (self.folder / INDEX).exists():
             raise FileNotFoundError(f"{self.folder} holds no backbone maps; write_backbone_maps fills it")
-        self.index = read_claim(self.folder / INDEX, _REMEDY)
-        refuse_other(f"{self.folder} holds maps", self.index, {"format": _FORMAT, "data": data}, _REMEDY)
+        self.index = read_claim(self.folder / INDEX, _FIX)
+        refuse_other(f"{self.folder} holds maps", self.index, {"format": _FORMAT, "data": data}, _FIX)
         complete = np.load(self.folder / COMPLETE, mmap_mode="r")
         if not complete.all():
             raise ValueError(
@@ -92,7 +93,7 @@ class BackboneMaps:
 
 
 def is_complete(folder: str | Path) -> bool:
-    """Whether a folder has the maps of all its frames."""
+    """Return whether a folder has the maps of all its frames."""
     path = Path(folder) / COMPLETE
     return path.exists() and bool(np.load(path, mmap_mode="r").all())
 
@@ -104,10 +105,10 @@ def write_backbone_maps(
     folder: str | Path,
     advance: Callable[[int], None],
 ) -> None:
-    """Fills `folder` with the maps of every frame of `dataset`; frames that are there are skipped.
+    """Write the maps of every frame of `dataset` into `folder`, skipping finished frames.
 
-    `data` says what frames these are, see `identity_of`. Raises ValueError when the folder belongs to another
-    checkpoint or other data, or when its disk has no room.
+    `data` identifies the frames, see `identity_of`. Raise ValueError when the folder belongs to another checkpoint or
+    other data, or when its disk has no room.
     """
     folder = Path(folder)
     network, config = load_checkpoint(checkpoint)
@@ -136,7 +137,7 @@ def write_backbone_maps(
 
 @torch.no_grad()
 def _rows(network: TwoHandNet, samples: list[Sample], hand_model: str) -> dict[str, np.ndarray]:
-    """All that is stored of some frames, by field; arrays have one row a frame."""
+    """Return the arrays to store for some frames, by field, with one row per frame."""
     unused = np.zeros(3, dtype=np.int64)
     item = collate([TrainingItem(stackable(sample, hand_model), cloud_masks(sample), unused) for sample in samples])
     batch = item.sample
@@ -168,7 +169,7 @@ def _rows(network: TwoHandNet, samples: list[Sample], hand_model: str) -> dict[s
 
 
 def _sample(row: dict[str, np.ndarray], identity: str) -> Sample:
-    """The stored frame and truth."""
+    """Return the stored frame with its truth."""
     size = row["rgb"].shape[-1]
     rgb, depth = row["rgb"].astype(np.float32) / 255, row["depth"].astype(np.float32) * np.float32(DEPTH_STEP)
     masks = np.unpackbits(row["masks"], axis=-1, count=size).astype(bool)
@@ -178,14 +179,14 @@ def _sample(row: dict[str, np.ndarray], identity: str) -> Sample:
 
 
 def _claim(folder: Path, index: dict[str, Any], first: dict[str, np.ndarray]) -> None:
-    """Makes the folder that of these maps, with empty arrays, or checks that it is."""
+    """Claim the folder for these maps and create empty arrays, or check that it belongs to them."""
     if not (folder / INDEX).exists():
         _make_arrays(folder, index["count"], first)
-    claim(folder / INDEX, {**index, "fields": sorted(first)}, f"{folder} holds maps", _REMEDY)
+    claim(folder / INDEX, {**index, "fields": sorted(first)}, f"{folder} holds maps", _FIX)
 
 
 def _make_arrays(folder: Path, count: int, first: dict[str, np.ndarray]) -> None:
-    """Makes empty arrays of `count` rows like those of `first`; ValueError when the disk has no room for them."""
+    """Create empty arrays of `count` rows like those of `first`. Raise ValueError when the disk has no room."""
     folder.mkdir(parents=True, exist_ok=True)
     needed, free = count * sum(values[0].nbytes for values in first.values()), shutil.disk_usage(folder).free
     if needed > free:
@@ -200,7 +201,7 @@ def _make_arrays(folder: Path, count: int, first: dict[str, np.ndarray]) -> None
 
 
 class FrozenObjective(Objective):
-    """The objective of a network whose image branch keeps its weights and the statistics of its batch normalisation."""
+    """The objective of a network with a frozen image branch: weights and batch statistics stay fixed."""
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)

@@ -1,4 +1,4 @@
-"""The rows of the paper's tables: what we train for each, and what the paper prints (method, section 8)."""
+"""The rows of the paper's tables: the network trained for each row, and the values printed in the paper."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 Pair = tuple[float, float]
-"""Left and right hand, millimetres; the same twice where the paper prints the mean over both."""
+"""Values of left and right hand, millimetres; both are the mean if the paper prints only that."""
 NAMES = ("mpjpe", "mpvpe", "al_mpjpe", "al_mpvpe")
 
 
 @dataclass(frozen=True)
 class Published:
-    """Figures on the test set of `Table.data`, millimetres, in the order of NAMES; None where the paper prints none."""
+    """Values on the test set of `Table.data`, millimetres, in the order of NAMES; None if the paper prints none."""
 
-    figures: tuple[Pair | None, ...]
+    values: tuple[Pair | None, ...]
 
     def mean(self, name: str) -> float | None:
-        """Over both hands."""
-        pair = self.figures[NAMES.index(name)]
+        """Return the mean over both hands."""
+        pair = self.values[NAMES.index(name)]
         return None if pair is None else sum(pair) / 2
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A network that is trained for one or more tables."""
 
     title: str
-    changes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))  # of the preset's network
-    loss: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))  # of the preset's loss
+    changes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))  # to the preset's network
+    loss: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))  # changes to the preset's loss
     published: Mapping[str, Published] = field(default_factory=lambda: MappingProxyType({}))  # by evaluation mode
     shared_backbone: bool = True  # trained on the maps of the frozen backbone; otherwise end to end
     seeds: int = 1
-    modes: tuple[str, ...] = ("ground_truth",)  # in which it is measured
-    relative: bool = False  # it does not say where the root is: only aligned figures mean anything
+    modes: tuple[str, ...] = ("ground_truth",)  # evaluation modes
+    relative: bool = False  # predicts no root: only aligned metrics are meaningful
 
 
-def _published(*figures: Pair | float | None) -> Published:
-    return Published(tuple((value, value) if isinstance(value, int | float) else value for value in figures))
+def _published(*values: Pair | float | None) -> Published:
+    return Published(tuple((value, value) if isinstance(value, int | float) else value for value in values))
 
 
 CROP = {"region": "hands", "image_size": 256}
-"""What the foreign networks see."""
+"""Input of the external baselines."""
 RELATIVE: Mapping[str, object] = dict.fromkeys(("root", "absolute_joints", "joints_2d"), 0.0)
-"""Loss terms that ask where the root is."""
+"""Loss terms that need the position of the root."""
 JOINTS: Mapping[str, object] = {"decoder": "joints", "depth_range": (0.01, 2.5)}
-"""RHD has no meshes, and hands up to the camera (method, section 2)."""
+"""Changes for RHD, which has no meshes, and hands up to the camera."""
 ROWS = {
-    "full": Row(
+    "full": TableRow(
         "full model",
         published={
             "ground_truth": _published((9.64, 11.62), (9.08, 11.00), (6.93, 8.74), (7.10, 8.79)),
@@ -57,36 +57,36 @@ ROWS = {
         seeds=2,
         modes=("ground_truth", "own", "ground_truth_centers"),
     ),
-    "rgb_only": Row(
+    "rgb_only": TableRow(
         "RGB only",
         {"fusion": "rgb_only"},
         published={"ground_truth": _published((33.20, 36.28), (33.00, 35.55), (10.95, 12.71), (11.28, 12.90))},
         seeds=2,
     ),
-    "depth_only": Row(
+    "depth_only": TableRow(
         "depth only (PointNet++)",
         {"fusion": "depth_only"},
         published={"ground_truth": _published((17.17, 17.83), (16.98, 17.37), (7.61, 9.40), (7.82, 9.42))},
         seeds=2,
     ),
-    "densefusion": Row(
+    "densefusion": TableRow(
         "DenseFusion",
         {"fusion": "densefusion"},
         published={"ground_truth": _published((21.39, 25.76), (21.42, 25.34), (18.08, 23.55), (18.42, 23.79))},
     ),
-    "intaghand": Row(
+    "intaghand": TableRow(
         "IntagHand",
         {"architecture": "intaghand", **CROP},
         published={"ground_truth": _published((39.54, 42.90), (38.77, 41.91), (12.03, 14.23), (12.46, 14.49))},
         shared_backbone=False,
     ),
-    "intaghand_depth": Row(
+    "intaghand_depth": TableRow(
         "IntagHand + depth channel",
         {"architecture": "intaghand", "rgbd_input": True, **CROP},
         published={"ground_truth": _published((17.26, 20.92), (16.79, 20.20), (9.82, 12.56), (10.10, 12.56))},
         shared_backbone=False,
     ),
-    "keypoint_transformer": Row(
+    "keypoint_transformer": TableRow(
         "Keypoint Transformer",
         {"architecture": "keypoint_transformer", **CROP},
         RELATIVE,
@@ -94,7 +94,7 @@ ROWS = {
         shared_backbone=False,
         relative=True,
     ),
-    "keypoint_transformer_depth": Row(
+    "keypoint_transformer_depth": TableRow(
         "Keypoint Transformer + depth channel",
         {"architecture": "keypoint_transformer", "rgbd_input": True, **CROP},
         RELATIVE,
@@ -102,38 +102,38 @@ ROWS = {
         shared_backbone=False,
         relative=True,
     ),
-    "rgbd_4channel": Row(
+    "rgbd_4channel": TableRow(
         "4-channel RGB-D",
         {"fusion": "rgb_only", "rgbd_input": True},
         published={"ground_truth": _published(16.15, 15.70, 10.73, 10.88)},
         shared_backbone=False,
     ),
-    "whole": Row("full model, its image branch trained along", shared_backbone=False, seeds=2),
-    "joints": Row(
+    "whole": TableRow("full model, its image branch trained along", shared_backbone=False, seeds=2),
+    "joints": TableRow(
         "with fusion",
         JOINTS,
         published={"ground_truth": _published((215.0, 218.0), None, (36.9, 36.0), None)},
         shared_backbone=False,
     ),
-    "joints_rgb_only": Row(
+    "joints_rgb_only": TableRow(
         "without fusion: RGB only",
         {**JOINTS, "fusion": "rgb_only"},
         published={"ground_truth": _published((420.0, 451.0), None, (55.8, 50.8), None)},
         shared_backbone=False,
     ),
-    "concat": Row(
+    "concat": TableRow(
         "concat instead of FTN",
         {"fusion": "concat"},
         published={"ground_truth": _published(16.40, 15.99, 8.32, 8.41)},
         seeds=2,
     ),
-    "no_center_feature": Row(
+    "no_center_feature": TableRow(
         "no centre feature",
         {"center_feature": False},
         published={"ground_truth": _published(12.61, 12.32, 8.53, 8.62)},
         seeds=2,
     ),
-    "parameters": Row(
+    "parameters": TableRow(
         "hand-model parameters (the paper: MANO)",
         {"decoder": "parameters"},
         published={"ground_truth": _published(16.60, 16.69, 8.36, 8.54)},
@@ -146,18 +146,18 @@ CITED = {
     "Tekin et al.": _published((41.42, 38.86), None, None, None),
     "HOI4D": _published(None, None, (19.9, 19.9), None),
 }
-"""Printed in the paper from other papers; not trained here."""
+"""Values that the paper cites from other papers; not trained here."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper: its lines, and the orders that it claims."""
+    """A table of the paper: its lines, and the rankings that it claims."""
 
     title: str
     lines: tuple[tuple[str, str], ...]  # (row, evaluation mode)
     claims: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...]  # (sentence, better, worse, metric)
     cited: tuple[str, ...] = ()
-    data: str = "H2O"  # what its published figures are of
+    data: str = "H2O"  # data set of its published values
 
 
 def _given(*names: str) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,8 @@
-"""Training and measuring the rows of a table at one budget of CPU time; every finished part is kept.
+"""Train and measure the rows of a table at one budget of CPU time; every finished part is kept.
 
 A folder holds the shared backbone, its maps, and one run for every row and seed; results are small files elsewhere. The
-number of steps of a row follows from its budget: the CPU time of a step is measured once and kept in `budget.json`, so
-that a killed run continues as it started.
+number of steps of a row follows from its budget: the CPU time of a step is measured once and stored in `budget.json`,
+so that a killed run resumes with the same number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twohands.claims import refuse_other
 from twohands.config import ExperimentConfig
 from twohands.data.dataset import TrainingSet
 from twohands.experiments.frozen import BackboneMaps, frozen_objective, is_complete, write_backbone_maps
-from twohands.experiments.rows import ROWS, TABLES, Row
+from twohands.experiments.rows import ROWS, TABLES, TableRow
 from twohands.files import locked, write_atomically
 from twohands.networks.checkpoint import CONFIG, load_checkpoint
 from twohands.training import train
@@ -35,50 +35,50 @@ from twohands.types import Dataset
 
 BUDGET, LOCK = "budget.json", "lock"
 WAIT = 5.0
-"""Seconds between two looks whether another process has finished what is needed."""
+"""Seconds between two checks whether another process has finished."""
 BACKBONE = {"fusion": "rgb_only"}
-"""The network whose image branch the rows share. Of all fusions it is the one that leans on colour features alone, so
-that the shared features favour no way of joining depth with them, and its own row the most."""
+"""Network that provides the shared image branch. Its fusion uses colour features alone, so the shared features favour
+no way of adding depth; they favour its own row the most."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a comparison runs on. Minutes are of this process's CPU time, loading of frames included."""
+    """The set-up of a comparison. Minutes are CPU time of this process, including the loading of frames."""
 
     preset: ExperimentConfig
     folder: Path
     reports: Path
-    """Where the results are kept; the runs in `folder` may be thrown away when they are there."""
+    """Folder of the results; the runs in `folder` are no longer needed once they are there."""
     train: Dataset
     test: Dataset
     frames: Mapping[str, Any]
-    """What `train` ("data") and `test` ("test") are, see `identity_of`: kept with every result, others are refused."""
+    """Identities of `train` ("data") and `test` ("test"), see `identity_of`; results of other frames are refused."""
     minutes: float = 60.0
-    """A row on the maps of the shared backbone."""
+    """Budget of a row on the maps of the shared backbone."""
     whole_minutes: float = 90.0
-    """A row that trains its image branch as well."""
+    """Budget of a row that trains its image branch as well."""
     backbone_minutes: float = 120.0
     seeds: int = 2
-    """The most seeds of a row."""
+    """Largest number of seeds of a row."""
     steps: int | None = None
-    """Of a row, instead of as many as its minutes buy on this machine."""
+    """Steps of a row; by default as many as its minutes allow on this machine."""
 
     @property
     def backbone(self) -> Path:
-        """The checkpoint of the shared backbone."""
+        """Checkpoint of the shared backbone."""
         return self.folder / "backbone" / FINAL
 
 
 def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> None:
-    """Trains and evaluates every row of the named tables, or named itself, that is not finished; `say` hears of it.
+    """Train and evaluate the unfinished rows of the named tables, or named rows, and report progress to `say`.
 
-    Several processes may be given the same plan: each takes rows that no other one is at. Raises ValueError for a name
-    that is neither, and when anything in the folder of the results is not of this plan.
+    Several processes may run the same plan: each takes rows that no other process works on. Raise ValueError for an
+    unknown name, and when the folder of results holds results of another plan.
     """
     for name, seed, result in finished(plan.reports):
         _refuse_other(result, _terms(plan, ROWS[name]), result_path(plan.reports, name, seed))
     wanted = list(dict.fromkeys(row for name in names for row in rows_of(name)))
-    wanted.sort(key=lambda name: not ROWS[name].shared_backbone)  # the backbone is what most of them wait for
+    wanted.sort(key=lambda name: not ROWS[name].shared_backbone)  # most rows wait for the backbone
     left = [(name, seed) for seed in range(plan.seeds) for name in wanted if seed < ROWS[name].seeds]
     while left:
         busy = [(name, seed) for name, seed in left if not run_row(plan, name, seed, say)]
@@ -88,7 +88,7 @@ def run_tables(plan: Plan, names: Iterable[str], say: Callable[[str], None]) -> 
 
 
 def rows_of(name: str) -> list[str]:
-    """The rows of a table, or the row of that name. Raises ValueError when there is neither."""
+    """Return the rows of a table, or the row of that name. Raise ValueError when there is neither."""
     if name in TABLES:
         return [row for row, _ in TABLES[name].lines]
     if name not in ROWS:
@@ -97,9 +97,9 @@ def rows_of(name: str) -> list[str]:
 
 
 def run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> bool:
-    """Trains one row with one seed and measures it in every mode, unless that is done.
+    """Train one row with one seed and measure it in every mode, unless that is done.
 
-    False: another process is at it, or at the backbone that it needs.
+    Return False if another process works on it, or on the backbone that it needs.
     """
     result = read_result(plan.reports, name, seed)
     if result is not None:
@@ -134,23 +134,23 @@ def _run_row(plan: Plan, name: str, seed: int, say: Callable[[str], None]) -> No
 
 
 def result_path(folder: Path, name: str, seed: int) -> Path:
-    """Where everything measured of a row is kept."""
+    """Return the path of the result of a row and seed."""
     return folder / f"{name}-{seed}.json.gz"
 
 
 def read_result(folder: Path, name: str, seed: int) -> dict[str, Any] | None:
-    """The result of a row and seed, see `open_result`; None when it is not finished."""
+    """Return the result of a row and seed, see `open_result`; None when it is not finished."""
     path = result_path(folder, name, seed)
     return open_result(path) if path.exists() else None
 
 
 def open_result(path: Path) -> dict[str, Any]:
-    """What `run_row` has written: budget, frames, machine, the curve [step, loss] and `reports` by mode."""
+    """Return a result of `run_row`: budget, frames, machine, the curve [step, loss] and `reports` by mode."""
     return json.loads(gzip.decompress(path.read_bytes()))
 
 
 def finished(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Row, seed and result of everything that was measured."""
+    """Yield row, seed and result of every finished row."""
     for name, row in ROWS.items():
         for seed in range(row.seeds):
             result = read_result(folder, name, seed)
@@ -159,7 +159,7 @@ def finished(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
 
 
 def _shared_backbone(plan: Plan, say: Callable[[str], None]) -> bool:
-    """Trains the backbone and stores its maps, as far as that is not done. False: another process is at it."""
+    """Train the backbone and store its maps, unless done. Return False if another process works on it."""
     if _has_backbone(plan):
         _refuse_other(_read_budget(plan.backbone.parent), _backbone_terms(plan), plan.backbone.parent)
         if is_complete(plan.folder / "maps"):
@@ -171,13 +171,13 @@ def _shared_backbone(plan: Plan, say: Callable[[str], None]) -> bool:
 
 
 def _has_backbone(plan: Plan) -> bool:
-    """Whether the whole checkpoint is there: its configuration is written last."""
+    """Return whether the checkpoint is complete: its configuration is written last."""
     return (plan.backbone / CONFIG).exists()
 
 
 def _make_backbone(plan: Plan, say: Callable[[str], None]) -> None:
     if not _has_backbone(plan):
-        config = _config(plan, Row("shared backbone", BACKBONE, shared_backbone=False), 0)
+        config = _config(plan, TableRow("shared backbone", BACKBONE, shared_backbone=False), 0)
         items = _items(plan, config, shared_backbone=False)
         folder = plan.backbone.parent
         _train(_with_budget(config, items, None, folder, _backbone_terms(plan), say), items, folder, None)
@@ -193,7 +193,7 @@ def _make_backbone(plan: Plan, say: Callable[[str], None]) -> None:
         write_backbone_maps(plan.backbone, plan.train, plan.frames["data"], plan.folder / "maps", advance)
 
 
-def _config(plan: Plan, row: Row, seed: int) -> ExperimentConfig:
+def _config(plan: Plan, row: TableRow, seed: int) -> ExperimentConfig:
     network = replace(plan.preset.network, **row.changes)  # type: ignore[arg-type]
     heads = {"center": 0.0, "mask": 0.0} if row.shared_backbone else {}  # frozen with the backbone
     loss = replace(plan.preset.loss, **heads, **row.loss)  # type: ignore[arg-type]
@@ -215,7 +215,7 @@ def _with_budget(
     say: Callable[[str], None],
     steps: int | None = None,
 ) -> ExperimentConfig:
-    """The configuration with `steps`, else as many as the minutes of the terms buy, measured once for a folder."""
+    """Return the configuration with `steps`, or as many as the minutes allow, measured once for a folder."""
     path, minutes = folder / BUDGET, terms["minutes"]
     if not path.exists():
         budget: dict[str, Any] = {**terms, "steps": steps}
@@ -235,8 +235,8 @@ def _with_budget(
     return replace(config, train=replace(config.train, steps=budget["steps"]))
 
 
-def _terms(plan: Plan, row: Row) -> dict[str, Any]:
-    """What the figures of a row stand for: its budget, and the frames."""
+def _terms(plan: Plan, row: TableRow) -> dict[str, Any]:
+    """Return the conditions of a row's result: its budget and the frames."""
     if row.shared_backbone:
         return {"minutes": plan.minutes, "backbone_minutes": plan.backbone_minutes, **plan.frames}
     return {"minutes": plan.whole_minutes, **plan.frames}
@@ -251,12 +251,12 @@ def _read_budget(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_other(found: Mapping[str, Any], terms: Mapping[str, Any], place: Path) -> None:
-    remedy = "give the same frames and budgets, or another folder as --out (and --reports if given)"
-    refuse_other(f"{place} was begun", found, terms, remedy)
+    fix = "give the same frames and budgets, or another folder as --out (and --reports if given)"
+    refuse_other(f"{place} was begun", found, terms, fix)
 
 
 def _train(config: ExperimentConfig, items: Items, folder: Path, backbone: Path | None, progress: bool = True) -> Path:
-    """Trains the whole network, or all but the image branch of a frozen backbone."""
+    """Train the whole network, or all but the image branch of a frozen backbone."""
     if backbone is None:
         return train(config, items, folder, progress=progress)
     objective = frozen_objective(config, backbone)
@@ -264,7 +264,7 @@ def _train(config: ExperimentConfig, items: Items, folder: Path, backbone: Path 
 
 
 def _seconds_a_step(config: ExperimentConfig, items: Items, backbone: Path | None) -> float:
-    """CPU seconds of a step, from a run of its own that is thrown away; the first steps do not count."""
+    """Return the CPU seconds of a step, from a temporary run without its first steps."""
     folder = Path(tempfile.mkdtemp(prefix="twohands-"))
     try:
         short = replace(config, train=replace(config.train, steps=2 * LOG_STEPS))

@@ -1,4 +1,4 @@
-"""The Markdown report of the tables: our synthetic figures beside the published ones, and what became of each claim."""
+"""The Markdown report of the tables: measured beside published values, and a verdict on each claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADINGS = {"mpjpe": "MPJPE", "mpvpe": "MPVPE", "al_mpjpe": "AL-MPJPE", "al_mpvp
 
 
 def write_tables(results: Path, path: Path, title: str, command: str) -> None:
-    """Writes the tables of all results in a folder to a Markdown file, under the command that makes them."""
+    """Write the tables of all results in a folder to a Markdown file, under the command that makes them."""
     lines = [f"# {title}", "", *_preface(command), *_all_tables(results), *_curves(results), *_budgets(results)]
     with write_atomically(path) as temporary:
         temporary.write_text("\n".join(lines))
@@ -30,12 +30,12 @@ def _preface(command: str) -> list[str]:
         f"    {command}",
         "",
         "Ours: the frames of the command, preset `paper-small`. Paper: the published program on the data set in",
-        "brackets. Other data and another size of network: compare rows within a column, never across the halves.",
-        "Millimetres; the mean over both hands with its 95 % bootstrap interval over frames, then left / right. That",
-        "the hands are there is given to every row, their centres to none; IntagHand and Keypoint Transformer see",
-        "a crop around the given masks. The hands at least 30 % visible and 60 px long count. The intervals of claims",
-        "are over frames and runs: how far runs end apart is taken from all rows with two seeds, or, where one row is",
-        "compared with itself, from how far its own runs differ in that.",
+        "brackets. Data and network size differ: compare rows within a column, never across the halves. Values are",
+        "millimetres: the mean over both hands with its 95 % bootstrap interval over frames, then left / right. Every",
+        "row is given the presence of the hands, none their centres; IntagHand and Keypoint Transformer see a crop",
+        "around the given masks. Hands at least 30 % visible and 60 px long are evaluated. The intervals of claims are",
+        "over frames and runs: the spread of runs is taken from all rows with two seeds or, if a row is compared with",
+        "itself, from the differences between its own runs.",
         "",
     ]
 
@@ -85,7 +85,7 @@ def _theirs(published: Published | None) -> list[str]:
     if published is None:
         return ["-"] * len(NAMES)
     cells = []
-    for pair in published.figures:
+    for pair in published.values:
         same = pair is not None and pair[0] == pair[1]
         cells.append("-" if pair is None else f"{pair[0]:.2f}" if same else f"{pair[0]:.2f} / {pair[1]:.2f}")
     return cells
@@ -115,10 +115,10 @@ def _claims(table: Table, results: Path) -> list[str]:
 
 
 def _spread_of_pairs(one: Sequence[Report], other: Sequence[Report], metric: str) -> RunSpread:
-    """The spread that explains how far the runs differ in one mode minus another, for `difference_of_runs`.
+    """Return the spread of the runs' differences between two modes, for `difference_of_runs`.
 
-    Both sides are the same networks, so what chance does to a run is in both. That function adds the variances of two
-    sides: each has half of the variance that the differences have.
+    Both sides are the same networks and share the effect of chance on a run. `difference_of_runs` adds the variances
+    of two sides: each gets half of the variance of the differences.
     """
     means = np.array([paired_difference(*pair, metric).mean for pair in zip(one, other, strict=True)])
     freedom = len(means) - 1
@@ -126,8 +126,8 @@ def _spread_of_pairs(one: Sequence[Report], other: Sequence[Report], metric: str
 
 
 def _curves(results: Path) -> list[str]:
-    """Mean training loss in every tenth of the budget: whether a row was still learning when it stopped."""
-    tenths = [f"{share} %" for share in range(10, 101, 10)]
+    """Return the mean training loss in every tenth of a run, which shows whether it was still learning at its end."""
+    tenths = [f"{percent} %" for percent in range(10, 101, 10)]
     lines = [
         "## Curves",
         "",
@@ -153,6 +153,6 @@ def _budgets(results: Path) -> list[str]:
 
 
 def reports_of(results: Path, name: str, mode: str) -> list[Report]:
-    """The reports of a row in a mode, one for every seed that is finished."""
+    """Return the reports of a row in a mode, one for every finished seed."""
     found: list[dict[str, Any] | None] = [read_result(results, name, seed) for seed in range(ROWS[name].seeds)]
     return [Report.from_json(json.dumps(result["reports"][mode])) for result in found if result is not None]

@@ -1,4 +1,4 @@
-"""Floor 9: training. Read `loop` first."""
+"""Training of networks; the loop is in `loop`."""
 
 from twohands.training.loop import train
 

@@ -1,10 +1,9 @@
-"""Training: one loop that reads top to bottom. Batch, gradient, step; log, state, validation.
+"""The training loop: batch, gradient, step; log, state, validation.
 
-A run is a folder: `config.json`, `log.jsonl`, TensorBoard events, `last.pt` from which it continues, the checkpoint of
-the best validation `best/` and the last one `final/`. What a step does depends on (configuration, step) alone, so a run
-that was killed at any moment ends with the same weights. Several processes compute the gradients that one does with as
-many parts of a batch (`accumulation`): batch normalisation takes its statistics over a part, so that another number of
-parts is another training.
+A run is a folder: `config.json`, `log.jsonl`, TensorBoard events, `last.pt` from which it resumes, the checkpoint of
+the best validation `best/` and the last one `final/`. A step depends on (configuration, step) alone, so a run that was
+killed at any moment ends with the same weights. N processes compute the gradients of one process with N parts of a
+batch (`accumulation`). Batch normalisation takes its statistics over a part, so results depend on the number of parts.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ DROP = 0.1
 """Factor of the learning rate at every drop."""
 
 Validate = Callable[[HandNetwork], Validated]
-"""Measurement of a network, for instance a `Validation`."""
+"""Network -> its validation, for instance a `Validation`."""
 
 
 class Items(Protocol):
-    """What `train` reads: a `TrainingSet`, or maps computed from one."""
+    """Training items by draw: a `TrainingSet`, or maps computed from one."""
 
     def __len__(self) -> int: ...
 
@@ -57,12 +56,12 @@ class Items(Protocol):
 
 @dataclass
 class Progressed:
-    """How far a run has come; with the weights and the optimiser the whole state of it."""
+    """Progress of a run; with weights and optimiser it is the whole state of the run."""
 
     step: int = 0
-    cpu_seconds: float = 0.0  # of this process, loading workers not counted
+    cpu_seconds: float = 0.0  # of this process, without its loading workers
     best: float = math.inf
-    validated: int = 0  # the last step whose network was
+    validated: int = 0  # the last step that was validated
 
 
 def train(
@@ -74,18 +73,18 @@ def train(
     origins: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
-    """Trains the network of a configuration in a run folder, or continues there; returns the folder `final`.
+    """Train the network of a configuration in a run folder, or resume there, and return the folder `final`.
 
-    `objective` is the network with its loss, by default with new weights (`build_objective`). `origins` names in plain
-    values what the configuration does not: the frames, for instance by `identity_of`, and the initial weights. Under
-    torchrun every process calls this alike. Raise ValueError when the folder holds another run, FloatingPointError,
-    naming term and frame, when a loss is not finite.
+    `objective` is the network with its loss, by default with new weights (`build_objective`). `origins` holds plain
+    values that the configuration lacks: the frames, for instance by `identity_of`, and the initial weights. Under
+    torchrun every process makes the same call. Raise ValueError when the folder holds another run, and
+    FloatingPointError with term and frame when a loss is not finite.
     """
     folder, recipe = Path(folder), config.train
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=recipe.precision)
     objective = objective or build_objective(config)
-    remedy = "give another --out, or what the run was begun with to continue it"
-    claim(folder / CONFIG, {**config.to_dict(), **(origins or {})}, f"{folder} holds a run", remedy)
+    fix = "give another --out, or what the run was begun with to continue it"
+    claim(folder / CONFIG, {**config.to_dict(), **(origins or {})}, f"{folder} holds a run", fix)
     accelerator.wait_for_everyone()
     optimizer = torch.optim.AdamW(
         [parameter for parameter in objective.parameters() if parameter.requires_grad],
@@ -133,7 +132,7 @@ def train(
 
 
 def rate(recipe: TrainConfig, step: int, total: int, epoch: int) -> float:
-    """The factor of the learning rate at a step of `total`, in an epoch, both from 0."""
+    """Return the factor of the learning rate at a step of `total` in an epoch; both count from 0."""
     warm = recipe.warmup * total
     rise = min(1.0, (step + 1) / warm) if warm else 1.0
     if recipe.schedule == "cosine":
@@ -148,16 +147,16 @@ class Mean:
         self.sums: dict[str, float] = {}
         self.count = 0
         self.shown = math.nan
-        """The last mean loss."""
+        """Mean loss that the progress bar shows."""
 
     def add(self, terms: dict[str, float]) -> None:
-        """The terms of one more step."""
+        """Add the terms of one more step."""
         self.sums = {name: self.sums.get(name, 0.0) + value for name, value in terms.items()}
         self.count += 1
         self.shown = self.sums["loss"] / self.count
 
     def take(self) -> dict[str, float]:
-        """The means since the last call."""
+        """Return the means since the last call."""
         means = {name: value / self.count for name, value in self.sums.items()}
         self.sums, self.count = {}, 0
         return means
@@ -171,7 +170,7 @@ def _step(
     epoch: int,
     accumulation: int,
 ) -> dict[str, float]:
-    """One step of the optimiser; returns the mean of the loss and of every term over this process's frames."""
+    """Take one step of the optimiser; return the mean of the loss and of every term over this process's frames."""
     model.train()
     optimizer.zero_grad()
     mean = Mean()
@@ -187,9 +186,9 @@ def _step(
 
 
 def check_finite(total: Tensor, terms: dict[str, Tensor], ids: str | Sequence[str]) -> None:
-    """Raises FloatingPointError that names the first frame whose loss is not finite, and the terms to blame.
+    """Raise FloatingPointError with the first frame without a finite loss, and the terms that cause it.
 
-    `ids` as `collate` gives them: one for every frame, or a single one that all frames share.
+    `ids` are those of `collate`: one for every frame, or a single one that all frames share.
     """
     if torch.isfinite(total).all():
         return
@@ -213,7 +212,7 @@ def _loader(items: Items, stream: BatchStream, workers: int) -> DataLoader:
 
 
 def _is_due(done: Progressed, recipe: TrainConfig, total: int) -> bool:
-    """Whether the network is to be validated now; a state is saved before, so also when a run continues."""
+    """Return whether validation is due; a resumed run makes up for one that was interrupted."""
     return done.validated < done.step and (done.step >= total or done.step % recipe.validate_steps == 0)
 
 
@@ -264,7 +263,7 @@ def _restore(folder: Path, objective: Objective, optimizer: Any, accelerator: Ac
 
 @contextmanager
 def _stop_asked() -> Iterator[Callable[[], bool]]:
-    """Whether the user (Ctrl-C) or the scheduler (SIGTERM) wants the run to stop; a second Ctrl-C stops at once."""
+    """Yield a function that returns whether Ctrl-C or SIGTERM asked the run to stop; a second Ctrl-C stops at once."""
     asked: list[int] = []
 
     def note(number: int, _: object) -> None:

@@ -21,10 +21,10 @@ from twohands.types import NetworkOutput
 
 
 class Objective(nn.Module):
-    """TrainingItem of a batch -> loss of every frame (B,) and every term (B,) by name.
+    """A network with its loss: TrainingItem of a batch -> loss of every frame (B,) and every term (B,) by name.
 
-    Training gives the network the item's masks, and the true centres with noise or, for a fraction of the frames, its
-    own; its heads are trained beside.
+    The network is given the item's masks, and the true centres with noise or, for a fraction of the frames, its own
+    centres. Its centre and mask heads are trained at the same time.
     """
 
     def __init__(
@@ -40,15 +40,15 @@ class Objective(nn.Module):
         self.center_noise, self.own_centers = center_noise, own_centers
 
     def forward(self, item: TrainingItem, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """epoch counts from 0; it decides which terms count."""
+        """Return the losses in `epoch`, counted from 0, which decides the active terms."""
         output = self.predict(item)
         with torch.autocast(output.root.device.type, enabled=False):
             return total_loss(output, item.sample, self.surface, self.loss, epoch)
 
     def predict(self, item: TrainingItem) -> NetworkOutput:
-        """The network's answer when masks and centres are given."""
+        """Return the output of the network when masks and centres are given."""
         frame, network = item.sample.frame, self.network
-        if not isinstance(network, TwoHandNet):  # it asks for no centres, and draws no points
+        if not isinstance(network, TwoHandNet):  # it takes no centres and draws no points
             return network(frame, item.masks)
         scene = self.locate(network, item)
         centers = self._centers(item, centers_on(item.masks, scene.centers.detach()))
@@ -57,11 +57,11 @@ class Objective(nn.Module):
         return network.reconstruct(scene, network.lift(frame, item.masks, rngs), frame.camera)
 
     def locate(self, network: TwoHandNet, item: TrainingItem) -> ImageFeatures:
-        """Return what the image branch sees in the frames of a batch."""
+        """Return the features of the image branch for the frames of a batch."""
         return network.locate(item.sample.frame)
 
     def _centers(self, item: TrainingItem, own: Tensor) -> Tensor:
-        """(B, 2, 2) pixels: of a frame the true centres with noise, or the network's own ones (B, 2, 2)."""
+        """Return centres (B, 2, 2) in pixels: for each frame the true ones with noise, or the network's own."""
         rngs = [np.random.default_rng((*draw, 2)) for draw in item.draw.tolist()]
         true, _ = hand_boxes(item.sample)
         noise = np.stack([rng.normal(size=(2, 2)) for rng in rngs]) * self.center_noise * item.sample.frame.camera.width

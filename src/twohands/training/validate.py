@@ -1,4 +1,4 @@
-"""Measurement of a network in training: through the predictor, with the input that the paper's tables give."""
+"""Validation of a network during training: through the predictor, with the input of the paper's tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 def evaluate_network(
     network: HandNetwork, config: NetworkConfig, samples: Iterable[Sample], mode: str, known_presence: bool = True
 ) -> Report:
-    """Return the report of a network without a fit in one of the modes; by default presence of the hands is given."""
+    """Return the report of a network without a fit in one of the modes; by default hand presence is given."""
     predictor = NetworkPredictor(ModuleRunner(network, config), HAND_MODELS[config.hand_model](), trusted=True)
     pairs = predictions(predict_with(predictor, mode), samples, known_presence, config.hand_model)
     return report_of(pairs, known_presence)
@@ -41,8 +41,8 @@ class Validated:
 class Validation:
     """The mean errors of networks on at most `count` frames of a data set, evenly spread.
 
-    Networks are given the true masks, or where there are none the masks from which training cuts the clouds. Frames
-    that cannot be read are left out, with one warning for each file.
+    Networks are given the true masks, or without them the masks from which training cuts the clouds. Frames that cannot
+    be read are left out, with one warning for each file.
     """
 
     def __init__(self, dataset: Dataset, config: NetworkConfig, count: int):

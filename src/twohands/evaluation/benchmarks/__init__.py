@@ -1,9 +1,9 @@
-"""What each benchmark measures: `BENCHMARKS[name].measure(predictions, targets)`, metres and shares.
+"""Metrics of published benchmarks: `BENCHMARKS[name].measure(predictions, targets)`, metres and fractions.
 
-A protocol is a table of figures. A figure says how points are aligned, which points count, and in which order the mean
-is taken; a protocol adds the unit that the benchmark prints. A hand that the target has and the prediction lacks counts
-in no figure but `found`, the share of the targets' hands that were predicted: only where it is 1 can a figure stand
-beside published ones. A joint of a target that was not annotated is NaN and counts nowhere. NumPy only.
+A `Benchmark` is a table of metrics and the unit that it prints. A `Metric` defines the alignment, the points and the
+order of averaging. A target hand that the prediction lacks enters no metric but `found`, the fraction of target hands
+that were predicted: only with `found` 1 are the metrics comparable with published ones. Joints without annotation are
+NaN in targets and are left out. NumPy only.
 """
 
 from twohands.evaluation.benchmarks.benchmark import Benchmark, Metric

@@ -1,4 +1,4 @@
-"""Predictions and targets of many frames, side by side, a block at a time."""
+"""Pairs of predictions and targets, stacked over a block of frames at a time."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from twohands.hands.skeleton import NUM_JOINTS
 from twohands.types import PRESENT, SIDE_NAMES, TwoHands
 
 BLOCK = 256
-"""Frames that are measured at once."""
+"""Number of frames that are measured at once."""
 NAN = float("nan")
 
 ObjectPair = tuple[np.ndarray, np.ndarray]
-"""Vertices (O, 3) of the predicted and of the true object of a frame, in corresponding order; metres, camera frame."""
+"""Vertices (O, 3) of the predicted and the true object of a frame, in corresponding order; metres, camera frame."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Predictions and targets of N successive frames, float64; everything of an absent hand is NaN."""
+    """Predictions and targets of N successive frames, float64; all values of absent hands are NaN."""
 
     prediction: TwoHands
     target: TwoHands
-    roots: np.ndarray | None  # (N, 2, 3) metres, what the network took for joint 9
+    roots: np.ndarray | None  # (N, 2, 3) metres, joint 9 as predicted by the network
     objects: Sequence[ObjectPair] | None
-    sequences: np.ndarray | None  # (N,) the recording that each frame is of
+    sequences: np.ndarray | None  # (N,) the recording of each frame
 
 
 def blocks(
@@ -36,9 +36,9 @@ def blocks(
     objects: Sequence[ObjectPair] | None,
     sequences: Sequence[str] | None,
 ) -> Iterator[tuple[Pairs, slice]]:
-    """Pairs of about BLOCK frames, and which of them count: the others are their neighbours, of another block.
+    """Yield pairs of about BLOCK frames with the slice of frames to measure; the others are neighbours for context.
 
-    Raises ValueError as `Protocol.measure` says.
+    Raise ValueError as documented at `Benchmark.measure`.
     """
     count = len(targets)
     given = {"predictions": predictions, "roots": roots, "objects": objects, "sequences": sequences}
@@ -64,7 +64,7 @@ def blocks(
 
 
 def _mesh_size(predictions: Sequence[TwoHands], targets: Sequence[TwoHands]) -> int | None:
-    """Vertices of every mesh, None when one side has none at all. Targets may lack some; predictions must not."""
+    """Return the number of vertices of all meshes, None if one side has no meshes. Only targets may lack some."""
     predicted, true = (
         [hands.vertices.shape[-2] for hands in side if hands.vertices is not None] for side in (predictions, targets)
     )
@@ -82,7 +82,7 @@ def _mesh_size(predictions: Sequence[TwoHands], targets: Sequence[TwoHands]) -> 
 
 
 def _stacked(records: Sequence[TwoHands], size: int | None) -> TwoHands:
-    """One record of N frames, float64, with meshes of `size` vertices."""
+    """Return one record of N frames, float64, with meshes of `size` vertices."""
     present = np.stack([np.asarray(hands.present) for hands in records]) >= PRESENT
     shapes = {np.shape(hands.joints) for hands in records}
     if shapes != {(2, NUM_JOINTS, 3)}:

@@ -1,6 +1,6 @@
-"""The table of benchmarks. Each entry says where its rules come from and how sure they are.
+"""The table of benchmarks. Each entry gives the source of its rules and how certain they are.
 
-[V] the benchmark's own program was read; [S] known from papers and from programs of others; [U] not public, our guess.
+[V] the benchmark's own program was read; [S] known from papers and other programs; [U] not public, a guess.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from twohands.evaluation.benchmarks.values import (
 from twohands.hands.skeleton import FINGERTIPS, NUM_JOINTS, WRIST
 
 HOT3D_LANDMARKS = tuple(range(2, NUM_JOINTS))
-"""All joints but the wrist, which is not scored, and the base of the thumb, which is no landmark of the toolkit."""
+"""All joints but the wrist, which is not scored, and the base of the thumb, for which the toolkit has no landmark."""
 _wrist = distances(at_joint(WRIST))
 
 
 def _joints(prefix: str, alignment: Alignment) -> dict[str, Metric]:
-    """Mean distance of the joints, and area up to 5 cm over 100 thresholds: FreiHAND, HO-3D, DexYCB."""
+    """Return mean joint distance, and area up to 5 cm over 100 thresholds: FreiHAND, HO-3D, DexYCB."""
     values = distances(alignment)
-    return {f"{prefix}mpjpe": Metric(values), f"{prefix}auc": Metric(areas(values, 0.05, 100), kind="share")}
+    return {f"{prefix}mpjpe": Metric(values), f"{prefix}auc": Metric(areas(values, 0.05, 100), kind="fraction")}
 
 
 def _meshes(prefix: str, alignment: Alignment) -> dict[str, Metric]:
-    """The same of the vertices: FreiHAND, HO-3D."""
+    """Return mean vertex distance, and area up to 5 cm over 100 thresholds: FreiHAND, HO-3D."""
     values = mesh_distances(alignment)
-    return {f"{prefix}mpvpe": Metric(values), f"{prefix}mesh_auc": Metric(areas(values, 0.05, 100), kind="share")}
+    return {f"{prefix}mpvpe": Metric(values), f"{prefix}mesh_auc": Metric(areas(values, 0.05, 100), kind="fraction")}
 
 
 def _f_scores(prefix: str, alignment: Alignment) -> dict[str, Metric]:
-    """Of the vertices, at 5 and at 15 mm: FreiHAND, HO-3D."""
+    """Return the F-scores of the vertices at 5 and 15 mm: FreiHAND, HO-3D."""
     thresholds = {"f5": 0.005, "f15": 0.015}
-    return {f"{prefix}{name}": Metric(f_scores(at, alignment), kind="share") for name, at in thresholds.items()}
+    return {f"{prefix}{name}": Metric(f_scores(at, alignment), kind="fraction") for name, at in thresholds.items()}
 
 
 H2O = Benchmark(
@@ -61,8 +61,8 @@ H2O = Benchmark(
     }
 )
 """Errors in camera space, each hand on its own [S: the paper and its challenge]. PDFNet adds `al_`, relative to joint 9
-[S: its paper]; its published program takes the root that the network predicted in place of the predicted joint 9,
-which is `al_published_` [V]. The joints are those of `hand_pose`, the meshes those of `hand_pose_mano`."""
+[S: its paper]. Its published program uses the root predicted by the network in place of the predicted joint 9:
+`al_published_` [V]. Joints are compared with `hand_pose`, meshes with `hand_pose_mano`."""
 
 HO3D = Benchmark(
     {
@@ -77,24 +77,24 @@ HO3D = Benchmark(
     unit="cm",
 )
 """[V: eval.py of the data set.] `st_`: scaled by the distance from the wrist to the middle knuckle (joint 4 in MANO's
-order, 9 in ours) and shifted by the wrist. `pa_`: similarity, a reflection included; meshes are aligned by themselves,
-not by the joints."""
+order, 9 here) and shifted by the wrist. `pa_`: similarity, possibly with a reflection; meshes are aligned by their
+vertices, not by the joints."""
 
 H2O3D = Benchmark({"mpjpe": Metric(distances(at_right_wrist), "hands")})
-"""Both hands relative to the right wrist. What is handed in is written so [V: the authors' program]; how the server
-aligns and averages is not public [U]."""
+"""Both hands relative to the right wrist, as in submitted files [V: the authors' program]. The alignment and averaging
+of the server are not public [U]."""
 
 RHD = Benchmark(
     {
         "epe": Metric(_wrist),
         "epe_median": Metric(_wrist, middle="median"),
-        "auc": Metric(areas(_wrist, 0.05, 20), kind="share"),
+        "auc": Metric(areas(_wrist, 0.05, 20), kind="fraction"),
         "mpjpe": Metric(of_hands(metrics.mpjpe), "hands"),
         "al_mpjpe": Metric(of_hands(metrics.al_mpjpe), "hands"),
     }
 )
 """`epe` and `auc`: relative to the wrist, 20 thresholds to 50 mm [V: eval3d.py of hand3d, which gives its networks the
-true scale and scores one hand of an image; here every hand of the targets counts and nothing is scaled]. `mpjpe` and
+true scale and scores one hand of an image; here every target hand is scored and nothing is scaled]. `mpjpe` and
 `al_mpjpe`, each hand on its own: PDFNet's tables [S]."""
 
 DEXYCB = Benchmark({**_joints("", in_camera), **_joints("root_", at_joint(WRIST)), **_joints("pa_", similar)})
@@ -108,9 +108,9 @@ INTERHAND = Benchmark(
         "mrrpe": Metric(relative_wrists, "frames"),
     }
 )
-"""[V: dataset.py of InterHand2.6M.] Relative to the wrist of each hand; of all frames, and of those with one and with
-two true hands. `mrrpe` of frames with both. The data set's own baseline is given the true depth of the roots; a
-prediction in camera space needs none."""
+"""[V: dataset.py of InterHand2.6M.] Relative to the wrist of each hand; over all frames, and over those with one and
+with two true hands. `mrrpe` over frames with both. The data set's own baseline is given the true depth of the roots;
+a prediction in camera space needs none."""
 
 FREIHAND = Benchmark(
     {
@@ -132,16 +132,16 @@ ARCTIC = Benchmark(
     }
 )
 """[V: eval_modules.py and evaluate_metrics.py of ARCTIC.] The hands of a frame are averaged first, then all frames.
-`mpjpe` is relative to the wrist, `mrrpe` from hand to hand. The object's own figures (MDev, AAE, success, its MRRPE)
-are not computed."""
+`mpjpe` is relative to the wrist, `mrrpe` from hand to hand. The metrics of the object (MDev, AAE, success, its
+MRRPE) are not computed."""
 
 _hot3d = distances(in_camera, HOT3D_LANDMARKS)
 _hot3d_tips = distances(in_camera, FINGERTIPS)
 HOT3D = Benchmark(
     {
         "mpjpe": Metric(_hot3d),
-        "pck_auc": Metric(areas(_hot3d, 0.05, 101), kind="share"),
-        "fingertip_pck_auc": Metric(areas(_hot3d_tips, 0.05, 101), kind="share"),
+        "pck_auc": Metric(areas(_hot3d, 0.05, 101), kind="fraction"),
+        "fingertip_pck_auc": Metric(areas(_hot3d_tips, 0.05, 101), kind="fraction"),
     }
 )
 """19 landmarks [S; the order and the missing base of the thumb V: hand_tracking_toolkit], 101 thresholds to 50 mm [V].
@@ -158,4 +158,4 @@ BENCHMARKS: dict[str, Benchmark] = {
     "arctic": ARCTIC,
     "hot3d": HOT3D,
 }
-"""By the name of the data set."""
+"""Benchmarks by the name of their data set."""

@@ -1,4 +1,4 @@
-"""What a figure measures on every hand: alignments, distances, areas, F-scores, contact, acceleration."""
+"""Values that metrics measure on every hand: distances, areas, F-scores, contact, acceleration; and alignments."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from twohands.hands.skeleton import MIDDLE_KNUCKLE, NUM_JOINTS, WRIST
 from twohands.types import LEFT, RIGHT, TwoHands
 
 CONTACT = 0.003
-"""Metres between a true hand and the true object within which ARCTIC counts them as touching."""
+"""Largest distance at which ARCTIC considers a true hand and the true object to touch, metres."""
 FRAME_TIME = 1 / 30
-"""Seconds between two frames of ARCTIC."""
+"""Time between two frames of ARCTIC, seconds."""
 ROUNDING = 1e-9
-"""Metres by which a point may be beyond a threshold: an aligned root must count as right at threshold 0."""
+"""Tolerance of thresholds, metres: an aligned root must be correct at threshold 0."""
 
 Values = Callable[[Pairs], np.ndarray]
-"""Pairs -> (N, 2, P) of every hand and point, NaN where there is nothing to compare."""
+"""Pairs -> values (N, 2, P) of every hand and point, NaN if there is nothing to compare."""
 Alignment = Callable[[np.ndarray, np.ndarray, Pairs], np.ndarray]
-"""Points (N, 2, P, 3) of prediction and target, pairs -> those of the prediction, aligned."""
+"""Points (N, 2, P, 3) of prediction and target, pairs -> aligned points of the prediction."""
 
 
 def in_camera(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """No alignment."""
+    """Return the points without alignment."""
     return points
 
 
 def at_joint(joint: int) -> Alignment:
-    """A joint of each hand is shifted onto its target."""
+    """Return the alignment that shifts a joint of each hand onto its target."""
 
     def align(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
         return points - pairs.prediction.joints[..., [joint], :] + pairs.target.joints[..., [joint], :]
@@ -42,13 +42,13 @@ def at_joint(joint: int) -> Alignment:
 
 
 def at_right_wrist(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """The right wrist is shifted onto its target, and both hands with it."""
+    """Shift both hands so that the right wrist is on its target."""
     wrist, goal = (hands.joints[:, [RIGHT], [WRIST], None] for hands in (pairs.prediction, pairs.target))
     return points - wrist + goal
 
 
 def scaled_at_wrist(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """The palm is scaled to the target's length from wrist to middle knuckle, then the wrist is shifted onto it."""
+    """Scale each hand to the target's length from wrist to middle knuckle, then shift its wrist onto the target."""
     wrist, goal = (hands.joints[..., [WRIST], :] for hands in (pairs.prediction, pairs.target))
     length, wanted = (
         np.linalg.norm(hands.joints[..., MIDDLE_KNUCKLE, :] - hands.joints[..., WRIST, :], axis=-1)
@@ -59,15 +59,15 @@ def scaled_at_wrist(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.
 
 
 def similar(points: np.ndarray, target: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """The least-squares similarity of each hand, mirrored ones included; see `align_reflecting`."""
+    """Apply the least-squares similarity of each hand, possibly a reflection; see `align_reflecting`."""
     return align_reflecting(points, target)
 
 
 def align_reflecting(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """`source` (*B, N, 3) moved onto `target` by scale, shift and an orthogonal matrix, which may be a reflection.
+    """Return `source` (*B, N, 3) moved onto `target` by scale, shift and an orthogonal matrix, possibly a reflection.
 
-    As FreiHAND and HO-3D do it, and with their program DexYCB; `geometry.transforms.align` never reflects. NaN where
-    one side has a NaN.
+    FreiHAND, HO-3D and DexYCB align in this way; `geometry.transforms.align` never reflects. The result is NaN if one
+    side has a NaN.
     """
     known = (np.isfinite(source) & np.isfinite(target)).all(axis=(-2, -1), keepdims=True)
     a, b = np.where(known, source, 0.0), np.where(known, target, 0.0)
@@ -81,7 +81,7 @@ def align_reflecting(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def distances(alignment: Alignment, joints: Sequence[int] = range(NUM_JOINTS)) -> Values:
-    """Of the given joints, after an alignment."""
+    """Return the distances of the given joints after an alignment."""
 
     def measure(pairs: Pairs) -> np.ndarray:
         points, target = (hands.joints[..., list(joints), :] for hands in (pairs.prediction, pairs.target))
@@ -91,7 +91,7 @@ def distances(alignment: Alignment, joints: Sequence[int] = range(NUM_JOINTS)) -
 
 
 def mesh_distances(alignment: Alignment) -> Values:
-    """Of the vertices, after an alignment; NaN without meshes."""
+    """Return the distances of the vertices after an alignment; NaN without meshes."""
 
     def measure(pairs: Pairs) -> np.ndarray:
         points, target = pairs.prediction.vertices, pairs.target.vertices
@@ -103,23 +103,24 @@ def mesh_distances(alignment: Alignment) -> Values:
 
 
 def areas(values: Values, highest: float, count: int) -> Values:
-    """The share under the curve of correct points over `count` thresholds from 0 to `highest` metres, by trapezoids.
+    """Return the area under the curve of correct points over `count` thresholds from 0 to `highest` metres.
 
-    Of one point: its curve is a step, so that the mean over points is the area under the mean curve.
+    The area is a fraction, by trapezoids. It is computed for each point, whose curve is a step: the mean over points
+    is the area under the mean curve.
     """
     thresholds = np.linspace(0, highest, count) + ROUNDING
 
     def measure(pairs: Pairs) -> np.ndarray:
         found = values(pairs)
         first = np.searchsorted(thresholds, found)  # the lowest threshold that is not below
-        share = np.where(first == 0, 1.0, np.clip((count - first - 0.5) / (count - 1), 0, 1))
-        return np.where(np.isnan(found), NAN, share)
+        area = np.where(first == 0, 1.0, np.clip((count - first - 0.5) / (count - 1), 0, 1))
+        return np.where(np.isnan(found), NAN, area)
 
     return measure
 
 
 def f_scores(threshold: float, alignment: Alignment) -> Values:
-    """F-score of the meshes at a threshold in metres, after an alignment; NaN without meshes."""
+    """Return the F-score of the meshes at a threshold in metres, after an alignment; NaN without meshes."""
     score = metrics.f_score(threshold, aligned=False)
 
     def measure(pairs: Pairs) -> np.ndarray:
@@ -132,19 +133,19 @@ def f_scores(threshold: float, alignment: Alignment) -> Values:
 
 
 def of_hands(metric: Callable[[TwoHands, TwoHands], np.ndarray]) -> Values:
-    """A metric of `twohands.evaluation.metrics`."""
+    """Return a metric of `twohands.evaluation.metrics` as values with one point per hand."""
     return lambda pairs: metric(pairs.prediction, pairs.target)[..., None]
 
 
 def where_hands(values: Values, count: int) -> Values:
-    """Only of the frames in which the target has so many hands."""
+    """Return the values of frames in which the target has `count` hands, NaN for the others."""
     return lambda pairs: np.where((pairs.target.present.sum(axis=1) == count)[:, None, None], values(pairs), NAN)
 
 
 def relative_wrists(pairs: Pairs) -> np.ndarray:
-    """(N, 2, 1) error of the vector from one wrist to the other (MRRPE), the same for both hands of a frame.
+    """Return the error (N, 2, 1) of the vector from wrist to wrist (MRRPE), the same for both hands of a frame.
 
-    `metrics.mrrpe` takes joint 9.
+    `metrics.mrrpe` uses joint 9.
     """
     vectors = [
         hands.joints[:, RIGHT, WRIST] - hands.joints[:, LEFT, WRIST] for hands in (pairs.prediction, pairs.target)
@@ -154,7 +155,7 @@ def relative_wrists(pairs: Pairs) -> np.ndarray:
 
 
 def published(points: Literal["joints", "vertices"]) -> Values:
-    """Errors relative to joint 9 as PDFNet's program has them: the prediction relative to the root that was predicted.
+    """Return errors relative to joint 9 as PDFNet's program computes them, with predictions relative to `pairs.roots`.
 
     The prediction is not shifted by its own joint 9, and the root may be a few millimetres off it.
     """
@@ -174,7 +175,7 @@ def published(points: Literal["joints", "vertices"]) -> Values:
 def contact_deviation(
     vertices: np.ndarray, target_vertices: np.ndarray, object_vertices: np.ndarray, target_object_vertices: np.ndarray
 ) -> float:
-    """CDev of ARCTIC, metres: how far what touches in truth is apart in the prediction; NaN where nothing touches.
+    """Return CDev of ARCTIC: the mean predicted distance, metres, of points that touch in truth; NaN without any.
 
     Hands (V, 3), objects (O, 3), in corresponding order on both sides. Every true hand vertex within 3 mm of the true
     object is paired with the nearest of its vertices.
@@ -188,7 +189,7 @@ def contact_deviation(
 
 
 def contact_deviations(pairs: Pairs) -> np.ndarray:
-    """(N, 2, 1) `contact_deviation` of every hand; NaN without meshes."""
+    """Return the `contact_deviation` (N, 2, 1) of every hand; NaN without meshes."""
     prediction, target = pairs.prediction.vertices, pairs.target.vertices
     found = np.full((*pairs.target.present.shape, 1), NAN)
     if prediction is not None and target is not None and pairs.objects is not None:
@@ -199,9 +200,9 @@ def contact_deviations(pairs: Pairs) -> np.ndarray:
 
 
 def accelerations(pairs: Pairs) -> np.ndarray:
-    """(N, 2, 1) m/s^2, acceleration error of the vertices relative to the wrist, by second differences at 30 frames/s.
+    """Return the acceleration error (N, 2, 1), m/s^2, of the vertices relative to the wrist, at 30 frames per second.
 
-    NaN without meshes, at the ends of a recording, and where a hand is absent before, in or after the frame.
+    NaN without meshes, at the ends of a recording, and if a hand is absent before, in or after the frame.
     """
     found = np.full((*pairs.target.present.shape, 1), NAN)
     points = [(hands.vertices, hands.joints[..., [WRIST], :]) for hands in (pairs.prediction, pairs.target)]

@@ -1,6 +1,6 @@
-"""Files that benchmarks take: `write_*` makes them of predictions, `validate` checks any such file before it is sent.
+"""Files for benchmark servers: `write_*` writes predictions, `validate` checks such a file before it is sent.
 
-The `names` of a writer are what `validate` expects, in the order in which the benchmark lists them:
+Writers and `validate` take the same `names`, in the order of the benchmark's list:
 
     ho3d, h2o3d   lines of evaluation.txt, "SEQUENCE/0000"
     h2o           (action, file name), see `h2o_names`
@@ -8,8 +8,8 @@ The `names` of a writer are what `validate` expects, in the order in which the b
     hot3d         (sequence, frame, hand), hand 0 left, 1 right
     arctic        `Sample.id`, "s03/box_use_01/0/00010"
 
-Every benchmark scores every frame: a hand that was not found must be filled in before writing (`fill_missing`); for the
-test frames of a reader `submission_of` knows names, recordings and hands (`twohands submit`). Marks as in
+Every benchmark scores every frame: a hand that was not found must be filled in before writing (`fill_missing`).
+`submission_of` returns names, recordings and hands for the test frames of a reader (`twohands submit`). Marks as in
 `twohands.evaluation.benchmarks`: [V] read in a program of the benchmark's makers, [S] second-hand, [U] uncertain.
 """
 

@@ -1,10 +1,9 @@
 """ARCTIC's consistent motion reconstruction: both hands and the object, an archive of tensors. Needs PyTorch.
 
 [V: the format page and the programs of ARCTIC.] TASK/eval/SUBJECT_RECORDING_VIEW/ has preds/pred.NAME.pt, a row for
-each frame, and meta_info/meta_info.imgname.pt, the images of these rows. The server poses MANO itself: turns of joints
-as matrices, those of fingers about the mean pose, and the shape basis of the left hand as it is in its file; the
-translation is added to what that gives, metres, OpenCV axes. Hands are scored relative to their wrists, to each other
-and to the object.
+each frame, and meta_info/meta_info.imgname.pt, the images of these rows. The server poses MANO itself, from joint
+rotations as matrices (those of the fingers about the mean pose) and the left shape basis as in its file, and adds the
+translation in metres, OpenCV axes. Hands are scored relative to their wrists, to each other and to the object.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from twohands.hands.mano_files import Mano
 from twohands.types import LEFT, RIGHT, TwoHands
 
 TASKS = {False: "pose_p1_test", True: "pose_p2_test"}
-"""Of the fixed cameras, and of the head-mounted one."""
+"""Tasks by whether the camera is the head-mounted one (view 0)."""
 IMAGE = "./data/arctic_data/data/cropped_images/{}.jpg"
 LARGEST_SHAPE = 10.0
-"""Standard deviations beyond which a shape is no hand's."""
+"""Largest plausible shape component, standard deviations."""
 ROUNDING = 0.01
-"""By which a matrix of half floats may miss a rotation."""
+"""Tolerance of rotation matrices, which may be half floats."""
 _CONVENTION = Convention(flat_hand_mean=False, left_shape="raw")
 _LETTERS = {LEFT: "l", RIGHT: "r"}
 _HAND_ROWS = {"beta": (10,), "cam_t": (3,), "pose": (16, 3, 3)}
@@ -50,7 +49,7 @@ _NAME = re.compile(r"(s\d+)/(\w+)/(\d)/(\d{5})")
 
 @dataclass(frozen=True)
 class ObjectPose:
-    """Where the object is; camera frame."""
+    """Pose of the object in the camera frame."""
 
     rotation: np.ndarray  # (3,) axis-angle, radians
     translation: np.ndarray  # (3,) metres
@@ -67,11 +66,11 @@ def write_arctic(
     mano: Mano,
     objects: Sequence[ObjectPose] | None = None,
 ) -> None:
-    """The archive of the views 1 to 8, or that of view 0; its parameters must be those of the hand model `mano`.
+    """Write the archive of views 1 to 8, or that of view 0, with parameters of the hand model `mano`.
 
-    names: "s03/box_use_01/0/00010", as `Sample.id`, those of a recording and view together and in their order. Without
-    `objects` zeros stand for them: then the figures of hands alone have a meaning. Raises ValueError where a hand or
-    its parameters are missing, and for names that do not belong into one archive.
+    names: "s03/box_use_01/0/00010", as `Sample.id`, grouped by recording and view, in order. Without `objects` zeros
+    are written for them; then only metrics of the hands are meaningful. Raise ValueError if a hand or its parameters
+    are missing, and for names that do not belong in one archive.
     """
     path = Path(path)
     if path.suffix != ".zip":
@@ -94,15 +93,15 @@ def write_arctic(
 
 
 def check_arctic(path: Path, expected: Sequence[Any]) -> None:
-    """What `validate` does with files of kind "arctic"."""
+    """Check a file of kind "arctic", see `validate`."""
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}; check the path")
     try:
         with zipfile.ZipFile(path) as archive:
             start = f"{_task(expected)}/eval/"
-            foreign = [name for name in archive.namelist() if not name.startswith(start)]
-            if foreign:
-                raise ValueError(f"{path} has {foreign[0]}, but these names belong into {start}")
+            others = [name for name in archive.namelist() if not name.startswith(start)]
+            if others:
+                raise ValueError(f"{path} has {others[0]}, but these names belong into {start}")
             folders = dict.fromkeys(name.removeprefix(start).split("/")[0] for name in archive.namelist())
             names = []
             for folder in folders:
@@ -116,7 +115,7 @@ def check_arctic(path: Path, expected: Sequence[Any]) -> None:
 
 
 def _row(name: str, hands: TwoHands, pose: ObjectPose, mano: Mano) -> dict[str, np.ndarray]:
-    """What each file says of a frame, float32."""
+    """Return the row of a frame in each file, float32."""
     parameters = parameters_of(name, hands, "ARCTIC")
     row = {"object.cam_t": pose.translation, "object.radian": np.asarray(pose.angle), "object.rot": pose.rotation}
     for side, letter in _LETTERS.items():
@@ -130,7 +129,7 @@ def _row(name: str, hands: TwoHands, pose: ObjectPose, mano: Mano) -> dict[str, 
 
 
 def _task(names: Sequence[str]) -> str:
-    """The one task that all names belong to."""
+    """Return the single task that all names belong to."""
     views = set()
     for name in names:
         parts = _NAME.fullmatch(name)
@@ -143,7 +142,7 @@ def _task(names: Sequence[str]) -> str:
 
 
 def _folder(name: str) -> str:
-    """Subject, recording and view: the folder of the rows of a frame."""
+    """Return the folder of a frame: subject, recording and view."""
     return name.rpartition("/")[0].replace("/", "_")
 
 
@@ -165,7 +164,7 @@ def _loaded(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
 
 
 def _names(path: Path, folder: str, images: Any) -> list[str]:
-    """The names of the rows of a folder, whose images must be ones of its recording and view, in their order."""
+    """Return the names of the rows of a folder; its images must be of its recording and view, in order."""
     names = ["/".join(Path(image).with_suffix("").parts[-4:]) for image in images]
     for name in names:
         if _folder(name) != folder:

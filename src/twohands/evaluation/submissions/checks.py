@@ -1,4 +1,4 @@
-"""Checks of hands as they stand in a file; each raises ValueError and names the entry."""
+"""Checks of hands in a submitted file; each raises ValueError and names the entry."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from twohands.data.hand_checks import SHORTER, bone_lengths
 from twohands.hands.skeleton import JOINT_ORDERS, NUM_JOINTS, WRIST
 
 SIZES = (0.04, 0.40)
-"""Metres from the wrist to the farthest joint that a hand can have."""
+"""Smallest and largest plausible distance from the wrist to the farthest joint, metres."""
 ROOM = 20.0
-"""Metres from the origin within which hands are."""
+"""Largest plausible distance of a hand from the origin, metres."""
 ORDERS = {"standard": tuple(range(NUM_JOINTS)), **JOINT_ORDERS}
 
 
 def check_names(path: Any, found: Sequence[Any], expected: Sequence[Any]) -> None:
-    """The same entries in the same order."""
+    """Check that the entries are the expected ones in the same order."""
     found, expected = list(found), list(expected)
     if found == expected:
         return
@@ -40,14 +40,14 @@ def check_names(path: Any, found: Sequence[Any], expected: Sequence[Any]) -> Non
 
 
 def check_count(path: Any, found: int, expected: Sequence[Any], what: str) -> None:
-    """As many entries as names."""
+    """Check that there are as many entries as names."""
     if found != len(expected):
         place = "" if found > len(expected) else f"; nothing is there for {expected[found]} and what follows it"
         raise ValueError(f"{path} has {found} entries of {what}, expected {len(expected)}{place}")
 
 
 def array(path: Any, name: Any, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """The numbers of an entry, float64; they must be of that shape and finite."""
+    """Return the numbers of an entry, float64; they must have that shape and be finite."""
     try:
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -60,7 +60,7 @@ def array(path: Any, name: Any, value: Any, shape: tuple[int, ...]) -> np.ndarra
 
 
 def check_size(path: Any, name: Any, joints: np.ndarray, unit: str = "metres") -> None:
-    """Joints (21, 3), the wrist first, are a hand's in that unit."""
+    """Check that joints (21, 3), the wrist first, have the size of a hand in that unit."""
     metre = {"metres": 1.0, "millimetres": 1e3}[unit]
     size = np.linalg.norm(joints - joints[WRIST], axis=-1).max()
     low, high = (bound * metre for bound in SIZES)
@@ -75,7 +75,7 @@ def check_size(path: Any, name: Any, joints: np.ndarray, unit: str = "metres") -
 
 
 def check_side_of_camera(path: Any, name: Any, points: np.ndarray, sign: int) -> None:
-    """Points (..., 3) lie in front of the camera: sign 1, OpenCV, or -1, OpenGL."""
+    """Check that points (..., 3) are in front of the camera: sign 1 for OpenCV, -1 for OpenGL."""
     depth = points[..., 2] * sign
     if depth.mean() <= 0:
         axes, rule = ("OpenCV", "positive") if sign > 0 else ("OpenGL", "negative")
@@ -86,7 +86,7 @@ def check_side_of_camera(path: Any, name: Any, points: np.ndarray, sign: int) ->
 
 
 def check_joint_order(path: Any, hands: np.ndarray, order: str) -> None:
-    """Joints (N, 21, 3) are in the order of that name: no other one makes the hands' bones shorter."""
+    """Check that joints (N, 21, 3) are in the named order: no other order makes the bones shorter."""
     if not len(hands):
         return
     lengths = {name: bone_lengths(hands[:, list(entries)]).sum() for name, entries in ORDERS.items()}

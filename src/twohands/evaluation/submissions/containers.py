@@ -1,4 +1,4 @@
-"""JSON documents, as they are or inside an archive; the suffix of the path decides."""
+"""JSON documents, plain or inside an archive; the suffix of the path decides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIXES = (".json", ".zip", ".tar")
 
 
 def write_json(path: str | Path, member: str, pieces: Iterable[str]) -> None:
-    """Writes the text of a document, which may come in pieces, to a .json, or as `member` into a .zip or .tar."""
+    """Write the text of a document, given in pieces, to a .json, or as `member` into a .zip or .tar."""
     path = Path(path)
     _check_suffix(path)
     with write_atomically(path) as temporary:
@@ -36,7 +36,7 @@ def write_json(path: str | Path, member: str, pieces: Iterable[str]) -> None:
 
 
 def read_json(path: str | Path, member: str) -> Any:
-    """The document; raises FileNotFoundError, or ValueError when it is not JSON or the archive has no such member."""
+    """Return the document. Raise FileNotFoundError, or ValueError for no JSON or an archive without that member."""
     path = Path(path)
     _check_suffix(path)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""From the test frames of a reader to the file of its benchmark: names, recordings, hands that are scored."""
+"""Submissions for the test frames of a reader: names, recordings, scored hands and the writer of the file."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from twohands.types import LEFT, RIGHT, SIDE_NAMES, Dataset, TwoHands
 
 @dataclass(frozen=True)
 class Submission:
-    """What a benchmark wants of the frames of a data set, in their order."""
+    """The requirements of a benchmark for the frames of a data set, in order."""
 
     kind: str  # one of validate.KINDS
     names: Sequence[Any]
     recordings: Sequence[str]
-    sides: Sequence[tuple[int, ...]]  # of each frame, the hands that are scored
+    sides: Sequence[tuple[int, ...]]  # scored hands of each frame
     writer: Callable[[Path, Sequence[TwoHands]], None]
-    hand_model: str | None = None  # whose vertices are scored
+    hand_model: str | None = None  # required for scored vertices
     wrists: np.ndarray | None = None  # (N, 3) metres, OpenCV camera
 
     def check_model(self, hand_model: str) -> None:
-        """Raises ValueError when predictions of this hand model are of no use."""
+        """Raise ValueError when predictions of this hand model cannot be scored."""
         if self.hand_model not in (None, hand_model):
             raise ValueError(
                 f"{self.kind} scores vertices of the hand model {self.hand_model!r}, the predictions have those of "
@@ -39,16 +39,16 @@ class Submission:
             )
 
     def write(self, path: Path, predictions: Sequence[TwoHands]) -> None:
-        """Writes the file and checks it; meshes, where predictions have some, must be MANO's.
+        """Write the file and check it; any predicted meshes must be MANO's.
 
-        Raises ValueError when the file would be refused.
+        Raise ValueError when the file would be refused.
         """
         self.writer(path, predictions)
         validate(path, self.kind, self.names, self.wrists)
 
 
 def submission_of(dataset: Dataset) -> Submission:
-    """What the benchmark of a reader's test frames wants. Raises ValueError for data sets without one here."""
+    """Return the submission for a reader's test frames. Raise ValueError for data sets without one here."""
     if isinstance(dataset, DexYCB):
         names, sides = range(len(dataset)), [dataset.side(index) for index in range(len(dataset))]
         return Submission(
@@ -75,9 +75,9 @@ def submission_of(dataset: Dataset) -> Submission:
 def fill_missing(
     predictions: Sequence[TwoHands], recordings: Sequence[str], sides: Sequence[tuple[int, ...]]
 ) -> tuple[list[TwoHands], int]:
-    """The predictions with every wanted hand, and how many were taken from the nearest frame of their recording.
+    """Return the predictions with every scored hand, and the number of hands filled in.
 
-    Raises ValueError for a recording in which a wanted hand is found nowhere.
+    Missing hands are copied from the nearest frame of the recording. Raise ValueError for a recording without any.
     """
     found: dict[tuple[str, int], list[int]] = {}
     for index, (hands, recording) in enumerate(zip(predictions, recordings, strict=True)):
@@ -101,8 +101,8 @@ def fill_missing(
 
 
 def _with_side(hands: TwoHands, other: TwoHands, side: int) -> TwoHands:
-    """The hands with one side of another frame's; without parameters and quality."""
-    if not hands.present_sides:  # of a refused frame there are no meshes to put it into
+    """Return the hands with one side from another frame, without parameters and quality."""
+    if not hands.present_sides:  # a refused frame has no meshes to put it into
         hands = replace(other, present=np.zeros_like(other.present))
 
     def taken(one: Any, two: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Is this a file that the benchmark takes? Order, counts, units, axes, and numbers that are none."""
+"""Checks of submitted files: order, counts, units, axes, and numbers that are not finite."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from twohands.hands.skeleton import NUM_JOINTS
 from twohands.types import SIDE_NAMES
 
 NEAR = 0.1
-"""Metres between submitted and given wrists, in the middle of all frames, beyond which the order is not the list's."""
+"""Largest median distance of submitted and given wrists, metres; beyond it the order is not that of the list."""
 WRIST_OF_MESH = 0.3
-"""Metres from the wrist within which the centre of a mesh lies."""
+"""Largest distance from the wrist to the centre of a mesh, metres."""
 
 
 def validate(path: str | Path, kind: str, expected: Sequence[Any], wrists: np.ndarray | None = None) -> None:
-    """Returns when the file is one that benchmark `kind`, one of KINDS, takes.
+    """Check that a file has the format of benchmark `kind`, one of KINDS.
 
     expected: the names of all entries in order, as the writer of that kind takes them. wrists: (N, 3) metres, OpenCV
-    camera, of HO-3D's right hands, which its evaluation frames give; without them the order of its file, which holds
-    no names, cannot be seen, nor can that of H2O-3D, nor its axes. Raises ValueError that says which entry is wrong
-    and what was expected, FileNotFoundError where there is no file.
+    camera, of the right hands in HO-3D's evaluation frames; without them the order of its file, which holds no names,
+    is not checked. Neither order nor axes of H2O-3D can be checked. Raise ValueError with the wrong entry and what was
+    expected, or FileNotFoundError.
     """
     if kind not in KINDS:
         raise ValueError(f"there are no files of kind {kind!r}; choose one of {', '.join(KINDS)}")
@@ -155,7 +155,7 @@ def _hot3d(path: Path, expected: Sequence[Any]) -> None:
 
 
 def _parts(path: Path, counts: tuple[int, ...]) -> list[list[Any]]:
-    """The lists of joints and vertices of a pred.json."""
+    """Return the lists of joints and vertices of a pred.json."""
     document = read_json(path, HO3D_FILE)
     if not isinstance(document, list) or len(document) not in counts or not all(isinstance(p, list) for p in document):
         wanted = " or ".join(("[joints]", "[joints, vertices]")[count - 1] for count in counts)

@@ -1,7 +1,7 @@
-"""Predictions (metres, OpenCV camera, our order of joints) to the files of benchmarks.
+"""Writers of benchmark files from predictions (metres, OpenCV camera, this package's order of joints).
 
-A path that ends in .zip or .tar becomes the archive that is uploaded, one in .json the bare document. Lengths are
-written to the micrometre.
+A path that ends in .zip or .tar becomes the archive to upload, one in .json the bare document. Lengths are written to
+the micrometre.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ HOT3D_FILE = "result_pose_hot3d.json"
 HOT3D_COMPONENTS = 15
 _HOT3D = Convention(flat_hand_mean=False, components=HOT3D_COMPONENTS)
 TIPS = "ho3d"
-"""The finger tips of HO-3D and H2O-3D, see skeleton.FINGERTIP_VERTICES."""
+"""Finger tips of HO-3D and H2O-3D, see skeleton.FINGERTIP_VERTICES."""
 OPENGL_FROM_OPENCV = np.array([1.0, -1.0, -1.0])
 TO_MANO = np.argsort(JOINT_ORDERS["mano"])
-"""MANO's order = ours[TO_MANO]."""
+"""Indices that put joints of this package into MANO's order: joints[TO_MANO]."""
 DECIMALS = 6
 
 
 def write_h2o(path: str | Path, names: Sequence[H2OName], predictions: Sequence[TwoHands]) -> None:
-    """hand_poses.json of H2O [S: only known from PDFNet's program]; the data set's own check is not public.
+    """Write hand_poses.json of H2O [S: only known from PDFNet's program]; the data set's own check is not public.
 
     {"modality": "RGBD", "1": {"000000.txt": [126 numbers], ...}, ..., "242": {...}}: left joints, then right ones,
-    metres, camera frame. Raises ValueError where a hand is missing.
+    metres, camera frame. Raise ValueError if a hand is missing.
     """
     document: dict[str, Any] = {"modality": "RGBD"}
     for (action, frame), hands in zip(names, all_with(names, predictions, (LEFT, RIGHT)), strict=True):
@@ -49,10 +49,10 @@ def write_h2o(path: str | Path, names: Sequence[H2OName], predictions: Sequence[
 
 
 def write_ho3d(path: str | Path, names: Sequence[str], predictions: Sequence[TwoHands]) -> None:
-    """pred.json of HO-3D v2 and v3 [V]: right joints (N, 21, 3) and MANO's vertices (N, 778, 3).
+    """Write pred.json of HO-3D v2 and v3 [V]: right joints (N, 21, 3) and MANO's vertices (N, 778, 3).
 
     Metres, OpenGL camera (y up, looking along -z), joints in MANO's order, frames in that of evaluation.txt; finger
-    tips are the data set's, of the meshes. Raises ValueError where a right hand or its mesh is missing.
+    tips are vertices of the meshes, as in the data set. Raise ValueError if a right hand or its mesh is missing.
     """
     complete = all_with(names, predictions, (RIGHT,))
     meshes = [_mesh(name, hands)[RIGHT] for name, hands in zip(names, complete, strict=True)]
@@ -62,11 +62,11 @@ def write_ho3d(path: str | Path, names: Sequence[str], predictions: Sequence[Two
 
 
 def write_h2o3d(path: str | Path, names: Sequence[str], predictions: Sequence[TwoHands]) -> None:
-    """pred.json of H2O-3D [V for what the authors' program writes; U how the server reads it].
+    """Write pred.json of H2O-3D [V for what the authors' program writes; U for how the server reads it].
 
     Joints (N, 21, 6), and MANO's vertices (N, 778, 6) when every prediction has a mesh; columns 0 to 2 right, 3 to 5
-    left. Metres, OpenGL axes, relative to the right wrist, joints in MANO's order; of meshes, which must be MANO's, the
-    finger tips are taken. Raises ValueError where a hand is missing.
+    left. Metres, OpenGL axes, relative to the right wrist, joints in MANO's order; finger tips are vertices of the
+    meshes, if any, which must be MANO's. Raise ValueError if a hand is missing.
     """
     complete = all_with(names, predictions, (LEFT, RIGHT))
 
@@ -84,10 +84,10 @@ def write_h2o3d(path: str | Path, names: Sequence[str], predictions: Sequence[Tw
 
 
 def write_dexycb(path: str | Path, names: Sequence[int], predictions: Sequence[TwoHands], sides: Sequence[int]) -> None:
-    """The text that DexYCB's toolkit evaluates [V]: a line for each image, its number and 63 numbers.
+    """Write the text that DexYCB's toolkit evaluates [V]: a line for each image, its number and 63 values.
 
-    MILLIMETRES, camera frame, our order of joints, separated by commas. sides: LEFT or RIGHT of each image, from
-    `mano_sides` of its sequence. Raises ValueError where that hand is missing.
+    MILLIMETRES, camera frame, joints in this package's order, separated by commas. sides: LEFT or RIGHT for each
+    image, from `mano_sides` of its sequence. Raise ValueError if that hand is missing.
     """
     lines = []
     for name, hands, side in zip(names, predictions, sides, strict=True):
@@ -105,12 +105,12 @@ def write_hot3d(
     shapes: Sequence[np.ndarray],
     mano: Mano,
 ) -> None:
-    """result_pose_hot3d.json of the pose track [V: hand_tracking_toolkit]; the upload is a .tar of it.
+    """Write result_pose_hot3d.json of the pose track [V: hand_tracking_toolkit]; the upload is a .tar of it.
 
-    One dictionary for each name; a prediction may stand in the list once for each of its hands. Their parameters must
-    be those of the hand model `mano`. T_world_from_camera (4, 4) and shapes (10,), the true ones which the track gives
-    for each sequence and which the server poses, for each name. The pose is put into the nearest 15 components; the
-    wrist stays where it was predicted. Raises ValueError where a hand or its parameters are missing.
+    It has one dictionary for each name; a prediction may be listed once for each of its hands. Parameters must be
+    those of the hand model `mano`. T_world_from_camera (4, 4) and shapes (10,) are given for each name; the server
+    poses the true shapes, which the track gives for each sequence. The pose is written in the nearest 15 components;
+    the wrist keeps its predicted position. Raise ValueError if a hand or its parameters are missing.
     """
     document = []
     for name, hands, transform, shape in zip(names, predictions, T_world_from_camera, shapes, strict=True):
@@ -130,7 +130,7 @@ def write_hot3d(
 
 
 def _in_world(mano: Mano, name: HOT3DName, hands: TwoHands, transform: np.ndarray, shape: np.ndarray) -> Values:
-    """The values of the hand of that name with another shape."""
+    """Return the values of the named hand in the world frame, with another shape."""
     side, parameters = name[2], parameters_of(name, hands, "HOT3D")
     turn = transform[:3, :3] @ matrix_from_axis_angle(np.asarray(parameters.rotation[side], dtype=np.float64))
     place = transform[:3, :3] @ parameters.translation[side] + transform[:3, 3]
@@ -138,7 +138,7 @@ def _in_world(mano: Mano, name: HOT3DName, hands: TwoHands, transform: np.ndarra
 
 
 def all_with(names: Sequence[Any], predictions: Sequence[TwoHands], sides: Sequence[int]) -> Sequence[TwoHands]:
-    """The predictions. Raises ValueError unless there is one for each name and each has these hands."""
+    """Return the predictions. Raise ValueError unless there is one for each name and each has these hands."""
     if len(names) != len(predictions):
         raise ValueError(f"there are {len(predictions)} predictions for {len(names)} names; give one for each")
     for name, hands in zip(names, predictions, strict=True):
@@ -148,7 +148,7 @@ def all_with(names: Sequence[Any], predictions: Sequence[TwoHands], sides: Seque
 
 
 def parameters_of(name: Any, hands: TwoHands, benchmark: str) -> HandParameters:
-    """The parameters of a prediction. Raises ValueError without them."""
+    """Return the parameters of a prediction. Raise ValueError without them."""
     if hands.parameters is None or not all(np.isfinite(values).all() for values in vars(hands.parameters).values()):
         raise ValueError(
             f"the prediction of {name} has no parameters; {benchmark} needs those of the hand model 'mano'"
@@ -167,7 +167,7 @@ def _check_present(name: Any, hands: TwoHands, side: int) -> None:
 
 
 def _mesh(name: Any, hands: TwoHands) -> np.ndarray:
-    """(2, 778, 3) vertices."""
+    """Return the vertices (2, 778, 3). Raise ValueError for other meshes."""
     if hands.vertices is None or hands.vertices.shape != (2, NUM_VERTICES, 3):
         shape = None if hands.vertices is None else hands.vertices.shape
         raise ValueError(f"the prediction of {name} has vertices {shape}; predict with the hand model 'mano'")
@@ -179,7 +179,7 @@ def _rounded(points: np.ndarray) -> np.ndarray:
 
 
 def _listed(frames: Iterable[np.ndarray]) -> Iterator[str]:
-    """The text of a JSON list of arrays, a piece for each: those of a whole data set do not fit into memory as text."""
+    """Yield the text of a JSON list of arrays in pieces: the text of a whole data set does not fit into memory."""
     yield "["
     for number, points in enumerate(frames):
         yield (", " if number else "") + json.dumps(_rounded(points).tolist())
