@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from twohands.results import Row
 
 POOR = 0.005
-"""Metres of root mean square distance between the surfaces above which a hand is named."""
+"""A hand is named when 5 % of its vertices are farther from the original surface, metres."""
 NAMED = 10
 """Number of hands that are named at most."""
 
@@ -57,16 +57,14 @@ def convert_hands(result: Positional[Path], to: HandModelName, out: Path) -> int
         raise ValueError(f"{path} holds hands of the model {to!r} already; nothing is to be converted")
     source, target = hand_model(name), hand_model(to)
     _check_meshes(path, arrays, source)
-    rows, distances = _converted(split_rows(arrays), HandConverter(source, target))
+    rows, distances, poor = _converted(split_rows(arrays), HandConverter(source, target))
     write_npz(targets[0], rows, np.asarray(target.faces), to)
     write_json(targets[1], rows, to)
-    _name_poor(rows, distances)
-    found = distances[np.isfinite(distances)]
-    middle, most = np.percentile(found, (50, 95)) * 1e3 if len(found) else (np.nan, np.nan)
-    print(
-        f"{len(rows):,} frames, {len(found):,} hands; distance of the surfaces, root mean square of a hand: median "
-        f"{middle:.1f} mm, 95 % below {most:.1f} mm; wrote {targets[0]}"
-    )
+    for line in poor[:NAMED]:
+        print(f"twohands: {line}", file=sys.stderr)
+    if len(poor) > NAMED:
+        print(f"twohands: and {len(poor) - NAMED:,} more such hands", file=sys.stderr)
+    print(f"{_count(len(rows), 'frame')}, {_summary(distances)}; wrote {targets[0]}")
     return FINE
 
 
@@ -99,39 +97,38 @@ def _check_meshes(path: Path, arrays: dict[str, np.ndarray], source: HandModel) 
         raise ValueError(f"{path} has a hand without a mesh in frame {frame}, which cannot be converted; run again")
 
 
-def _converted(rows: Sequence[Row], converter: HandConverter) -> tuple[list[Row], np.ndarray]:
-    """Return the rows in the other hand model, and the distances (N, 2) of their surfaces, metres, NaN when absent."""
+def _converted(rows: Sequence[Row], converter: HandConverter) -> tuple[list[Row], list[np.ndarray], list[str]]:
+    """Return the rows in the other hand model, the distances (n,) of every hand's surfaces, and lines on poor hands."""
     import numpy as np
     from rich.console import Console
     from rich.progress import track
 
     from twohands.results import hands_of_row, make_row
-    from twohands.types import Quality
+    from twohands.types import SIDE_NAMES, Quality
 
     unknown = Quality(np.full(2, np.nan), np.zeros(2), np.zeros(2, dtype=bool))
-    converted, distances = [], np.full((len(rows), 2), np.nan)
-    for index, row in enumerate(track(rows, "frames", console=Console(stderr=True))):
+    converted, distances, poor = [], [], []
+    for row in track(rows, "frames", console=Console(stderr=True)):
         result = converter(hands_of_row(row))
-        hands = replace(result.hands, quality=unknown)
-        kept = make_row(str(row["frame_id"]), hands, row["K"], row["inputs"])
+        kept = make_row(str(row["frame_id"]), replace(result.hands, quality=unknown), row["K"], row["inputs"])
         converted.append({**kept, "error": row["error"]})
-        distances[index] = result.rms
-    return converted, distances
+        distances += [result.distances[side].astype(np.float32) for side in result.hands.present_sides]
+        high = result.quantile(0.95)
+        for side in np.flatnonzero(high > POOR):
+            hand = f"{row['frame_id']}, {SIDE_NAMES[side]} hand"
+            poor.append(f"{hand}: 5 % of the surface is more than {high[side] * 1e3:.1f} mm from the original")
+    return converted, distances, poor
 
 
-def _name_poor(rows: Sequence[Row], distances: np.ndarray) -> None:
-    """Name the hands on stderr that the other hand model cannot reproduce, the worst first."""
+def _summary(distances: Sequence[np.ndarray]) -> str:
     import numpy as np
 
-    from twohands.types import SIDE_NAMES
+    if not distances:
+        return "no hands"
+    middle, most = np.quantile(np.concatenate(distances), (0.5, 0.95)) * 1e3
+    hands = _count(len(distances), "hand")
+    return f"{hands}; distance from the original surface: median {middle:.1f} mm, 95 % within {most:.1f} mm"
 
-    order = np.argsort(-np.nan_to_num(distances), axis=None)
-    poor = [np.unravel_index(place, distances.shape) for place in order[: np.count_nonzero(distances > POOR)]]
-    for index, side in poor[:NAMED]:
-        frame, distance = rows[index]["frame_id"], distances[index, side] * 1e3
-        print(
-            f"twohands: {frame}: the {SIDE_NAMES[side]} hand is {distance:.1f} mm away from its original",
-            file=sys.stderr,
-        )
-    if len(poor) > NAMED:
-        print(f"twohands: and {len(poor) - NAMED:,} more hands above {POOR * 1e3:.0f} mm", file=sys.stderr)
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -40,6 +40,7 @@ class Surface:
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray):
         """Take vertices (V, 3) in metres and faces (F, 3)."""
+        vertices = np.asarray(vertices, dtype=np.float64)  # squared distances are differences of larger numbers
         self.corners = vertices[faces]
         normals = face_normals(vertices, faces)
         self.normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
@@ -54,7 +55,7 @@ class Surface:
         Where triangles differ much in size, the nearest one may not be among the candidates; distances are then too
         large, never too small.
         """
-        count = min(CANDIDATES, len(self.corners))
+        points, count = np.asarray(points, dtype=np.float64), min(CANDIDATES, len(self.corners))
         tried = self._tree.query(points, k=count)[1].reshape(len(points), count)
         weights, squared = closest_weights(points[:, None], self.corners[tried])
         if normals is not None:

@@ -21,11 +21,19 @@ STEPS = 15
 
 @dataclass(frozen=True)
 class Converted:
-    """Hands of the target model and the distance of their surfaces from those of the source; NaN for an absent hand."""
+    """Hands of the target model, and the residual: the distances between their surfaces and those of the source."""
 
     hands: TwoHands
-    rms: np.ndarray  # (2,) metres, root mean square over the vertices of both models
-    median: np.ndarray  # (2,) metres
+    distances: tuple[np.ndarray, np.ndarray]  # (n,) metres by side, one per compared vertex; empty for an absent hand
+
+    @property
+    def rms(self) -> np.ndarray:
+        """(2,) metres, NaN for an absent hand."""
+        return np.array([np.sqrt((d**2).mean()) if len(d) else np.nan for d in self.distances])
+
+    def quantile(self, fraction: float) -> np.ndarray:
+        """Return the distance (2,) in metres that this fraction of the vertices stays below; NaN for an absent hand."""
+        return np.array([np.quantile(d, fraction) if len(d) else np.nan for d in self.distances])
 
 
 class HandConverter:
@@ -44,8 +52,7 @@ class HandConverter:
         An absent hand (see `TwoHands.is_present`) becomes the rest pose. Quality is left out: it belongs to a fit to
         the depth.
         """
-        parameters = self.target.neutral()
-        rms, median = np.full(2, np.nan), np.full(2, np.nan)
+        parameters, distances = self.target.neutral(), [np.zeros(0), np.zeros(0)]
         for side in hands.present_sides:
             assert hands.vertices is not None
             # a left hand is fitted as a right hand in a mirror; rotations keep x of their axis and negate y and z
@@ -57,9 +64,8 @@ class HandConverter:
             parameters.shape[side] = hand.shape
             parameters.rotation[side] = axis_angle_from_matrix(hand.rotation) * axes
             parameters.translation[side] = hand.translation * points
-            distances = self.distances(goal, hand)
-            rms[side], median[side] = np.sqrt((distances**2).mean()), np.median(distances)
-        return Converted(replace(self.target(parameters), present=hands.present), rms, median)
+            distances[side] = self.distances(goal, hand)
+        return Converted(replace(self.target(parameters), present=hands.present), (distances[0], distances[1]))
 
     def solve(self, goal: np.ndarray) -> OneHand:
         """Return the right hand of the target model whose vertices are nearest to their counterparts on `goal`.
