@@ -1,4 +1,4 @@
-"""A run over a recording: one row per frame, kept as soon as it is done, so that any interruption costs one frame."""
+"""A run over a recording: one row per frame, stored at once, so that an interruption costs at most one frame."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from twohands.sources.folder import FolderRecording
 from twohands.types import PRESENT, RGBDFrame
 
 SHEET_PICTURES = 40
-"""Overlays on a contact sheet, at most; chosen evenly."""
+"""Largest number of overlays on a contact sheet, evenly spread."""
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """One line about the rows of a run: frames, found left / right, depth residual, failures."""
+    """Return one line about the rows of a run: frames, found left / right, depth residual, failures."""
     found = np.array([row["present"] for row in rows]) >= PRESENT
     residuals = np.array([row["depth_residual"] for row in rows])[found]
     measured = residuals[np.isfinite(residuals)]
@@ -36,7 +36,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 class BatchRun:
-    """The frames `frame_ids` of a recording on their way into the folder `out`."""
+    """A run over the frames `frame_ids` of a recording, with results in the folder `out`."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ class BatchRun:
             "intrinsics": recording.intrinsics.matrix.tolist(),
         }
         self.reused = 0
-        """Rows that were there already."""
+        """Number of rows that were there already."""
         self.store = RowStore(out, {**own, **settings}, self.faces, predictor.model.name)
 
     def work(self, overlays: bool, glb: bool) -> Iterator[Row]:
-        """Yields each frame's row once it is kept.
+        """Yield each frame's row once it is stored.
 
-        Frames done earlier are only drawn where pictures are missing, unless one of their files has changed since.
+        Finished frames only get missing pictures, unless one of their input files has changed.
         """
         for frame_id in self.frame_ids:
             inputs = self.recording.state(frame_id)
@@ -99,7 +99,7 @@ class BatchRun:
             yield row
 
     def finish(self, overlays: bool) -> list[Row]:
-        """Merges the rows into `hands.npz` and `hands.json`, draws the contact sheet, and returns the rows."""
+        """Merge the rows into `hands.npz` and `hands.json`, draw the contact sheet, and return the rows."""
         rows = self.store.merge(self.frame_ids)
         drawn = [str(row["frame_id"]) for row in rows if self._overlay(str(row["frame_id"])).exists()]
         if overlays and drawn:

@@ -1,17 +1,17 @@
-"""The names that users choose from, each list in one place. Nothing is imported, so that `--help` answers at once."""
+"""The names that users choose from, each list in one place. Nothing is imported, so that `--help` is fast."""
 
 from typing import Literal
 
 Method = Literal["landmarks", "pdfnet"]
-"""Start of the fit: image landmarks, or a network of the PDFNet family on colour and depth."""
+"""Starts of the fit: image landmarks, or a network of the PDFNet family on colour and depth."""
 HandModelName = Literal["free", "mano"]
-"""The shipped CC0 hand, or MANO for users who have its files."""
+"""Hand models: the shipped CC0 hand, or MANO for users who have its files."""
 PresetName = Literal["paper", "paper-small", "tiny"]
 """Keys of `config.PRESETS`."""
 MaskMode = Literal["ground_truth", "own", "ground_truth_centers"]
-"""Input of a network in an evaluation: true masks; nothing; true masks and centres."""
+"""Inputs of a network in an evaluation: true masks; nothing; true masks and centres."""
 FrozenSplit = Literal["test", "validation", "test_shifted", "basic_test"]
-"""Synthetic frames kept for evaluation; keys of `synth.splits.FROZEN`."""
+"""Sets of synthetic frames kept for evaluation; keys of `synth.splits.FROZEN`."""
 Split = Literal["train", "validation", "test"]
 DatasetName = Literal[
     "h2o", "h2o3d", "ho3d", "rhd", "dexycb", "dexycb_s1", "dexycb_s2", "dexycb_s3", "interhand", "freihand", "hocap",
@@ -19,4 +19,4 @@ DatasetName = Literal[
 ]  # fmt: skip
 """Keys of `data.dataset.DATASETS`."""
 SubmissionName = Literal["ho3d", "h2o3d", "dexycb", "dexycb_s1", "dexycb_s2", "dexycb_s3"]
-"""Data sets for which `submit` writes the file of the benchmark's server."""
+"""Data sets with a submission file that `submit` can write."""

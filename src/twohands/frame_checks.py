@@ -1,6 +1,6 @@
-"""Pure checks of frames: they return nothing when a frame can be true, and raise ValueError with the remedy otherwise.
+"""Checks of frames: they raise ValueError with the fix when the values of a frame are impossible.
 
-A check speaks only when it is sure: a frame that is merely unusual passes.
+A frame that is merely unusual passes.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from twohands.geometry.camera import Camera
 from twohands.types import SIDE_NAMES, RGBDFrame
 
 SCENE_DEPTH = (0.08, 10.0)
-"""Metres between which the median of a whole depth image lies, for any depth camera that sees hands."""
+"""Range of the median of a whole depth image, metres, for any depth camera that sees hands."""
 DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002)
 """Units in use, in metres: metres, millimetres, 0.1 mm (D405), 1/4000 m (L515 and some data sets), 1/5000 m (TUM)."""
 DEFAULT_UNITS = (DEFAULT_INTEGER_UNIT, 1.0)
-"""Of integers and of floats, see `files.effective_depth_unit`."""
+"""Units of integers and of floats, see `files.effective_depth_unit`."""
 USUAL_DEPTH = 0.7
-"""Metres: among several plausible depth units the one that brings the median of the depth closest to this is named."""
+"""Usual median depth, metres: the advised depth unit brings the median closest to it."""
 KNUCKLES = (5, 17)
 KNUCKLE_BREADTH, PALM_LENGTH = 0.068, 0.088
-"""Metres between the joints of index and little knuckle, and of wrist and middle knuckle, of a middling hand."""
+"""Distances in an average hand, metres: index to little knuckle, and wrist to middle knuckle."""
 PALM_JOINTS = (0, 5, 9, 13, 17)
 WRONG_SIZE = 2.5
-"""A hand so many times larger or smaller than a middling one is none: grown hands differ by 1.4."""
+"""Size ratio to an average hand beyond which a hand is impossible; adult hands differ by a factor of 1.4."""
 ENOUGH_READINGS = 160
-"""Of the 400 places on the palm where depth is looked up; with fewer a hole may show the background."""
+"""Smallest number of readings at the 400 places on the palm; with fewer a hole may show the background."""
 RIGHT_SIZE = 1.7
-"""A depth unit is named as the remedy when it brings the hand within this factor of a middling one."""
+"""A depth unit is advised when it brings the hand within this factor of an average one."""
 
 
 class DepthScaleError(ValueError):
-    """Depth that cannot be in metres.
+    """Error for depth that cannot be in metres.
 
-    Multiplying it by a factor between `low` and `high`, `best` of all by `best`, would make it plausible; `sentence`
-    turns this into the depth units to try.
+    A factor between `low` and `high`, ideally `best`, would make the depth plausible; `sentence` turns this into the
+    depth units to try.
     """
 
     def __init__(self, problem: str, best: float, low: float, high: float, most: int, otherwise: str):
@@ -95,7 +95,7 @@ def check_frame(frame: RGBDFrame) -> None:
 
 
 def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
-    """Raise ValueError when the hands of a frame would be giants or dwarfs: depth unit or intrinsics are wrong.
+    """Raise ValueError when the hands have an impossible size: depth unit or intrinsics are wrong.
 
     pixels (2, 21, 2) image landmarks, NaN for an absent hand; depth (H, W) metres. All hands of the frame must agree.
     """
@@ -111,11 +111,11 @@ def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> No
 
 
 def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | None:
-    """How many times larger than a middling palm the hand is.
+    """Return the size of a palm relative to an average one, None without enough readings on the palm.
 
-    pixels (21, 2) landmarks of one hand; None without enough readings on the palm. Of breadth and length the one is
-    taken that is less foreshortened, and of the readings on the palm those that make the hand most ordinary, so that
-    neither background in the holes of the depth nor an occluder makes a giant or a dwarf.
+    pixels (21, 2): landmarks of one hand. The size is measured along the less foreshortened of breadth and length, with
+    the readings that make the hand most ordinary, so that neither background in holes of the depth nor an occluder
+    makes its size impossible.
     """
     readings = _readings_inside(pixels[list(PALM_JOINTS)], depth)
     if len(readings) < ENOUGH_READINGS:
@@ -129,22 +129,22 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | 
 
 
 def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """(n,) metres: readings on a grid of 20 x 20 pixels over the palm: from the first corner (wrist) to the others."""
-    shares = np.linspace(0.1, 0.9, 20)
+    """Return depth readings (n,), metres, on a 20 x 20 grid from the first corner (wrist) to the others."""
+    fractions = np.linspace(0.1, 0.9, 20)
     origin, rest = corners[0], corners[1:]
     across = np.stack(
         [np.interp(np.linspace(0, len(rest) - 1, 20), np.arange(len(rest)), rest[:, k]) for k in (0, 1)], 1
     )
-    pixels = np.rint(origin + shares[:, None, None] * (across - origin)).astype(np.int64).reshape(-1, 2)
+    pixels = np.rint(origin + fractions[:, None, None] * (across - origin)).astype(np.int64).reshape(-1, 2)
     inside = ((pixels >= 0) & (pixels < [depth.shape[1], depth.shape[0]])).all(axis=1)
     values = depth[pixels[inside, 1], pixels[inside, 0]]
     return values[values > 0]
 
 
 def _other_units(depth_unit: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Units in use, and by what depth must be multiplied that is of them but was read with `depth_unit`.
+    """Return the units in use, and the factors that correct depth in these units read with `depth_unit`.
 
-    Where that is not known, it is one of the two that are taken by default: of integers and of floats.
+    If `depth_unit` is unknown, both defaults are considered: that of integers and that of floats.
     """
     own = np.array(DEFAULT_UNITS if depth_unit is None else [depth_unit])
     units = np.tile(DEPTH_UNITS, len(own))
@@ -152,5 +152,5 @@ def _other_units(depth_unit: float | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _option(units: np.ndarray, depth_unit: float | None) -> str:
-    """Return how to pass a unit: on the command line, which knows the unit that it has used, or in Python."""
+    """Return the option with these units, for the command line if `depth_unit` is known, otherwise for Python."""
     return ("depth_unit=" if depth_unit is None else "--depth-unit ") + " or ".join(f"{unit:g}" for unit in units)

@@ -1,4 +1,4 @@
-"""A frame in, two hands out: `TwoHandPredictor` by image landmarks and fit, `NetworkPredictor` by a network."""
+"""Predictors of both hands: `TwoHandPredictor` uses image landmarks and a fit, `NetworkPredictor` a network."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from twohands.views import region_camera, view, view_masks
 
 Locate = Callable[[RGBDFrame], LocatedHands]
 Step = Callable[[str], AbstractContextManager[Any]]
-"""A context manager that is entered around each named step: a `Stopwatch`, for instance."""
+"""Step name -> context manager that is entered around the step, for instance a `Stopwatch`."""
 Fit = Callable[[RGBDFrame, LocatedHands, Step], TwoHands]
-"""Fit of a hand model to the measured points of located hands, as `HandFitter` does it."""
+"""Function that fits a hand model to the measured points of located hands, like `HandFitter`."""
 
 
 class Network(Protocol):
@@ -93,9 +93,9 @@ class TwoHandPredictor:
         self.fit = fit or HandFitter(self.model)
 
     def __call__(self, frame: RGBDFrame, watch: Stopwatch | None = None) -> TwoHands:
-        """Return the two hands in the camera frame of `frame`; `is_present` says which of them exist.
+        """Return the two hands in the camera frame of `frame`; `is_present` marks those that exist.
 
-        `watch` adds the times of the steps to those it has. Raise ValueError with the fix when the frame cannot be
+        `watch` adds up the times of the steps. Raise ValueError with the fix when the frame cannot be
         right: no depth, or hands of impossible size.
         """
         watch = watch or Stopwatch()
@@ -111,8 +111,8 @@ class TwoHandPredictor:
 class NetworkPredictor:
     """Both hands of a frame by a network; `fit`, where given, then fits the hand model `model` to the measured points.
 
-    With `trusted` depth, frames in which the network sees hands of impossible size are not refused. A network that
-    does not read depth accepts frames without any.
+    With `trusted` depth, frames are not refused when the network predicts hands of impossible size. A network that does
+    not read depth accepts frames without depth.
     """
 
     def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None, trusted: bool = False):
@@ -125,10 +125,10 @@ class NetworkPredictor:
         masks: np.ndarray | None = None,
         centers: np.ndarray | None = None,
     ) -> TwoHands:
-        """Return the two hands as TwoHandPredictor does.
+        """Return the two hands in the camera frame of `frame`, see `TwoHandPredictor`.
 
         Masks (2, H, W) bool and centers (2, 2) pixels of the frame replace those of the network. Without a fit,
-        parameters are NaN where the network's decoder has none.
+        parameters are NaN if the network's decoder has none.
         """
         watch = watch or Stopwatch()
         if self.network.reads_depth:
@@ -172,8 +172,8 @@ def load(
         graphs of `twohands export`; implies 'pdfnet'.
     hand_model: 'free' or 'mano' (which needs MANO's files, see `hands.mano`); by default the free hand, or the
         network's own.
-    fit: fit the hand model to the measured points; without, the depth is used by the method alone.
-    trusted: frames are known to be metric, so that a network's hands of impossible size do not refuse them.
+    fit: fit the hand model to the measured points; otherwise only the method itself uses the depth.
+    trusted: frames are known to be metric: do not refuse them for hands of impossible size from a network.
 
     Raise ValueError, FileNotFoundError or ModuleNotFoundError with the fix.
     """
@@ -195,9 +195,9 @@ def load(
 
 
 def open_network(folder: str | Path) -> Network:
-    """Return the network of a folder, a checkpoint or exported graphs; torch is imported for a checkpoint alone.
+    """Return the network of a folder, a checkpoint or exported graphs; torch is imported only for a checkpoint.
 
-    Raise FileNotFoundError when the folder holds neither, ModuleNotFoundError when a checkpoint meets no torch.
+    Raise FileNotFoundError when the folder holds neither, ModuleNotFoundError for a checkpoint without torch.
     """
     folder = Path(folder)
     if (folder / LOCATE).is_file():
@@ -219,5 +219,5 @@ def open_network(folder: str | Path) -> Network:
 
 
 def _moved(pixels: np.ndarray, before: Camera, after: Camera) -> np.ndarray:
-    """Return pixels (N, 2) of one camera as pixels of another camera at the same place."""
+    """Convert pixels (N, 2) of one camera to pixels of another camera at the same place."""
     return after.project(before.unproject(pixels, np.ones_like(pixels[:, 0])))

@@ -1,4 +1,4 @@
-"""`hands.npz`: one row per frame, its JSON twin, and the store that lets a long run be interrupted at any moment."""
+"""Result files: `hands.npz` with one row per frame, `hands.json`, and the store of an interruptible run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,15 @@ _READABLE = (2, 3)  # version 2 does not name the hand model
 FLOAT_FIELDS = ("vertices", "joints", "present", "pose", "shape", "T_camera_from_wrist", "depth_residual")
 FLOAT_FIELDS += ("depth_support", "K")
 FIELDS = ("frame_id", *FLOAT_FIELDS, "fitted", "inputs", "error")
-"""The fields with one row per frame; `format_version`, `hand_model` and `faces` are stored once."""
-
+"""Fields with one row per frame; `format_version`, `hand_model` and `faces` are stored once."""
 NO_INPUTS = np.zeros((2, 2), dtype=np.int64)
-"""The `inputs` of a row whose files are not looked at again."""
-
+"""`inputs` of a row when its files are not compared again."""
 Row = dict[str, np.ndarray]
-"""One frame: the fields of FIELDS without the leading axis."""
+"""One frame: FIELDS without the leading axis."""
 
 
 def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray = NO_INPUTS) -> Row:
-    """The row of one frame; K (3, 3) pixels, `inputs` (2, 2) as of `FolderRecording.state`.
+    """Return the row of one frame; K (3, 3) pixels, `inputs` (2, 2) from `FolderRecording.state`.
 
     Values of absent hands (see `TwoHands.is_present`) become NaN, their support 0, `fitted` false.
     """
@@ -61,7 +59,7 @@ def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray =
 
 
 def failed_row(frame_id: str, error: str, K: np.ndarray, model: HandModel, inputs: np.ndarray = NO_INPUTS) -> Row:
-    """The row of a frame that could not be used: no hands, and the reason."""
+    """Return the row of a frame that could not be used: no hands, and the reason."""
     neutral = model(model.neutral())
     nothing = Quality(np.full(2, np.nan), np.zeros(2), np.zeros(2, dtype=bool))
     hands = TwoHands(neutral.vertices, neutral.joints, np.zeros(2), neutral.parameters, nothing)
@@ -69,7 +67,7 @@ def failed_row(frame_id: str, error: str, K: np.ndarray, model: HandModel, input
 
 
 def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray, hand_model: str) -> None:
-    """Write rows as one .npz (float32, no object arrays); faces (2, F, 3) outward, of the named hand model."""
+    """Write rows as one .npz (float32, no object arrays); faces (2, F, 3) of the named hand model, outward."""
     arrays: dict[str, Any] = {"format_version": np.int32(FORMAT_VERSION), "faces": faces.astype(np.int32)}
     arrays["hand_model"] = np.array(hand_model)
     arrays |= {name: np.stack([row[name] for row in rows]) for name in FIELDS}
@@ -80,7 +78,7 @@ def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray, hand_mod
 def read_results(path: str | Path) -> dict[str, np.ndarray]:
     """Return every array of a `hands.npz`, or of the folder of a run, by name; see README for shapes and units.
 
-    Raise FileNotFoundError, or ValueError when the file is none or of another version.
+    Raise FileNotFoundError, or ValueError for another file or version.
     """
     path = Path(path)
     path = path / "hands.npz" if path.is_dir() else path
@@ -97,7 +95,7 @@ def _hand_model_of(faces: np.ndarray) -> str:
 
 
 def holds_one_frame(path: str | Path) -> bool:
-    """Whether a file is a `hands.npz` of a single frame, in this or an earlier version of the format."""
+    """Return whether a file is a `hands.npz` of a single frame, in this or an earlier version of the format."""
     try:
         arrays = _arrays(path)
     except (ValueError, FileNotFoundError):
@@ -106,12 +104,12 @@ def holds_one_frame(path: str | Path) -> bool:
 
 
 def split_rows(arrays: dict[str, np.ndarray]) -> list[Row]:
-    """The rows of a `hands.npz` that was read."""
+    """Return the rows of a `hands.npz` that was read."""
     return [{name: arrays[name][index] for name in FIELDS} for index in range(len(arrays["frame_id"]))]
 
 
 def hands_of_row(row: Row) -> TwoHands:
-    """The two hands of a row; parameters are left out."""
+    """Return the two hands of a row, without parameters."""
     quality = Quality(row["depth_residual"], row["depth_support"], row["fitted"])
     return TwoHands(row["vertices"], row["joints"], row["present"], quality=quality)
 
@@ -135,19 +133,19 @@ def write_json(path: str | Path, rows: Sequence[Row], hand_model: str) -> None:
 
 
 class RowStore:
-    """Rows on their way to `hands.npz`: each one a file of its own, so that a kill loses at most the frame in work.
+    """Rows of a run before they are merged into `hands.npz`; each is a file, so a kill loses at most one frame.
 
-    `settings` are whatever changes the rows; they are kept in `run.json`, and a folder with other ones is refused.
+    `settings` hold everything that changes the rows. They are stored in `run.json`; a folder with others is refused.
     """
 
     def __init__(self, folder: str | Path, settings: dict[str, object], faces: np.ndarray, hand_model: str):
         self.folder = Path(folder)
         self.faces, self.hand_model = faces, hand_model
         self.settings = settings
-        path, remedy = self.folder / "run.json", "give another --out or remove that folder"
-        stored = read_claim(path, remedy) if path.exists() else {}
-        if stored:  # a setting that this version does not have any more counts as changed
-            refuse_other(f"{self.folder} holds rows made", stored, {**dict.fromkeys(stored), **settings}, remedy)
+        path, fix = self.folder / "run.json", "give another --out or remove that folder"
+        stored = read_claim(path, fix) if path.exists() else {}
+        if stored:  # a setting that this version lacks is a change
+            refuse_other(f"{self.folder} holds rows made", stored, {**dict.fromkeys(stored), **settings}, fix)
         for path in (self.final, self.folder / "hands.json"):
             if not stored and path.exists():
                 raise ValueError(f"{self.folder} holds the {path.name} of something else; give another --out")
@@ -155,18 +153,18 @@ class RowStore:
 
     @property
     def final(self) -> Path:
-        """Where the merged rows go."""
+        """Path of the merged rows."""
         return self.folder / "hands.npz"
 
     def keep(self, row: Row) -> None:
-        """Keeps a finished row; a failed one is kept in memory only, so that it is tried again after a restart."""
+        """Keep a finished row; a failed one is kept in memory only, so that it is tried again after a restart."""
         self.rows[str(row["frame_id"])] = row
         if not str(row["error"]):
             self._write_settings()
             write_npz(self.folder / "rows" / f"{row['frame_id']}.npz", [row], self.faces, self.hand_model)
 
     def merge(self, frame_ids: Sequence[str]) -> list[Row]:
-        """Writes `hands.npz` and `hands.json` with the rows of these frames, as far as there are any; returns them."""
+        """Write `hands.npz` and `hands.json` with the available rows of these frames, and return the rows."""
         rows = [self.rows[frame_id] for frame_id in frame_ids if frame_id in self.rows]
         if any(not str(row["error"]) for row in rows):
             self._write_settings()
@@ -191,7 +189,7 @@ def _arrays(path: str | Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise
-    except (ValueError, OSError, EOFError, TypeError, BadZipFile) as error:  # TypeError: of an .npy file
+    except (ValueError, OSError, EOFError, TypeError, BadZipFile) as error:  # TypeError: an .npy file
         raise ValueError(f"{path} is not a readable hands.npz ({error}); remove it and run again") from None
 
 
@@ -205,7 +203,7 @@ def _json_hand(row: Row, side: int) -> dict[str, object] | None:
 
 
 def _plain(values: np.ndarray) -> object:
-    """Nested lists of numbers, rounded to 1e-6, None for what is not finite."""
+    """Return nested lists of numbers, rounded to 1e-6, with None for those that are not finite."""
     if values.ndim == 0:
         number = float(values)
         return round(number, 6) if math.isfinite(number) else None

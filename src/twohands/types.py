@@ -1,4 +1,4 @@
-"""What flows through the package: frames in, hands out. Metres, radians, pixels; OpenCV camera frame.
+"""Records of the package: frames, hands, samples and network outputs. Metres, radians, pixels; OpenCV camera frame.
 
 An `Array` is a NumPy array in the product and a torch tensor in training. `*B` means any leading batch dimensions.
 Two hands are one axis of length 2: index LEFT = 0, RIGHT = 1.
@@ -22,9 +22,9 @@ LEFT, RIGHT = 0, 1
 """Index of each hand along every axis of two hands."""
 SIDE_NAMES = ("left", "right")
 SMALLEST_SIDE = 16
-"""Pixels of the shorter side of a frame, at least."""
+"""Smallest length of the shorter side of a frame, pixels."""
 PRESENT = 0.5
-"""Smallest presence of a hand that counts as there."""
+"""Smallest presence at which a hand is considered there."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,11 @@ class RGBDFrame(TensorRecord):
 
     @staticmethod
     def from_arrays(rgb: np.ndarray, depth: np.ndarray, K: Any, depth_unit: float | None = None) -> RGBDFrame:
-        """A frame from a user's arrays.
+        """Return a frame from a user's arrays.
 
-        rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or whatever else
-        `intrinsics.read_intrinsics` understands. `depth_unit` is the length in metres of one depth step: by default
-        0.001 for integers and 1 for floats. Raises ValueError with the remedy when shapes, types or intrinsics cannot
-        be right.
+        rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or any
+        other input of `intrinsics.read_intrinsics`. `depth_unit` is the length in metres of one depth step: by default
+        0.001 for integers and 1 for floats. Raise ValueError with the fix when shapes, types or intrinsics are wrong.
         """
         rgb = np.asarray(rgb)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
@@ -67,14 +66,14 @@ class RGBDFrame(TensorRecord):
     def open(
         rgb: str | Path, depth: str | Path, intrinsics: str | Path | Any, depth_unit: float | None = None
     ) -> RGBDFrame:
-        """A frame from files: colour PNG or JPEG; depth 16-bit PNG, TIFF or .npy; intrinsics as text, JSON or numbers.
+        """Return a frame from files: colour PNG or JPEG; depth 16-bit PNG, TIFF, .npy; intrinsics text, JSON, numbers.
 
-        Raises FileNotFoundError or ValueError with a sentence that names the file and the remedy.
+        Raise FileNotFoundError or ValueError with the file and the fix.
         """
         return RGBDFrame.from_arrays(files.read_rgb(rgb), files.read_depth(depth), intrinsics, depth_unit)
 
     def rgb_uint8(self) -> np.ndarray:
-        """The colour image as (H, W, 3) uint8, for pictures."""
+        """Return the colour image as (H, W, 3) uint8, for pictures."""
         planes = np.asarray(self.rgb)
         picture = np.empty((*planes.shape[1:], 3), dtype=np.uint8)
         for channel, plane in enumerate(planes):  # one after the other stays in the processor's cache
@@ -83,30 +82,30 @@ class RGBDFrame(TensorRecord):
 
 
 class Presence:
-    """Which hands of a record count as there."""
+    """Mixin for records with the presence of both hands."""
 
     present: Array
 
     @property
     def is_present(self) -> Array:
-        """(*B, 2) bool."""
+        """Presence as (*B, 2) bool."""
         return self.present >= PRESENT
 
     @property
     def present_sides(self) -> list[int]:
-        """LEFT, RIGHT, both or neither; of a single frame."""
+        """Sides that are present in a single frame: LEFT, RIGHT, both or neither."""
         return np.flatnonzero(np.asarray(self.present) >= PRESENT).tolist()
 
 
 @dataclass(frozen=True)
 class LocatedHands(Presence, TensorRecord):
-    """Where both hands are in the image. An absent hand has presence 0, its other values are not used."""
+    """Locations of both hands in the image. An absent hand has presence 0; its other values are not used."""
 
     present: Array  # (2,) in [0, 1]
     pixels: Array  # (2, 21, 2) landmarks (u, v) in the image
     relative: Array  # (2, 21, 3) metres about any common point; x right, y down, z away along the ray to the hand
     region: Array  # (2, 4) square around the hand: centre u, v, side in pixels, angle in radians (0 = points up)
-    side_odds: Array  # (2,) log-odds that the hand has the side it was given, as far as the colour image tells
+    side_odds: Array  # (2,) log-odds, from the colour image, that the hand has the side it was given
 
 
 @dataclass(frozen=True)
@@ -120,18 +119,18 @@ class HandParameters(TensorRecord):
 
     @property
     def T_camera_from_wrist(self) -> Array:
-        """(*B, 2, 4, 4): p_camera = T_camera_from_wrist @ p_wrist, homogeneous, metres."""
+        """Transforms (*B, 2, 4, 4): p_camera = T_camera_from_wrist @ p_wrist, homogeneous, metres."""
         return rigid(matrix_from_axis_angle(self.rotation), self.translation)
 
 
 @dataclass(frozen=True)
 class Quality(TensorRecord):
-    """How well each hand lies on the measured depth; see `quality.measure_quality`."""
+    """Agreement of each hand with the measured depth; see `quality.measure_quality`."""
 
     depth_residual: Array  # (*B, 2) metres, median |mesh - measured|; NaN when nothing could be compared
-    depth_support: Array  # (*B, 2) share of visible vertices within 10 mm of the measured depth
+    depth_support: Array  # (*B, 2) fraction of visible vertices within 10 mm of the measured depth
     fitted: Array  # (*B, 2) bool: the hand was fitted to the depth; false: landmarks only
-    energy: Array | None = None  # (*B, 2) what the fit could not explain, see `fitting.energy`; NaN for an absent hand
+    energy: Array | None = None  # (*B, 2) remaining energy of the fit, see `fitting.energy`; NaN for an absent hand
 
 
 @dataclass(frozen=True)
@@ -152,16 +151,16 @@ def no_hands() -> TwoHands:
 
 @dataclass(frozen=True)
 class KeyPoints(TensorRecord):
-    """Joints found in the image before anything is known of hands."""
+    """Joints found in the image before they are assigned to hands."""
 
     heat_logits: Array  # (B, 42, h, w) the joints of the left hand, then those of the right one
     pixels: Array  # (B, T, 2) peaks of these maps, pixels of the image
-    identity_logits: Array  # (B, T, 43) which of the 42 joints a peak is; the last one: none
+    identity_logits: Array  # (B, T, 43) class of each peak: one of the 42 joints, or none (last)
 
 
 @dataclass(frozen=True)
 class NetworkOutput(TensorRecord):
-    """What a network says about a batch of frames; everything that a loss compares."""
+    """The output of a network for a batch of frames: everything that a loss compares."""
 
     hands: TwoHands
     stages: tuple[TwoHands, ...]  # coarse -> fine, the decoder's mesh levels below the full mesh
@@ -178,17 +177,17 @@ class Sample(TensorRecord):
     frame: RGBDFrame
     hands: TwoHands
     masks: Array | None  # (*B, 2, H, W) bool, visible pixels of each hand
-    visibility: Array | None  # (*B, 2, 21) in [0, 1], share of the joint's surroundings that the camera sees
+    visibility: Array | None  # (*B, 2, 21) in [0, 1], fraction of the joint's surroundings that the camera sees
     visible_fraction: Array | None  # (*B, 2) in [0, 1], fraction of the hand's pixels that nothing else hides
-    joint_definition: str  # which joints and finger tips the labels mean; a key of skeleton.JOINT_DEFINITIONS
+    joint_definition: str  # joints and finger tips of the labels; a key of skeleton.JOINT_DEFINITIONS
     id: str
-    presence_known: Array | None = None  # (*B, 2) bool: `present` is a label, 0 not just without labels; None: it is
-    meshes_known: Array | None = None  # (*B, 2) bool: whose vertices are labels, not fill; None: all that there are
-    masks_known: Array | None = None  # (*B, 2) bool: the same of the masks
+    presence_known: Array | None = None  # (*B, 2) bool: `present` is a label; None: always
+    meshes_known: Array | None = None  # (*B, 2) bool: vertices are labels, not fill; None: all
+    masks_known: Array | None = None  # (*B, 2) bool: masks are labels, not fill; None: all
 
     @property
     def hand_model(self) -> str | None:
-        """The hand model of the meshes, None without: both have 778 vertices, in different places."""
+        """Hand model of the meshes, None without meshes; both models have 778 vertices, in different places."""
         if self.hands.vertices is None:
             return None
         return "free" if self.joint_definition == "free" else "mano"

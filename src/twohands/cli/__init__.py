@@ -1,8 +1,8 @@
 """The command line: `twohands demo | predict | run | convert-hands | info | synth | train | evaluate | experiment |
 export | bench | data | submit`; one file for each command.
 
-Heavy imports stand inside the commands, so that `--help` and `--version` answer at once. Exit codes: 0 all fine, 1 a
-check has findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupted.
+Heavy imports are inside the commands, so that `--help` and `--version` are fast. Exit codes: 0 all fine, 1 a check has
+findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from twohands.cli.common import BAD, FINE, INTERRUPTED
 
 EXTRA_OF = {"numba": "synth", "onnx": "tools", "onnxscript": "tools"}
 EXTRA_OF |= dict.fromkeys(("torch", "timm", "safetensors", "accelerate", "tensorboard"), "train")
-"""The extra that installs an optional dependency."""
-
-
+"""The extra that installs each optional dependency."""
 RENAMED = {
     "--weights": "--network FOLDER (of train: --mix)",
     "--checkpoint": "--network FOLDER, with --no-fit to measure the network alone",
@@ -26,16 +24,16 @@ RENAMED = {
     "--trunk": "`twohands experiment`, which trains on frozen backbones",
     "--trunk-minutes": "--backbone-minutes",
 }
-"""Options of earlier versions, and what took their place."""
+"""Options of earlier versions and their replacements."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
         print(f"twohands {__version__}")
         return FINE
-    logging.basicConfig(format="%(message)s")  # on stderr, where progress is shown as well
+    logging.basicConfig(format="%(message)s")  # on stderr, like progress
     logging.getLogger("twohands").setLevel(logging.INFO)
     try:
         return _command(arguments)
@@ -46,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.name not in EXTRA_OF:
             raise
         return _complain(f"this command needs {error.name}; run pip install 'twohands[{EXTRA_OF[error.name]}]'")
-    except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
+    except BrokenPipeError:  # the reader of the output, for example `head`, has closed it
         sys.stdout = None
         return FINE
     except (ValueError, OSError, FloatingPointError) as error:

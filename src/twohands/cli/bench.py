@@ -1,4 +1,4 @@
-"""The command `bench`: how long one frame takes in a network."""
+"""The command `bench`: measure the time that a network takes for one frame."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def bench(
     repeats: int = 5,
     json: bool = False,
 ) -> int:
-    """Print how long one frame takes in a network: each module, the whole, and the whole over a bare ResNet50.
+    """Print the time that a network takes for one frame: each module, the whole, and the whole over a bare ResNet50.
 
     One forward pass on the CPU in float32, with random weights and full clouds; the ResNet50 sees the same image.
 
     Args:
         preset: The preset of the network.
         threads: Threads of torch.
-        repeats: Passes of which the median, the fastest and the slowest are printed; one more warms up.
+        repeats: Number of timed passes, after one to warm up; the median, fastest and slowest are printed.
         json: Print JSON, in seconds.
     """
     from dataclasses import asdict
@@ -51,7 +51,7 @@ def _table(preset: str, measured: Timing) -> str:
 
 
 def _indented(name: str) -> str:
-    """A part stands below its module."""
+    """Return the line label, with parts of a module indented."""
     _, dot, part = name.partition(".")
     return f"  {part}" if dot else name
 

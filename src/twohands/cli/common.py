@@ -33,7 +33,7 @@ def check_folder(out: Path) -> None:
 def load_timed(
     watch: Stopwatch, method: Method | None, network: Path | None, hand_model: HandModelName | None, fit: bool
 ) -> Predictor:
-    """Return the predictor; loading the networks is timed on its own."""
+    """Return the predictor, and time its loading as the step "load"."""
     with watch("load"):
         from twohands.predictor import load
 

@@ -1,4 +1,4 @@
-"""The command for copies of data sets: `data check`, `data pack`."""
+"""The command `data`: check or pack the copy of a data set."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 FINDINGS = 1
 """Exit code of a check that found something."""
 LOOKED_AT = 24
-"""Frames that are checked unless told otherwise."""
+"""Number of frames that are checked by default."""
 SHOWN = 12
-"""Frames on the overlay sheet, at most."""
+"""Largest number of frames on the overlay sheet."""
 
 
 def data(
@@ -35,8 +35,8 @@ def data(
 ) -> int:
     """Check your copy of a data set on some frames, or pack it into shards that are read several times faster.
 
-    check looks for wrong files, sizes, units, intrinsics, axes, mirroring, joints and sides, prints what is wrong and
-    how to mend it, and writes a sheet of the labels over colour and depth; exit code 0 when all is well, 1 otherwise.
+    check looks for wrong files, sizes, units, intrinsics, axes, mirroring, joints and sides, prints what is wrong with
+    the fix, and writes a sheet of the labels over colour and depth; exit code 0 when all is well, 1 otherwise.
     pack writes the frames of a split into a folder that `train --data` and `evaluate --data` take; it continues where
     it was interrupted.
 
@@ -44,10 +44,10 @@ def data(
         action: check or pack.
         name: The data set.
         root: Folder of the copy.
-        split: Its frames that are meant.
-        frames: check: how many, spread evenly over the split (24). pack: only the first so many (all).
+        split: Split of the data set.
+        frames: check: number of frames, spread evenly over the split (24). pack: number of first frames (all).
         out: Folder for the sheet, or for the shards.
-        workers: Processes that pack.
+        workers: Number of processes that pack.
     """
     from twohands.data.dataset import open_dataset
 
@@ -82,7 +82,7 @@ def _check(dataset: Dataset, name: str, split: str, frames: int, out: Path) -> i
 
 
 def _write_sheet(samples: Sequence[Sample], path: Path) -> Path:
-    """Colour and depth of some frames with the labelled joints on them."""
+    """Write colour and depth of some frames with their labelled joints; return the path."""
     from PIL import Image
 
     from twohands.data.inspection import spread_over
@@ -100,7 +100,7 @@ def _write_sheet(samples: Sequence[Sample], path: Path) -> Path:
 
 
 def _with_hands(picture: Image.Image, sample: Sample):
-    """The picture (H, W, 3) uint8 with those hands that can be drawn: ahead of the camera, and not far outside."""
+    """Return the picture (H, W, 3) uint8 with the hands that are in front of the camera and not far outside."""
     import numpy as np
 
     from twohands.pictures import draw_skeleton

@@ -1,4 +1,4 @@
-"""The command `demo`: both hands of the packaged frame."""
+"""The command `demo`: reconstruct both hands of the packaged frame."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def demo(
         network: Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs.
         hand_model: Hand model of the result; by default the free hand, or the network's own. mano needs its files.
         fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
-        timings: Print how long each step took.
+        timings: Print the time of each step.
     """
     from importlib.resources import as_file, files
 

@@ -25,29 +25,29 @@ def evaluate(
     figures: int = 0,
     baselines: tuple[Path, ...] = (),
 ) -> int:
-    """Measure what a user gets: metrics per hand, by visibility and distance; report.md and report.json.
+    """Measure a method or a network: metrics per hand, by visibility and distance, in report.md and report.json.
 
     For a public data set the metrics of its benchmark follow. In a frame that is refused, for example one without any
-    depth, no hand counts as found.
+    depth, no hand is found.
 
     Args:
-        data: "synthetic" renders the frames of the split; or a folder of shards that `twohands synth` has written,
-            or NAME=FOLDER for a copy of a data set (NAME:SPLIT=FOLDER for another split), NAME one of those
-            of `twohands data --help`.
-        split: The synthetic frames that are kept for evaluation: 500 of the test, 200 of the validation split; 500 of
-            the test split that look unlike those for training (test_shifted); the 500 test frames of the first engine
-            (basic_test). Of a copy of a data set: test or validation.
-        count: Only the first so many frames.
+        data: "synthetic" renders the frames of the split; otherwise a folder of shards from `twohands synth`, or
+            NAME=FOLDER for a copy of a data set (NAME:SPLIT=FOLDER for another split), with a NAME listed in
+            `twohands data --help`.
+        split: Synthetic frames kept for evaluation: 500 of the test split, 200 of the validation split, 500 of the
+            test split that look unlike those for training (test_shifted), or the 500 test frames of the first engine
+            (basic_test). For a copy of a data set: test or validation.
+        count: Number of frames to measure, from the first on; by default all.
         out: Folder for the report.
         method: Start of the fit: image landmarks (the default), or a network on colour and depth.
         network: Folder of a trained network to measure, a checkpoint (for example RUN/final) or exported graphs.
         hand_model: Hand model of the result; by default the free hand, or the network's own.
         fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
-        masks: What a network is given, one section of the report for each: nothing (own), true masks, or true masks
-            and centres. Unless it is own alone, the presence of the hands is given too, as in the paper's tables.
-        figures: Draw so many frames, spread evenly: colour, target and prediction, from the front and the side, in the
-            first mode of --masks.
-        baselines: Folders of networks that are drawn beside it.
+        masks: Input of a network, with one section of the report for each: nothing (own), true masks, or true masks
+            and centres. With true masks, the presence of the hands is given in all sections, as in the paper's tables.
+        figures: Number of frames to draw, spread evenly: colour, target and prediction, from the front and the side,
+            with the first input of --masks.
+        baselines: Folders of networks to draw beside the prediction.
     """
     from twohands.evaluation.evaluate import benchmark_of, chosen_frames, open_frames
     from twohands.evaluation.evaluate import evaluate as measure
@@ -80,7 +80,7 @@ def evaluate(
 
 
 def load_trusted(method: Method | None, network: Path | None, hand_model: HandModelName | None, fit: bool) -> Predictor:
-    """Return a predictor for frames with truth: a user's network is not refused for hands of impossible size."""
+    """Return a predictor for frames with truth: a user's network may predict hands of impossible size."""
     from twohands.predictor import load
 
     return load(method, network, hand_model, fit, trusted=network is not None)

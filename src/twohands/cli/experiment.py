@@ -22,21 +22,21 @@ def experiment(
     backbone_minutes: float = 120.0,
     seeds: int = 2,
 ) -> int:
-    """Train and measure the rows of the paper's tables at one budget of CPU time; an interrupted one goes on.
+    """Train and measure the rows of the paper's tables at one budget of CPU time; an interrupted run resumes.
 
-    The same command in several terminals shares the rows among them.
+    The same command in several terminals divides the rows among them.
 
     Args:
         names: Tables (table1 to table4) or single rows of them (full, concat, intaghand_depth, ...).
         data: Frames to train on: a folder of shards, or NAME=FOLDER.
         test: Frames to measure on.
         out: Folder of the runs and of the maps of the shared image branch.
-        reports: Folder of the results, one small file for a row and seed; by default OUT/rows.
+        reports: Folder of the results, one small file per row and seed; by default OUT/rows.
         report: Markdown file of the tables; by default OUT/tables.md.
         minutes: CPU minutes of a row on the shared image branch.
         whole_minutes: CPU minutes of a row that trains its image branch as well.
         backbone_minutes: CPU minutes of the shared image branch.
-        seeds: The most seeds of a row.
+        seeds: Largest number of seeds of a row.
     """
     from twohands.config import PRESETS
     from twohands.data.dataset import identity_of, open_dataset

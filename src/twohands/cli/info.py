@@ -1,4 +1,4 @@
-"""The command `info`: facts about a hand model or a network."""
+"""The command `info`: describe a hand model or a network."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def info(
     out: Path = Path("out/info"),
     json: bool = False,
 ) -> int:
-    """Print what a hand model is (and write a picture of its poses and shapes), or what a network costs.
+    """Describe a hand model, with a picture of its poses and shapes, or print the costs of a network.
 
     Args:
         topic: The free hand, MANO, or the preset of a network.
-        path: Folder of MANO's files; by default the one that TWOHANDS_MANO names.
+        path: Folder of MANO's files; by default the value of TWOHANDS_MANO.
         out: Folder for the picture of the hand model.
         json: Print the costs of a network as JSON.
     """
@@ -38,7 +38,7 @@ def info(
 
 
 def _costs(preset: str, as_json: bool) -> str:
-    """Parameters and multiply-adds of one frame, of each module and of the whole network."""
+    """Return a table of parameters and multiply-adds for one frame, by module and in total."""
     from json import dumps
 
     from twohands.config import PRESETS
@@ -58,7 +58,7 @@ def _costs(preset: str, as_json: bool) -> str:
 
 
 def _info_mano(path: Path | None, out: Path) -> int:
-    """Prints what MANO's files hold, and writes the picture sheet."""
+    """Print the contents of MANO's files, and write the picture sheet."""
     from os import environ
 
     from twohands.hands.mano import FOLDER_VARIABLE, hand_model, shape_directions
@@ -86,7 +86,7 @@ def _info_mano(path: Path | None, out: Path) -> int:
 
 
 def _info_hand(out: Path) -> int:
-    """Prints what the hand model is, and writes a picture sheet of its poses and shapes."""
+    """Print facts about the free hand, and write a picture sheet of its poses and shapes."""
     from twohands.hands import free_hand
     from twohands.hands.free import MESH_LEVELS, free_hand_arrays, pose_prior
 
@@ -120,7 +120,7 @@ def _write_sheet(model: HandModel, path: Path) -> int:
 
 
 def _hand_size(model: HandModel) -> tuple[float, float]:
-    """Metres from wrist along the middle finger to its tip, and over the knuckles, of the mean right hand."""
+    """Return length (wrist along the middle finger) and knuckle breadth of the mean right hand, metres."""
     from math import dist
 
     joints = model(model.neutral()).joints[1].tolist()

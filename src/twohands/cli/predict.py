@@ -1,4 +1,4 @@
-"""The command `predict`: both hands of one frame."""
+"""The command `predict`: reconstruct both hands of one frame."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def predict(
         rgb: Colour image, PNG or JPEG.
         depth: Depth image registered to it: 16-bit PNG, TIFF, .npy or .npz.
         intrinsics: Text file with the 3x3 matrix or fx fy cx cy, JSON of Open3D, RealSense or ROS, or "fx,fy,cx,cy".
-        out: Folder for the results; those of an earlier frame in it are replaced, anything else is not.
+        out: Folder for the results. Results of an earlier frame are replaced; other files are never overwritten.
         depth_unit: Metres of one depth step; 0.001 for integers and 1 for floats unless given.
         method: Start of the fit: image landmarks (the default), or a network on colour and depth.
         network: Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs.
         hand_model: Hand model of the result; by default the free hand, or the network's own. mano needs its files.
         fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
-        view: Write view.html as well: cloud and meshes to be turned in a browser.
+        view: Write view.html as well: cloud and meshes to turn in a browser.
         skeleton: Draw the joints on the overlay.
-        timings: Print how long each step took.
+        timings: Print the time of each step.
     """
     from twohands.frame_checks import advising_unit
     from twohands.predictor import Stopwatch

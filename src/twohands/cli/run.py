@@ -1,4 +1,4 @@
-"""The command `run`: both hands in every frame of a recording."""
+"""The command `run`: reconstruct both hands in every frame of a recording."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from twohands.batch import BatchRun
 
 WEIGHTS = (".onnx", ".safetensors")
-"""Endings of the files that hold a network's weights."""
+"""Suffixes of files with the weights of a network."""
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
         fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
-        timings: Print how long each step took, over all frames.
+        timings: Print the time of each step, over all frames.
     """
     from twohands.batch import BatchRun, summary
     from twohands.predictor import Stopwatch
@@ -85,7 +85,7 @@ def run(
 
 
 def _digest(network: Path) -> str:
-    """Return the folder with a digest of its weights: another network in the same place is another run."""
+    """Return the folder name with a digest of its weights, so that a changed network starts another run."""
     from hashlib import sha256
 
     content = b"".join(path.read_bytes() for path in sorted(network.iterdir()) if path.suffix in WEIGHTS)
@@ -93,7 +93,7 @@ def _digest(network: Path) -> str:
 
 
 def _with_progress(batch: BatchRun, overlays: bool, glb: bool) -> None:
-    """Works through the frames of a run with a bar, the rate and the time left on stderr."""
+    """Process the frames of a run with a bar, the rate and the time left on stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""The command that writes what benchmark servers take: `submit`."""
+"""The command `submit`: write the file that a benchmark server scores."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def submit(
     hand_model: HandModelName | None = None,
     fit: bool = True,
 ) -> int:
-    """Predict the test frames of a public data set and write the file that its benchmark scores; it is checked.
+    """Predict the test frames of a public data set, and write and check the file that its benchmark scores.
 
-    Every benchmark scores every frame: a hand that is not found, or whose frame is refused, is the one of the nearest
-    frame of its recording. HO-3D scores meshes of MANO: give --hand-model mano, or a network of that hand model;
-    H2O-3D takes meshes of MANO, and of the free hand the joints alone.
+    Every benchmark scores every frame: a hand that is not found is copied from the nearest frame of its recording.
+    HO-3D scores meshes of MANO: give --hand-model mano, or a network with that hand model. H2O-3D takes meshes of MANO;
+    for the free hand only the joints are written.
 
     Args:
         name: The data set.
         root: Folder of your copy.
-        out: The file: .zip or .json of HO-3D and H2O-3D, .txt of DexYCB.
+        out: The file: .zip or .json for HO-3D and H2O-3D, .txt for DexYCB.
         network: Folder of a trained network, a checkpoint or exported graphs; without it image landmarks are used.
         hand_model: Hand model of the result; by default the free hand, or the network's own.
         fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
@@ -48,7 +48,7 @@ def submit(
     submission.check_model(predictor.model.name)
     predict = Forgiving(predictor)
     found = [predict(dataset[index]) or no_hands() for index in tracked(range(len(dataset)), "frames")]
-    if predictor.model.name != "mano":  # vertices of the free hand mean nothing to a benchmark
+    if predictor.model.name != "mano":  # benchmarks cannot score vertices of the free hand
         found = [replace(hands, vertices=None) for hands in found]
     predictions, filled = fill_missing(found, submission.recordings, submission.sides)
     submission.write(out, predictions)

@@ -26,7 +26,7 @@ def synth(
     Args:
         out: Folder for the shards.
         count: Number of frames.
-        seed: Seed of the frames; on one machine a frame is a function of split, seed, index and configuration alone.
+        seed: Seed of the frames; on one machine a frame depends only on split, seed, index and configuration.
         split: train, validation or test: disjoint hand shapes; or test_shifted: hand shapes of the test split in
             another mixture of camera, light, clutter and view, a configuration of its own.
         config: full; stored, which is full with the textures and models of the asset cache; basic, the frames of the
@@ -35,7 +35,7 @@ def synth(
         sensor: Depth camera instead of the configuration's: time_of_flight, active_stereo, structured_light, lidar,
             mixed (one of them for each frame), ideal (no noise, no holes and nothing moved between colour and depth) or
             basic (the first engine's).
-        workers: Processes that render.
+        workers: Number of processes that render.
         preview: Write a contact sheet of the first frames as well.
     """
     from twohands.shards import Shards, write_shards
@@ -53,7 +53,7 @@ def synth(
 
 
 def _frames(seed: int, split: str, config: str, sensor: str | None, count: int) -> SyntheticHands:
-    """The frames that the options name."""
+    """Return the frames that the options describe."""
     from dataclasses import replace
 
     from twohands.synth.acts.poses import SPLITS

@@ -25,20 +25,20 @@ def train(
     pretrained: bool = False,
     start: Path | None = None,
 ) -> int:
-    """Train a network in a run folder; the same command continues a run that was interrupted.
+    """Train a network in a run folder; the same command resumes an interrupted run.
 
     On several processes or machines: torchrun ... -m twohands train ...
 
     Args:
-        config: The preset, with any value of it changed.
-        data: Frames to train on, from one or several places: a folder of shards, or NAME=FOLDER for a copy of a data
-            set (its split "train"; NAME:SPLIT=FOLDER for another), NAME one of those of `twohands data --help`.
+        config: The preset; any of its values can be changed.
+        data: Frames to train on, from one or several sources: a folder of shards, or NAME=FOLDER for a copy of a data
+            set (its split "train"; NAME:SPLIT=FOLDER for another), with a NAME listed in `twohands data --help`.
         out: The run folder: configuration, log, TensorBoard events, checkpoints.
-        mix: How often the frames of each place come in an epoch, 1 or more; by default once.
-        validation: Frames on which the best checkpoint is chosen, by its error in camera space with true masks;
-            frames without masks use the measured points near the labelled bones.
+        mix: Number of times that the frames of each source appear in an epoch, 1 or more; by default once.
+        validation: Frames for choosing the best checkpoint by its error in camera space with true masks; frames
+            without masks use the measured points near the labelled bones.
         pretrained: Start the image encoder from ImageNet weights.
-        start: Start from all weights of a checkpoint folder or of exported graphs; "shipped" is the packaged network.
+        start: Start from all weights of a checkpoint folder or of exported graphs; "shipped" for the packaged network.
     """
     from twohands.data.dataset import TrainingSet, identity_of, open_dataset, open_mixture
     from twohands.runtime import SHIPPED
