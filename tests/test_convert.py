@@ -216,7 +216,7 @@ def test_residual_is_the_distance_of_the_surfaces(there, other):
 
 
 def test_meshes_without_parameters(there):
-    """What a network without a fit writes: no parameters, and vertices that no hand model has."""
+    """A network without a fit gives no parameters, and vertices that no hand model has."""
     hands = hands_of(pose_prior().library[2], 5)
     noise = np.random.default_rng(6).normal(scale=0.001, size=hands.vertices.shape)
     noisy = replace(hands, vertices=hands.vertices + noise, parameters=None, joints=np.full((2, 21, 3), np.nan))
