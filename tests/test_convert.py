@@ -11,11 +11,12 @@ import pytest
 
 from other_hand import other_hand
 from twohands import cli
+from twohands.files import user_cache
 from twohands.geometry.nearest import Surface, closest_weights
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.hands import correspondence, free_hand, mano_hand
 from twohands.hands.convert import HandConverter
-from twohands.hands.correspondence import cache_folder, find_correspondence, match
+from twohands.hands.correspondence import find_correspondence, match
 from twohands.hands.free import pose_prior
 from twohands.hands.kinematics import Kinematics, OneHand, turn_bones
 from twohands.hands.mano import FOLDER_VARIABLE
@@ -321,11 +322,11 @@ def test_a_cache_that_cannot_be_written(other, there, tmp_path, monkeypatch, cap
 
 def test_place_of_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TWOHANDS_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path / "correspondence"
+    assert user_cache() == tmp_path
     monkeypatch.delenv("TWOHANDS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert cache_folder() == tmp_path / "twohands" / "correspondence"
+    assert user_cache() == tmp_path / "twohands"
 
 
 @pytest.fixture(scope="module")

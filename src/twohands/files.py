@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
@@ -27,6 +28,20 @@ DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz")
 ORIENTATION_TAG = 0x0112
 DEFAULT_INTEGER_UNIT = 0.001
 """Metres per step of integer depth when no unit is given: millimetres, as nearly all recorders write."""
+
+
+def user_cache() -> Path:
+    """Return TWOHANDS_CACHE, or `twohands` in the platform's folder for caches; it need not exist."""
+    if os.environ.get("TWOHANDS_CACHE"):
+        return Path(os.environ["TWOHANDS_CACHE"])
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "twohands"
 
 
 def read_rgb(path: str | Path) -> np.ndarray:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -18,7 +16,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from twohands.files import NotWrittenError, write_atomically
+from twohands.files import NotWrittenError, user_cache, write_atomically
 from twohands.geometry.mesh import edges_from_faces, vertex_normals
 from twohands.geometry.nearest import Surface, SurfacePoints
 from twohands.geometry.transforms import procrustes
@@ -68,9 +66,9 @@ class Correspondence:
 def find_correspondence(source: HandModel, target: HandModel, folder: Path | None = None) -> Correspondence:
     """Return the counterparts of two hand models from the cache; compute and keep them at first use.
 
-    The default of `folder` is `cache_folder()`. A damaged file is replaced.
+    The default of `folder` is `correspondence` in the user's cache. A damaged file is replaced.
     """
-    folder = cache_folder() if folder is None else folder
+    folder = user_cache() / "correspondence" if folder is None else folder
     path = folder / f"hands_{METHOD_VERSION}_{_digest(source)}_{_digest(target)}.npz"
     kept = _read(path, source, target)
     if kept is not None:
@@ -83,20 +81,6 @@ def find_correspondence(source: HandModel, target: HandModel, folder: Path | Non
     except NotWrittenError as error:
         logger.warning(f"{error}; the hand models will be matched again next time")
     return computed
-
-
-def cache_folder() -> Path:
-    """Return `correspondence` in TWOHANDS_CACHE, or `twohands/correspondence` in the platform's folder for caches."""
-    if os.environ.get("TWOHANDS_CACHE"):
-        return Path(os.environ["TWOHANDS_CACHE"]) / "correspondence"
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "twohands" / "correspondence"
 
 
 def match(source: HandModel, target: HandModel) -> Correspondence:

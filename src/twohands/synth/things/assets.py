@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from twohands.files import user_cache
 from twohands.synth.rendering.shapes import Shape
 from twohands.synth.things.objects import Thing
 
@@ -76,17 +76,8 @@ class Assets:
 
 
 def cache_folder() -> Path:
-    """Return TWOHANDS_CACHE, or `twohands/synth` in the platform's folder for caches."""
-    if os.environ.get("TWOHANDS_CACHE"):
-        return Path(os.environ["TWOHANDS_CACHE"])
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "twohands" / "synth"
+    """Return TWOHANDS_CACHE itself, or `synth` in the user's cache."""
+    return user_cache() if os.environ.get("TWOHANDS_CACHE") else user_cache() / "synth"
 
 
 def load_assets() -> Assets:
