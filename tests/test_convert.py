@@ -345,7 +345,7 @@ def result(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def user_cache(cache, monkeypatch):
+def cache_of_the_session(cache, monkeypatch):
     monkeypatch.setenv("TWOHANDS_CACHE", str(cache))
 
 
