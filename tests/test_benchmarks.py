@@ -1,4 +1,4 @@
-"""The figures of benchmarks on cases solved by hand, and against programs written in another way."""
+"""Metrics of benchmarks on cases solved by hand, and against independent implementations."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ RIGID = np.linalg.qr(np.random.default_rng(8).normal(size=(3, 3)))[0]
 
 
 def hands_at_random(count, seed, vertices=40, one_hand=None):
-    """Two hands of joints and vertices a frame, about half a metre away; one of them only if it is named."""
+    """Return two random hands per frame, about half a metre away, or only `one_hand`."""
     rng = np.random.default_rng(seed)
     present = np.ones(2) if one_hand is None else np.eye(2)[one_hand]
     frames = []
@@ -29,7 +29,7 @@ def hands_at_random(count, seed, vertices=40, one_hand=None):
 
 
 def disturbed(frames, seed, scale=0.02):
-    """The same frames with errors of every size up to 5 cm and more."""
+    """Return the frames with errors of all sizes up to 5 cm and more."""
     rng = np.random.default_rng(seed)
     return [
         dataclasses.replace(
@@ -51,18 +51,18 @@ def joints_of(frames, side):
     return np.stack([hands.joints[side] for hands in frames])
 
 
-# the figures written anew: loops over frames, curves over thresholds
+# independent implementations: loops over frames, curves over thresholds
 
 
 def area(distances, highest, count):
-    """(N, P): a curve for each point over its frames, by trapezoids, then the mean over points."""
+    """Return the area for distances (N, P): a curve for each point, by trapezoids, then the mean over points."""
     thresholds = np.linspace(0, highest, count)
     curves = np.stack([(distances <= t + 1e-9).mean(axis=0) for t in thresholds])
     return np.mean(np.trapezoid(curves, thresholds, axis=0)) / highest
 
 
 def procrustes(points, true):
-    """FreiHAND's: unit Frobenius norm, SciPy's orthogonal matrix, the sum of singular values as the scale."""
+    """Align as FreiHAND: unit Frobenius norm, SciPy's orthogonal matrix, scale from the sum of singular values."""
     a, b = points - points.mean(0), true - true.mean(0)
     size_a, size_b = np.linalg.norm(a), np.linalg.norm(b)
     turn, scale = orthogonal_procrustes(b / size_b, a / size_a)
@@ -101,7 +101,7 @@ def test_the_truth_has_no_error_and_the_full_fraction(name):
 
 
 @pytest.mark.parametrize(("name", "prefixes"), [("ho3d", ("", "st_", "pa_")), ("dexycb", ("", "root_", "pa_"))])
-def test_joints_as_written_anew(name, prefixes):
+def test_joints_agree_with_an_independent_implementation(name, prefixes):
     truth = hands_at_random(30, 2, one_hand=LEFT if name == "dexycb" else RIGHT)
     predictions = disturbed(truth, 3)
     measured = BENCHMARKS[name].measure(predictions, truth)
@@ -115,7 +115,7 @@ def test_joints_as_written_anew(name, prefixes):
 
 
 @pytest.mark.parametrize("name", ["ho3d", "freihand"])
-def test_meshes_as_written_anew(name):
+def test_meshes_agree_with_an_independent_implementation(name):
     truth = hands_at_random(12, 4, one_hand=RIGHT)
     predictions = disturbed(truth, 5, 0.006)
     measured = BENCHMARKS[name].measure(predictions, truth)
@@ -172,7 +172,7 @@ def test_area_at_known_distances():
     assert area_at(0.0122, "dexycb")["root_auc"] == 1
 
 
-def test_h2o_tells_hands_apart_and_both_roots():
+def test_h2o_reports_each_hand_and_both_roots():
     truth = hands_at_random(6, 10)
     shift = np.array([[[0.003, 0, 0.004]], [[0, 0.012, 0.005]]])  # 5 mm and 13 mm
     predictions = moved(truth, lambda points: points + shift)
@@ -182,7 +182,7 @@ def test_h2o_tells_hands_apart_and_both_roots():
         assert {key: measured[key] for key in expected} == pytest.approx(expected)
         assert measured[f"al_{name}"] == pytest.approx(0, abs=1e-9)
         assert f"al_published_{name}" not in measured
-    roots = [hands.joints[:, 9] + [0.002, 0, 0] for hands in predictions]  # not where its joint 9 is
+    roots = [hands.joints[:, 9] + [0.002, 0, 0] for hands in predictions]  # off its joint 9
     published = BENCHMARKS["h2o"].measure(predictions, truth, roots=roots)
     assert published["al_published_mpjpe_right"] == pytest.approx(0.002)
     assert published["al_published_mpvpe"] == pytest.approx(0.002)

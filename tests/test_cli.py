@@ -1,4 +1,4 @@
-"""Commands: what they write, what they say, and one sentence with exit code 2 for everything that cannot work."""
+"""Commands: the files and messages they write, and one sentence with exit code 2 for impossible requests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def predict(paths: tuple[Path, Path, Path], out: Path, *more: str) -> int:
 
 
 def refused(capsys, code: int, out: Path, match: str) -> None:
-    """Exit code 2, one line that matches, and nothing written."""
+    """Assert exit code 2, one line that matches, and nothing written."""
     captured = capsys.readouterr()
     assert code == 2, captured.err
     lines = captured.err.strip().splitlines()
@@ -198,7 +198,7 @@ def test_run(tmp_path, capsys, predictor):
     assert len(list((out / "glb").glob("*.glb"))) == 4
     assert predictor.calls == 4
     (out / "overlays" / "000002.jpg").unlink()
-    assert run(folder, out, "--overlays") == 0  # all rows are there; only the picture is drawn again
+    assert run(folder, out, "--overlays") == 0  # only the picture is drawn again
     assert predictor.calls == 4
     assert (out / "overlays" / "000002.jpg").exists()
 
@@ -218,7 +218,7 @@ def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     changed = (read_results(out / "hands.npz")["inputs"] != before).any(axis=2)
     assert changed.tolist() == [[False] * 2, [False] * 2, [True] * 2, [False] * 2]
     assert (out / "overlays" / "000002.jpg").read_bytes() != picture
-    (folder / "depth" / "000001.png").write_bytes(b"no image")  # what was right for the old file is not kept
+    (folder / "depth" / "000001.png").write_bytes(b"no image")  # the row of the old file is not kept
     assert run(folder, out) == 3
     assert "not an image" in read_results(out / "hands.npz")["error"][1]
 
@@ -273,7 +273,7 @@ def test_run_keeps_the_row_of_unreadable_frames(tmp_path, capsys, predictor):
     assert read_results(out / "hands.npz")["error"].tolist()[:3] == ["", "", ""]
 
 
-def test_interrupted_run_goes_on(tmp_path, capsys, predictor, monkeypatch):
+def test_interrupted_run_resumes(tmp_path, capsys, predictor, monkeypatch):
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     original = FakeLocator.__call__
 
@@ -300,7 +300,7 @@ def test_interrupted_run_goes_on(tmp_path, capsys, predictor, monkeypatch):
         np.testing.assert_array_equal(array, fresh[name], err_msg=name)
 
 
-def test_killed_run_goes_on(tmp_path):
+def test_killed_run_resumes(tmp_path):
     """A process that is killed in the middle loses at most the frame in work."""
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     code = f"""
@@ -404,7 +404,7 @@ def test_bad_every(tmp_path, capsys):
 
 
 def test_demo(tmp_path, capsys, monkeypatch):
-    """The command finds the packaged frame, says what it did and where everything is."""
+    """The command finds the packaged frame, and prints what it did and the paths of its files."""
     write_frame(tmp_path / "frame")
     demo = tmp_path / "package" / "cli" / "demo_frame"
     demo.mkdir(parents=True)
@@ -463,7 +463,7 @@ def test_info_hand(tmp_path, capsys):
     assert Image.open(tmp_path / "hand.png").width > 1000
 
 
-def test_help_says_what_no_fit_does(capsys):
+def test_help_explains_no_fit(capsys):
     for command in ("predict", "demo", "run"):
         assert cli.main([command, "--help"]) == 0
         said = re.sub(r"[│\s]+", " ", capsys.readouterr().out)

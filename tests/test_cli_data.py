@@ -1,4 +1,4 @@
-"""`twohands data check` and `pack`: what they print and write, and the exit codes."""
+"""`twohands data check` and `pack`: their output, files and exit codes."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def test_a_clean_copy(root, tmp_path, capsys, split):
     assert thumb.sum() > 100
 
 
-def test_findings_are_told_with_their_remedy(root, tmp_path, capsys):
+def test_findings_are_printed_with_their_fix(root, tmp_path, capsys):
     for path in root.glob("subject1/**/depth/*.png"):
         depth = np.asarray(Image.open(path)).astype(np.uint16)
         Image.fromarray(depth * 10).save(path)
@@ -88,7 +88,7 @@ def test_what_cannot_be_opened_is_an_error(root, tmp_path, capsys):
 
 
 def test_packed_frames_are_those_of_the_copy(root, tmp_path, capsys):
-    """But for the colours, which are JPEG; depth is exact where its step is a millimetre."""
+    """Except for the colours, which are JPEG; depth is exact if its step is a millimetre."""
     arguments = ["data", "pack", "h2o", str(root), "--out", str(tmp_path / "packed")]
     assert cli.main(arguments) == 0
     assert f"wrote {tmp_path}/packed/" in capsys.readouterr().out
@@ -130,7 +130,7 @@ def test_renderings_are_shards_already(tmp_path):
         pack(H2O, "synthetic", "train", tmp_path / "packed")
 
 
-def test_rendered_frames_are_told_by_what_they_were_rendered_from(tmp_path):
+def test_rendered_frames_are_identified_by_their_request(tmp_path):
     frames = SyntheticHands(3, "validation", replace(BASIC, width=64, height=48), 1)
     folder = write_shards(frames, 1, tmp_path / "frames", frames.content, progress=False)
     found = identity_of(str(folder), "train", 1)
@@ -138,7 +138,7 @@ def test_rendered_frames_are_told_by_what_they_were_rendered_from(tmp_path):
     assert found["config"] == json.loads(json.dumps(asdict(frames.config)))
     assert json.loads(json.dumps(found)) == found
     assert identity_of(str(folder.rename(tmp_path / "moved")), "test", 1) == found
-    assert len(open_dataset(str(tmp_path / "moved"), "test")) == 1  # a folder of renderings is what it is
+    assert len(open_dataset(str(tmp_path / "moved"), "test")) == 1  # the folder may have any name
 
 
 def test_what_a_data_set_lacks_is_lacking_when_packed(tmp_path):

@@ -1,4 +1,4 @@
-"""`twohands evaluate`: what is measured, in which mode, the reports and figures it writes, and what it refuses."""
+"""`twohands evaluate`: measurements in all modes, reports and figures, and refused requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fakes import PosedHands
 from test_cli_info_synth import WITHOUT_TORCH
 from twohands import cli
 from twohands.choices import MaskMode
-from twohands.cli.evaluate import _name, load_trusted
+from twohands.cli.choice import Choice
 from twohands.config import PRESETS
 from twohands.evaluation import figures
 from twohands.evaluation.benchmarks import Benchmark
@@ -37,7 +37,7 @@ FRAMES = PosedHands(5)
 
 
 class Perfect:
-    """Knows the hands of FRAMES by the colour of their background."""
+    """Predictor that recognises FRAMES by the colour of their background."""
 
     model = free_hand()
 
@@ -47,7 +47,7 @@ class Perfect:
 
 @pytest.fixture
 def chosen(monkeypatch) -> list[tuple]:
-    """Methods predict perfectly on posed hands; the choices: (method, network, hand model, fit)."""
+    """Make methods predict perfectly; return the choices (method, network, hand model, fit)."""
     seen: list[tuple] = []
     true_load = load
 
@@ -93,16 +93,16 @@ def test_method_fit_and_hand_model_are_those_of_the_product(tmp_path, chosen):
     assert chosen == [("pdfnet", None, "mano", False), (None, None, None, True)]
 
 
-def test_a_network_of_ones_own_is_trusted(tmp_path, chosen):
-    """It is not refused when it sees hands of impossible size, since the depth of data sets is metric."""
+def test_a_user_network_is_trusted(tmp_path, chosen):
+    """It may predict hands of impossible size, since the depth of data sets is metric."""
     folder = checkpoint(tmp_path / "net")
-    assert load_trusted(None, folder, None, False).trusted
-    assert load_trusted(None, folder, None, False).fit is None
-    assert load_trusted(None, folder, None, True).fit is not None
+    assert Choice(network=folder, fit=False).load(trusted=True).trusted
+    assert Choice(network=folder, fit=False).load(trusted=True).fit is None
+    assert Choice(network=folder).load(trusted=True).fit is not None
 
 
 class Labelled(PosedHands):
-    """FRAMES as a data set with labels of MANO, which lacks those of the second frame; two recordings."""
+    """FRAMES with MANO labels for all but the second frame, in two recordings."""
 
     def __getitem__(self, index: int) -> Sample:
         sample = replace(super().__getitem__(index), joint_definition="mano", id=f"s/{index // 2}/{index}")
@@ -159,7 +159,7 @@ def test_every_mode_is_a_section(tmp_path, chosen):
 
 
 def test_a_checkpoint_in_the_format_of_a_method(tmp_path, chosen):
-    """Of own masks alone the report is what a user gets: presence is the network's own."""
+    """With own masks alone, presence comes from the network, as for a user."""
     folder = checkpoint(tmp_path / "net")
     assert evaluate(tmp_path / "out", "--count", 2, "--no-fit", "--network", folder) == 0
     network, config = load_checkpoint(folder)
@@ -169,7 +169,7 @@ def test_a_checkpoint_in_the_format_of_a_method(tmp_path, chosen):
 
 @pytest.fixture
 def captions(monkeypatch) -> list[list[str]]:
-    """The captions of every figure."""
+    """Captions of every figure that is drawn."""
     seen: list[list[str]] = []
     original = figures.contact_sheet
     monkeypatch.setattr(
@@ -184,7 +184,7 @@ def test_figures(tmp_path, chosen, captions):
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == names
     assert all(Image.open(tmp_path / "figures" / name).width == 3 * (WIDTH + 4) + 4 for name in names)
     assert [labels[2] for labels in captions] == ["landmarks\nMPJPE 0.0 mm, AL-MPJPE 0.0 mm"] * 3
-    assert evaluate(tmp_path, "--count", 1, "--figures", 9) == 0  # there are no more; and none is left of before
+    assert evaluate(tmp_path, "--count", 1, "--figures", 9) == 0  # all frames there are; earlier figures are removed
     assert [path.name for path in (tmp_path / "figures").iterdir()] == names[:1]
 
 
@@ -197,10 +197,10 @@ def test_baselines_are_measured_in_the_same_mode(tmp_path, chosen, captions):
     titles = []
     for folder, label in zip((own, *baselines), captions[0][2:5], strict=True):
         network, config = load_checkpoint(folder)
-        figures_of = evaluate_network(network, config, [FRAMES[0]], "ground_truth").summary()["all"]
+        metrics = evaluate_network(network, config, [FRAMES[0]], "ground_truth").summary()["all"]
         title, errors = label.split("\n")
         titles.append(title)
-        assert errors == f"MPJPE {figures_of['mpjpe'] * 1e3:.1f} mm, AL-MPJPE {figures_of['al_mpjpe'] * 1e3:.1f} mm"
+        assert errors == f"MPJPE {metrics['mpjpe'] * 1e3:.1f} mm, AL-MPJPE {metrics['al_mpjpe'] * 1e3:.1f} mm"
     assert titles == ["concat-0", "concat-1", "plain"]
 
 
@@ -209,7 +209,7 @@ def test_baselines_are_measured_in_the_same_mode(tmp_path, chosen, captions):
     [("runs/tables/concat-0/final", "concat-0"), ("run/best", "run"), ("nets/mine", "mine"), ("nets/mine/", "mine")],
 )
 def test_names_of_networks(folder, name):
-    assert _name(Path(folder)) == name
+    assert Choice(network=Path(folder)).title == name
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_checkpoint_without_torch_names_the_extra(tmp_path):
 
 
 def test_rendered_frames_from_a_folder(tmp_path):
-    """Nothing is replaced here: shards, the two graphs of `export`, true masks, a figure."""
+    """Use real shards, exported graphs, true masks and a figure, without fakes."""
     assert cli.main(["synth", "--out", str(tmp_path / "shards"), "--count", "2", "--split", "validation"]) == 0
     assert cli.main(["export", str(checkpoint(tmp_path / "net")), "--out", str(tmp_path / "onnx")]) == 0
     more = ("--no-fit", "--network", tmp_path / "onnx", "--masks", "ground_truth")

@@ -1,4 +1,4 @@
-"""`twohands info`: what the networks cost, and what needs no torch; `twohands synth`: what it renders and refuses."""
+"""`twohands info`: costs of networks, and no need for torch; `twohands synth`: rendered frames and refusals."""
 
 import errno
 import json
@@ -79,7 +79,7 @@ def test_synth_writes_frames_and_a_sheet(tmp_path, capsys, monkeypatch):
     shards = Shards(tmp_path)
     assert (len(shards), shards[2].id) == (3, "validation-5-000002")
     assert shards.description["config"] == json.loads(json.dumps(asdict(TINY)))
-    assert cli.main([*command, "--seed", "6"]) == 2  # of another request
+    assert cli.main([*command, "--seed", "6"]) == 2  # another request
     assert "give another folder" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""The report: which hands count, found, wrong side, false positives, intervals."""
+"""The report: evaluated hands, found, wrong side, false positives, intervals."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ from twohands.types import LEFT, RIGHT, RGBDFrame, Sample, TwoHands
 
 
 def evaluate(predict, samples, known_presence=False, hand_model=None):
-    """The report of a function of samples."""
+    """Return the report of a function of samples."""
     return report_of(predictions(predict, samples, known_presence, hand_model), known_presence)
 
 
@@ -46,12 +46,12 @@ def changed(hands: TwoHands, joints=None, present=(1.0, 1.0)) -> TwoHands:
 def test_the_truth_is_perfect():
     truth = sample()
     report = evaluate(lambda sample: truth.hands, [truth])
-    figures = report.summary()["all"]
-    assert (figures["count"], figures["found"], figures["wrong_side"], report.false_positives) == (2, 1, 0, 0)
-    assert figures["mpjpe"] == 0
+    metrics = report.summary()["all"]
+    assert (metrics["count"], metrics["found"], metrics["wrong_side"], report.false_positives) == (2, 1, 0, 0)
+    assert metrics["mpjpe"] == 0
 
 
-def test_hidden_and_small_hands_do_not_count():
+def test_hidden_and_small_hands_are_not_evaluated():
     truth = sample(visible_fraction=(0.29, 1.0))
     assert [row.side for row in evaluate(lambda sample: truth.hands, [truth]).rows] == [RIGHT]
     far = dataclasses.replace(truth, hands=changed(truth.hands, truth.hands.joints * [1, 1, 8]))
@@ -67,13 +67,13 @@ def test_swapped_sides_are_found_but_wrong():
     truth = sample()
     swapped = changed(truth.hands, truth.hands.joints[::-1])
     report = evaluate(lambda sample: swapped, [truth])
-    figures = report.summary()["all"]
-    assert figures["found"] == 1
-    assert figures["wrong_side"] == 1
-    assert np.isnan(figures["mpjpe"])
+    metrics = report.summary()["all"]
+    assert metrics["found"] == 1
+    assert metrics["wrong_side"] == 1
+    assert np.isnan(metrics["mpjpe"])
 
 
-def test_missing_hands_and_phantoms_are_counted():
+def test_missing_hands_and_false_positives_are_counted():
     truth = sample()
     away = truth.hands.joints + np.array([[[0, 0, 0]], [[0.0, 0.4, 0]]])
     report = evaluate(lambda sample: changed(truth.hands, away), [truth])
@@ -107,7 +107,7 @@ def test_bootstrap_draws_frames_not_hands():
     assert high - low == pytest.approx(4 * 1 / np.sqrt(200), rel=0.2)
 
 
-def test_where_presence_is_known_every_hand_that_counts_is_scored():
+def test_with_known_presence_every_evaluated_hand_is_scored():
     truth = sample()
     away = changed(truth.hands, truth.hands.joints + np.array([[[0, 0, 0]], [[0.0, 0.4, 0]]]), (0.1, 0.0))
     report = evaluate(lambda sample: away, [truth], known_presence=True)
@@ -119,7 +119,7 @@ def test_where_presence_is_known_every_hand_that_counts_is_scored():
 def test_hands_fall_into_their_buckets():
     near, far = evaluate(lambda sample: sample.hands, [sample(gap=0.1), sample(gap=0.3)]).rows[::2]
     summary = Report((near, far), 0, 2).summary()
-    counts = {name: figures["count"] for name, figures in summary.items() if name.startswith("roots")}
+    counts = {name: metrics["count"] for name, metrics in summary.items() if name.startswith("roots")}
     assert counts == {"roots 0-6 cm": 0, "roots 6-12 cm": 1, "roots 12-25 cm": 0, "roots beyond 25 cm": 1}
     assert summary["one hand"]["count"] == 0
 
@@ -168,11 +168,11 @@ def test_a_perfect_mesh_is_perfect_whatever_vertices_the_labels_call_finger_tips
     labelled = dataclasses.replace(
         truth, hands=dataclasses.replace(hands, joints=joints), joint_definition=name, visible_fraction=None
     )
-    figures = evaluate(lambda sample: hands, [labelled], hand_model="mano").summary()["all"]
-    assert (figures["count"], figures["mpjpe"], figures["mpvpe"]) == (2, 0, 0)
+    metrics = evaluate(lambda sample: hands, [labelled], hand_model="mano").summary()["all"]
+    assert (metrics["count"], metrics["mpjpe"], metrics["mpvpe"]) == (2, 0, 0)
 
 
-def test_of_known_presence_an_absent_hand_is_no_false_positive():
+def test_with_known_presence_an_absent_hand_is_no_false_positive():
     truth = sample()
     single = dataclasses.replace(truth, hands=changed(truth.hands, present=(1.0, 0.0)))
     report = evaluate(lambda sample: changed(truth.hands, present=(0.1, 0.2)), [single], known_presence=True)
@@ -193,9 +193,9 @@ def test_in_a_refused_frame_no_hand_is_found(known, caplog):
         return sample().hands
 
     report = evaluate(predict_with(predictor, "own"), truths, known_presence=known)
-    figures = report.summary()["all"]
+    metrics = report.summary()["all"]
     assert (report.frames, report.refused, report.false_positives) == (2, 1, 0)
-    assert (figures["count"], figures["found"], figures["scored"], figures["mpjpe"]) == (4, 0.5, 2, 0)
+    assert (metrics["count"], metrics["found"], metrics["scored"], metrics["mpjpe"]) == (4, 0.5, 2, 0)
     assert "refused 1 of the frames" in report.markdown()
     assert "no hands in black: depth is zero everywhere" in caplog.text
     assert Report.from_json(report.json()).refused == 1
@@ -230,7 +230,7 @@ def test_a_report_is_json_and_older_ones_are_read():
         assert right.errors["mpjpe"] == 0
 
 
-def test_the_distance_from_the_measured_depth_is_told():
+def test_the_distance_from_the_measured_depth_is_reported():
     rows = [HandRow("s", side, 1.0, 0.3, True, True, {}, residual) for side, residual in ((0, 0.002), (1, 0.004))]
     report = Report((*rows, HandRow("t", 0, 1.0, 0.3, False, False)), 0, 2)
     assert report.summary()["all"]["depth_residual_median"] == pytest.approx(0.003)

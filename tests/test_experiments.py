@@ -1,4 +1,4 @@
-"""The comparisons: rows build, results are kept and pooled, tables say what was and what was not measured."""
+"""The comparisons: rows build, results are kept and pooled, tables show measured and missing values."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def test_every_row_is_a_network(name):
     build_network(replace(PRESETS["tiny"].network, **ROWS[name].changes), free_hand())
 
 
-def test_tables_name_rows_that_exist_and_published_figures_have_all_columns():
+def test_tables_name_rows_that_exist_and_published_values_have_all_columns():
     for table in TABLES.values():
         assert {name for name, _ in table.lines} <= set(ROWS)
         assert {name for claim in table.claims for name, _ in claim[1:3]} <= set(ROWS)
@@ -42,7 +42,7 @@ def test_tables_name_rows_that_exist_and_published_figures_have_all_columns():
 
 
 def described(**changes):
-    """What the frames of a plan are."""
+    """Return the identity of the frames of a plan."""
     train = {"name": "posed", "split": "train", "seed": 1, "config": {"clutter": 0.5, "focal": [1.0, 2.0]}, "count": 8}
     return {"data": {**train, **changes}, "test": {**train, "split": "test", "count": 3}}
 
@@ -101,11 +101,11 @@ def test_a_row_can_be_asked_for_by_name(tmp_path):
     ],
 )
 def test_other_frames_and_budgets_are_refused(plan, tmp_path, change, said, place, again):
-    """So that no row stands in the tables of others: neither what is in the folder, nor a run whose result is gone."""
+    """Tables never mix conditions: results and unfinished runs of other frames or budgets are refused."""
     run_tables(plan, ["table4"], lambda text: None)
     other = replace(plan, **change)
     with pytest.raises(ValueError, match=f"full-0.json.gz was begun with {said}; give the same frames and budgets"):
-        run_tables(other, ["table2"], lambda text: None)  # of which there is no row
+        run_tables(other, ["table2"], lambda text: None)  # no row of it is there
     with pytest.raises(ValueError, match=f"runs/{place} was begun with {again}"):
         run.run_row(replace(other, reports=tmp_path), "full", 0, lambda text: None)
 
@@ -184,7 +184,7 @@ def test_a_folder_is_not_both_trained_on_and_tested_on(tmp_path, capsys):
 
 
 def test_results_and_tables_go_to_the_folder_of_the_runs(tmp_path, monkeypatch):
-    """Those of a checkout stay as they are."""
+    """Files of the checkout are not changed."""
     seen = []
     shards(tmp_path, train=1, test=2)
     monkeypatch.chdir(tmp_path)
@@ -196,7 +196,7 @@ def test_results_and_tables_go_to_the_folder_of_the_runs(tmp_path, monkeypatch):
 
 
 def shards(folder, **seeds):
-    """Folders of one frame."""
+    """Write two folders of one frame."""
     for name, seed in seeds.items():
         content = {"split": "train", "seed": seed}
         write_shards(OneSample(name, 1), 1, folder / name, content, progress=False)
@@ -233,10 +233,10 @@ def test_verdicts_follow_the_interval(tmp_path):
         write_tables(tmp_path, tmp_path / "tables.md", "Tables", "twohands experiment")
         return {line.split(" | ")[0]: line for line in (tmp_path / "tables.md").read_text().splitlines()}
 
-    lines = claims()  # with single runs, nobody knows what chance does
+    lines = claims()  # single runs do not show the effect of chance
     assert lines["| the graph decoder beats hand-model parameters"].endswith("| 40 | not resolved |")
     write("full", np.full(40, 0.03), seed=1)
-    lines = claims()  # it does more than a decoder
+    lines = claims()  # chance has more effect than a decoder
     assert lines["| the graph decoder beats hand-model parameters"].endswith("| 40 | not resolved |")
     write("full", np.full(40, 0.0201), seed=1)
     lines = claims()

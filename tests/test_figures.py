@@ -1,4 +1,4 @@
-"""Figures: what stands in which column, the errors in the captions, and hands that are large and whole."""
+"""Figures: the columns, the errors in captions, and hands that are large and whole."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_captions():
 
 @pytest.fixture
 def tiles(monkeypatch) -> dict[str, np.ndarray]:
-    """The pictures by caption, once a figure is drawn."""
+    """Pictures of a drawn figure by caption."""
     seen: dict[str, np.ndarray] = {}
     original = figures.contact_sheet
 
@@ -100,7 +100,7 @@ def test_hands_fill_the_view_and_none_is_cut_off():
     camera = SAMPLE.frame.camera
     away = shifted(SAMPLE.hands, (0.05, 0, 0.1))
     small = replace(SAMPLE.hands, present=np.array([0.0, 1.0]))
-    shares = []
+    fractions = []
     for everything in ([small], [small, away], [SAMPLE.hands, away]):
         close = close_camera(camera, everything)
         assert (close.width, close.height) == (WIDTH, WIDTH * camera.height // camera.width)
@@ -109,7 +109,7 @@ def test_hands_fill_the_view_and_none_is_cut_off():
         )
         assert (pixels > 0).all()
         assert (pixels < [WIDTH, close.height]).all()
-        shares.append(float((np.ptp(pixels, axis=0) / [close.width, close.height]).max()))
-    assert min(shares) > 0.7
+        fractions.append(float((np.ptp(pixels, axis=0) / [close.width, close.height]).max()))
+    assert min(fractions) > 0.7
     whole = close_camera(camera, [replace(SAMPLE.hands, present=np.zeros(2))])
     np.testing.assert_allclose(whole.K, camera.resize(whole.width, whole.height).K)

@@ -1,4 +1,4 @@
-"""The gauge of realism: which hands count, what was found on its side, and the figures of a case solved by hand."""
+"""The measure of realism: evaluated hands, hands found on their side, and the metrics of a case solved by hand."""
 
 import importlib.util
 import json
@@ -31,19 +31,19 @@ def frame(visible=(1.0, 1.0), size=1.0):
 
 
 def located(left, right):
-    """The network's two hands; None for one that it does not see."""
+    """Return two located hands, None for an absent one."""
     pixels = np.array([np.full((21, 2), np.nan) if hand is None else hand for hand in (left, right)])
     present = np.array([hand is not None for hand in (left, right)], dtype=float)
     return LocatedHands(present, pixels, np.zeros((2, 21, 3)), np.zeros((2, 4)), np.zeros(2))
 
 
-def test_hands_that_are_hidden_or_small_do_not_count():
+def test_hands_that_are_hidden_or_small_are_not_evaluated():
     assert len(gauge.look(located(HAND, HAND + FAR), frame())[0]) == 2
     assert [hand.side for hand in gauge.look(located(None, None), frame((0.29, 0.31)))[0]] == [100]
     assert gauge.look(located(None, None), frame(size=0.59))[0] == []
 
 
-def test_sides_and_phantoms():
+def test_sides_and_false_positives():
     right, false_positives = gauge.look(located(HAND + [0, 3], HAND + FAR + [4, 0]), frame())
     assert [(hand.found, hand.right_side, hand.distances[5]) for hand in right] == [(True, True, 3), (True, True, 4)]
     assert false_positives == 0
@@ -62,7 +62,7 @@ def test_absent_hands_are_no_hands():
     assert false_positives == 1
 
 
-def test_figures_of_a_known_case():
+def test_metrics_of_a_known_case():
     away = np.repeat([2.0, 20.0], [11, 10])[:, None] * [1, 0]  # hidden joints are badly placed
     seen = gauge.look(located(HAND + away, HAND + FAR), frame((0.7, 1.0)))[0]
     seen += gauge.look(located(None, HAND + FAR + [0, 8]), frame((0.5, 1.0)))[0]
@@ -96,6 +96,6 @@ def test_real_labels_are_read_by_side(tmp_path):
     assert np.isnan(real.pixels[LEFT]).all()
 
 
-def test_an_unknown_name_is_told():
+def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match="neither a folder nor one of"):
         gauge.rendered("no_such_frames", 1, None, 0)

@@ -119,7 +119,7 @@ def test_acceleration_error_of_a_known_motion():
     np.testing.assert_allclose(metrics.acceleration_error(steady, still, 0.1), 0.0, atol=1e-9)
 
 
-def test_joints_alone_have_no_figures_of_meshes(target):
+def test_joints_alone_have_no_mesh_metrics(target):
     bare = dataclasses.replace(target, vertices=None)
     assert np.isnan(metrics.mpvpe(bare, target)).all()
     assert np.isnan(metrics.FRACTIONS["f5"](bare, target)).all()

@@ -1,4 +1,4 @@
-"""The predictor checks at the door, then locates, then fits; importing the package costs little."""
+"""The predictor checks the frame, locates, then fits; importing the package is cheap."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_hands_and_times():
     assert watch.wall["locate"] > before["locate"]  # a stopwatch adds up
 
 
-def test_doors_stand_before_the_work():
+def test_frames_are_checked_before_the_work():
     locate = FakeLocator()
     predictor = TwoHandPredictor(free_hand(), locate, FakeFitter())
     for depth, match in ((0.0, "zero everywhere"), (600.0, "looks like millimetres")):
@@ -36,7 +36,7 @@ def test_doors_stand_before_the_work():
     assert locate.calls == 0
     with pytest.raises(ValueError, match=r"try depth_unit=0\.0001"):
         predictor(make_frame(5.0))
-    fake_predictor((0, 0))(make_frame(5.0))  # no hand, no claim
+    fake_predictor((0, 0))(make_frame(5.0))  # no hand, no check of its size
 
 
 def test_public_names():

@@ -87,7 +87,7 @@ def test_values(tmp_path):
     np.testing.assert_array_equal(again.vertices[1], hands.vertices[1])
 
 
-def test_a_hand_by_its_landmarks_alone_is_told_from_a_fitted_one(tmp_path):
+def test_a_hand_from_landmarks_alone_differs_from_a_fitted_one(tmp_path):
     """The right hand of `make_hands` is not fitted, though it has a residual."""
     write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
     arrays = read_results(tmp_path / "hands.npz")
@@ -119,7 +119,7 @@ def test_json(tmp_path):
     assert frames[2]["hands"] == {"left": None, "right": None}
 
 
-def test_refuses_foreign_files(tmp_path):
+def test_refuses_other_files(tmp_path):
     np.savez(tmp_path / "other.npz", vertices=np.zeros(3))
     (tmp_path / "text.npz").write_text("hello")
     (tmp_path / "part.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:100])

@@ -1,4 +1,4 @@
-"""Files of benchmarks: what stands in them, and that every planted fault is named."""
+"""Files of benchmarks: their content, and that every planted fault is named."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def predictions(scenes):
 
 @pytest.fixture
 def written(tmp_path, predictions):
-    """A sound file of every kind: its path and what is expected of it."""
+    """A valid file of every kind: its path and the expected names."""
     files = {
         "h2o": (tmp_path / "hand_poses.json", ACTIONS),
         "ho3d": (tmp_path / "ho3d.json", NAMES),
@@ -97,7 +97,7 @@ def test_h2o_has_left_then_right_in_the_camera(written, predictions):
 
 
 def with_tips_of_ho3d(hands):
-    """The joints, whose finger tips are those of HOT3D before."""
+    """Return the joints; their finger tips were those of HOT3D before."""
     joints = hands.joints.copy()
     joints[:, FINGERTIPS] = hands.vertices[:, [744, 333, 444, 555, 672]]
     assert np.abs(joints - hands.joints)[:, FINGERTIPS[1:]].max(axis=-1).min() > 0.001
@@ -154,7 +154,7 @@ def test_archives_hold_the_document(tmp_path, predictions):
 
 @pytest.fixture(scope="module")
 def hot3d(scenes):
-    """Names, predictions with parameters, cameras in the world, true shapes."""
+    """Names, predictions with parameters, camera poses in the world, true shapes."""
     names = [("clip-1", 0, RIGHT), ("clip-1", 0, LEFT), ("clip-1", 10, RIGHT), ("clip-2", 0, LEFT)]
     rng = np.random.default_rng(5)
     cameras = np.tile(np.eye(4), (COUNT, 1, 1))
@@ -196,7 +196,7 @@ TASK = "pose_p2_test/eval/"
 
 
 def stored(path):
-    """The members of an archive of tensors."""
+    """Return the members of an archive of tensors."""
     with zipfile.ZipFile(path) as archive:
         return {name: torch.load(io.BytesIO(archive.read(name))) for name in archive.namelist()}
 
@@ -296,7 +296,7 @@ def test_h2o_names_of_a_list(tmp_path):
         h2o_names(path)
 
 
-# planted faults: kind, what is done to the document, what is said
+# planted faults: kind, change of the document, expected message
 
 
 def scaled(factor):

@@ -1,4 +1,4 @@
-"""`twohands submit`: the test frames of a reader become a file that the validator takes."""
+"""`twohands submit`: predictions for the test frames of a reader become a valid file."""
 
 import json
 import zipfile
@@ -46,7 +46,7 @@ def test_a_missing_hand_is_that_of_the_nearest_frame_of_its_recording():
 
 
 class Guess:
-    """Knows where the right wrist is; its meshes are centred there."""
+    """Predictor that knows the right wrist, on which its meshes are centred."""
 
     def __init__(self, roots, model):
         self.roots = iter(roots)
@@ -60,7 +60,7 @@ class Guess:
 
 
 class Refusing(Guess):
-    """Refuses the first frame."""
+    """Predictor that refuses the first frame."""
 
     def __call__(self, frame):
         self.called = getattr(self, "called", 0) + 1
@@ -114,7 +114,7 @@ def test_ho3d_from_the_command_line(mano_folder, tmp_path, monkeypatch, capsys):
 
 
 class OneLeftHand(DexYCB):
-    """One frame of DexYCB, as far as a submission asks for it."""
+    """One frame of DexYCB with the parts that a submission needs."""
 
     def __init__(self):
         pass

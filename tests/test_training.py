@@ -26,8 +26,8 @@ from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
 from twohands.networks.export import export_network
-from twohands.training import train
 from twohands.training import objective as objective_module
+from twohands.training import train
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog, read_log
 from twohands.training.loop import STATE, check_finite, rate
@@ -54,7 +54,7 @@ def weights_of(folder):
 
 
 def state_of(folder):
-    """With the statistics of batch normalisation."""
+    """Return the weights with the statistics of batch normalisation."""
     return load_checkpoint(folder)[0].state_dict()
 
 
@@ -92,7 +92,7 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         BatchStream(50, 8, 0, 0, 3, processes=3)
 
 
-def test_parts_too_small_for_their_statistics_are_told(caplog):
+def test_parts_too_small_for_their_statistics_are_warned_of(caplog):
     with caplog.at_level(logging.WARNING):
         BatchStream(50, 8, 0, 0, 3, processes=2)
         assert not caplog.records
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_names_term_and_frame():
     with pytest.raises(FloatingPointError, match=r"frame b is nan: edges\."):
         check_finite(total, terms, ("a", "b", "c"))
     check_finite(torch.ones(3), terms, ("a", "b", "c"))
-    alone = collate([items_of()[0, 3]]).sample.id  # of a part of one frame
+    alone = collate([items_of()[0, 3]]).sample.id  # a part of one frame
     with pytest.raises(FloatingPointError, match=r"frame posed-3 is nan: edges\."):
         check_finite(total[1:2], {name: values[1:2] for name, values in terms.items()}, alone)
 
@@ -150,14 +150,14 @@ def test_one_batch_halves_its_loss_in_30_steps():
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
 
 
-def test_a_share_of_the_frames_sees_the_centres_of_the_network_itself(monkeypatch):
+def test_a_fraction_of_the_frames_sees_the_centres_of_the_network_itself(monkeypatch):
     items = items_of(6)
     batch = collate([items[0, index] for index in range(6)])
     true, _ = hand_boxes(batch.sample)
 
-    def seen(share, noise):
+    def seen(fraction, noise):
         network = build_seeded()
-        objective = Objective(network, surface_of(free_hand()), TINY.loss, noise, own_centers=share)
+        objective = Objective(network, surface_of(free_hand()), TINY.loss, noise, own_centers=fraction)
         given = []
         reconstruct = network.reconstruct
         monkeypatch.setattr(
@@ -181,12 +181,12 @@ def test_a_share_of_the_frames_sees_the_centres_of_the_network_itself(monkeypatc
 
 
 def test_a_run_leaves_its_configuration_log_state_and_checkpoints(tmp_path):
-    figures = iter([3.0, 2.0, 5.0])
+    scores = iter([3.0, 2.0, 5.0])
     config = config_of(steps=3, validate_steps=1)
 
     def validate(network):
         """The first metric is not the score."""
-        score = next(figures)
+        score = next(scores)
         return Validated(score, {"found": -score, "mpjpe": score})
 
     final = train(config, items_of(), tmp_path, validate, progress=False)
@@ -208,7 +208,7 @@ class Killed(Exception):
 
 
 class Dying:
-    """Items of which one cannot be read: the run ends there, as when it is killed."""
+    """Items with one that cannot be read, where the run ends as if killed."""
 
     def __init__(self, items, reads):
         self.items, self.reads = items, reads
@@ -234,7 +234,7 @@ def test_two_steps_and_two_more_equal_four_bit_for_bit(tmp_path):
 
 
 def test_a_run_that_ends_in_a_validation_continues_with_it(tmp_path):
-    """And does not train again what it had trained."""
+    """It does not repeat finished steps."""
     config, steps = config_of(steps=2, save_steps=100, validate_steps=1), []
 
     def validate(network):
@@ -262,7 +262,7 @@ if __name__ == "__main__":
 
 
 def started(folder, launcher=(), **changes):
-    """A process that trains in `folder`."""
+    """Start a process that trains in `folder`."""
     program = folder.parent / "program.py"
     program.write_text(PROGRAM)
     environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -288,7 +288,7 @@ def test_a_run_survives_kill_9(tmp_path):
 
 
 def test_two_processes_learn_what_one_does_with_two_parts_of_each_batch(tmp_path):
-    """Weights alone: one process notes the statistics of both parts, two those of the first."""
+    """Compare weights only: one process keeps the statistics of both parts, two keep those of the first."""
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     process = started(tmp_path / "two", launcher, steps=2)
     output, _ = process.communicate(timeout=180)
@@ -297,7 +297,7 @@ def test_two_processes_learn_what_one_does_with_two_parts_of_each_batch(tmp_path
     one, two = weights_of(tmp_path / "one" / "final"), weights_of(tmp_path / "two" / "final")
     assert_same_weights(one, two, rtol=1e-4, atol=1e-5)
     start = dict(build_seeded().named_parameters())
-    assert max(float((one[name] - start[name]).detach().abs().max()) for name in one) > 1e-3  # and they did move
+    assert max(float((one[name] - start[name]).detach().abs().max()) for name in one) > 1e-3  # the weights did change
 
 
 def build_seeded():

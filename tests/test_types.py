@@ -1,4 +1,4 @@
-"""The door of a frame: shapes, types and units, with the remedy."""
+"""Checks of new frames: shapes, types and units, with the fix."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_red_is_first_from_the_file_on(tmp_path):
         (RGB, DEPTH.astype(np.uint8), "8 bits"),
     ],
 )
-def test_doors(rgb, depth, match):
+def test_wrong_frames_are_refused(rgb, depth, match):
     with pytest.raises(ValueError, match=match):
         RGBDFrame.from_arrays(rgb, depth, K)
 
@@ -75,7 +75,7 @@ def test_records_stack_and_map():
     assert hands.parameters.pose.shape == (2, 15, 3)
 
 
-def test_a_hand_counts_as_there_from_one_half_on():
+def test_a_hand_is_present_from_one_half_on():
     hands = make_hands()
     for present, there in (([0.5, 0.49], [True, False]), ([0.0, 1.0], [False, True]), ([0.2, 0.0], [False, False])):
         changed = replace(hands, present=np.array(present, np.float32))

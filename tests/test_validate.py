@@ -1,4 +1,4 @@
-"""Measuring a network: the frames as they are, all of them, and the same answer every time."""
+"""Validation of a network: unchanged frames, all of them, and the same result every time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ JOINTS = replace(TINY, decoder="joints")
 
 def network_of(config):
     torch.manual_seed(0)
-    return build_network(config, free_hand()).train()  # as it is in the middle of a run
+    return build_network(config, free_hand()).train()  # as during a run
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_network_sees_the_frame_as_it_is_and_answers_twice_the_same(mode):
-    """No augmentation, no statistics of the batch, nothing drawn anew."""
+    """No augmentation, no batch statistics, no new random numbers."""
     network, sample, seen = network_of(TINY), PosedHands()[0], []
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.image.register_forward_pre_hook(lambda _, given: seen.append([array.numpy() for array in given]))
@@ -62,7 +62,7 @@ def test_validation_reads_so_many_frames_once_evenly_spread():
 
 
 class Faulty(OneSample):
-    """Without masks; the files of some frames are damaged."""
+    """Frames without masks; the files of some are damaged."""
 
     def __init__(self, count, damaged):
         super().__init__("faulty", count)
@@ -83,7 +83,7 @@ def test_frames_without_masks_are_measured_and_damaged_ones_left_out(caplog):
     assert [record.getMessage() for record in caplog.records] == ["left out of the validation: depth.png is truncated"]
 
 
-def test_nothing_to_validate_on_is_told_at_the_start():
+def test_nothing_to_validate_on_is_refused_at_the_start():
     with pytest.raises(
         ValueError, match=r"no frame .* can be measured \(depth.png is truncated\); give others as --val"
     ):

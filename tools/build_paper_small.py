@@ -2,10 +2,10 @@
 
     python tools/build_paper_small.py runs/paper_small
 
-First the row "full", seed 0, of `twohands experiment` on frames of the first engine, at the budgets below. Then that
-network goes on, with its image branch, on frames of the full engine, as `twohands train paper-small --start` does. Some
-four hours of CPU time with frames and measurement; an interrupted run continues. How many steps the first budgets buy
-depends on the machine: the weights do not come out bit by bit.
+First, the row "full", seed 0, of `twohands experiment` is trained on frames of the first engine at the budgets below.
+Then training of that network, including its image branch, continues on frames of the full engine, as with `twohands
+train paper-small --start`. This takes about four hours of CPU time with frames and measurement; an interrupted run
+resumes. The number of steps in the first budgets depends on the machine, so the weights are not reproduced bit by bit.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from twohands.training.loop import FINAL
 from twohands.training.objective import build_objective
 
 SEED = 1
-"""Of the training frames."""
+"""Seed of the training frames."""
 BASIC_FRAMES, MINUTES, BACKBONE_MINUTES = 4000, 20.0, 45.0
 FULL_FRAMES, STEPS, LEARNING_RATE = 5000, 4500, 1e-3
 WEIGHTS = Path(__file__).parent.parent / "src" / "twohands" / "weights" / "paper_small"
 
 
 def main(folder: Path) -> None:
-    """Everything that is made on the way stays in `folder`."""
+    """Build the network; intermediate files stay in `folder`."""
 
     def drawn(name: str, dataset: SyntheticHands) -> Shards:
         return Shards(write_shards(dataset, len(dataset), folder / name, dataset.content, workers=2))

@@ -1,12 +1,12 @@
-"""What each part of the data engine is worth: `paper-small` trained on variants of it, measured on `test_shifted`.
+"""Measure the value of each part of the data engine: train `paper-small` on variants, test on `test_shifted`.
 
     python tools/compare_engines.py FOLDER --configs full basic no_contact --second-frames 300
 
-Frames and runs stay in FOLDER, finished rows in `reports/engine_rows`; everything continues where it was interrupted,
-and several processes may share the work: one renders the frames that the others wait for. Every variant gets the same
-number of frames and seeds; the first one makes as many steps as its CPU time buys, the others as many as the first,
-seed by seed, on whichever machine. Whoever finishes a row of another machine again keeps both (`whole-SEED-again`):
-intervals are over test frames and runs, and the chance of a run weighs more.
+Frames and runs are kept in FOLDER, finished rows in `reports/engine_rows`. The same command resumes interrupted work,
+and several processes may share it: one renders the frames that the others wait for. Every variant gets the same number
+of frames and seeds. The first variant makes as many steps as its CPU time allows; the others make as many as the first,
+for each seed, on any machine. If a row is trained again on another machine, keep both (`whole-SEED-again`): intervals
+are over test frames and runs, and runs contribute more.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from twohands.training.validate import evaluate_network
 
 ROW, MODE = "whole", "ground_truth"
 SEED = 1
-"""Of the training frames."""
+"""Seed of the training frames."""
 
 
 def main(
@@ -62,16 +62,17 @@ def main(
     workers: int = 1,
     preset: str = "paper-small",
 ) -> None:
-    """Renders, trains and measures what is not done yet, then prints the table; the first configuration is the one
-    that the others are compared with. The networks are also measured on so many `second_frames`, those of the same
-    split that Mitsuba has drawn (tools/render_shifted.py).
+    """Render, train and measure unfinished variants, then print a table that compares them with the first one.
+
+    The networks are also measured on `second_frames` frames of the same split, rendered by Mitsuba
+    (tools/render_shifted.py).
     """
     unknown = [name for name in configs if name not in CONFIGS]
     if unknown:
         raise SystemExit(f"unknown configuration {unknown[0]!r}; choose from {', '.join(CONFIGS)}")
 
     def drawn(name: str, dataset: SyntheticHands, count: int) -> Shards:
-        """The first frames on disk; only what is missing is rendered, by one process."""
+        """Return the first frames from disk; missing ones are rendered by one process."""
         while True:
             with locked(folder / "data" / f"{name}.lock") as mine:
                 if mine:
@@ -101,7 +102,7 @@ def main(
                     second = drawn("second", MitsubaHands(shifted_frames()), second_frames)
                     measure(runs / f"{ROW}-{seed}" / FINAL, second, path)
             on_second[name] = [read_report(path) for path in paths if path.exists()]
-    for title, measured in (("our renderer", reports), ("the second renderer", on_second)):
+    for title, measured in (("this package's renderer", reports), ("the second renderer", on_second)):
         finished = {name: found for name, found in measured.items() if found}
         if finished:
             print(f"\nframes of {title}:\n\n{table(finished)}")
@@ -110,25 +111,26 @@ def main(
 
 
 def identity(shards: Shards) -> dict[str, Any]:
-    """What the frames are."""
+    """Return the identity of the frames."""
     return identity_of(str(shards.folder), shards.description["split"], len(shards))
 
 
 def runs_of(rows: Path) -> list[Report]:
-    """What was measured of every run of a variant: of each seed, and of those trained again on another machine
-    (`whole-SEED-again.json.gz`), which end as differently as those of other seeds.
+    """Return the reports of all runs of a variant: of each seed, and of those trained again on another machine.
+
+    The latter (`whole-SEED-again.json.gz`) differ as much as other seeds do.
     """
     results = map(open_result, sorted(rows.glob(f"{ROW}-*.json.gz")))
     return [Report.from_json(json.dumps(result["reports"][MODE])) for result in results]
 
 
 def read_report(path: Path) -> Report:
-    """What `measure` has written."""
+    """Return a report that `measure` has written."""
     return Report.from_json(gzip.decompress(path.read_bytes()).decode())
 
 
 def measure(checkpoint: Path, dataset: Shards, path: Path) -> None:
-    """Writes the report of a network on the frames of a data set."""
+    """Write the report of a network on the frames of a data set."""
     network, config = load_checkpoint(checkpoint)
     samples = (dataset[index] for index in range(len(dataset)))
     shown = track(samples, path.stem, len(dataset))
@@ -138,7 +140,7 @@ def measure(checkpoint: Path, dataset: Shards, path: Path) -> None:
 
 
 def table(runs: dict[str, list[Report]]) -> str:
-    """Markdown: the errors of every variant, those of each of its runs, and how it differs from the first."""
+    """Return Markdown with the errors of every variant and run, and the difference from the first variant."""
     lines = [
         "| trained on | MPJPE of each run, mm | mean | AL-MPJPE, mm | worse than the first by, mm MPJPE |",
         "|---|---|---|---|---|",
@@ -159,7 +161,7 @@ def table(runs: dict[str, list[Report]]) -> str:
 
 
 def compared(difference: Difference) -> str:
-    """The difference with its 95 % interval, and whether that settles the sign."""
+    """Return the difference with its 95 % interval, marked if that includes zero."""
     mean, low, high = (1e3 * value for value in (difference.mean, difference.low, difference.high))
     return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}){'' if difference.resolved else ', not resolved'}"
 
