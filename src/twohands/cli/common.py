@@ -8,10 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from twohands.choices import HandModelName, Method
-
 if TYPE_CHECKING:
-    from twohands.predictor import Predictor, Stopwatch
+    from twohands.predictor import Predictor
     from twohands.types import RGBDFrame, TwoHands
 
 FINE, BAD, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
@@ -28,16 +26,6 @@ def check_folder(out: Path) -> None:
         TemporaryDirectory(prefix=".twohands-", dir=there).cleanup()
     except OSError as error:
         raise ValueError(f"--out {out} is not possible ({there}: {error.strerror}); give another folder") from None
-
-
-def load_timed(
-    watch: Stopwatch, method: Method | None, network: Path | None, hand_model: HandModelName | None, fit: bool
-) -> Predictor:
-    """Return the predictor, and time its loading as the step "load"."""
-    with watch("load"):
-        from twohands.predictor import load
-
-        return load(method, network, hand_model, fit)
 
 
 def check_results(out: Path, inputs: Sequence[Path]) -> None:

@@ -6,26 +6,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 
-from twohands.choices import HandModelName, Method
-from twohands.cli.common import FINE, check_results, describe, load_timed, write_frame
+from twohands.cli.choice import DEFAULT, Options
+from twohands.cli.common import FINE, check_results, describe, write_frame
 
 
 def demo(
     out: Path = Path("out/demo"),
-    method: Method | None = None,
-    network: Path | None = None,
-    hand_model: HandModelName | None = None,
-    fit: bool = True,
+    choice: Options = DEFAULT,
     timings: bool = False,
 ) -> int:
     """Reconstruct both hands of the packaged frame: overlay, meshes and a page to turn them in a browser.
 
     Args:
         out: Folder for the results.
-        method: Start of the fit: image landmarks (the default), or a network on colour and depth.
-        network: Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs.
-        hand_model: Hand model of the result; by default the free hand, or the network's own. mano needs its files.
-        fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
         timings: Print the time of each step.
     """
     from importlib.resources import as_file, files
@@ -44,7 +37,8 @@ def demo(
         rgb, depth, intrinsics = (stack.enter_context(as_file(folder / name)) for name in names)
         frame, _ = open_frame(rgb, depth, intrinsics)
     print(f"read the packaged frame: {frame.camera.width}x{frame.camera.height} colour and depth")
-    predictor = load_timed(watch, method, network, hand_model, fit)
+    with watch("load"):
+        predictor = choice.load()
     started = perf_counter()
     hands = predictor(frame, watch)
     print(f"found and fitted the hands in {perf_counter() - started:.2f} s: {describe(hands)}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from twohands.choices import HandModelName, Method
-from twohands.cli.common import FINE, INTERRUPTED, SOME_FAILED, check_folder, load_timed
+from twohands.cli.choice import DEFAULT, Options
+from twohands.cli.common import FINE, INTERRUPTED, SOME_FAILED, check_folder
 
 if TYPE_CHECKING:
     from twohands.batch import BatchRun
@@ -24,10 +24,7 @@ def run(
     depth_unit: float | None = None,
     intrinsics: str | None = None,
     every: int = 1,
-    method: Method | None = None,
-    network: Path | None = None,
-    hand_model: HandModelName | None = None,
-    fit: bool = True,
+    choice: Options = DEFAULT,
     overlays: bool = False,
     glb: bool = False,
     timings: bool = False,
@@ -42,10 +39,6 @@ def run(
         depth_unit: Metres of one depth step; 0.001 for integers and 1 for floats unless given.
         intrinsics: Intrinsics to use instead of the folder's.
         every: Take every N-th frame.
-        method: Start of the fit: image landmarks (the default), or a network on colour and depth.
-        network: Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs.
-        hand_model: Hand model of the result; by default the free hand, or the network's own. mano needs its files.
-        fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
         timings: Print the time of each step, over all frames.
@@ -59,9 +52,11 @@ def run(
         raise ValueError(f"--every must be at least 1; got {every}")
     recording = FolderRecording(folder, depth_unit, intrinsics)
     watch = Stopwatch()
-    predictor = load_timed(watch, method, network, hand_model, fit)
-    settings: dict[str, object] = {"every": every, "fit": fit, "hand_model": predictor.model.name}
-    settings |= {"method": method or ("pdfnet" if network else "landmarks"), "network": network and _digest(network)}
+    with watch("load"):
+        predictor = choice.load()
+    settings: dict[str, object] = {"every": every, "fit": choice.fit, "hand_model": predictor.model.name}
+    settings |= {"method": choice.method or ("pdfnet" if choice.network else "landmarks")}
+    settings |= {"network": choice.network and _digest(choice.network)}
     batch = BatchRun(recording, recording.ids[::every], predictor, out, settings, watch)
     interrupted = False
     try:

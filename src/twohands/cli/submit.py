@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from twohands.choices import HandModelName, SubmissionName
+from twohands.choices import SubmissionName
+from twohands.cli.choice import DEFAULT, Options
 from twohands.cli.common import FINE, check_folder
 
 
@@ -14,9 +15,7 @@ def submit(
     name: Positional[SubmissionName],
     root: Positional[Path],
     out: Path,
-    network: Path | None = None,
-    hand_model: HandModelName | None = None,
-    fit: bool = True,
+    choice: Options = DEFAULT,
 ) -> int:
     """Predict the test frames of a public data set, and write and check the file that its benchmark scores.
 
@@ -28,13 +27,9 @@ def submit(
         name: The data set.
         root: Folder of your copy.
         out: The file: .zip or .json for HO-3D and H2O-3D, .txt for DexYCB.
-        network: Folder of a trained network, a checkpoint or exported graphs; without it image landmarks are used.
-        hand_model: Hand model of the result; by default the free hand, or the network's own.
-        fit: The hand model is fitted to the measured points at the end, unless --no-fit is given.
     """
     from dataclasses import replace
 
-    from twohands.cli.evaluate import load_trusted
     from twohands.data.dataset import open_dataset
     from twohands.evaluation.evaluate import tracked
     from twohands.evaluation.scoring import Forgiving
@@ -43,7 +38,7 @@ def submit(
 
     check_folder(out.parent)
     dataset = open_dataset(f"{name}:test={root}")
-    predictor = load_trusted(None, network, hand_model, fit)
+    predictor = choice.load(trusted=True)
     submission = submission_of(dataset)
     submission.check_model(predictor.model.name)
     predict = Forgiving(predictor)

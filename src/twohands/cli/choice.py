@@ -1,0 +1,48 @@
+"""The options that say what reconstructs the hands, shared by `demo`, `predict`, `run`, `evaluate` and `submit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from twohands.choices import HandModelName, Method
+
+if TYPE_CHECKING:
+    from twohands.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Choice of a predictor."""
+
+    method: Method | None = None
+    """Start of the fit: image landmarks (the default), or a network on colour and depth."""
+    network: Path | None = None
+    """Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs."""
+    hand_model: HandModelName | None = None
+    """Hand model of the result; by default the free hand, or the network's own. mano needs its files."""
+    fit: bool = True
+    """The hand model is fitted to the measured points at the end, unless --no-fit is given."""
+
+    def load(self, trusted: bool = False) -> Predictor:
+        """Return the predictor; with `trusted` depth, a network of the user may predict hands of impossible size."""
+        from twohands.predictor import load
+
+        own = trusted and self.network is not None
+        return load(self.method, self.network, self.hand_model, self.fit, own)
+
+    @property
+    def title(self) -> str:
+        """Name of the method, or of the run for a network like RUN/final or RUN/best."""
+        if self.network is None:
+            return self.method or "landmarks"
+        folder = self.network.resolve()
+        return folder.parent.name if folder.name in ("final", "best") else folder.name
+
+
+DEFAULT = Choice()
+Options = Annotated[Choice, tyro.conf.arg(name="")]
+"""The choice as options without a prefix."""
