@@ -11,9 +11,9 @@ SOURCES = [path for name in ("src", "tools", "examples") for path in sorted((ROO
 PAGES = [ROOT / "README.md", *(path for name in ("docs", "reports") for path in sorted((ROOT / name).rglob("*.md")))]
 HEADLESS = re.compile(r"(Of|And|What|As|How|Where|When|Whether|Which|That|Those|The same)\b")
 PRIVATE = re.compile(
-    r"\b(rivals?|trunks?|roads?|phantoms?|predictions? on no hand|hands? that counts?)\b", re.IGNORECASE
+    r"(?<!-)\b(rivals?|trunks?|roads?|phantoms?|predictions? on no hand|hands? that counts?)\b", re.IGNORECASE
 )
-"""Old words for baseline, frozen backbone, method, false positive and evaluated hand; options of the past are exempt."""
+"""Old words for baseline, frozen backbone, method, false positive, evaluated hand; options of the past are exempt."""
 
 
 def docstrings(path: Path) -> list[str]:

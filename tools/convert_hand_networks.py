@@ -209,7 +209,8 @@ class Converter:
 
     def prelu(self, operator: Any, inputs: list[int], output: int) -> None:
         """Write a x + (1 - a) max(x, 0) as two depthwise convolutions: ONNX Runtime keeps its fast image layout in
-        them, while its PRelu leaves that layout and is slow (palm detection takes 13 ms instead of 18)."""
+        them, while its PRelu leaves that layout and is slow (palm detection takes 13 ms instead of 18).
+        """
         image, channels, name = self.name(inputs[0]), self.shape(output)[3], self.name(output)
         slope = self.weight(inputs[1], (2, 0, 1))
         shape = self.store(np.array([channels, 1, 1, 1]), f"shape_{name}")

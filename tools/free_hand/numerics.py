@@ -12,7 +12,7 @@ def unit(vectors: Array) -> Array:
 
 
 def cross_matrix(vectors: Array) -> Array:
-    """Return matrices (*B, 3, 3) of vectors (*B, 3): cross_matrix(a) @ b = a x b."""
+    """Return the matrices (*B, 3, 3) that multiply a vector from the left as the cross product does."""
     x, y, z = np.moveaxis(vectors, -1, 0)
     zero = np.zeros_like(x)
     rows = [zero, -z, y, z, zero, -x, -y, x, zero]

@@ -58,7 +58,7 @@ class Population:
     tips: Array  # (N, 5, 3)
 
     def mean(self) -> HandShape:
-        """The template."""
+        """Return the template."""
         return HandShape(self.vertices.mean(0), self.joints.mean(0), self.tips.mean(0))
 
 

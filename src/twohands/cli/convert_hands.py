@@ -69,7 +69,7 @@ def convert_hands(result: Positional[Path], to: HandModelName, out: Path) -> int
 
 
 def _check_out(out: Path) -> tuple[Path, Path]:
-    """Return the paths of the .npz and of the .json file. Raises ValueError when they cannot be written or exist."""
+    """Return the paths of the .npz and of the .json file. Raise ValueError when they cannot be written or exist."""
     npz = out if out.suffix == ".npz" else out / "hands.npz"
     check_folder(npz.parent)
     targets = npz, npz.with_suffix(".json")
@@ -80,7 +80,7 @@ def _check_out(out: Path) -> tuple[Path, Path]:
 
 
 def _check_meshes(path: Path, arrays: dict[str, np.ndarray], source: HandModel) -> None:
-    """Raises ValueError when the meshes of a result are not those of its hand model, or missing."""
+    """Raise ValueError when the meshes of a result are missing, or those of another hand model than it states."""
     import numpy as np
 
     from twohands.types import PRESENT

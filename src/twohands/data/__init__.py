@@ -1,1 +1,1 @@
-"""Floor 5: data sets, checks and preparation of frames."""
+"""Data sets, checks and preparation of frames."""

@@ -1,1 +1,1 @@
-"""Floor 0: cameras, rotations, meshes and clouds, on NumPy arrays and torch tensors alike."""
+"""Cameras, rotations, meshes and clouds, on NumPy arrays and torch tensors alike."""

@@ -7,7 +7,6 @@ from twohands.hands.model import HandModel
 HAND_MODELS = {"free": free_hand, "mano": mano_hand}
 
 
-
 def hand_model(name: str = "free") -> HandModel:
     """Return a hand model. Raise ValueError for another name, FileNotFoundError where MANO's files are missing."""
     if name not in HAND_MODELS:

@@ -1,4 +1,4 @@
-"""Floor 4: the networks. Start with `two_hand_net`, the paper's overview figure in code.
+"""The networks. Start with `two_hand_net`, the paper's overview figure in code.
 
 `base` states what an entry of the registries must have.
 """

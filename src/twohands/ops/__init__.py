@@ -1,1 +1,1 @@
-"""Floor 3: differentiable functions of torch tensors, without parameters."""
+"""Differentiable functions of torch tensors, without parameters."""

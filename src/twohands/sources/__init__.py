@@ -1,1 +1,1 @@
-"""Floor 4: recordings and cameras that yield frames."""
+"""Recordings and cameras that yield frames."""

@@ -17,7 +17,7 @@ from twohands.pictures import color_depth, contact_sheet, draw_skeleton
 from twohands.types import Frames, Sample
 
 CLOSE = 0.12
-"""Largest distance in metres between the roots of hands that count as close."""
+"""Metres between the roots of two hands below which they are called close."""
 _MIDDLE_CHAIN = (0, 9, 10, 11, 12)  # wrist to the tip of the middle finger
 _WIDTH = 640  # pixels of one frame, colour and depth
 _OCCLUDED = 0.98  # a hand with a smaller visible fraction of its pixels has an occluder

@@ -45,7 +45,8 @@ class Limb:
     def rings(self, at: np.ndarray, height: np.ndarray, drop: np.ndarray | None = None) -> np.ndarray:
         """Return closed lines (K, AROUND, 3) in metres around the limb at places (K,).
 
-        They are `height` (K,) or (K, AROUND) above its hull; `drop` (3,) moves all of them."""
+        They are `height` (K,) or (K, AROUND) above its hull; `drop` (3,) moves all of them.
+        """
         centers, frames = self.axes(at)
         radius = hull_radius(self.vertices, self.edges, centers, frames)
         radius = radius + (height if height.ndim == 2 else height[:, None])
