@@ -6,7 +6,10 @@ import json
 import numpy as np
 import pytest
 
+import twohands
+from fakes import PosedHands
 from twohands.evaluation import scoring as evaluation
+from twohands.evaluation.benchmarks import BENCHMARKS
 from twohands.evaluation.report import (
     HandRow,
     Report,
@@ -236,3 +239,26 @@ def test_the_distance_from_the_measured_depth_is_reported():
     assert report.summary()["all"]["depth_residual_median"] == pytest.approx(0.003)
     assert "meshes are 3.0 mm from the measured depth" in report.markdown()
     assert "measured depth" not in Report((), 0, 0).markdown()
+
+
+class Exact:
+    """Knows the hands of a data set, which it is shown in order."""
+
+    model = free_hand()
+
+    def __init__(self, dataset):
+        self.answers = iter([dataset[index].hands for index in range(len(dataset))])
+
+    def __call__(self, frame):
+        return next(self.answers)
+
+
+def test_evaluation_from_python(tmp_path):
+    frames = PosedHands(4)
+    result = twohands.evaluate(Exact(frames), frames, count=3, out=tmp_path, progress=False)
+    assert (result.report.frames, result.report.summary()["all"]["mpjpe"]) == (3, 0)
+    assert (tmp_path / "report.md").read_text() == result.markdown() + "\n" == result.report.markdown() + "\n"
+    scored = twohands.evaluate(Exact(frames), frames, benchmark=BENCHMARKS["h2o"], progress=False)
+    assert scored.sections["own"].metrics["mpjpe"] == 0
+    with pytest.raises(ValueError, match="there is nothing to evaluate"):
+        twohands.evaluate(Exact(frames), frames, count=0, progress=False)
