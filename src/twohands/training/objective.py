@@ -82,6 +82,6 @@ def build_objective(
     network = build_network(config.network, hand_model, pretrained)
     if start is not None:
         start_from(network, config.network, start)
-    network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.image.to(memory_format=torch.channels_last)
     recipe = config.train
     return kind(network, surface_of(hand_model), config.loss, recipe.center_noise, recipe.own_centers)
