@@ -26,7 +26,7 @@ def predict(
         depth: Depth image registered to it: 16-bit PNG, TIFF, .npy or .npz.
         intrinsics: Text file with the matrix or fx fy cx cy, JSON or YAML of Open3D, RealSense, ROS, or "fx,fy,cx,cy".
         out: Folder for the results. Results of an earlier frame are replaced; other files are never overwritten.
-        depth_unit: Metres of one depth step; by default depth_scale of the intrinsics or 0.001 for integers, 1 for floats.
+        depth_unit: Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001.
         view: Write view.html as well: cloud and meshes to turn in a browser.
         skeleton: Draw the joints on the overlay.
         timings: Print the time of each step.
