@@ -154,14 +154,6 @@ def test_dictionaries_and_objects(source):
         ("a.txt", "1 0 0 0.2\n0 1 0 0.1\n0 0 1 0.5\n0 0 0 1\n", "4x4 matrix .*neither a pose nor"),
         ("a.txt", "1.9 0 0 0\n0 2.5 0 0\n0 0 -1 -0.02\n0 0 -1 0\n", "4x4 matrix"),  # a projection of OpenGL
         (
-            "a.yaml",
-            ROS_1.replace("D: [0.0", "D: [0.071, -0.182"),
-            r"distortion \(largest coefficient -0\.182\); undist",
-        ),
-        ("a.yaml", CALIBRATION.replace("data: [0.000000", "data: [0.25"), "largest coefficient 0.25"),
-        ("a.json", json.dumps({**REALSENSE, "coeffs": [-0.055, 0.065, 0, 0, -0.02]}), "largest coefficient 0.065"),
-        ("a.json", json.dumps({**NAMED, "k1": 0.01, "k2": -0.3}), "largest coefficient -0.3"),
-        (
             "a.json",
             json.dumps({"color": REALSENSE, "depth": {**REALSENSE, "fx": 430.0}}),
             "found several cameras: color, depth; give the colour camera's part",
@@ -229,3 +221,19 @@ def test_depth_scale_is_the_unit_of_integers_unless_the_user_gives_one(tmp_path)
     np.testing.assert_allclose(frame.depth, 0.6)
     assert unit == 1
     assert Intrinsics(MATRIX).unit_of(depth) == 0.001
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "largest"),
+    [
+        ("a.yaml", ROS_1.replace("D: [0.0", "D: [0.071, -0.182"), "-0.182"),
+        ("a.yaml", CALIBRATION.replace("data: [0.000000", "data: [0.25"), "0.25"),
+        ("a.json", json.dumps({**REALSENSE, "coeffs": [-0.055, 0.065, 0, 0, -0.02]}), "0.065"),
+        ("a.json", json.dumps({**NAMED, "k1": 0.01, "k2": -0.3}), "-0.3"),
+    ],
+)
+def test_lens_distortion_is_not_dropped_in_silence(name, text, largest, tmp_path, caplog):
+    (tmp_path / name).write_text(text)
+    read_intrinsics(tmp_path / name)
+    assert f"largest coefficient {largest}) is not corrected" in caplog.text
+    assert "undistort the images" in caplog.text

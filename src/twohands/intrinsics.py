@@ -6,6 +6,7 @@ Every reader raises FileNotFoundError or ValueError with one sentence that names
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 
 from twohands.files import effective_depth_unit, existing, load_array
 
+_log = logging.getLogger(__name__)
 INTRINSICS_HELP = "give a 3x3 text file, fx fy cx cy, or the JSON or YAML of Open3D, RealSense or ROS"
 MATRIX_KEYS = (
     *("intrinsic_matrix", "K", "k", "camera_matrix", "cameraMatrix", "cam_K", "intrinsics", "intrinsic", "mtx"),
@@ -278,7 +280,7 @@ def _only_camera(values: Any) -> Intrinsics:
         )
     part = next(iter(parts.values()))
     matrix = _check_form(matrices[0])
-    _refuse_distortion(part)
+    _warn_of_distortion(part)
     sizes = [[part[name] for name in names] for names in SIZE_KEYS if all(part.get(name) for name in names)]
     scale = part.get("depth_scale")
     return Intrinsics(matrix, _image_size(sizes[0]) if sizes else None, None if scale is None else _step(scale))
@@ -323,15 +325,16 @@ def _matrix_of(values: Mapping[str, Any]) -> np.ndarray:
     return intrinsics_matrix([values[name] for name in names])
 
 
-def _refuse_distortion(values: Mapping[str, Any]) -> None:
+def _warn_of_distortion(values: Mapping[str, Any]) -> None:
     found = [values[name] for name in DISTORTION_KEYS if values.get(name) is not None]
     found = [value.get("data", []) if isinstance(value, Mapping) else value for value in found]
     numbers = [_floats(value).ravel() for value in found if not isinstance(value, str)]  # a text names the model
     coefficients = np.concatenate([*numbers, [0.0]])
     if coefficients.any():
-        raise ValueError(
-            f"the images have lens distortion (largest coefficient {max(coefficients.tolist(), key=abs):g}); undistort "
-            "them first and give the K of the undistorted images without coefficients (ROS: image_rect and its P)"
+        _log.warning(
+            "the lens distortion of these intrinsics (largest coefficient %g) is not corrected, and hands near the image's "
+            "border are displaced; undistort the images and give their K (ROS: image_rect and its P)",
+            max(coefficients.tolist(), key=abs),
         )
 
 
