@@ -248,6 +248,14 @@ def test_run_every(tmp_path):
     assert read_results(out / "hands.npz")["frame_id"].tolist() == ["000000", "000002", "000004"]
 
 
+def test_rows_of_another_depth_scale_are_not_kept(tmp_path, capsys):
+    folder, out, file = recording(tmp_path / "in"), tmp_path / "out", tmp_path / "camera.json"
+    for scale, code in ((1000.0, 0), (1000.0, 0), (1100.0, 2)):
+        file.write_text(json.dumps({"K": K.ravel().tolist(), "depth_scale": scale}))
+        assert run(folder, out, "--intrinsics", str(file)) == code
+    assert "depth_unit = 0.001, not 0.00090" in capsys.readouterr().err
+
+
 def test_run_keeps_the_row_of_unreadable_frames(tmp_path, capsys, predictor):
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     (folder / "rgb" / "000001.png").write_bytes(b"no image")

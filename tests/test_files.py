@@ -174,7 +174,6 @@ def test_intrinsics_of_another_resolution():
         ("600 610 320", "shape"),
         ("", "shape"),
         ("600 0 320\n0 610 240\n", "shape"),
-        ("600 0 320 0\n0 610 240 0\n0 0 1 0", "shape"),
         ("fx=600", "numbers only"),
         ("600,610,320,middle", "numbers only"),
     ],

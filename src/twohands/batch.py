@@ -58,7 +58,7 @@ class BatchRun:
         own = {
             "version": __version__,
             "folder": str(recording.folder.resolve()),
-            "depth_unit": recording.depth_unit,
+            "depth_unit": recording.depth_unit or recording.intrinsics.depth_unit,
             "intrinsics": recording.intrinsics.matrix.tolist(),
         }
         self.reused = 0

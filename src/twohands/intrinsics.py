@@ -1,4 +1,4 @@
-"""Read a user's camera intrinsics from files, text or numbers, and check that they can belong to the image.
+"""Read a user's camera intrinsics from files, text, numbers or objects, and check that they can belong to the image.
 
 Every reader raises FileNotFoundError or ValueError with one sentence that names the file and the fix.
 """
@@ -6,29 +6,53 @@ Every reader raises FileNotFoundError or ValueError with one sentence that names
 from __future__ import annotations
 
 import json
+import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from twohands.files import existing, load_array
+from twohands.files import effective_depth_unit, existing, load_array
 
-INTRINSICS_HELP = "give a 3x3 text file, fx fy cx cy, or the JSON of Open3D, RealSense or ROS"
-MATRIX_KEYS = ("intrinsic_matrix", "K", "k", "camera_matrix")
-"""Names of the 3x3 matrix in JSON files: Open3D, ROS messages (both cases), ROS calibration files."""
-VALUE_KEYS = (("fx", "fy", "cx", "cy"), ("fx", "fy", "ppx", "ppy"))
-SIZE_KEYS = (("width", "height"), ("image_width", "image_height"))
+_log = logging.getLogger(__name__)
+INTRINSICS_HELP = "give a 3x3 text file, fx fy cx cy, or the JSON or YAML of Open3D, RealSense or ROS"
+MATRIX_KEYS = (
+    *("intrinsic_matrix", "K", "k", "camera_matrix", "cameraMatrix", "cam_K", "intrinsics", "intrinsic", "mtx"),
+    *("P", "projection_matrix"),
+)
+"""Names of the matrix: Open3D, ROS messages (both cases), ROS and OpenCV calibrations, BOP, own files; the last two are
+the projections (3, 4) of ROS, for images without distortion.
+"""
+CAMERA_NAME = re.compile(r"(^|_)(K|k|intrinsics?|intrinsic_matrix|camera_matrix)(_|$)")
+"""Pattern of names such as K_color or depth_intrinsics, for matrices of several cameras beside each other."""
+VALUE_KEYS = (("fx", "fy", "cx", "cy"), ("fx", "fy", "ppx", "ppy"), ("fl_x", "fl_y", "cx", "cy"))
+SIZE_KEYS = (("width", "height"), ("image_width", "image_height"), ("w", "h"))
+SHARED_KEYS = ("depth_scale", *(name for names in SIZE_KEYS for name in names))
+"""Names that hold for the cameras in the parts of a file as well."""
+DISTORTION_KEYS = (
+    *("D", "d", "coeffs", "distortion_coefficients", "distortion", "dist_coeffs", "distCoeffs", "dist"),
+    *("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2"),
+)
+ALL_KEYS = {*MATRIX_KEYS, *SHARED_KEYS, *DISTORTION_KEYS, *(name for names in VALUE_KEYS for name in names)}
+MOST_NESTED = 4
+"""Levels of parts of a file in which cameras are searched."""
 FOCAL_RANGE = (0.2, 10.0)
 """Smallest and largest possible focal length in image widths: 136 and 6 degrees of view."""
+LARGEST_SKEW = 1e-3
+"""Largest skew that is ignored, as a fraction of the focal length: below half a pixel in the image's corners."""
 
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """Intrinsics of a camera and the image size for which they hold, if known."""
+    """Intrinsics of a camera, with the image size for which they hold and the step of its depth, if known."""
 
     matrix: np.ndarray  # (3, 3) float32 pixels
     size: tuple[int, int] | None = None  # width, height
+    depth_unit: float | None = None  # metres per step of integer depth
 
     def of_image(self, width: int, height: int) -> np.ndarray:
         """Return the matrix (3, 3); raise ValueError if it cannot belong to an image of `width` x `height` pixels."""
@@ -39,43 +63,64 @@ class Intrinsics:
             )
         return check_intrinsics(self.matrix, width, height)
 
+    def unit_of(self, depth: np.ndarray, given: float | None = None) -> float:
+        """Return metres per step of a depth array: `given`, or else for integers the unit stated with the intrinsics,
+        or else the usual one.
+        """
+        stated = self.depth_unit if given is None and depth.dtype.kind != "f" else given
+        return effective_depth_unit(depth, stated)
+
 
 def read_intrinsics(source: Any) -> Intrinsics:
-    """Read intrinsics from a file, from text like "fx,fy,cx,cy", or from numbers.
+    """Read intrinsics from a file, from text like "fx,fy,cx,cy", from numbers, a dictionary or an object.
 
-    Numbers are a 3x3 matrix, or fx, fy, cx, cy, optionally with the image's width and height before or after them. A
-    file contains them as text, with comments after #, or as .npy, or is the JSON of Open3D, RealSense or ROS.
+    Numbers are a matrix, or fx, fy, cx, cy, optionally with the image's width and height before or after them. A file
+    contains them as text, with comments after #, or as .npy or .npz, or is JSON or YAML of Open3D, RealSense, ROS,
+    OpenCV or Record3D. A dictionary has the names of such a file, an object has them as attributes: the intrinsics of
+    pyrealsense2 and Open3D, and CameraInfo of ROS.
     """
     if isinstance(source, Intrinsics):
         return source
     if isinstance(source, str) and (numbers := _numbers(source)) is not None and numbers.size > 1:
-        return _intrinsics(numbers)
-    return _read_intrinsics_file(source) if isinstance(source, str | Path) else _intrinsics(source)
+        source = numbers
+    if not isinstance(source, str | Path):
+        return _intrinsics(source)
+    path = existing(source, "intrinsics", ", or give fx,fy,cx,cy")
+    values = _file_values(path)
+    try:
+        return _intrinsics(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def intrinsics_matrix(values: Any) -> np.ndarray:
-    """Return the matrix (3, 3) float32 in pixels from a matrix, or from fx, fy, cx, cy."""
+    """Return the matrix (3, 3) float32 in pixels from fx, fy, cx, cy, or from a matrix (3, 3), (3, 4) or (4, 4).
+
+    A matrix may also be a row of numbers, nine of them also column by column, as Open3D and Record3D write it.
+    """
     array = _floats(values)
-    if array.shape in ((9,), (3, 3), (1, 9)):
-        return array.reshape(3, 3).astype(np.float32)
+    flat = array.ndim == 1 or array.shape == (1, 9)
     if array.shape == (4,):
         fx, fy, cx, cy = array
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=np.float32)
+    if array.size == 9 and (flat or array.shape == (3, 3)):
+        matrix = array.reshape(3, 3)
+        by_columns = flat and matrix[2, :2].any() and not matrix[:2, 2].any()
+        return (matrix.T if by_columns else matrix).astype(np.float32)
+    if array.size in (12, 16) and (flat or array.shape in ((3, 4), (4, 4))):
+        rows = array.reshape(-1, 4)
+        if np.any(rows[:3, 3]) or np.any(rows[3:] != (0, 0, 0, 1)):
+            raise ValueError(
+                f"a {len(rows)}x4 matrix of intrinsics must be K with zeros (and a one) around it; got {_shown(rows)}; "
+                "give the colour camera's K: neither a pose nor the projection of a stereo pair's second camera"
+            )
+        return rows[:3, :3].astype(np.float32)
     raise ValueError(f"intrinsics have shape {array.shape}; {INTRINSICS_HELP}")
 
 
 def check_intrinsics(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
     """Return `matrix` (3, 3); raise ValueError if it cannot belong to an image of `width` x `height` pixels."""
-    if matrix.shape != (3, 3):
-        raise ValueError(f"intrinsics have shape {matrix.shape}; {INTRINSICS_HELP}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"intrinsics contain values that are not finite; {INTRINSICS_HELP}")
-    (fx, skew, cx), (zero, fy, cy) = matrix[:2].tolist()
-    if abs(zero) > 1e-3 or abs(skew) > 0.01 * abs(fx) or not np.allclose(matrix[2], (0, 0, 1), atol=1e-4):
-        raise ValueError(
-            "intrinsics must look like [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; "
-            f"got {np.array2string(matrix, precision=1, separator=', ').replace(chr(10), '')} (transposed?)"
-        )
+    (fx, _, cx), (_, fy, cy) = _check_form(matrix)[:2].tolist()
     low, high = FOCAL_RANGE
     for name, focal in (("fx", fx), ("fy", fy)):
         if not low * width <= focal <= high * width:
@@ -91,20 +136,84 @@ def check_intrinsics(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
     return matrix
 
 
-def _read_intrinsics_file(path: str | Path) -> Intrinsics:
-    path = existing(path, "intrinsics", ", or give fx,fy,cx,cy")
+def _check_form(matrix: np.ndarray) -> np.ndarray:
+    """Return `matrix`; raise ValueError if it cannot be the intrinsics of any image."""
+    if matrix.shape != (3, 3):
+        raise ValueError(f"intrinsics have shape {matrix.shape}; {INTRINSICS_HELP}")
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"intrinsics contain values that are not finite; {INTRINSICS_HELP}")
+    if not matrix[:2].any():
+        raise ValueError(
+            "the camera is not calibrated: its K is zero everywhere; calibrate it, or give the fx,fy,cx,cy of the "
+            "colour stream that its maker's software reports"
+        )
+    (fx, skew, _), (zero, fy, _) = matrix[:2].tolist()
+    if abs(zero) > 1e-3 or not np.allclose(matrix[2], (0, 0, 1), atol=1e-4):
+        raise ValueError(
+            f"intrinsics must look like [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; got {_shown(matrix)} (transposed?)"
+        )
+    if abs(skew) > LARGEST_SKEW * abs(fx):
+        raise ValueError(
+            f"the skew K[0, 1] = {skew:g} px cannot be used; calibrate without skew, or warp the images to a K without "
+            "it and give that K"
+        )
+    if fx < 0:
+        raise ValueError(
+            f"the focal length fx = {fx:g} px is negative, as of a mirrored image or a camera that looks along -z; "
+            f"give fx as {-fx:g} and pictures that are not mirrored"
+        )
+    if fy < 0:
+        raise ValueError(
+            f"the focal length fy = {fy:g} px is negative, as of a camera whose y axis points up (OpenGL, Blender); "
+            f"give fy as {-fy:g} and cy in pixels from the image's top row"
+        )
+    return matrix
+
+
+def _file_values(path: Path) -> Any:
+    """Return the content of a file: numbers, or dictionaries of named values."""
     if path.suffix.lower() == ".npy":
-        return _intrinsics(load_array(path))
+        return load_array(path)
+    if path.suffix.lower() == ".npz":
+        return _archive_values(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file; {INTRINSICS_HELP}") from None
-    if path.suffix.lower() == ".json":
-        return _json_intrinsics(text, path)
-    numbers = _numbers(text)
-    if numbers is None:
+    if (numbers := _numbers(text)) is not None:
+        return numbers
+    if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{path} is not valid JSON ({error}); {INTRINSICS_HELP}") from None
+    return _yaml_values(text, path)
+
+
+def _archive_values(path: Path) -> Any:
+    """Return the only array of a .npz file, or the dictionary of its arrays."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
+        raise ValueError(f"{path} is not a readable .npz archive ({error}); save K with numpy.savez") from None
+    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+
+
+def _yaml_values(text: str, path: Path) -> Mapping[str, Any] | list[Any]:
+    """Return the first document of YAML, also as `rostopic echo` (with ---) and OpenCV (with its own tags) print it."""
+    import yaml
+
+    text = re.sub(r"^%YAML.*$|!!opencv-[\w-]+", "", text, flags=re.MULTILINE)
+    try:
+        values = next((document for document in yaml.safe_load_all(text) if document), None)
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1})" if mark else ""
+        raise ValueError(f"{path} does not hold numbers only and is not valid YAML{place}; {INTRINSICS_HELP}") from None
+    if not isinstance(values, dict | list):
         raise ValueError(f"{path} does not hold numbers only; {INTRINSICS_HELP}")
-    return _intrinsics(numbers)
+    return values
 
 
 def _numbers(text: str) -> np.ndarray | None:
@@ -121,6 +230,10 @@ def _numbers(text: str) -> np.ndarray | None:
     return np.array([value for row in rows for value in row])
 
 
+def _shown(matrix: np.ndarray) -> str:
+    return np.array2string(matrix, precision=1, separator=", ", suppress_small=True).replace("\n", "")
+
+
 def _floats(values: Any) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)
@@ -129,14 +242,20 @@ def _floats(values: Any) -> np.ndarray:
 
 
 def _intrinsics(values: Any) -> Intrinsics:
-    """Convert a matrix, or fx, fy, cx, cy, with or without width, height before or after."""
+    """Convert a matrix, or fx, fy, cx, cy with or without width, height before or after, or named values."""
+    if not isinstance(values, Mapping | list | np.ndarray):
+        attributes = {name: getattr(values, name) for name in ALL_KEYS if hasattr(values, name)}
+        values = attributes if _holds_camera(attributes) else values
+    if isinstance(values, Mapping) or (isinstance(values, list) and any(isinstance(part, Mapping) for part in values)):
+        return _only_camera(values)
     array = _floats(values)
-    if array.shape != (6,):
-        return Intrinsics(intrinsics_matrix(array))
-    # the image size is the pair that puts the principal point near the image's middle
-    candidates = [(array[:2], array[2:]), (array[4:], array[:4])]  # COLMAP and others; H2O
-    size, numbers = min(candidates, key=lambda pair: np.abs(pair[1][2:] / np.maximum(pair[0], 1e-9) - 0.5).max())
-    return Intrinsics(intrinsics_matrix(numbers), _image_size(size))
+    size = None
+    if array.shape == (6,):
+        # the image size is the pair that puts the principal point near the image's middle
+        candidates = [(array[:2], array[2:]), (array[4:], array[:4])]  # COLMAP and others; H2O
+        pair = min(candidates, key=lambda pair: np.abs(pair[1][2:] / np.maximum(pair[0], 1e-9) - 0.5).max())
+        size, array = _image_size(pair[0]), pair[1]
+    return Intrinsics(_check_form(intrinsics_matrix(array)), size)
 
 
 def _image_size(values: Any) -> tuple[int, int]:
@@ -146,29 +265,84 @@ def _image_size(values: Any) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _json_intrinsics(text: str, path: Path) -> Intrinsics:
-    """Read JSON with fx, fy, cx, cy by name, of Open3D (`intrinsic_matrix`, 9 numbers column by column), or of ROS
-    (`K` or `camera_matrix`, row by row).
-    """
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); {INTRINSICS_HELP}") from None
+def _only_camera(values: Any) -> Intrinsics:
+    """Return the camera of nested dictionaries and lists; several are accepted when they have one matrix."""
+    parts = _cameras(values, {}, ())
+    if not parts:
+        raise ValueError(f"found no intrinsic_matrix, K, camera_matrix or fx, fy, cx, cy; {INTRINSICS_HELP}")
+    matrices = [_matrix_of(part) for part in parts.values()]
+    if any(not np.array_equal(matrix, matrices[0]) for matrix in matrices):
+        names = list(parts)
+        rest = f" and {len(names) - 5} more" if len(names) > 6 else ""
+        raise ValueError(
+            f"found several cameras: {', '.join(names[: 5 if rest else 6])}{rest}; give the colour camera's part, in a "
+            "file of its own or as fx,fy,cx,cy"
+        )
+    part = next(iter(parts.values()))
+    matrix = _check_form(matrices[0])
+    _warn_of_distortion(part)
+    sizes = [[part[name] for name in names] for names in SIZE_KEYS if all(part.get(name) for name in names)]
+    scale = part.get("depth_scale")
+    return Intrinsics(matrix, _image_size(sizes[0]) if sizes else None, None if scale is None else _step(scale))
+
+
+def _cameras(values: Any, shared: dict[str, Any], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return the parts with intrinsics by their names; image size and depth scale come from around them."""
     if isinstance(values, list):
-        return _intrinsics(values)
-    values = values if isinstance(values, dict) else {}
-    if isinstance(values.get("intrinsic"), dict):
-        values = values["intrinsic"]  # Open3D's PinholeCameraParameters
-    matrices = [(name, values[name]) for name in MATRIX_KEYS if name in values]
-    numbers = [[values[name] for name in names] for names in VALUE_KEYS if all(name in values for name in names)]
-    sizes = [[values[name] for name in names] for names in SIZE_KEYS if all(values.get(name) for name in names)]
-    if matrices:
-        name, found = matrices[0]
-        found = found.get("data", []) if isinstance(found, dict) else found
-        matrix = intrinsics_matrix(found)
-        matrix = matrix.T if name == "intrinsic_matrix" and np.ndim(found) == 1 else matrix
-    elif numbers:
-        matrix = intrinsics_matrix(numbers[0])
-    else:
-        raise ValueError(f"{path} has no 'intrinsic_matrix', K, camera_matrix or fx, fy, cx, cy; {INTRINSICS_HELP}")
-    return Intrinsics(matrix, _image_size(sizes[0]) if sizes else None)
+        values = dict(enumerate(values))
+    if not isinstance(values, Mapping) or len(names) > MOST_NESTED:
+        return {}
+    if _holds_camera(values):
+        return {".".join(names): {**shared, **values}}
+    shared = shared | {name: values[name] for name in SHARED_KEYS if name in values}
+    found = {}
+    for name, part in values.items():
+        inner = (*names, str(name))
+        if CAMERA_NAME.search(str(name)) and _is_matrix(part):
+            found[".".join(inner)] = {**shared, "K": part}
+        else:
+            found |= _cameras(part, shared, inner)
+    return found
+
+
+def _is_matrix(value: Any) -> bool:
+    """Return whether a named value is given as numbers: neither null nor a part with names of its own."""
+    if isinstance(value, list):
+        return not any(isinstance(part, Mapping) for part in value)
+    return "data" in value if isinstance(value, Mapping) else value is not None
+
+
+def _holds_camera(values: Mapping[str, Any]) -> bool:
+    named = any(all(name in values for name in names) for names in VALUE_KEYS)
+    return named or any(_is_matrix(values.get(name)) for name in MATRIX_KEYS)
+
+
+def _matrix_of(values: Mapping[str, Any]) -> np.ndarray:
+    for name in MATRIX_KEYS:
+        if _is_matrix(found := values.get(name)):
+            return intrinsics_matrix(found["data"] if isinstance(found, Mapping) else found)
+    names = next(names for names in VALUE_KEYS if all(name in values for name in names))
+    return intrinsics_matrix([values[name] for name in names])
+
+
+def _warn_of_distortion(values: Mapping[str, Any]) -> None:
+    found = [values[name] for name in DISTORTION_KEYS if values.get(name) is not None]
+    found = [value.get("data", []) if isinstance(value, Mapping) else value for value in found]
+    numbers = [_floats(value).ravel() for value in found if not isinstance(value, str)]  # a text names the model
+    coefficients = np.concatenate([*numbers, [0.0]])
+    if coefficients.any():
+        _log.warning(
+            "the lens distortion of these intrinsics (largest coefficient %g) is not corrected, and hands near the image's "
+            "border are displaced; undistort the images and give their K (ROS: image_rect and its P)",
+            max(coefficients.tolist(), key=abs),
+        )
+
+
+def _step(scale: Any) -> float:
+    """Return metres per step from a depth scale: steps per metre (Open3D, 1000), metres per step (RealSense, 0.001),
+    or between the two millimetres per step (BOP, 0.1).
+    """
+    value = float(_floats(scale)) if np.size(scale) == 1 else np.nan
+    if not 0 < value < np.inf:
+        raise ValueError(f"depth_scale is {scale!r}, not a positive number; correct it or remove it")
+    return 1 / value if value > 50 else value if value < 0.05 else value / 1000

@@ -41,7 +41,8 @@ class RGBDFrame(TensorRecord):
 
         rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or any
         other input of `intrinsics.read_intrinsics`. `depth_unit` is the length in metres of one depth step: by default
-        0.001 for integers and 1 for floats. Raise ValueError with the fix when shapes, types or intrinsics are wrong.
+        0.001 for integers, unless K comes with a depth scale, and 1 for floats. Raise ValueError with the fix when
+        shapes, types or intrinsics are wrong.
         """
         rgb = np.asarray(rgb)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
@@ -52,13 +53,14 @@ class RGBDFrame(TensorRecord):
         height, width = rgb.shape[:2]
         if min(height, width) < SMALLEST_SIDE:
             raise ValueError(f"an image of {width}x{height} pixels is too small for hands; give the whole picture")
-        metres = files.depth_in_metres(np.asarray(depth), depth_unit)
+        depth, intrinsics = np.asarray(depth), read_intrinsics(K)
+        metres = files.depth_in_metres(depth, intrinsics.unit_of(depth, depth_unit))
         if metres.shape != (height, width):
             raise ValueError(
                 f"depth is {metres.shape[1]}x{metres.shape[0]} but colour is {width}x{height}; "
                 "register the depth image to the colour image first"
             )
-        matrix = read_intrinsics(K).of_image(width, height)
+        matrix = intrinsics.of_image(width, height)
         scaled = np.divide(rgb.transpose(2, 0, 1), np.float32(255), dtype=np.float32, order="C")
         return RGBDFrame(scaled, metres, Camera(matrix, width, height))
 
@@ -68,7 +70,8 @@ class RGBDFrame(TensorRecord):
     ) -> RGBDFrame:
         """Return a frame from files: colour PNG or JPEG; depth 16-bit PNG, TIFF, .npy; intrinsics text, JSON, numbers.
 
-        Raise FileNotFoundError or ValueError with the file and the fix.
+        The intrinsics may be any input of `intrinsics.read_intrinsics`. Raise FileNotFoundError or ValueError with the
+        file and the fix.
         """
         return RGBDFrame.from_arrays(files.read_rgb(rgb), files.read_depth(depth), intrinsics, depth_unit)
 

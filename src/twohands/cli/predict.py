@@ -24,9 +24,9 @@ def predict(
     Args:
         rgb: Colour image, PNG or JPEG.
         depth: Depth image registered to it: 16-bit PNG, TIFF, .npy or .npz.
-        intrinsics: Text file with the 3x3 matrix or fx fy cx cy, JSON of Open3D, RealSense or ROS, or "fx,fy,cx,cy".
+        intrinsics: Text file with the matrix or fx fy cx cy, JSON or YAML of Open3D, RealSense, ROS, or "fx,fy,cx,cy".
         out: Folder for the results. Results of an earlier frame are replaced; other files are never overwritten.
-        depth_unit: Metres of one depth step; 0.001 for integers and 1 for floats unless given.
+        depth_unit: Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001.
         view: Write view.html as well: cloud and meshes to turn in a browser.
         skeleton: Draw the joints on the overlay.
         timings: Print the time of each step.

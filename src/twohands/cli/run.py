@@ -36,7 +36,7 @@ def run(
     Args:
         folder: Folder with rgb/*, depth/* (paired by file stem) and cam_K.txt.
         out: Folder for the results: hands.npz and hands.json, one row per colour image.
-        depth_unit: Metres of one depth step; 0.001 for integers and 1 for floats unless given.
+        depth_unit: Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001.
         intrinsics: Intrinsics to use instead of the folder's.
         every: Take every N-th frame.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).

@@ -82,8 +82,9 @@ def open_frame(
 ) -> tuple[RGBDFrame, float]:
     """Read a frame from files like `RGBDFrame.open`; return it and the depth unit in metres with which it was read."""
     colour, measured = files.read_rgb(rgb), files.read_depth(depth)
-    unit = files.effective_depth_unit(measured, depth_unit)
-    return RGBDFrame.from_arrays(colour, measured, intrinsics, unit), unit
+    found = read_intrinsics(intrinsics)
+    unit = found.unit_of(measured, depth_unit)
+    return RGBDFrame.from_arrays(colour, measured, found, unit), unit
 
 
 def _in_order(stem: str) -> tuple[list[str | Decimal], str]:

@@ -1,0 +1,239 @@
+"""Intrinsics as recorders, calibrations and SDKs write them; refusals say what to give instead."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from twohands.intrinsics import Intrinsics, read_intrinsics
+from twohands.sources.folder import FolderRecording, open_frame
+from twohands.types import RGBDFrame
+
+MATRIX = np.array([[607.5, 0, 321.25], [0, 606.75, 242.5], [0, 0, 1]], np.float32)
+ROWS = MATRIX.ravel().tolist()
+COLUMNS = MATRIX.T.ravel().tolist()
+NAMED = {"fx": 607.5, "fy": 606.75, "cx": 321.25, "cy": 242.5}
+SIZE = {"width": 640, "height": 480}
+REALSENSE = {**SIZE, "fx": 607.5, "fy": 606.75, "ppx": 321.25, "ppy": 242.5, "coeffs": [0.0] * 5}
+ROS_1 = f"""header:
+  seq: 41
+  stamp:
+    secs: 1700000000
+    nsecs:  33000000
+  frame_id: "camera_color_optical_frame"
+height: 480
+width: 640
+distortion_model: "plumb_bob"
+D: [0.0, 0.0, 0.0, 0.0, 0.0]
+K: {ROWS}
+R: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+P: [607.5, 0.0, 321.25, 0.0, 0.0, 606.75, 242.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+binning_x: 0
+roi:
+  x_offset: 0
+  height: 0
+  width: 0
+  do_rectify: False
+---
+"""
+LINES = "".join(f"- {value}\n" for value in ROWS)
+ROS_2 = (
+    f"header:\n  stamp:\n    sec: 17\nheight: 480\nwidth: 640\ndistortion_model: plumb_bob\nd:\n- 0.0\nk:\n{LINES}---\n"
+)
+CALIBRATION = f"""image_width: 640
+image_height: 480
+camera_name: narrow_stereo
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: {ROWS}
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [0.000000, 0.000000, 0.000000, 0.000000, 0.000000]
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [1, 0, 0, 0, 1, 0, 0, 0, 1]
+"""
+OPENCV = """%YAML:1.0
+---
+image_width: 640
+image_height: 480
+camera_matrix: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 6.0750000000000000e+02, 0., 3.2125e+02, 0., 6.0675e+02,
+       2.425e+02, 0., 0., 1. ]
+"""
+RECORD_3D = {"w": 640, "h": 480, "dw": 256, "dh": 192, "fps": 30, "K": COLUMNS, "poses": [[0, 0, 0, 1, 0, 0, 0]] * 9}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sized"),
+    [
+        ("camera_info.yaml", ROS_1, True),
+        ("camera_info.txt", ROS_1 + ROS_1, True),  # two messages
+        ("camera_info.yaml", ROS_2, True),
+        ("ost.yaml", CALIBRATION, True),
+        ("calibration.yml", OPENCV, True),
+        ("K.yaml", "fx: 6.075e2\nfy: 606.75\ncx: 321.25\ncy: 242.5\n", False),
+        ("metadata", json.dumps(RECORD_3D), True),
+        ("camera_matrix.csv", "607.5,0.0,321.25\n0.0,606.75,242.5\n0.0,0.0,1.0\n", False),  # Stray Scanner
+        ("K.txt", "607.5 0 321.25 0\n0 606.75 242.5 0\n0 0 1 0\n", False),
+        ("K.txt", "607.5 0 321.25 0\n0 606.75 242.5 0\n0 0 1 0\n0 0 0 1\n", False),  # ScanNet
+        ("P.json", json.dumps({"P": [*ROWS[:3], 0, *ROWS[3:6], 0, *ROWS[6:], 0], **SIZE}), True),
+        ("K.json", json.dumps({"intrinsics": {**NAMED, **SIZE}, "serial": "f1"}), True),
+        ("K.json", json.dumps({**SIZE, "camera": {"K": MATRIX.tolist()}}), True),
+        ("scene_camera.json", json.dumps({str(index): {"cam_K": ROWS} for index in range(3)}), False),  # BOP
+        ("transforms.json", json.dumps({"fl_x": 607.5, "fl_y": 606.75, "cx": 321.25, "cy": 242.5, "k1": 0.0}), False),
+    ],
+)
+def test_files_of_recorders(tmp_path, name, text, sized):
+    (tmp_path / name).write_text(text)
+    found = read_intrinsics(tmp_path / name)
+    np.testing.assert_array_equal(found.matrix, MATRIX)
+    assert found.size == ((640, 480) if sized else None)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"arr_0": MATRIX},
+        {"K": MATRIX, "rgb": np.zeros((4, 5, 3), np.uint8), "depth": np.zeros((4, 5))},
+        {"intrinsics": MATRIX, "pose": np.eye(4)},
+        {"mtx": MATRIX, "dist": np.zeros((1, 5)), "rvecs": np.ones((7, 3, 1))},  # OpenCV's tutorial
+        {"camera_matrix": np.array([607.5, 606.75, 321.25, 242.5]), "x": np.zeros(3)},
+    ],
+)
+def test_archives(tmp_path, arrays):
+    np.savez(tmp_path / "K.npz", **arrays)
+    np.testing.assert_array_equal(read_intrinsics(tmp_path / "K.npz").matrix, MATRIX)
+    whole = (tmp_path / "K.npz").read_bytes()
+    (tmp_path / "K.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"K\.npz is not a readable \.npz archive .*; save K with numpy\.savez"):
+        read_intrinsics(tmp_path / "K.npz")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {**NAMED, **SIZE},
+        {"K": MATRIX, **SIZE},
+        {"intrinsics": MATRIX.tolist(), **SIZE},
+        {"camera_matrix": tuple(NAMED[name] for name in ("fx", "fy", "cx", "cy")), **SIZE},
+        SimpleNamespace(**REALSENSE, model="distortion.inverse_brown_conrady"),  # pyrealsense2.intrinsics
+        SimpleNamespace(**SIZE, intrinsic_matrix=MATRIX.astype(np.float64)),  # Open3D's PinholeCameraIntrinsic
+        SimpleNamespace(**SIZE, k=np.array(ROWS), d=[0.0] * 5, p=np.zeros(12), distortion_model="plumb_bob"),  # ROS 2
+    ],
+)
+def test_dictionaries_and_objects(source):
+    found = read_intrinsics(source)
+    np.testing.assert_array_equal(found.matrix, MATRIX)
+    assert found.size == (640, 480)
+    frame = RGBDFrame.from_arrays(np.zeros((480, 640, 3), np.uint8), np.full((480, 640), 600, np.uint16), source)
+    np.testing.assert_array_equal(frame.camera.K, MATRIX)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("a.json", json.dumps({**SIZE, "D": [], "K": [0.0] * 9}), "the camera is not calibrated: .* give the fx,fy,cx"),
+        ("a.yaml", ROS_1.replace(str(ROWS), str([0.0] * 9)), "the camera is not calibrated"),
+        ("a.json", json.dumps({**SIZE, "fx": 0, "fy": 0, "ppx": 0, "ppy": 0}), "the camera is not calibrated"),
+        ("a.txt", "607.5 12.5 321\n0 606 242\n0 0 1\n", r"the skew K\[0, 1\] = 12\.5 px .*calibrate without skew"),
+        ("a.txt", "607.5 0 321\n0 -606.5 242\n0 0 1\n", r"fy = -606\.5 px is negative.*OpenGL.* give fy as 606\.5"),
+        ("a.txt", "-607.5 0 321\n0 -606.5 242\n0 0 1\n", r"fx = -607\.5 px is negative.*mirrored.* give fx as 607\.5"),
+        ("a.txt", "607.5 0 321 -30.5\n0 606.5 242 0\n0 0 1 0\n", "3x4 matrix .*-30.5.*K: neither a pose nor"),
+        ("a.txt", "1 0 0 0.2\n0 1 0 0.1\n0 0 1 0.5\n0 0 0 1\n", "4x4 matrix .*neither a pose nor"),
+        ("a.txt", "1.9 0 0 0\n0 2.5 0 0\n0 0 -1 -0.02\n0 0 -1 0\n", "4x4 matrix"),  # a projection of OpenGL
+        (
+            "a.json",
+            json.dumps({"color": REALSENSE, "depth": {**REALSENSE, "fx": 430.0}}),
+            "found several cameras: color, depth; give the colour camera's part",
+        ),
+        (
+            "a.yaml",
+            f"cameras:\n  rgb:\n    K: {ROWS}\n  ir:\n    intrinsics: [430, 430, 320, 240]\n",
+            "found several cameras: cameras.rgb, cameras.ir; give",
+        ),
+        (
+            "a.json",
+            json.dumps({"K_color": ROWS, "K_depth": [430, 0, 320, 0, 430, 240, 0, 0, 1]}),
+            "found several cameras: K_color, K_depth; give",
+        ),
+        ("a.json", json.dumps([REALSENSE, {**REALSENSE, "fx": 430.0}]), "found several cameras: 0, 1; give"),
+        ("a.json", json.dumps({str(n): {"cam_K": [n, *ROWS[1:]]} for n in range(1, 9)}), "3, 4, 5 and 3 more; give"),
+        ("a.yaml", "height: 480\nwidth: [640\n", r"not valid YAML \(line 3\); give a 3x3 text file"),
+        ("a.yaml", "K: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+        ("a.yaml", "height: 480\nwidth: 640\n", "found no intrinsic_matrix, K"),
+        ("a.yaml", "K: &a\n  b: *a\n", "found no intrinsic_matrix, K"),
+        ("a.json", json.dumps({**NAMED, "depth_scale": 0}), "depth_scale is 0, not a positive number"),
+    ],
+)
+def test_refusals_name_the_file_and_the_fix(tmp_path, name, text, match):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=match) as raised:
+        read_intrinsics(tmp_path / name)
+    assert str(tmp_path / name) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_little_skew_of_a_calibration_is_no_obstacle():
+    assert read_intrinsics(MATRIX + np.eye(3, k=1)[[0, 2, 2]] * 0.3).matrix[0, 1] == np.float32(0.3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit"),
+    [(1000.0, 0.001), (5000, 0.0002), (0.001, 0.001), (0.00025, 0.00025), (1.0, 0.001), (0.1, 0.0001), (None, None)],
+)
+def test_depth_scale_of_open3d_realsense_and_bop(scale, unit):
+    found = read_intrinsics({"camera": NAMED, "depth_scale": scale})
+    assert found.depth_unit == (None if unit is None else pytest.approx(unit))
+
+
+def test_depth_scale_is_the_unit_of_integers_unless_the_user_gives_one(tmp_path):
+    depth = np.full((48, 64), 3000, np.uint16)
+    for name in ("rgb", "depth"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(tmp_path / "rgb" / "1.png")
+    Image.fromarray(depth).save(tmp_path / "depth" / "1.png")
+    np.save(tmp_path / "metres.npy", np.full((48, 64), 0.6, np.float32))
+    file = tmp_path / "camera_intrinsic.json"
+    columns = [60, 0, 0, 0, 60, 0, 31.5, 23.5, 1]
+    file.write_text(json.dumps({"width": 64, "height": 48, "intrinsic_matrix": columns, "depth_scale": 5000.0}))
+    for given, metres in ((None, 0.6), (0.001, 3.0)):
+        for frame, unit in (
+            FolderRecording(tmp_path, given).open("1"),
+            open_frame(tmp_path / "rgb" / "1.png", tmp_path / "depth" / "1.png", file, given),
+        ):
+            np.testing.assert_allclose(frame.depth, metres, rtol=1e-6)
+            assert unit == pytest.approx(metres / 3000)
+        colour = np.full((48, 64, 3), 90, np.uint8)
+        np.testing.assert_allclose(RGBDFrame.from_arrays(colour, depth, file, given).depth, metres, rtol=1e-6)
+    frame, unit = open_frame(tmp_path / "rgb" / "1.png", tmp_path / "metres.npy", file)
+    np.testing.assert_allclose(frame.depth, 0.6)
+    assert unit == 1
+    assert Intrinsics(MATRIX).unit_of(depth) == 0.001
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "largest"),
+    [
+        ("a.yaml", ROS_1.replace("D: [0.0", "D: [0.071, -0.182"), "-0.182"),
+        ("a.yaml", CALIBRATION.replace("data: [0.000000", "data: [0.25"), "0.25"),
+        ("a.json", json.dumps({**REALSENSE, "coeffs": [-0.055, 0.065, 0, 0, -0.02]}), "0.065"),
+        ("a.json", json.dumps({**NAMED, "k1": 0.01, "k2": -0.3}), "-0.3"),
+    ],
+)
+def test_lens_distortion_is_not_dropped_in_silence(name, text, largest, tmp_path, caplog):
+    (tmp_path / name).write_text(text)
+    read_intrinsics(tmp_path / name)
+    assert f"largest coefficient {largest}) is not corrected" in caplog.text
+    assert "undistort the images" in caplog.text
