@@ -62,6 +62,17 @@ def test_predict(tmp_path, capsys):
     assert Image.open(out / "overlay.png").size == (WIDTH + WIDTH // 2, HEIGHT)
 
 
+def test_a_large_frame_has_small_pictures_and_the_same_results(tmp_path, monkeypatch):
+    """Only the pictures are scaled down: the results are those of the whole frame, with its intrinsics."""
+    paths = write_frame(tmp_path)
+    assert predict(paths, tmp_path / "whole") == 0
+    monkeypatch.setattr("twohands.views.LONGEST", 100)
+    assert predict(paths, tmp_path / "small", "--view") == 0
+    assert Image.open(tmp_path / "small/overlay.png").size == (150, 75)
+    for name in ("hands.npz", "hands.json", "hands.glb"):
+        assert (tmp_path / "small" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_predict_options(tmp_path, capsys, predictor):
     paths = write_frame(tmp_path)
     out = tmp_path / "out"
