@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import twohands
 
-demo = files("twohands") / "cli" / "demo_frame"
+demo = files("twohands") / "demo"
 color, depth, intrinsics = sys.argv[1:4] or [str(demo / name) for name in ("color.jpg", "depth.png", "cam_K.txt")]
 
 model = twohands.load()

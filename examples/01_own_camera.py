@@ -13,7 +13,7 @@ def frames() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
 
     from PIL import Image
 
-    demo = files("twohands") / "cli" / "demo_frame"
+    demo = files("twohands") / "demo"
     color = np.asarray(Image.open(str(demo / "color.jpg")))
     depth = np.asarray(Image.open(str(demo / "depth.png")))
     for _ in range(2):

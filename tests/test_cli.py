@@ -62,6 +62,17 @@ def test_predict(tmp_path, capsys):
     assert Image.open(out / "overlay.png").size == (WIDTH + WIDTH // 2, HEIGHT)
 
 
+def test_a_large_frame_has_small_pictures_and_the_same_results(tmp_path, monkeypatch):
+    """Only the pictures are scaled down: the results are those of the whole frame, with its intrinsics."""
+    paths = write_frame(tmp_path)
+    assert predict(paths, tmp_path / "whole") == 0
+    monkeypatch.setattr("twohands.views.LONGEST", 100)
+    assert predict(paths, tmp_path / "small", "--view") == 0
+    assert Image.open(tmp_path / "small/overlay.png").size == (150, 75)
+    for name in ("hands.npz", "hands.json", "hands.glb"):
+        assert (tmp_path / "small" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_predict_options(tmp_path, capsys, predictor):
     paths = write_frame(tmp_path)
     out = tmp_path / "out"
@@ -414,7 +425,7 @@ def test_bad_every(tmp_path, capsys):
 def test_demo(tmp_path, capsys, monkeypatch):
     """The command finds the packaged frame, and prints what it did and the paths of its files."""
     write_frame(tmp_path / "frame")
-    demo = tmp_path / "package" / "cli" / "demo_frame"
+    demo = tmp_path / "package" / "demo"
     demo.mkdir(parents=True)
     for source, name in (
         ("rgb/000000.png", "color.png"),
@@ -422,7 +433,7 @@ def test_demo(tmp_path, capsys, monkeypatch):
         ("cam_K.txt", "cam_K.txt"),
     ):
         shutil.copy(tmp_path / "frame" / source, demo / name)
-    monkeypatch.setattr("importlib.resources.files", lambda package: demo.parents[1])
+    monkeypatch.setattr("importlib.resources.files", lambda package: demo.parent)
     out = tmp_path / "out" / "demo"
     assert cli.main(["demo", "--out", str(out)]) == 0
     said = capsys.readouterr().out
@@ -448,7 +459,7 @@ def test_demo_and_predict_see_the_camera_of_the_file(tmp_path, monkeypatch):
         monkeypatch.setattr(f"twohands.cli.{command}.write_frame", lambda *_, **__: [])
         monkeypatch.setattr(f"twohands.cli.{command}.describe", lambda hands: "")
     assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
-    packaged = np.loadtxt(Path(cli.__file__).parent / "demo_frame" / "cam_K.txt")
+    packaged = np.loadtxt(Path(cli.__file__).parents[1] / "demo" / "cam_K.txt")
     assert packaged[0, 2] > packaged[1, 2] + 50
     np.testing.assert_allclose(seen[0].K, packaged, rtol=1e-6)
     predict(write_frame(tmp_path), tmp_path / "out")

@@ -90,6 +90,28 @@ def test_page_is_self_contained(tmp_path, present):
     assert scene.bounds[1, 2] < 0  # in front of the camera, which looks along -z
 
 
+def test_page_of_a_large_frame_has_its_cloud_at_the_same_place(tmp_path):
+    """A 12-megapixel phone's image: a plane, red left of the camera's axis and blue right of it."""
+    camera = CAMERA.resize(4032, 3024)
+    left = np.arange(4032) < camera.center[0]
+    rgb = np.broadcast_to(np.stack([left, 0 * left, ~left])[:, None], (3, 3024, 4032)).astype(np.float32)
+    frame = RGBDFrame(rgb, np.full((3024, 4032), 0.52, np.float32), camera)
+    write_view(tmp_path / "view.html", frame, make_hands(), FACES)
+    data = max(re.findall(r'"([A-Za-z0-9+/=]{1000,})"', (tmp_path / "view.html").read_text()), key=len)
+    scene = trimesh.load_scene(io.BytesIO(base64.b64decode(data)), file_type="glb")
+    parts = [part for part in scene.geometry.values() if isinstance(part, trimesh.PointCloud)]
+    points = np.concatenate([part.vertices for part in parts])
+    colors = np.concatenate([part.colors for part in parts])[:, [0, 2]].astype(int)
+    assert 10_000 < len(points) <= 60_000
+    np.testing.assert_allclose(points[:, 2], 0.52, atol=1e-6)
+    pixel = 0.52 / float(camera.focal[0]) * 4032 / 1600
+    away = np.abs(points[:, 0]) > 1.1 * pixel
+    np.testing.assert_array_equal(colors[away, 0] > colors[away, 1], points[away, 0] < 0)
+    corners = np.array([[-0.5, -0.5], [4031.5, 3023.5]])
+    outer = camera.unproject(corners, np.full(2, 0.52))
+    np.testing.assert_allclose([points.min(axis=0), points.max(axis=0)], outer, atol=8 * pixel)  # every few pixels
+
+
 def test_look_at():
     pose = look_at(np.array([0.0, 0, 2]), np.zeros(3))
     np.testing.assert_allclose(pose, [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1]], atol=1e-12)

@@ -161,7 +161,7 @@ def test_elsewhere_is_asked_only_when_a_hand_is_missing(locator: HandLocator, mo
 
 
 def test_our_own_network_finds_the_hands_that_the_palm_network_misses(monkeypatch: pytest.MonkeyPatch):
-    folder = files("twohands") / "cli" / "demo_frame"
+    folder = files("twohands") / "demo"
     color, depth = read_rgb_file(str(folder / "color.jpg")), read_depth(str(folder / "depth.png"))
     frame = RGBDFrame.from_arrays(color, depth, np.loadtxt(str(folder / "cam_K.txt")))
     guided = GuidedLocator()

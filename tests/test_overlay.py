@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from twohands.overlay import (
     picture_sheet,
 )
 from twohands.pictures import color_depth, contact_sheet
+from twohands.types import RGBDFrame
 
 MODEL = free_hand()
 FACES = np.asarray(MODEL.faces)
@@ -73,6 +75,58 @@ def test_skeleton_and_hands_out_of_view():
     for shift in ([5, 0, 0], [0, 0, -2]):
         gone = replace(hands, vertices=hands.vertices + np.array(shift, np.float32))
         np.testing.assert_array_equal(draw_overlay(frame, gone, FACES), frame.rgb_uint8())
+
+
+def plain_frame(width: int, height: int) -> RGBDFrame:
+    """Return a grey frame of any size that shows the hands of `make_hands` where `make_frame` shows them."""
+    rgb, depth = np.full((3, height, width), 0.4, np.float32), np.full((height, width), 0.5, np.float32)
+    return RGBDFrame(rgb, depth, CAMERA.resize(width, height))
+
+
+LARGE = {(2016, 1512): (1600, 1200), (1512, 2016): (1200, 1600), (1921, 1083): (1600, 902), (3840, 2160): (1600, 900)}
+"""Sizes of frames, and of their pictures."""
+
+
+@pytest.mark.parametrize("size", LARGE, ids=str)
+def test_large_frames_are_drawn_small_with_the_hands_at_their_place(size):
+    """The convex outline of each hand, in 16 directions, is that of its vertices, moved by the half-pixel rule."""
+    frame, hands = plain_frame(*size), make_hands()
+    width, height = LARGE[size]
+    for side in range(2):
+        picture = draw_overlay(frame, replace(hands, present=np.eye(2)[side]), FACES)
+        assert picture.shape == (height, width, 3)
+        drawn = np.argwhere((picture != picture[0, 0]).any(axis=2))[:, ::-1]
+        pixels = (frame.camera.project(hands.vertices[side]) + 0.5) * np.array([width, height]) / size - 0.5
+        angles = np.arange(16) * np.pi / 8
+        outward = np.stack([np.cos(angles), np.sin(angles)])
+        np.testing.assert_allclose((drawn @ outward).max(axis=0), (pixels @ outward).max(axis=0), atol=1)
+
+
+def test_a_large_frame_is_drawn_in_another_size_when_asked():
+    frame, hands = plain_frame(1650, 330), make_hands()
+    assert draw_overlay(frame, hands, FACES, longest=None).shape == (330, 1650, 3)
+    assert draw_overlay(frame, hands, FACES, longest=100).shape == (20, 100, 3)
+    assert draw_overlay(frame, make_hands((0, 0)), FACES).shape == (320, 1600, 3)
+    assert draw_overlay(frame, replace(hands, vertices=None), FACES).shape == (320, 1600, 3)
+    assert draw_report(frame, hands, FACES).shape == (320, 2400, 3)
+
+
+def test_a_frame_that_is_small_enough_keeps_its_pixels():
+    frame, hands = plain_frame(1600, 1200), make_hands((0, 1))
+    frame.rgb[:] = np.random.default_rng(0).random(frame.rgb.shape, np.float32)
+    picture = draw_overlay(frame, hands, FACES)
+    np.testing.assert_array_equal(picture, draw_overlay(frame, hands, FACES, longest=None))
+    np.testing.assert_array_equal(picture[:, :400], frame.rgb_uint8()[:, :400])
+
+
+def test_a_report_of_a_large_frame_needs_little_memory():
+    """All its arrays together are at most twice as large as the frame's colours; at full size they were ten times."""
+    frame, hands = plain_frame(3840, 2160), make_hands()
+    tracemalloc.start()
+    draw_report(frame, hands, FACES)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * frame.rgb.nbytes
 
 
 @pytest.mark.parametrize("present", [(1, 1), (0, 0)])

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = [*PAGES, *(ROOT / f"{name}.md" for name in ("CONVENTIONS", "CONTRIBUTING", "CHANGELOG"))]
 TEXTS += sorted((ROOT / "reports").glob("*.md"))
-DEMO = files("twohands") / "cli" / "demo_frame"
+DEMO = files("twohands") / "demo"
 PROGRAM = Path(sys.executable).parent / "twohands"
 
 

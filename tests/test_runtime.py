@@ -137,7 +137,7 @@ def test_exported_graphs_give_the_network_back(exported, tmp_path):
 
 
 def test_the_shipped_network_finds_the_hands_of_the_demo_frame():
-    folder = Path(str(SHIPPED)).parents[1] / "cli" / "demo_frame"
+    folder = Path(str(SHIPPED)).parents[1] / "demo"
     rgb, depth = read_rgb(folder / "color.jpg"), read_depth(folder / "depth.png")
     hands = load("pdfnet")(RGBDFrame.from_arrays(rgb, depth, np.loadtxt(folder / "cam_K.txt")))
     assert (hands.present > 0.5).all()

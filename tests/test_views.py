@@ -7,7 +7,7 @@ from fakes import PosedHands
 from twohands.geometry.camera import Camera
 from twohands.geometry.cloud import lift
 from twohands.types import RGBDFrame
-from twohands.views import roll_matrix, square_camera, square_sample, view, view_masks
+from twohands.views import roll_matrix, square_camera, square_sample, view, view_masks, view_within
 
 K = np.array([[310.0, 0, 150], [0, 300, 130], [0, 0, 1]], np.float32)
 CAMERA = Camera(K, 320, 240)
@@ -92,6 +92,48 @@ def test_shrinking_averages_colours():
     stripes[:, :, ::2] = 1
     seen = view(RGBDFrame(stripes, np.ones((240, 320), np.float32), CAMERA), CAMERA.resize(80, 60))
     np.testing.assert_allclose(seen.rgb[:, 5:-5, 5:-5], 0.5, atol=0.02)
+
+
+def columns_frame(width: int, height: int) -> RGBDFrame:
+    """Return a frame with depth (column + 1) metres, and colours that rise by four levels per column in its middle."""
+    column = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
+    level = np.clip(4 * (column - width // 2) + 125, 0, 250) / np.float32(255)
+    return RGBDFrame(np.stack([level] * 3), column + 1, CAMERA.resize(width, height))
+
+
+WITHIN_400 = {
+    (1003, 40): (400, 16),
+    (800, 601): (400, 300),
+    (641, 480): (400, 300),
+    (480, 641): (300, 400),
+    (3840, 16): (400, 2),
+    (900, 1): (400, 1),
+}
+
+
+@pytest.mark.parametrize(("width", "height"), WITHIN_400)
+def test_a_frame_within_a_size_keeps_the_place_of_its_pixels(width, height):
+    """Pixel c of the large frame is at (c + 0.5) s - 0.5 of the small one."""
+    frame = columns_frame(width, height)
+    small = view_within(frame, 400)
+    camera = small.camera
+    assert (camera.width, camera.height) == WITHIN_400[width, height]
+    assert small.rgb.shape == (3, camera.height, camera.width)
+    assert small.depth.shape == (camera.height, camera.width)
+    factor = width / camera.width
+    source = (np.arange(camera.width) + 0.5) * factor - 0.5  # of every new column
+    assert np.abs(small.depth - 1 - source).max() <= 0.5 + 1e-3
+    rising = np.abs(source - width // 2) < 25
+    seen = (small.rgb[0, camera.height // 2, rising] * 255 - 125) / 4 + width // 2
+    assert abs((seen - source[rising]).mean()) < 0.2  # Pillow rounds down, by an eighth of a column on average
+    before, after = frame.camera.project(POINTS)[:, 0], camera.project(POINTS)[:, 0]
+    np.testing.assert_allclose((before + 0.5) / factor - 0.5, after, atol=1e-2)
+
+
+@pytest.mark.parametrize("longest", [320, 321, 1600])
+def test_a_frame_that_is_small_enough_is_not_copied(longest):
+    frame = columns_frame(320, 240)
+    assert view_within(frame, longest) is frame
 
 
 @pytest.mark.parametrize("roll", [0.0, 0.5])

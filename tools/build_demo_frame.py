@@ -3,7 +3,7 @@
     python tools/build_demo_frame.py
 
 It has both hands, a held object, a checkered cloth and holes in the depth. The files are `color.jpg`, `depth.png`
-(16 bit, millimetres) and `cam_K.txt` in `src/twohands/cli/demo_frame`.
+(16 bit, millimetres) and `cam_K.txt` in `src/twohands/demo`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twohands.synth.config import BASIC
 from twohands.synth.engine import SyntheticHands
 
 SEED, INDEX = 2026, 71
-FOLDER = Path(__file__).parent.parent / "src" / "twohands" / "cli" / "demo_frame"
+FOLDER = Path(__file__).parent.parent / "src" / "twohands" / "demo"
 LARGEST = 600_000  # bytes of all files, since they are part of the package
 
 

@@ -14,6 +14,7 @@ from twohands.geometry.cloud import lift
 from twohands.geometry.mesh import vertex_normals
 from twohands.hands.skeleton import SIDE_COLORS
 from twohands.types import SIDE_NAMES, RGBDFrame, TwoHands
+from twohands.views import LONGEST, view_within
 
 GLTF_FROM_CAMERA = np.diag([1.0, -1.0, -1.0, 1.0])
 """Transform of the root node: glTF has +y up and looks along -z; vertices below it stay in the OpenCV camera frame."""
@@ -41,11 +42,15 @@ def write_glb(path: str | Path, hands: TwoHands, faces: np.ndarray) -> bool:
 
 
 def write_view(path: str | Path, frame: RGBDFrame, hands: TwoHands, faces: np.ndarray) -> None:
-    """Write one self-contained HTML page with the coloured cloud (at most 60,000 points) and both meshes."""
+    """Write one self-contained HTML page with the coloured cloud (at most 60,000 points) and both meshes.
+
+    The cloud is that of the frame scaled down to at most LONGEST pixels along its longer side.
+    """
     from trimesh import PointCloud
     from trimesh.scene import Camera as SceneCamera
     from trimesh.viewer.notebook import scene_to_html
 
+    frame = view_within(frame, LONGEST)
     scene = _scene(hands, faces, linear=False)
     sizes = {}
     for name, points, colors, spacing in clouds(frame, hands):

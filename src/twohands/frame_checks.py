@@ -87,7 +87,7 @@ def check_frame(frame: RGBDFrame) -> None:
             "depth is zero everywhere; check that the depth camera was recording and the file is complete. "
             "Frames of colour alone need a trained network that reads no depth (--network.fusion rgb_only)"
         )
-    median = float(np.median(valid))
+    median = float(np.median(valid, overwrite_input=True))  # `valid` is a copy
     low, high = SCENE_DEPTH
     if not low <= median <= high:
         problem = f"depth is too {'far' if median > high else 'near'} (median {median:.3g} m)"

@@ -21,6 +21,7 @@ from twohands.hands.model import HandModel
 from twohands.hands.skeleton import SIDE_COLORS
 from twohands.pictures import BACKGROUND, captioned, color_depth, contact_sheet, draw_skeleton
 from twohands.types import RIGHT, RGBDFrame, TwoHands
+from twohands.views import LONGEST, view_within
 
 ALPHA = 0.62
 """Opacity of a hand over the colour image."""
@@ -34,14 +35,22 @@ SIDE_ANGLE = math.radians(70)
 """Angle of the side view about the vertical axis through the hands."""
 SIDE_MARGIN = 0.05
 """Margin around the hands in the side view, in metres."""
+AT_ONCE = 32768
+"""Pixels that are shaded at once: their values stay in the processor's cache."""
 FAR = 20.0
 """Distance of the side view's camera in metres: nearly orthographic."""
 
 
-def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
+def draw_overlay(
+    frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False, longest: int | None = LONGEST
+) -> np.ndarray:
     """Return the colour image (H, W, 3) uint8 with the present hands over it: meshes with faces (2, F, 3), or skeletons
     of hands without meshes.
+
+    A frame with a longer side of more than `longest` pixels is scaled down to it; None keeps its size.
     """
+    if longest is not None:
+        frame = view_within(frame, longest)
     picture = Image.fromarray(frame.rgb_uint8())
     found = hands.present_sides
     if not found:
@@ -64,8 +73,10 @@ def draw_overlay(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton:
 def draw_report(frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False) -> np.ndarray:
     """Return the picture (H, 3 W / 2, 3) uint8 of `predict`: the overlay, at its right coloured depth and side view.
 
-    The side view shows whether the meshes agree with the measured surface.
+    The side view shows whether the meshes agree with the measured surface. H and W are those of the frame, scaled down
+    to at most LONGEST pixels.
     """
+    frame = view_within(frame, LONGEST)
     overlay = draw_overlay(frame, hands, faces, skeleton)
     height, width = overlay.shape[:2]
     narrow, low = width - width // 2, height // 2
@@ -167,18 +178,21 @@ def render(
     faces = np.concatenate([mesh[1] + start for mesh, start in zip(meshes, starts[:-1], strict=True)])
     owner = np.repeat(np.arange(len(meshes)), [len(mesh[1]) for mesh in meshes])  # (F,)
     depth, index = rasterize(vertices, faces, camera)
-    rows, columns = np.nonzero(index >= 0)
-    seen = index[rows, columns]
-    pixels = np.stack([columns, rows], axis=1)
-    weights = barycentric(vertices, faces, camera, seen, pixels)
-    normals = np.einsum("nk,nkc->nc", weights, vertex_normals(vertices, faces)[faces[seen]])
-    rays = camera.unproject(pixels.astype(np.float64), np.ones(len(pixels)))
-    light = _shade(normals, rays)
-    color = np.array([mesh[2] for mesh in meshes], dtype=np.float64)[owner[seen]]
-    lit = color * light[:, :1] + 255 * light[:, 1:]
+    colors = np.array([mesh[2] for mesh in meshes], dtype=np.float64)[owner]  # (F, 3)
+    normals = vertex_normals(vertices, faces)
     rgba = np.zeros((camera.height, camera.width, 4), dtype=np.uint8)
-    rgba[rows, columns, :3] = np.clip(lit + 0.5, 0, 255)
-    rgba[rows, columns, 3] = round(255 * alpha)
+    rgba[index >= 0, 3] = round(255 * alpha)
+    rows, columns = np.nonzero(index >= 0)
+    for start in range(0, len(rows), AT_ONCE):
+        part = np.s_[start : start + AT_ONCE]
+        seen = index[rows[part], columns[part]]
+        pixels = np.stack([columns[part], rows[part]], axis=1)
+        weights = barycentric(vertices, faces, camera, seen, pixels)
+        normal = np.einsum("nk,nkc->cn", weights, normals[faces[seen]])
+        rays = camera.unproject(pixels.astype(np.float64), np.ones(len(pixels)))
+        own, white = _shade(normal, np.ascontiguousarray(rays.T))
+        lit = colors[seen] * own[:, None] + 255 * white[:, None]
+        rgba[rows[part], columns[part], :3] = np.clip(lit + 0.5, 0, 255)
     identity = np.where(index >= 0, owner[index], -1)
     outline = _outlines(identity, depth) & (index >= 0)
     rgba[outline, :3] = rgba[outline, :3] // 3
@@ -187,17 +201,18 @@ def render(
 
 
 def _shade(normals: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Return weights (N, 2) of the own colour and of white for a surface with normals (N, 3) seen along rays (N, 3)."""
-    unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    view = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    inner = (unit * view).sum(axis=1) < -0.1  # the inside, seen through the open wrist
-    unit = np.where(inner[:, None], -unit, unit)
-    diffuse = np.clip(0.25 + 0.75 * (unit @ (LIGHT / np.linalg.norm(LIGHT))), 0, 1)
-    halfway = LIGHT / np.linalg.norm(LIGHT) + view
-    halfway /= np.linalg.norm(halfway, axis=1, keepdims=True)
-    shine = np.clip((unit * halfway).sum(axis=1), 0, 1) ** 24
+    """Return weights (2, N) of the own colour and of white for a surface with normals (3, N) seen along rays (3, N)."""
+    unit = normals / np.maximum(np.sqrt((normals * normals).sum(axis=0)), 1e-9)
+    view = -rays / np.sqrt((rays * rays).sum(axis=0))
+    inner = (unit * view).sum(axis=0) < -0.1  # the inside, seen through the open wrist
+    unit = np.where(inner, -unit, unit)
+    light = LIGHT / np.linalg.norm(LIGHT)
+    diffuse = np.clip(0.25 + 0.75 * (light @ unit), 0, 1)
+    halfway = light[:, None] + view
+    halfway /= np.sqrt((halfway * halfway).sum(axis=0))
+    shine = np.clip((unit * halfway).sum(axis=0), 0, 1) ** 24
     own = (0.38 + 0.80 * diffuse) * np.where(inner, 0.45, 1.0)
-    return np.stack([own, 0.16 * shine * ~inner], axis=1)
+    return np.stack([own, 0.16 * shine * ~inner])
 
 
 def _outlines(identity: np.ndarray, depth: np.ndarray) -> np.ndarray:

@@ -17,6 +17,8 @@ from twohands.types import RGBDFrame, Sample
 
 SURROUNDINGS = 1.3
 """Side of the square around both hands, relative to the longer side of the box of their masks."""
+LONGEST = 1600
+"""Longer side of the largest frame that is drawn, pixels: larger frames are scaled down to it for pictures."""
 
 
 def square_camera(camera: Camera, size: int) -> Camera:
@@ -58,6 +60,16 @@ def view(frame: RGBDFrame, camera: Camera, roll: float = 0.0) -> RGBDFrame:
     """
     matrix = _source_of(frame.camera, camera, roll)
     return RGBDFrame(_colours(frame, camera, matrix), _nearest(frame.depth, frame.camera, camera, matrix), camera)
+
+
+def view_within(frame: RGBDFrame, longest: int) -> RGBDFrame:
+    """Return the frame scaled down to `longest` pixels along its longer side; a frame that is no larger as it is."""
+    camera = frame.camera
+    scale = longest / max(camera.width, camera.height)
+    if scale >= 1:
+        return frame
+    width, height = (max(1, round(scale * side)) for side in (camera.width, camera.height))
+    return view(frame, camera.resize(width, height))
 
 
 def view_masks(masks: np.ndarray, before: Camera, after: Camera, roll: float = 0.0) -> np.ndarray:

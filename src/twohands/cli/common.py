@@ -60,10 +60,12 @@ def write_frame(
     from twohands.files import write_atomically
     from twohands.overlay import draw_report
     from twohands.results import make_row, write_json, write_npz
+    from twohands.views import LONGEST, view_within
 
     faces, hand_model = np.asarray(predictor.model.faces), predictor.model.name
-    picture = Image.fromarray(draw_report(frame, hands, faces, skeleton))
     rows = [make_row(stem, hands, frame.camera.K)]
+    frame = view_within(frame, LONGEST)  # once for both pictures
+    picture = Image.fromarray(draw_report(frame, hands, faces, skeleton))
     npz, text, overlay, glb, page = (out / name for name in RESULTS)
     write_npz(npz, rows, faces, hand_model)  # first, since it marks the other files as results of this package
     write_json(text, rows, hand_model)

@@ -27,7 +27,7 @@ def demo(
     from twohands.sources.folder import open_frame
 
     check_results(out, ())
-    folder = files("twohands") / "cli" / "demo_frame"
+    folder = files("twohands") / "demo"
     colour = [item for item in folder.iterdir() if item.name.startswith("color.")] if folder.is_dir() else []
     if not colour:
         raise FileNotFoundError("this installation has no demo frame; install twohands again")

@@ -25,12 +25,10 @@ def lift(
     Every `stride`-th row and column of depth (H, W) metres is taken where there is a reading and where the mask (H, W),
     if given, is true. N depends on the image and may be 0.
     """
-    rows, columns = np.meshgrid(
-        np.arange(0, depth.shape[0], stride), np.arange(0, depth.shape[1], stride), indexing="ij"
-    )
-    values = depth[rows, columns]
-    chosen = values > 0 if mask is None else (values > 0) & mask[rows, columns]
-    pixels = np.stack([columns[chosen], rows[chosen]], axis=1).astype(camera.K.dtype)
+    values = depth[::stride, ::stride]
+    chosen = values > 0 if mask is None else (values > 0) & mask[::stride, ::stride]
+    rows, columns = np.nonzero(chosen)
+    pixels = np.stack([columns * stride, rows * stride], axis=1).astype(camera.K.dtype)
     return camera.unproject(pixels, values[chosen]), pixels
 
 
