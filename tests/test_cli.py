@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from PIL import Image
 
 from fakes import HEIGHT, WIDTH, FakeLocator, K, fake_predictor, make_frame, write_frame
 from twohands import __version__, cli
+from twohands.files import NotWrittenError
 from twohands.results import read_results
 from twohands.sources.folder import FolderRecording
 
@@ -253,6 +255,34 @@ def test_order_and_intrinsics_of_a_recording(tmp_path):
     np.testing.assert_array_equal(frames.open("frame9")[0].camera.K, K)
 
 
+@pytest.mark.parametrize("overlays", [[], ["--overlays", "--glb"]])
+def test_name_that_is_too_long_costs_one_frame(tmp_path, capsys, overlays):
+    """A stem of 240 letters is fine; in a deep folder its path is longer than the system takes."""
+    folder, out = recording(tmp_path / "in", 2), tmp_path / "out"
+    write_frame(folder, "1" + "x" * 240)
+    assert run(folder, out, *overlays) == 0
+    assert len(read_results(out / "hands.npz")["frame_id"]) == 3
+    while len(str(out)) < 3900:
+        out /= "y" * min(200, 3901 - len(str(out)))
+    capsys.readouterr()
+    assert run(folder, out, *overlays) == 3
+    captured = capsys.readouterr()
+    assert "3 frames: left found in 2, right found in 2" in captured.out
+    assert "(File name too long); shorten the name of the frame or of --out" in captured.err
+    assert [bool(error) for error in read_results(out / "hands.npz")["error"]] == [False, False, True]
+
+
+def test_full_disk_still_ends_a_run(tmp_path, capsys, monkeypatch):
+    folder = recording(tmp_path / "in", 2)
+
+    def full(*_):
+        raise NotWrittenError(errno.ENOSPC, "No space left on device", "hands.npz")
+
+    monkeypatch.setattr("twohands.results.RowStore.keep", full)
+    assert run(folder, tmp_path / "out") == 2
+    assert "(No space left on device); free some space" in capsys.readouterr().err
+
+
 def test_run_every(tmp_path):
     folder, out = recording(tmp_path / "in", 5), tmp_path / "out"
     assert run(folder, out, "--every", "2") == 0
@@ -392,9 +422,9 @@ def all_in_other_unit(folder: Path) -> None:
     [
         (nothing, "does not exist; give a folder"),
         (a_file, "is a file; give a folder with rgb/"),
-        (empty, "no folder rgb/ or color/; put the images there"),
+        (empty, "no folder rgb/, color/ or image/; put the images there"),
         (no_colour, "no colour image in rgb/; put PNG or JPEG"),
-        (other_stems, "no depth image with the stem of a colour image; name the pairs alike"),
+        (other_stems, "no depth image named like a colour image; name the pairs alike"),
         (two_of_one_stem, "two images with the stem 000000; remove one"),
         (no_intrinsics, "no cam_K.txt; write"),
     ],
@@ -514,6 +544,31 @@ def test_version_and_exit_code_of_the_process(tmp_path):
     result = call("run", str(tmp_path), "--out", str(tmp_path / "out"))
     assert result.returncode == 2
     assert result.stderr.startswith("twohands: error: ")
+
+
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_terminal_that_takes_ascii_only(tmp_path, environment):
+    """Help, results, progress and errors of names with other letters are printed."""
+    write_frame(tmp_path / "in", "b\u00efld_1")
+    (tmp_path / "in" / "depth" / "b\u00efld_1.png").unlink()
+    environment = {**os.environ, **environment}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "twohands", *arguments]
+        return subprocess.run(command, capture_output=True, check=False, env=environment)
+
+    assert call("--help").returncode == 0
+    out = tmp_path / "\u00fcber"
+    demo = call("demo", "--out", str(out))
+    assert demo.returncode == 0, demo.stderr
+    assert b"ber/hands.npz" in demo.stdout
+    write_frame(tmp_path / "in", "b\u00efld_2")
+    partly = call("run", str(tmp_path / "in"), "--out", str(out / "run"))
+    assert partly.returncode == 3
+    assert b"no depth image" in partly.stderr
+    assert (partly.stdout + partly.stderr).isascii()
 
 
 @pytest.mark.skipif("TWOHANDS_REAL_FRAMES" not in os.environ, reason="needs the real frames")

@@ -109,6 +109,56 @@ def test_exchanged_and_coarse_images(tmp_path):
         files.read_depth(tmp_path / "stack.npy")
 
 
+@pytest.mark.parametrize("levels", [255, 750, 4000])
+def test_stretched_depth(tmp_path, levels):
+    """A viewer's 16-bit picture has no unit; full ranges of a sensor, its steps of 5 and an invalid 65535 do."""
+    millimetres = np.random.default_rng(2).integers(1, levels + 1, (240, 320))
+    millimetres[0, :2] = 0, levels
+    stretched = (millimetres * (65535 / levels)).astype(np.uint16)
+    Image.fromarray(stretched).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png holds depth that was stretched .*its unit is lost, give the 16-bit"):
+        files.read_depth(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="depth holds depth that was stretched"):
+        files.depth_in_metres(stretched, 0.001)
+    for fine in (np.where(millimetres == levels, 65535, millimetres), np.arange(76800) % 13107 * 5 + 5):
+        files.depth_in_metres(fine.reshape(240, 320).astype(np.uint16))
+
+
+def test_depth_in_formats_that_are_not_read(tmp_path):
+    for name in ("a.exr", "a.raw", "a.bin"):
+        (tmp_path / name).write_bytes(b"v/1\x01" + bytes(200))
+    Image.fromarray(RGB[..., 0]).save(tmp_path / "a.jpg")
+    (tmp_path / "renamed.png").write_bytes((tmp_path / "a.jpg").read_bytes())
+    png = "16-bit PNG in millimetres, or numpy.save metres"
+    for name, match in (
+        ("a.exr", f"a.exr is an EXR file.* as {png}"),
+        ("a.raw", r"a.raw has no width, height and type.*numpy\.fromfile\(.*\.reshape\(height, width\)"),
+        ("a.bin", "a.bin has no width"),
+        ("a.jpg", f"a.jpg is a JPEG, whose compression destroys depth; record depth as {png}"),
+        ("renamed.png", "renamed.png is a JPEG"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            files.read_depth(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        files.read_depth(tmp_path / "b.exr")
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(ValueError, match=f"give the depth image as {png}"):
+        files.read_depth(tmp_path / "text.png")
+
+
+def test_names_as_long_as_the_file_system_takes(tmp_path):
+    path = tmp_path / ("x" * 251 + ".npz")
+    with files.write_atomically(path) as temporary:
+        temporary.write_bytes(b"done")
+    assert path.read_bytes() == b"done"
+    with (
+        pytest.raises(files.NotWrittenError, match=r"name too long\); shorten the name of the frame or of --out"),
+        files.write_atomically(tmp_path / ("x" * 252 + ".npz")) as temporary,
+    ):
+        temporary.write_bytes(b"never")
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
 SIZE = {"width": 640, "height": 480}
 OPEN3D = {**SIZE, "intrinsic_matrix": [600, 0, 0, 0, 610, 0, 320, 240, 1]}
 ROWS = [600, 0, 320, 0, 610, 240, 0, 0, 1]

@@ -39,6 +39,7 @@ def test_plausible_scenes_pass(depth):
         (0.0006, 0.000001, "too near.*pass --depth-unit 0.001"),
         (60.0, 0.001, "too far.*pass --depth-unit 0.0001"),
         (1e9, 0.001, "too far.*; check its unit"),
+        (65.0, 0.001, "too far .* end of the 16-bit range, .* stretched it; give the 16-bit image"),
     ],
 )
 def test_wrong_units(depth, unit, match):

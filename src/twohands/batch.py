@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from twohands import __version__
 from twohands.export import write_glb
-from twohands.files import write_atomically
+from twohands.files import NotWrittenError, write_atomically
 from twohands.frame_checks import advising_unit
 from twohands.overlay import draw_overlay
 from twohands.pictures import contact_sheet
@@ -85,23 +86,27 @@ class BatchRun:
                     with advising_unit(unit):
                         hands = self.predictor(frame, self.watch)
                     row = make_row(frame_id, hands, frame.camera.K, inputs)
-                if overlays and not self._overlay(frame_id).exists():
+                if overlays and not os.path.exists(self._overlay(frame_id)):
                     frame = frame or self._open(frame_id)[0]
                     self._draw(frame, row)
-                if glb and not self._glb(frame_id).exists():
+                if glb and not os.path.exists(self._glb(frame_id)):
                     with self.watch("write"):
                         write_glb(self._glb(frame_id), hands_of_row(row), self.faces)
-            except (ValueError, FileNotFoundError) as error:
+                if new:
+                    with self.watch("write"):
+                        self.store.keep(row)
+            except (ValueError, FileNotFoundError, NotWrittenError) as error:
+                if isinstance(error, NotWrittenError) and not error.name_too_long:
+                    raise
                 row = failed_row(frame_id, str(error), self.recording.intrinsics.matrix, self.predictor.model, inputs)
-            if new:
-                with self.watch("write"):
+                if new:
                     self.store.keep(row)
             yield row
 
     def finish(self, overlays: bool) -> list[Row]:
         """Merge the rows into `hands.npz` and `hands.json`, draw the contact sheet, and return the rows."""
         rows = self.store.merge(self.frame_ids)
-        drawn = [str(row["frame_id"]) for row in rows if self._overlay(str(row["frame_id"])).exists()]
+        drawn = [str(row["frame_id"]) for row in rows if os.path.exists(self._overlay(str(row["frame_id"])))]
         if overlays and drawn:
             places = np.unique(np.linspace(0, len(drawn) - 1, SHEET_PICTURES).astype(int))
             chosen = [drawn[place] for place in places]

@@ -5,6 +5,7 @@ Every reader raises FileNotFoundError or ValueError with one sentence that names
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import secrets
@@ -25,7 +26,21 @@ except ImportError:  # Windows
 
 COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg")
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz")
+DEPTH_FORMATS = "16-bit PNG in millimetres, or numpy.save metres as .npy"
+UNREAD_DEPTH = {
+    ".exr": f"is an EXR file, which is not read; save its depth as {DEPTH_FORMATS}",
+    ".jpg": f"is a JPEG, whose compression destroys depth; record depth as {DEPTH_FORMATS}",
+}
+UNREAD_DEPTH[".jpeg"] = UNREAD_DEPTH[".jpg"]
+UNREAD_DEPTH |= dict.fromkeys(
+    (".raw", ".bin", ".dat"),
+    "has no width, height and type of its values; convert it with numpy.save('depth.npy', "
+    "numpy.fromfile('depth.raw', numpy.uint16).reshape(height, width)) for your file, size and type",
+)
+"""File suffixes in which recorders write depth that is not read, and what to do."""
 ORIENTATION_TAG = 0x0112
+STRETCHED_TOP, LARGEST_STEP = 65000, 10
+"""Depth that reaches the end of the 16-bit range in larger steps than any unit has was stretched to that range."""
 DEFAULT_INTEGER_UNIT = 0.001
 """Metres per step of integer depth when no unit is given: millimetres, as nearly all recorders write."""
 
@@ -68,7 +83,11 @@ def read_depth(path: str | Path) -> np.ndarray:
     path = Path(path)
     if path.suffix.lower() in (".npy", ".npz"):
         return _read_depth_array(path)
+    if path.suffix.lower() in UNREAD_DEPTH:
+        raise ValueError(unread_depth(existing(path, "depth image")))
     with _opened_image(path, "depth image") as image:
+        if image.format == "JPEG":  # under another name
+            raise ValueError(f"{path} {UNREAD_DEPTH['.jpg']}")
         image.load()
         depth = np.array(image)
     if depth.ndim != 2:
@@ -76,9 +95,14 @@ def read_depth(path: str | Path) -> np.ndarray:
             f"{path} is a colour image ({depth.shape[2]} channels), not depth; give the 16-bit depth image, "
             "not its coloured preview"
         )
-    _refuse_coarse_depth(depth, path)
+    _refuse_altered_depth(depth, path)
     # Pillow opens some 16-bit images as 32-bit integers; the steps are the same
     return depth.astype(np.uint16) if depth.dtype == np.int32 and 0 <= depth.min() <= depth.max() < 65536 else depth
+
+
+def unread_depth(path: Path) -> str:
+    """Return what to do about a depth file with a suffix of UNREAD_DEPTH."""
+    return f"{path} {UNREAD_DEPTH[path.suffix.lower()]}"
 
 
 def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.ndarray:
@@ -92,7 +116,7 @@ def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.nd
         raise ValueError(f"depth must be (height, width); got shape {depth.shape}")
     if depth.dtype.kind not in "uif":
         raise ValueError(f"depth must be integers or floats; got {depth.dtype}")
-    _refuse_coarse_depth(depth, "depth")
+    _refuse_altered_depth(depth, "depth")
     metres = depth.astype(np.float32) * np.float32(effective_depth_unit(depth, depth_unit))
     if depth.dtype.kind != "u":
         metres[~np.isfinite(metres) | (metres < 0)] = 0
@@ -114,7 +138,17 @@ class NotWrittenError(OSError):
     """An error of the file system in writing, as a sentence that names the file and the fix."""
 
     def __str__(self) -> str:
-        return f"cannot write {self.filename} ({self.strerror}); free some space or give another folder"
+        fix = (
+            "shorten the name of the frame or of --out"
+            if self.name_too_long
+            else "free some space or give another folder"
+        )
+        return f"cannot write {self.filename} ({self.strerror}); {fix}"
+
+    @property
+    def name_too_long(self) -> bool:
+        """True if only the name of this file is too long, so that others can still be written."""
+        return self.errno == errno.ENAMETOOLONG
 
 
 @contextmanager
@@ -125,7 +159,8 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     when the file system refuses.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(3)}{path.suffix}")
+    stem = path.stem[:40]  # a longer one would make the temporary name too long
+    temporary = path.with_name(f".{stem}.{os.getpid()}-{secrets.token_hex(3)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -166,7 +201,8 @@ def _opened_image(path: str | Path, what: str) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except UnidentifiedImageError:
-        raise ValueError(f"{path} is not an image that can be read; give the {what} as PNG, JPEG or TIFF") from None
+        formats = DEPTH_FORMATS if what == "depth image" else "PNG or JPEG"
+        raise ValueError(f"{path} is not an image that can be read; give the {what} as {formats}") from None
     except (
         OSError,
         SyntaxError,
@@ -214,6 +250,15 @@ def _plane(depth: np.ndarray) -> np.ndarray:
     return depth if depth.ndim == 2 else np.squeeze(depth)
 
 
-def _refuse_coarse_depth(depth: np.ndarray, name: str | Path) -> None:
+def _refuse_altered_depth(depth: np.ndarray, name: str | Path) -> None:
+    """Raise ValueError for depth of which only a picture is left: 8 bits a pixel, or stretched to the 16-bit range."""
     if depth.dtype in (np.uint8, np.int8, np.bool_):
         raise ValueError(f"{name} has only 8 bits a pixel, too coarse for depth; give the 16-bit image of the sensor")
+    if depth.dtype not in (np.uint16, np.int32) or not depth.size or not STRETCHED_TOP <= depth.max() < 65536:
+        return
+    values = np.flatnonzero(np.bincount(depth[depth > 0].ravel()))
+    if np.count_nonzero(values >= STRETCHED_TOP * 3 / 4) >= 8 and np.diff(values).min() > LARGEST_STEP:
+        raise ValueError(
+            f"{name} holds depth that was stretched to the 16-bit range, as viewers save it (its values have steps of "
+            f"{np.diff(values).min()}); its unit is lost, give the 16-bit image of the sensor"
+        )

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from twohands.files import DEFAULT_INTEGER_UNIT
+from twohands.files import DEFAULT_INTEGER_UNIT, STRETCHED_TOP
 from twohands.geometry.camera import Camera
 from twohands.types import SIDE_NAMES, RGBDFrame
 
@@ -39,10 +39,14 @@ class DepthScaleError(ValueError):
     """Error for depth that cannot be in metres.
 
     A factor between `low` and `high`, ideally `best`, would make the depth plausible; `sentence` turns this into the
-    depth units to try.
+    depth units to try. None is named for depth whose largest value, `furthest` metres, is at the end of the 16-bit
+    range: a viewer may have stretched it.
     """
 
-    def __init__(self, problem: str, best: float, low: float, high: float, most: int, otherwise: str):
+    def __init__(
+        self, problem: str, best: float, low: float, high: float, most: int, otherwise: str, furthest: float = 0.0
+    ):
+        self.furthest = furthest
         self.problem, self.best, self.low, self.high, self.most, self.otherwise = (
             problem,
             best,
@@ -55,6 +59,11 @@ class DepthScaleError(ValueError):
 
     def sentence(self, depth_unit: float | None) -> str:
         """Return the problem and its fix, for depth that was read with `depth_unit` metres per step (None: unknown)."""
+        if depth_unit is not None and STRETCHED_TOP <= self.furthest / depth_unit < 65536:
+            return (
+                f"{self.problem} and reaches the end of the 16-bit range, as if a viewer had stretched it; give the "
+                "16-bit image of the sensor, or its --depth-unit if this is one"
+            )
         units, factors = _other_units(depth_unit)
         fits = (self.low <= factors) & (factors <= self.high)
         order = np.argsort(np.where(fits, np.abs(np.log(factors / self.best)), np.inf), kind="stable")
@@ -90,8 +99,9 @@ def check_frame(frame: RGBDFrame) -> None:
     median = float(np.median(valid, overwrite_input=True))  # `valid` is a copy
     low, high = SCENE_DEPTH
     if not low <= median <= high:
+        furthest = float(valid.max()) if median > high else 0.0
         problem = f"depth is too {'far' if median > high else 'near'} (median {median:.3g} m)"
-        raise DepthScaleError(problem, USUAL_DEPTH / median, low / median, high / median, 1, "check its unit")
+        raise DepthScaleError(problem, USUAL_DEPTH / median, low / median, high / median, 1, "check its unit", furthest)
 
 
 def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:

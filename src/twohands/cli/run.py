@@ -34,7 +34,7 @@ def run(
     The same command resumes an interrupted run; frames whose files have changed are processed again.
 
     Args:
-        folder: Folder with rgb/*, depth/* (paired by file stem) and cam_K.txt.
+        folder: Folder with rgb/*, depth/* (paired by name or time stamp) and cam_K.txt; see README for other names.
         out: Folder for the results: hands.npz and hands.json, one row per colour image.
         depth_unit: Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001.
         intrinsics: Intrinsics to use instead of the folder's.

@@ -1,8 +1,11 @@
-"""Read a folder of pictures: `rgb/*` and `depth/*`, paired by file stem, and the intrinsics."""
+"""Read a recording: a folder of colour and depth images with the intrinsics, named as in `layouts`."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,26 +15,18 @@ import numpy as np
 
 from twohands import files
 from twohands.intrinsics import read_intrinsics
+from twohands.sources.layouts import find_intrinsics, find_layout, is_tum
 from twohands.types import RGBDFrame
 
-COLOUR_FOLDERS = ("rgb", "color")
-DEPTH_FOLDERS = ("depth",)
-INTRINSICS_FILES = (
-    "cam_K.txt",
-    "K.txt",
-    "intrinsics.txt",
-    "camera_intrinsic.json",
-    "camera_intrinsics.json",
-    "intrinsics.json",
-    "intrinsics.npy",
-)
+SIZE_SAMPLES = 25
+"""Number of images, evenly spread, that decide about the image size of a recording."""
 
 
 class FolderRecording:
     """Frames of a folder in the order of the numbers in their stems.
 
     Raises FileNotFoundError or ValueError at once when the folder cannot be used; a single unreadable frame raises
-    only when it is opened. Intrinsics without an image size are taken to have the size of the first image.
+    only when it is opened. Intrinsics without an image size are taken to have the size of most images.
     """
 
     def __init__(self, folder: str | Path, depth_unit: float | None = None, intrinsics: Any = None):
@@ -41,16 +36,17 @@ class FolderRecording:
         if not folder.is_dir():
             raise FileNotFoundError(f"folder {folder} does not exist; give a folder with rgb/, depth/ and cam_K.txt")
         self.depth_unit = depth_unit
-        self.colour = _by_stem(_subfolder(folder, COLOUR_FOLDERS), files.COLOUR_SUFFIXES)
-        if not self.colour:
-            raise ValueError(f"{folder} has no colour image in rgb/; put PNG or JPEG files there")
-        self.depth = _by_stem(_subfolder(folder, DEPTH_FOLDERS), files.DEPTH_SUFFIXES)
-        if not set(self.colour) & set(self.depth):
-            raise ValueError(f"{folder} has no depth image with the stem of a colour image; name the pairs alike")
+        self.layout = find_layout(folder)
+        self.colour, self.depth = self.layout.colour, self.layout.depth
+        if depth_unit is None and is_tum(folder):
+            raise ValueError(
+                f"{folder}/depth.txt says that this is a recording like TUM's, where a depth step is mostly 1/5000 m; "
+                "pass --depth-unit 0.0002, or 0.001 for millimetres"
+            )
         self.folder = folder
         self.ids = sorted(self.colour, key=_in_order)
-        found = read_intrinsics(_intrinsics_file(folder) if intrinsics is None else intrinsics)
-        self.intrinsics = replace(found, size=found.size or self._first_size())
+        found = read_intrinsics(find_intrinsics(folder) if intrinsics is None else intrinsics)
+        self.intrinsics = replace(found, size=found.size or self._usual_size())
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,7 +54,7 @@ class FolderRecording:
     def open(self, frame_id: str) -> tuple[RGBDFrame, float]:
         """Return the frame with this stem and its depth unit; raise FileNotFoundError or ValueError if unreadable."""
         if frame_id not in self.depth:
-            raise FileNotFoundError(f"no depth image with the stem {frame_id}; add it or remove the colour image")
+            raise FileNotFoundError(f"no depth image {self.layout.rule} {frame_id}; add it or remove the colour image")
         return open_frame(self.colour[frame_id], self.depth[frame_id], self.intrinsics, self.depth_unit)
 
     def state(self, frame_id: str) -> np.ndarray:
@@ -67,14 +63,13 @@ class FolderRecording:
         found = [path.stat() if path is not None and path.exists() else None for path in paths]
         return np.array([(stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in found], dtype=np.int64)
 
-    def _first_size(self) -> tuple[int, int] | None:
-        """Return width and height of the first readable image."""
-        for frame_id in self.ids:
-            try:
-                return files.image_size(self.colour[frame_id])
-            except ValueError:
-                continue
-        return None
+    def _usual_size(self) -> tuple[int, int] | None:
+        """Return width and height of most images in a sample, so that the frames that are refused are the odd ones."""
+        sizes: Counter[tuple[int, int]] = Counter()
+        for frame_id in self.ids[:: math.ceil(len(self.ids) / SIZE_SAMPLES)]:
+            with suppress(ValueError, FileNotFoundError):
+                sizes[files.image_size(self.colour[frame_id])] += 1
+        return sizes.most_common(1)[0][0] if sizes else None
 
 
 def open_frame(
@@ -91,26 +86,3 @@ def _in_order(stem: str) -> tuple[list[str | Decimal], str]:
     """Return a key that sorts stems by the numbers in them, 2 before 10 and 0.25 before 0.5."""
     parts = re.split(r"(\d+(?:\.\d+)?)", stem)  # texts and numbers alternate
     return [Decimal(part) if place % 2 else part for place, part in enumerate(parts)], stem
-
-
-def _subfolder(folder: Path, names: tuple[str, ...]) -> Path:
-    for name in names:
-        if (folder / name).is_dir():
-            return folder / name
-    raise ValueError(f"{folder} has no folder {' or '.join(f'{name}/' for name in names)}; put the images there")
-
-
-def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    images = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    found = {path.stem: path for path in images}
-    if len(found) < len(images):
-        twice = next(path for path in images if found[path.stem] != path)
-        raise ValueError(f"{folder} has two images with the stem {twice.stem}; remove one")
-    return found
-
-
-def _intrinsics_file(folder: Path) -> Path:
-    for name in INTRINSICS_FILES:
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"{folder} has no cam_K.txt; write the colour camera's 3x3 intrinsics there")

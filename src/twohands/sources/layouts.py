@@ -1,0 +1,212 @@
+"""Find the files of a recording in a folder, as recorders name them: colour and depth, which belong together, and the
+intrinsics.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from twohands import files
+
+COLOUR_FOLDERS = ("rgb", "color", "colour", "image", "images")
+DEPTH_FOLDERS = ("aligned_depth", "depth_aligned", "aligned_depth_to_color", "depth")
+"""Names of the folder with depth; depth that is said to be registered to colour comes first."""
+INTRINSICS_FILES = (
+    "cam_K.txt",
+    "K.txt",
+    "intrinsics.txt",
+    "camera_intrinsic.json",
+    "camera_intrinsics.json",
+    "intrinsic.json",
+    "intrinsics.json",
+    "intrinsics.npy",
+)
+KIND = re.compile(
+    r"(?:^|(?<=[-_. ]))(aligned_depth_to_color|aligned_depth|depth_aligned|depth|colou?r|rgb|image|img)(?=[-_. \d]|$)",
+    re.IGNORECASE,
+)
+"""Words in a file name that give the kind of image: `depth` in `depth_0001` or `frame-0001.depth`."""
+STAMP = re.compile(r"\d+\.\d+|\d{13}|\d{16}|\d{19}")
+"""Time stamps as names: seconds with a fraction, or milli-, micro- or nanoseconds since 1970."""
+LARGEST_DELAY = 20_000_000
+"""Largest difference of the time stamps of a pair, ns; as in the tools of the TUM RGB-D benchmark."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Colour and depth images of a recording by frame id, the stem of the colour image."""
+
+    colour: dict[str, Path]
+    depth: dict[str, Path]  # lacks the frames without depth
+    rule: str  # how pairs were found, as in "no depth image {rule} 0001"
+
+
+def find_layout(folder: Path) -> Layout:
+    """Return the images of a recording; raise ValueError with the fix if there are no pairs of colour and depth."""
+    colour_at = _subfolder(folder, COLOUR_FOLDERS, files.COLOUR_SUFFIXES) or folder
+    depth_at = _subfolder(folder, DEPTH_FOLDERS, files.DEPTH_SUFFIXES) or colour_at
+    images = _images(colour_at, files.COLOUR_SUFFIXES)
+    if colour_at in (folder, depth_at):  # among other images
+        marked = [path for path in images if _kind(path) == "colour"]
+        images = marked or [path for path in images if _kind(path) is None]
+    colour = _by_stem(images, colour_at)
+    if not colour:
+        _refuse_without_colour(folder, colour_at)
+    depth = _by_stem(_depth_images(depth_at, files.DEPTH_SUFFIXES, depth_at == colour_at), depth_at)
+    if not depth:
+        _refuse_without_depth(folder, depth_at, depth_at == colour_at)
+    layout = _pair(folder, colour, depth)
+    if not layout.depth:
+        raise ValueError(f"{folder} has no depth image {layout.rule} a colour image; name the pairs alike")
+    return layout
+
+
+def find_intrinsics(folder: Path) -> Path:
+    """Return the file with the intrinsics of a recording; raise FileNotFoundError with the fix if there is none."""
+    for name in INTRINSICS_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"{folder} has no cam_K.txt; write the colour camera's 3x3 intrinsics there, or pass --intrinsics"
+    )
+
+
+def is_tum(folder: Path) -> bool:
+    """Return whether the folder has a `depth.txt` of the TUM RGB-D benchmark: lines of a time stamp and a file."""
+    lines = _words(folder / "depth.txt") if (folder / "depth.txt").is_file() else []
+    return bool(lines) and len(lines[0]) == 2 and _time(lines[0][0]) is not None and "." in lines[0][1]
+
+
+def _pair(folder: Path, colour: dict[str, Path], depth: dict[str, Path]) -> Layout:
+    """Pair images by the associations of the folder, else by equal stems, by equal names without kind, or by time."""
+    associations = folder / "associations.txt"
+    if associations.is_file():
+        return Layout(colour, _associated(associations, colour, depth), "in associations.txt for")
+    same = {stem: depth[stem] for stem in colour if stem in depth}
+    most = min(len(colour), len(depth)) / 2
+    if len(same) >= most:
+        return Layout(colour, same, "named like")
+    candidates = [Layout(colour, same, "named like"), Layout(colour, _same_name(colour, depth), "named like")]
+    times = [_times(images) for images in (colour, depth)]
+    if all(times):
+        nearest = {stem: depth[other] for stem, other in _nearest(*times).items()}
+        candidates.append(Layout(colour, nearest, "within 20 ms of"))
+    best = max(reversed(candidates), key=lambda layout: len(layout.depth))
+    return next((layout for layout in candidates if len(layout.depth) >= most), best)
+
+
+def _associated(path: Path, colour: dict[str, Path], depth: dict[str, Path]) -> dict[str, Path]:
+    """Return depth by colour stem from lines of time stamps and paths, colour or depth first."""
+    stems = {file: stem for stem, file in colour.items()}
+    known = set(depth.values())
+    pairs: dict[str, Path] = {}
+    for words in _words(path):
+        named = [path.parent / word for word in words]
+        for first in named:
+            for second in named:
+                if first in stems and second in known:
+                    pairs[stems[first]] = second
+    if not pairs:
+        raise ValueError(f"{path} names no pair of images of {path.parent}; correct or remove it")
+    return pairs
+
+
+def _same_name(colour: dict[str, Path], depth: dict[str, Path]) -> dict[str, Path]:
+    """Return depth by colour stem where the names without the words for the kind are equal."""
+    stems, others = ({_name(stem): stem for stem in images} for images in (colour, depth))
+    return {stem: depth[others[name]] for name, stem in stems.items() if name in others}
+
+
+def _nearest(colour: dict[str, int], depth: dict[str, int]) -> dict[str, str]:
+    """Return depth stem by colour stem, one to one, the smallest differences of time first; times in ns."""
+    ordered = sorted(depth, key=depth.__getitem__)
+    candidates: list[tuple[int, str, str]] = []
+    start = 0
+    for stem in sorted(colour, key=colour.__getitem__):
+        while start < len(ordered) and depth[ordered[start]] < colour[stem] - LARGEST_DELAY:
+            start += 1
+        for other in ordered[start:]:
+            if depth[other] > colour[stem] + LARGEST_DELAY:
+                break
+            candidates.append((abs(depth[other] - colour[stem]), stem, other))
+    pairs: dict[str, str] = {}
+    taken: set[str] = set()
+    for _, stem, other in sorted(candidates):
+        if stem not in pairs and other not in taken:
+            pairs[stem] = other
+            taken.add(other)
+    return pairs
+
+
+def _times(images: Iterable[str]) -> dict[str, int]:
+    """Return the time stamps in ns of those stems that have one."""
+    found = {stem: _time(_name(stem)) for stem in images}
+    return {stem: time for stem, time in found.items() if time is not None}
+
+
+def _time(name: str) -> int | None:
+    """Return the time stamp in ns that a name is, None if it is none."""
+    if not STAMP.fullmatch(name):
+        return None
+    if "." in name:
+        return int(Decimal(name) * 10**9)
+    return int(name) * 10 ** (19 - len(name))
+
+
+def _name(stem: str) -> str:
+    """Return the stem without the words for the kind of image: `color_0001` and `0001-color` are `0001`."""
+    return re.sub(r"([-_. ])[-_. ]+", r"\1", KIND.sub("", stem)).strip("-_. ")
+
+
+def _kind(path: Path) -> str | None:
+    words = KIND.findall(path.stem)
+    return ("depth" if any("depth" in word.lower() for word in words) else "colour") if words else None
+
+
+def _subfolder(folder: Path, names: tuple[str, ...], suffixes: Iterable[str]) -> Path | None:
+    """Return the first folder of these names with images, else the first one, else None."""
+    there = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
+    found = [there[name] for name in names if name in there]
+    return next((path for path in found if _images(path, suffixes)), found[0] if found else None)
+
+
+def _images(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+
+
+def _depth_images(folder: Path, suffixes: Iterable[str], shared: bool) -> list[Path]:
+    """Return the depth images of a folder, of one that is shared with colour only those named so."""
+    return [path for path in _images(folder, suffixes) if not shared or _kind(path) == "depth"]
+
+
+def _by_stem(images: list[Path], folder: Path) -> dict[str, Path]:
+    found = {path.stem: path for path in images}
+    if len(found) < len(images):
+        twice = next(path for path in images if found[path.stem] != path)
+        raise ValueError(f"{folder} has two images with the stem {twice.stem}; remove one")
+    return found
+
+
+def _refuse_without_colour(folder: Path, colour_at: Path) -> None:
+    if colour_at == folder:
+        raise ValueError(f"{folder} has no folder rgb/, color/ or image/; put the images there")
+    raise ValueError(f"{folder} has no colour image in {colour_at.name}/; put PNG or JPEG files there")
+
+
+def _refuse_without_depth(folder: Path, depth_at: Path, shared: bool) -> None:
+    unread = sorted(_depth_images(depth_at, files.UNREAD_DEPTH, shared))
+    if unread:
+        raise ValueError(files.unread_depth(unread[0]))
+    if shared:
+        raise ValueError(f"{folder} has no folder depth/ or aligned_depth/; put the images there")
+    raise ValueError(f"{folder} has no depth image in {depth_at.name}/; put 16-bit PNG, TIFF, .npy or .npz files there")
+
+
+def _words(path: Path) -> list[list[str]]:
+    """Return the words of every line of a text file that is not a comment."""
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    return [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
