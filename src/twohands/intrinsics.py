@@ -332,7 +332,7 @@ def _warn_of_distortion(values: Mapping[str, Any]) -> None:
     coefficients = np.concatenate([*numbers, [0.0]])
     if coefficients.any():
         _log.warning(
-            "the lens distortion of these intrinsics (largest coefficient %g) is not corrected, so hands near the border "
+            "the lens distortion of these intrinsics (largest coefficient %g) is not corrected: hands near the border "
             "of the image are displaced; undistort the images and give their K (ROS: image_rect and its P)",
             max(coefficients.tolist(), key=abs),
         )

@@ -24,6 +24,9 @@ INTRINSICS_FILES = (
     "intrinsic.json",
     "intrinsics.json",
     "intrinsics.npy",
+    "intrinsics.npz",
+    "camera_info.yaml",
+    "camera_matrix.csv",
 )
 KIND = re.compile(
     r"(?:^|(?<=[-_. ]))(aligned_depth_to_color|aligned_depth|depth_aligned|depth|colou?r|rgb|image|img)(?=[-_. \d]|$)",
