@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from other_hand import other_hand
+from test_cli_info_synth import WITHOUT_TORCH
 from twohands import cli
 from twohands.files import user_cache
 from twohands.geometry.nearest import Surface, closest_weights
@@ -25,18 +26,6 @@ from twohands.types import LEFT, RIGHT, HandParameters, Quality
 
 FREE = free_hand()
 MIRROR = np.array([-1.0, 1.0, 1.0])
-WITHOUT_TORCH = """
-import sys
-
-class NoTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "torch":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, NoTorch())
-from twohands import cli
-sys.exit(cli.main(sys.argv[1:]))
-"""
 
 
 @pytest.fixture(scope="module")
