@@ -116,7 +116,7 @@ def test_a_backbone_that_was_cut_while_it_was_written_is_made_again(plan, tmp_pa
     (begun.backbone / ".weights.1-ab.safetensors").write_bytes(b"half")
     made = []
     monkeypatch.setattr(run, "_with_budget", lambda config, *_: config)
-    monkeypatch.setattr(run, "train", lambda config, items, folder: made.append(folder))
+    monkeypatch.setattr(run, "train", lambda config, items, folder, **_: made.append(folder))
     monkeypatch.setattr(run, "write_backbone_maps", lambda backbone, *_: made.append(backbone))
     run._make_backbone(begun, lambda text: None)
     assert made == [begun.backbone.parent, begun.backbone]
