@@ -10,11 +10,11 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "twohands"
 FLOORS = [
-    {"geometry", "ops", "files", "config", "choices"},
+    {"geometry", "ops", "files", "config", "choices", "findings"},
     {"intrinsics", "claims"},
     {"types"},
-    {"hands", "views", "frame_checks", "shards", "runtime", "sources"},
-    {"networks", "data", "locate", "fitting", "results", "export", "pictures"},
+    {"hands", "views", "shards", "runtime", "sources"},
+    {"networks", "data", "locate", "fitting", "results", "export", "pictures", "checks"},
     {"predictor", "overlay", "synth"},
     {"evaluation", "batch"},
     {"training"},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fakes import CAMERA, HEIGHT, WIDTH, make_frame, make_hands
-from twohands.frame_checks import advising_unit, check_frame, check_hand_size, palm_size
+from twohands.checks.frame import advising_unit, check_frame, check_hand_size, palm_size
 
 HANDS = make_hands()
 PIXELS = CAMERA.project(HANDS.joints)

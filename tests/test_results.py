@@ -39,6 +39,12 @@ SHAPES = {
     "depth_residual": (3, 2),
     "depth_support": (3, 2),
     "fitted": (3, 2),
+    "status": (3, 2),
+    "doubtful": (3, 2),
+    "confidence": (3, 2),
+    "sigma": (3, 2, 21, 2),
+    "examined": (3,),
+    "findings": (3,),
     "inputs": (3, 2, 2),
 }
 
@@ -57,7 +63,8 @@ def test_schema(tmp_path):
     with np.load(tmp_path / "hands.npz", allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     assert {name: array.shape for name, array in arrays.items()} == SHAPES
-    kinds = {"U": ("frame_id", "error", "hand_model"), "i": ("format_version", "faces", "inputs"), "b": ("fitted",)}
+    kinds = {"U": ("frame_id", "error", "hand_model", "status", "findings"), "i": ("format_version", "faces", "inputs")}
+    kinds |= {"b": ("fitted", "doubtful", "examined")}
     others = {name: kind for kind, names in kinds.items() for name in names}
     assert {name: arrays[name].dtype.kind for name in others} == others
     assert all(arrays[name].dtype == np.float32 for name in set(SHAPES) - set(others))

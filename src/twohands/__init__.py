@@ -12,10 +12,12 @@ __all__ = [
     "LEFT",
     "RIGHT",
     "Camera",
+    "Finding",
     "HandParameters",
     "RGBDFrame",
     "TwoHands",
     "__version__",
+    "check",
     "draw_overlay",
     "evaluate",
     "hand_model",
@@ -25,8 +27,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from twohands.checks.examiner import check
     from twohands.evaluation.evaluate import evaluate
     from twohands.export import write_glb
+    from twohands.findings import Finding
     from twohands.geometry.camera import Camera
     from twohands.hands import hand_model
     from twohands.overlay import draw_overlay
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
 _HOMES = {"Camera": "geometry.camera", "draw_overlay": "overlay", "evaluate": "evaluation.evaluate"}
 _HOMES |= {"hand_model": "hands", "load": "predictor", "read_results": "results", "write_glb": "export"}
+_HOMES |= {"check": "checks.examiner", "Finding": "findings"}
 _HOMES |= dict.fromkeys(("LEFT", "RIGHT", "HandParameters", "RGBDFrame", "TwoHands"), "types")
 """Modules of the public names."""
 

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from twohands import __version__
+from twohands.checks.examiner import is_due
+from twohands.checks.frame import advising_unit
 from twohands.export import write_glb
 from twohands.files import NotWrittenError, write_atomically
-from twohands.frame_checks import advising_unit
+from twohands.findings import Finding, findings_from_text
 from twohands.overlay import draw_overlay
 from twohands.pictures import contact_sheet
 from twohands.predictor import Predictor, Stopwatch
 from twohands.results import Row, RowStore, failed_row, hands_of_row, make_row
 from twohands.sources.folder import FolderRecording
-from twohands.types import PRESENT, RGBDFrame
+from twohands.types import PRESENT, RGBDFrame, TwoHands
 
 SHEET_PICTURES = 40
 """Largest number of overlays on a contact sheet, evenly spread."""
+USUAL = 0.2
+"""Smallest fraction of the examined frames that have a finding about the recording."""
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return one line about the rows of a run: frames, found left / right, depth residual, failures."""
+    """Return one line about the rows of a run: frames, found left / right, depth residual, failures, findings.
+
+    Doubtful hands are counted, and findings by their code.
+    """
     found = np.array([row["present"] for row in rows]) >= PRESENT
     residuals = np.array([row["depth_residual"] for row in rows])[found]
     measured = residuals[np.isfinite(residuals)]
@@ -33,7 +42,36 @@ def summary(rows: Sequence[Row]) -> str:
     failed = sum(bool(str(row["error"])) for row in rows)
     failures = f", {failed} failed" if failed else ""
     left, right = found.sum(axis=0)
-    return f"{len(rows)} frames: left found in {left}, right found in {right}{residual}{failures}"
+    doubtful = int(np.sum([row["doubtful"] for row in rows]))
+    doubts = f" ({doubtful} of these hands doubtful)" if doubtful else ""
+    codes = Counter(code for row in rows for code in {finding.code for finding in _findings(row)})
+    findings = "".join(f", {code} in {count}" for code, count in codes.most_common())
+    return f"{len(rows)} frames: left found in {left}, right found in {right}{doubts}{residual}{failures}{findings}"
+
+
+def usual_findings(rows: Sequence[Row]) -> list[Finding]:
+    """Return the findings that hold for a recording: the first one of every code that USUAL of the frames have.
+
+    These are all frames if no frame was examined, otherwise the examined frames.
+    """
+    examined = [row for row in rows if row["examined"]]
+    looked_at = examined or [row for row in rows if not str(row["error"])]
+    first: dict[str, Finding] = {}
+    counts: Counter[str] = Counter()
+    for row in looked_at:
+        found = {finding.code: finding for finding in reversed(_findings(row))}
+        counts.update(found.keys())
+        first = {**found, **first}
+    where = {code: f" (in {count} of {len(looked_at)} frames)" for code, count in counts.items()}
+    return [
+        replace(finding, sentence=finding.sentence + where[code])
+        for code, finding in first.items()
+        if counts[code] >= USUAL * len(looked_at)
+    ]
+
+
+def _findings(row: Row) -> tuple[Finding, ...]:
+    return findings_from_text(str(row["findings"]))
 
 
 class BatchRun:
@@ -71,7 +109,8 @@ class BatchRun:
 
         Finished frames only get missing pictures, unless one of their input files has changed.
         """
-        for frame_id in self.frame_ids:
+        before = 0
+        for index, frame_id in enumerate(self.frame_ids):
             inputs = self.recording.state(frame_id)
             row = self.store.rows.get(frame_id)
             if row is not None and not np.array_equal(row["inputs"], inputs):
@@ -84,7 +123,7 @@ class BatchRun:
                 if row is None:
                     frame, unit = self._open(frame_id)
                     with advising_unit(unit):
-                        hands = self.predictor(frame, self.watch)
+                        hands = self._reconstruct(frame, index, before)
                     row = make_row(frame_id, hands, frame.camera.K, inputs)
                 if overlays and not os.path.exists(self._overlay(frame_id)):
                     frame = frame or self._open(frame_id)[0]
@@ -101,7 +140,16 @@ class BatchRun:
                 row = failed_row(frame_id, str(error), self.recording.intrinsics.matrix, self.predictor.model, inputs)
                 if new:
                     self.store.keep(row)
+            before = int(np.sum(row["present"] >= PRESENT))
             yield row
+
+    def _reconstruct(self, frame: RGBDFrame, index: int, before: int) -> TwoHands:
+        """Return the hands of frame `index`, examined if it is due after a frame with `before` hands."""
+        hands, examiner = self.predictor.reconstruct(frame, self.watch), self.predictor.examiner
+        if examiner is None or not is_due(index, len(hands.present_sides), before):
+            return hands
+        with self.watch("examine"):
+            return examiner.examine(frame, hands)
 
     def finish(self, overlays: bool) -> list[Row]:
         """Merge the rows into `hands.npz` and `hands.json`, draw the contact sheet, and return the rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -11,10 +12,11 @@ from typing import Any, Protocol, get_args
 
 import numpy as np
 
+from twohands.checks.examiner import Examiner
+from twohands.checks.frame import check_frame, check_hand_size
 from twohands.choices import HandModelName, Method
 from twohands.fitting import FitConfig, HandFitter, located_hands
 from twohands.fitting.quality import measure_quality
-from twohands.frame_checks import check_frame, check_hand_size
 from twohands.geometry.camera import Camera
 from twohands.hands import HandModel, free_hand
 from twohands.hands import hand_model as named_model
@@ -76,15 +78,30 @@ class Stopwatch:
         return "\n".join([f"{'step':<8}{'wall ms':>10}{'CPU ms':>10}", *lines])
 
 
-class Predictor(Protocol):
-    """The contract of both predictors: a frame in, two hands out; `model` is the hand model of the result."""
+class Predictor(ABC):
+    """A frame in, two hands out; `model` is the hand model of the result.
+
+    `examiner`, if there is one, adds the findings of the costly checks to the hands of some frames.
+    """
 
     model: HandModel
+    examiner: Examiner | None = None
 
-    def __call__(self, frame: RGBDFrame, watch: Stopwatch | None = None) -> TwoHands: ...
+    def __call__(self, frame: RGBDFrame, watch: Stopwatch | None = None, **given: Any) -> TwoHands:
+        """Return the two hands in the camera frame of `frame`, see `reconstruct`, with findings where they are due."""
+        hands = self.reconstruct(frame, watch, **given)
+        return hands if self.examiner is None else self.examiner(frame, hands)
+
+    @abstractmethod
+    def reconstruct(self, frame: RGBDFrame, watch: Stopwatch | None = None) -> TwoHands:
+        """Return the two hands in the camera frame of `frame`; `is_present` marks those that exist.
+
+        `watch` adds up the times of the steps. Raise ValueError with the fix when the frame cannot be
+        right: no depth, or hands of impossible size.
+        """
 
 
-class TwoHandPredictor:
+class TwoHandPredictor(Predictor):
     """Both hands of a frame: found in the image, then fitted to landmarks and depth."""
 
     def __init__(self, model: HandModel | None = None, locate: Locate | None = None, fit: Fit | None = None):
@@ -92,12 +109,8 @@ class TwoHandPredictor:
         self.locate = locate or GuidedLocator()
         self.fit = fit or HandFitter(self.model)
 
-    def __call__(self, frame: RGBDFrame, watch: Stopwatch | None = None) -> TwoHands:
-        """Return the two hands in the camera frame of `frame`; `is_present` marks those that exist.
-
-        `watch` adds up the times of the steps. Raise ValueError with the fix when the frame cannot be
-        right: no depth, or hands of impossible size.
-        """
+    def reconstruct(self, frame: RGBDFrame, watch: Stopwatch | None = None) -> TwoHands:
+        """Return the two hands of `frame`, see `Predictor.reconstruct`."""
         watch = watch or Stopwatch()
         check_frame(frame)
         with watch("locate"):
@@ -105,10 +118,10 @@ class TwoHandPredictor:
         found = located.is_present
         pixels = np.where(found[:, None, None], located.pixels, np.nan)
         check_hand_size(pixels, frame.depth, frame.camera)
-        return self.fit(frame, located, watch)
+        return replace(self.fit(frame, located, watch), findings=frame.findings)
 
 
-class NetworkPredictor:
+class NetworkPredictor(Predictor):
     """Both hands of a frame by a network; `fit`, where given, then fits the hand model `model` to the measured points.
 
     With `trusted` depth, frames are not refused when the network predicts hands of impossible size. A network that does
@@ -118,14 +131,14 @@ class NetworkPredictor:
     def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None, trusted: bool = False):
         self.network, self.model, self.fit, self.trusted = network, model or free_hand(), fit, trusted
 
-    def __call__(
+    def reconstruct(
         self,
         frame: RGBDFrame,
         watch: Stopwatch | None = None,
         masks: np.ndarray | None = None,
         centers: np.ndarray | None = None,
     ) -> TwoHands:
-        """Return the two hands in the camera frame of `frame`, see `TwoHandPredictor`.
+        """Return the two hands in the camera frame of `frame`, see `Predictor.reconstruct`.
 
         Masks (2, H, W) bool and centers (2, 2) pixels of the frame replace those of the network. Without a fit,
         parameters are NaN if the network's decoder has none.
@@ -139,13 +152,13 @@ class NetworkPredictor:
                 masks = view_masks(masks, frame.camera, square.camera)
             if centers is not None:
                 centers = _moved(centers, frame.camera, square.camera)
-        hands = self.network(square, masks, centers, watch)
+        hands = replace(self.network(square, masks, centers, watch), findings=frame.findings)
         if not self.trusted:
             found = hands.is_present
             pixels = np.where(found[:, None, None], frame.camera.project(hands.joints), np.nan)
             check_hand_size(pixels, frame.depth, frame.camera)
         if self.fit is not None:
-            return self.fit(frame, located_hands(hands, frame.camera), watch)
+            return replace(self.fit(frame, located_hands(hands, frame.camera), watch), findings=frame.findings)
         with watch("measure"):
             return self._measured(frame, hands)
 
@@ -173,10 +186,21 @@ def load(
     hand_model: 'free' or 'mano' (which needs MANO's files, see `hands.mano`); by default the free hand, or the
         network's own.
     fit: fit the hand model to the measured points; otherwise only the method itself uses the depth.
-    trusted: frames are known to be metric: do not refuse them for hands of impossible size from a network.
+    trusted: frames are known to be right: do not examine them, see `Examiner`, and do not refuse them for hands of
+        impossible size from a network of your own.
 
     Raise ValueError, FileNotFoundError or ModuleNotFoundError with the fix.
     """
+    predictor = _predictor(method, network, hand_model, fit, trusted and network is not None)
+    if not trusted:
+        predictor.examiner = Examiner(predictor.reconstruct)
+    return predictor
+
+
+def _predictor(
+    method: Method | None, network: str | Path | None, hand_model: HandModelName | None, fit: bool, trusted: bool
+) -> Predictor:
+    """Return a predictor without an examiner, see `load`."""
     if method not in (None, *get_args(Method)):
         raise ValueError(f"method {method!r} is unknown; known are {', '.join(get_args(Method))}")
     if method == "landmarks" and network is not None:

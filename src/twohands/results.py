@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -14,14 +15,16 @@ import numpy as np
 
 from twohands.claims import read_claim, refuse_other
 from twohands.files import write_atomically
+from twohands.findings import findings_from_text, findings_to_text
 from twohands.hands.model import HandModel
 from twohands.types import PRESENT, SIDE_NAMES, Quality, TwoHands
 
-FORMAT_VERSION = 3
-_READABLE = (2, 3)  # version 2 does not name the hand model
+FORMAT_VERSION = 4
+_READABLE = (2, 3, 4)
+"""Version 2 does not name the hand model; before 4, hands have no confidence, and frames no findings."""
 FLOAT_FIELDS = ("vertices", "joints", "present", "pose", "shape", "T_camera_from_wrist", "depth_residual")
-FLOAT_FIELDS += ("depth_support", "K")
-FIELDS = ("frame_id", *FLOAT_FIELDS, "fitted", "inputs", "error")
+FLOAT_FIELDS += ("depth_support", "confidence", "sigma", "K")
+FIELDS = ("frame_id", *FLOAT_FIELDS, "fitted", "status", "doubtful", "examined", "findings", "inputs", "error")
 """Fields with one row per frame; `format_version`, `hand_model` and `faces` are stored once."""
 NO_INPUTS = np.zeros((2, 2), dtype=np.int64)
 """`inputs` of a row when its files are not compared again."""
@@ -47,6 +50,8 @@ def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray =
         "T_camera_from_wrist": transform,
         "depth_residual": quality.depth_residual,
         "depth_support": quality.depth_support,
+        "confidence": np.full(2, np.nan) if quality.confidence is None else quality.confidence,
+        "sigma": np.full((2, 21, 2), np.nan) if quality.sigma is None else quality.sigma,
         "K": K,
     }
     row = {name: np.array(values[name], dtype=np.float32) for name in FLOAT_FIELDS}
@@ -55,7 +60,9 @@ def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray =
         row[name][absent] = np.nan
     row["depth_support"][absent] = 0
     row |= {"fitted": np.asarray(quality.fitted, dtype=bool) & ~absent, "inputs": inputs}
-    return {**row, "frame_id": np.array(frame_id), "error": np.array("")}
+    row |= {"status": np.array(hands.status), "doubtful": hands.doubtful, "examined": np.array(hands.examined)}
+    findings = np.array(findings_to_text(hands.findings))
+    return {**row, "frame_id": np.array(frame_id), "findings": findings, "error": np.array("")}
 
 
 def failed_row(frame_id: str, error: str, K: np.ndarray, model: HandModel, inputs: np.ndarray = NO_INPUTS) -> Row:
@@ -83,10 +90,30 @@ def read_results(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     path = path / "hands.npz" if path.is_dir() else path
     arrays = _arrays(path)
-    if int(arrays.get("format_version", -1)) not in _READABLE or not {*FIELDS, "faces"} <= set(arrays):
+    version = int(arrays.get("format_version", -1))
+    if version in _READABLE and version < FORMAT_VERSION:
+        arrays = _completed(arrays)
+    if version not in _READABLE or not {*FIELDS, "faces"} <= set(arrays):
         raise ValueError(f"{path} is not a hands.npz of format version {FORMAT_VERSION}; remove it and run again")
-    arrays.setdefault("hand_model", np.array(_hand_model_of(arrays["faces"])))
     return arrays
+
+
+def _completed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of an earlier version with the fields that it lacks."""
+    if not {"present", "fitted", "faces"} <= set(arrays):
+        return arrays
+    frames = len(arrays["present"])
+    status = np.where(arrays["fitted"], "fitted", np.where(arrays["present"] >= PRESENT, "unfitted", "absent"))
+    new = {
+        "hand_model": np.array(_hand_model_of(arrays["faces"])),
+        "confidence": np.full((frames, 2), np.nan, np.float32),
+        "sigma": np.full((frames, 2, 21, 2), np.nan, np.float32),
+        "status": status,
+        "doubtful": np.zeros((frames, 2), dtype=bool),
+        "examined": np.zeros(frames, dtype=bool),
+        "findings": np.full(frames, ""),
+    }
+    return new | arrays
 
 
 def _hand_model_of(faces: np.ndarray) -> str:
@@ -110,8 +137,12 @@ def split_rows(arrays: dict[str, np.ndarray]) -> list[Row]:
 
 def hands_of_row(row: Row) -> TwoHands:
     """Return the two hands of a row, without parameters."""
-    quality = Quality(row["depth_residual"], row["depth_support"], row["fitted"])
-    return TwoHands(row["vertices"], row["joints"], row["present"], quality=quality)
+    quality = Quality(
+        row["depth_residual"], row["depth_support"], row["fitted"], confidence=row["confidence"], sigma=row["sigma"]
+    )
+    findings = findings_from_text(str(row["findings"]))
+    examined = bool(row["examined"])
+    return TwoHands(row["vertices"], row["joints"], row["present"], None, quality, findings, examined)
 
 
 def write_json(path: str | Path, rows: Sequence[Row], hand_model: str) -> None:
@@ -121,6 +152,7 @@ def write_json(path: str | Path, rows: Sequence[Row], hand_model: str) -> None:
             "frame_id": str(row["frame_id"]),
             "error": str(row["error"]),
             "K": _plain(row["K"]),
+            "findings": [asdict(finding) for finding in findings_from_text(str(row["findings"]))],
             "hands": {name: _json_hand(row, side) for side, name in enumerate(SIDE_NAMES)},
         }
         for row in rows
@@ -197,9 +229,10 @@ def _json_hand(row: Row, side: int) -> dict[str, object] | None:
     present = float(row["present"][side])
     if present < PRESENT:
         return None
-    names = ("depth_residual", "depth_support", "T_camera_from_wrist", "joints", "pose", "shape")
+    names = ("confidence", "depth_residual", "depth_support", "T_camera_from_wrist", "joints", "sigma", "pose", "shape")
     measured = {name: _plain(row[name][side]) for name in names}
-    return {"present": round(present, 4), "fitted": bool(row["fitted"][side]), **measured}
+    stated = {"status": str(row["status"][side]), "doubtful": bool(row["doubtful"][side])}
+    return {"present": round(present, 4), "fitted": bool(row["fitted"][side]), **stated, **measured}
 
 
 def _plain(values: np.ndarray) -> object:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from twohands import files
+from twohands.findings import Finding
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array, TensorRecord
 from twohands.geometry.transforms import matrix_from_axis_angle, rigid
@@ -25,15 +26,20 @@ SMALLEST_SIDE = 16
 """Smallest length of the shorter side of a frame, pixels."""
 PRESENT = 0.5
 """Smallest presence at which a hand is considered there."""
+TRUSTED = 0.5
+"""Smallest confidence of a hand that is not doubtful."""
 
 
 @dataclass(frozen=True)
 class RGBDFrame(TensorRecord):
     """One colour image with registered depth, or a batch of them."""
 
+    NOT_STACKED: ClassVar[frozenset[str]] = frozenset({"findings"})
+
     rgb: Array  # (*B, 3, H, W) in [0, 1], red first
     depth: Array  # (*B, H, W) metres along +z, 0 = no reading
     camera: Camera
+    findings: tuple[Finding, ...] = ()  # what was noticed, and done, when the frame was read
 
     @staticmethod
     def from_arrays(rgb: np.ndarray, depth: np.ndarray, K: Any, depth_unit: float | None = None) -> RGBDFrame:
@@ -135,17 +141,38 @@ class Quality(TensorRecord):
     depth_support: Array  # (*B, 2) fraction of visible vertices within 10 mm of the measured depth
     fitted: Array  # (*B, 2) bool: the hand was fitted to the depth; false: landmarks only
     energy: Array | None = None  # (*B, 2) remaining energy of the fit, see `fitting.energy`; NaN for an absent hand
+    confidence: Array | None = None  # (*B, 2) in [0, 1]: probability that the mean joint error is below 20 mm
+    sigma: Array | None = None  # (*B, 2, 21, 2) metres: standard deviation of every joint along and across its ray
 
 
 @dataclass(frozen=True)
 class TwoHands(Presence, TensorRecord):
     """Two hand surfaces in the camera frame. A prediction and a target have this same type."""
 
+    NOT_STACKED: ClassVar[frozenset[str]] = frozenset({"findings", "examined"})
+
     vertices: Array | None  # (*B, 2, V, 3) metres; None where only joints are known
     joints: Array  # (*B, 2, 21, 3) metres
     present: Array  # (*B, 2) in [0, 1]: the hand exists (not: it is labelled)
     parameters: HandParameters | None = None
     quality: Quality | None = None
+    findings: tuple[Finding, ...] = ()
+    examined: bool = False  # the costly checks of `checks.examiner` were made
+
+    @property
+    def status(self) -> list[str]:
+        """Where each hand of a single frame comes from: 'absent', 'fitted' (to the depth) or 'unfitted'."""
+        fitted = np.zeros(2, dtype=bool) if self.quality is None else np.asarray(self.quality.fitted)
+        return [
+            ("fitted" if fitted[side] else "unfitted") if side in self.present_sides else "absent" for side in range(2)
+        ]
+
+    @property
+    def doubtful(self) -> np.ndarray:
+        """True (2,) for the present hands of a single frame that are more likely wrong than right by 20 mm or more."""
+        if self.quality is None or self.quality.confidence is None:
+            return np.zeros(2, dtype=bool)
+        return np.asarray(self.present >= PRESENT) & (np.asarray(self.quality.confidence) < TRUSTED)
 
 
 def no_hands() -> TwoHands:

@@ -28,11 +28,10 @@ class Choice:
     """The hand model is fitted to the measured points at the end, unless --no-fit is given."""
 
     def load(self, trusted: bool = False) -> Predictor:
-        """Return the predictor; with `trusted` depth, a network of the user may predict hands of impossible size."""
+        """Return the predictor, see `twohands.load`."""
         from twohands.predictor import load
 
-        own = trusted and self.network is not None
-        return load(self.method, self.network, self.hand_model, self.fit, own)
+        return load(self.method, self.network, self.hand_model, self.fit, trusted)
 
     @property
     def title(self) -> str:

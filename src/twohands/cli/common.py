@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from twohands.findings import Finding
     from twohands.predictor import Predictor
     from twohands.types import RGBDFrame, TwoHands
 
-FINE, BAD, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+FINE, FINDINGS, BAD, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 RESULTS = ("hands.npz", "hands.json", "overlay.png", "hands.glb", "view.html")
 """Files of `predict` and `demo`."""
 
@@ -82,6 +84,15 @@ def write_frame(
     return written
 
 
+def tell(findings: Iterable[Finding], strict: bool) -> int:
+    """Print findings on stderr and return the exit code: FINDINGS for a warning if `strict`, otherwise FINE."""
+    warned = False
+    for finding in findings:
+        print(f"twohands: {finding.severity}: {finding}", file=sys.stderr)
+        warned |= finding.severity == "warning"
+    return FINDINGS if warned and strict else FINE
+
+
 def describe(hands: TwoHands) -> str:
     """Return one line: hands found, depth residual and support."""
     parts = []
@@ -90,6 +101,7 @@ def describe(hands: TwoHands) -> str:
             parts.append(f"{name} not found")
             continue
         residual, support = float(hands.quality.depth_residual[side]), float(hands.quality.depth_support[side])
+        doubt = ", doubtful" if hands.doubtful[side] else ""
         fitted = "" if hands.quality.fitted[side] else ", landmarks only"
-        parts.append(f"{name} found (depth residual {residual * 1e3:.1f} mm, support {support:.0%}{fitted})")
+        parts.append(f"{name} found (depth residual {residual * 1e3:.1f} mm, support {support:.0%}{fitted}{doubt})")
     return ", ".join(parts)

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from twohands.choices import DatasetName, Split
-from twohands.cli.common import FINE, check_folder
+from twohands.cli.common import FINDINGS, FINE, check_folder
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from twohands.types import Dataset, Sample
 
-FINDINGS = 1
-"""Exit code of a check that found something."""
 LOOKED_AT = 24
 """Number of frames that are checked by default."""
 SHOWN = 12

@@ -7,19 +7,21 @@ from pathlib import Path
 from time import perf_counter
 
 from twohands.cli.choice import DEFAULT, Options
-from twohands.cli.common import FINE, check_results, describe, write_frame
+from twohands.cli.common import check_results, describe, tell, write_frame
 
 
 def demo(
     out: Path = Path("out/demo"),
     choice: Options = DEFAULT,
     timings: bool = False,
+    strict: bool = False,
 ) -> int:
     """Reconstruct both hands of the packaged frame: overlay, meshes and a page to turn them in a browser.
 
     Args:
         out: Folder for the results.
         timings: Print the time of each step.
+        strict: End with exit code 1 if there is a warning.
     """
     from importlib.resources import as_file, files
 
@@ -48,4 +50,4 @@ def demo(
         print(f"wrote {path}")
     if timings:
         print(watch.table())
-    return FINE
+    return tell(hands.findings, strict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from twohands.cli.choice import DEFAULT, Options
-from twohands.cli.common import FINE, check_results, describe, write_frame
+from twohands.cli.common import check_results, describe, tell, write_frame
 
 
 def predict(
@@ -18,6 +18,7 @@ def predict(
     view: bool = False,
     skeleton: bool = False,
     timings: bool = False,
+    strict: bool = False,
 ) -> int:
     """Reconstruct both hands of one frame: hands.npz, hands.json, hands.glb and overlay.png.
 
@@ -30,8 +31,9 @@ def predict(
         view: Write view.html as well: cloud and meshes to turn in a browser.
         skeleton: Draw the joints on the overlay.
         timings: Print the time of each step.
+        strict: End with exit code 1 if there is a warning.
     """
-    from twohands.frame_checks import advising_unit
+    from twohands.checks.frame import advising_unit
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import open_frame
 
@@ -48,4 +50,4 @@ def predict(
     print(f"{rgb.stem}: {describe(hands)}; wrote {out}/")
     if timings:
         print(watch.table())
-    return FINE
+    return tell(hands.findings, strict)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from twohands.cli.choice import DEFAULT, Options
-from twohands.cli.common import FINE, INTERRUPTED, SOME_FAILED, check_folder
+from twohands.cli.common import INTERRUPTED, SOME_FAILED, check_folder, tell
 
 if TYPE_CHECKING:
     from twohands.batch import BatchRun
@@ -28,6 +28,7 @@ def run(
     overlays: bool = False,
     glb: bool = False,
     timings: bool = False,
+    strict: bool = False,
 ) -> int:
     """Reconstruct both hands in every frame of a folder with rgb/, depth/ and cam_K.txt.
 
@@ -42,8 +43,9 @@ def run(
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
         timings: Print the time of each step, over all frames.
+        strict: End with exit code 1 if there is a warning.
     """
-    from twohands.batch import BatchRun, summary
+    from twohands.batch import BatchRun, summary, usual_findings
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import FolderRecording
 
@@ -76,7 +78,8 @@ def run(
     print(f"{summary(rows)}{before}; wrote {batch.store.final}")
     if timings:
         print(watch.table())
-    return SOME_FAILED if failed else FINE
+    told = tell(usual_findings(rows), strict)
+    return SOME_FAILED if failed else told
 
 
 def _digest(network: Path) -> str:

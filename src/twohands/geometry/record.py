@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj
 
@@ -16,6 +16,9 @@ else:
 
 class TensorRecord:
     """Base of the frozen dataclasses in which data pass: fields are arrays, records, tuples of them or plain values."""
+
+    NOT_STACKED: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a batch does not have; they get their default value."""
 
     def map(self, function: Callable[[Array], Array]) -> Self:
         """Return the record with `function` applied to every array in it."""
@@ -33,7 +36,8 @@ class TensorRecord:
     def stack(cls, records: Sequence[Self]) -> Self:
         """Return one batch of single records: arrays gain a leading axis, other values must agree.
 
-        Strings that differ become a tuple. Raises ValueError for other values that differ.
+        Strings that differ become a tuple, fields of NOT_STACKED are dropped. Raises ValueError for other values
+        that differ.
         """
         return _stack(records)
 
@@ -49,7 +53,10 @@ def _map(value: Any, function: Callable[[Array], Array]) -> Any:
 def _stack(values: Sequence[Any]) -> Any:
     first = values[0]
     if isinstance(first, TensorRecord):
-        merged = {f.name: _stack([getattr(value, f.name) for value in values]) for f in fields(first)}  # type: ignore[arg-type]
+        merged = {
+            f.name: f.default if f.name in first.NOT_STACKED else _stack([getattr(value, f.name) for value in values])
+            for f in fields(first)  # type: ignore[arg-type]
+        }
         return replace(first, **merged)  # type: ignore[type-var]
     if isinstance(first, tuple) and first and isinstance(first[0], TensorRecord):
         return tuple(_stack(items) for items in zip(*values, strict=True))
