@@ -47,6 +47,17 @@ def test_overlay_colours_the_hands_and_nothing_else():
     assert away.mean() > 0.3
 
 
+def test_a_doubtful_hand_is_pale():
+    frame, hands = make_frame(), make_hands()
+    inside = rasterize(hands.vertices[1], FACES[1], CAMERA)[0] > 0
+    doubtful = replace(hands, quality=replace(hands.quality, confidence=np.array([0.9, 0.1], np.float32)))
+    sure, pale = draw_overlay(frame, hands, FACES), draw_overlay(frame, doubtful, FACES)
+    assert -redness(pale[inside]) < 0.6 * -redness(sure[inside])
+    assert pale[inside].mean() > sure[inside].mean() + 20
+    left = rasterize(hands.vertices[0], FACES[0], CAMERA)[0] > 0
+    np.testing.assert_array_equal(pale[left], sure[left])
+
+
 def test_absent_hands_are_not_drawn():
     frame = make_frame()
     np.testing.assert_array_equal(draw_overlay(frame, make_hands((0.2, 0.49)), FACES), frame.rgb_uint8())

@@ -12,7 +12,7 @@ import numpy as np
 from twohands.files import write_atomically
 from twohands.geometry.cloud import lift
 from twohands.geometry.mesh import vertex_normals
-from twohands.hands.skeleton import SIDE_COLORS
+from twohands.hands.skeleton import side_color
 from twohands.types import SIDE_NAMES, RGBDFrame, TwoHands
 from twohands.views import LONGEST, view_within
 
@@ -139,7 +139,7 @@ def _scene(hands: TwoHands, faces: np.ndarray, linear: bool):
     scene.graph.update("camera", scene.graph.base_frame, matrix=GLTF_FROM_CAMERA)
     for side in hands.present_sides:
         vertices = np.asarray(hands.vertices)[side].astype(np.float64)
-        color = np.array(SIDE_COLORS[side]) / 255
+        color = np.array(side_color(side, hands.doubtful[side])) / 255
         color = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4) if linear else color
         material = PBRMaterial(
             name=SIDE_NAMES[side],

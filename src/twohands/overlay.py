@@ -1,6 +1,7 @@
 """Draw pictures of frames and hands with NumPy and Pillow only: without OpenGL they work on any machine.
 
-Pictures are (H, W, 3) uint8, red first. Hands have the colours of `skeleton.SIDE_COLORS`.
+Pictures are (H, W, 3) uint8, red first. Hands have the colours of `skeleton.side_color`:
+doubtful ones are pale.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from twohands.geometry.mesh import vertex_normals
 from twohands.geometry.zbuffer import barycentric, rasterize, window_of
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
-from twohands.hands.skeleton import SIDE_COLORS
+from twohands.hands.skeleton import side_color
 from twohands.pictures import BACKGROUND, captioned, color_depth, contact_sheet, draw_skeleton
 from twohands.types import RIGHT, RGBDFrame, TwoHands
 from twohands.views import LONGEST, view_within
@@ -61,7 +62,9 @@ def draw_overlay(
     vertices = np.asarray(hands.vertices)
     window, left, top = window_of(vertices[found].reshape(-1, 3), camera)
     fine = window.resize(window.width * SUPERSAMPLING, window.height * SUPERSAMPLING)
-    layer, _ = render([(vertices[side], faces[side], SIDE_COLORS[side]) for side in found], fine, ALPHA)
+    layer, _ = render(
+        [(vertices[side], faces[side], side_color(side, hands.doubtful[side])) for side in found], fine, ALPHA
+    )
     if skeleton:
         for side in found:
             draw_skeleton(layer, np.asarray(hands.joints)[side], fine)
@@ -125,7 +128,9 @@ def draw_side_view(
         return splats
     if hands.vertices is None:
         return _with_skeletons(Image.fromarray(splats), move(np.asarray(hands.joints)[found]), camera)
-    placed = [(move(np.asarray(hands.vertices)[side]), faces[side], SIDE_COLORS[side]) for side in found]
+    placed = [
+        (move(np.asarray(hands.vertices)[side]), faces[side], side_color(side, hands.doubtful[side])) for side in found
+    ]
     layer, depth = render(placed, camera, ALPHA)
     # a measured point in front of a mesh stays visible through it
     rgba = np.array(layer)

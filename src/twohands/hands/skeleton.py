@@ -32,6 +32,8 @@ FINGER_COLORS = ((230, 80, 60), (245, 190, 60), (90, 190, 90), (70, 140, 235), (
 """sRGB of each finger's bones in pictures, thumb to little."""
 SIDE_COLORS = ((222, 92, 88), (82, 178, 110))
 """sRGB of the left and of the right hand in pictures."""
+PALE = 0.6
+"""Fraction of white in the colour of a doubtful hand."""
 
 FINGERTIP_VERTICES = {
     "mano": ((745, 317, 445, 556, 673), (745, 317, 444, 556, 673)),
@@ -57,3 +59,10 @@ JOINT_ORDERS = {
 
 `mano`: 16 joints in MANO's order (index, middle, little, ring, thumb), then the tips from thumb to little; HO-3D and
 H2O-3D. `rhd`: wrist, then each finger from tip to palm. `interhand`: as `rhd`, but the wrist comes last."""
+
+
+def side_color(side: int, doubtful: bool = False) -> tuple[int, int, int]:
+    """Return the sRGB colour of a hand in pictures, of 0 to 255; that of a doubtful hand is pale."""
+    white = PALE if doubtful else 0.0
+    red, green, blue = (round(value + white * (255 - value)) for value in SIDE_COLORS[side])
+    return red, green, blue
