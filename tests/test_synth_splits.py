@@ -30,7 +30,7 @@ def test_the_frozen_sets():
 
 
 def test_no_two_sets_share_a_frame():
-    frozen = [make() for make in splits.FROZEN.values()]
+    frozen = [*(make() for make in splits.FROZEN.values()), *splits.trust_frames().values()]
     for one, other in combinations(frozen, 2):
         assert one.seed != other.seed
         assert not np.allclose(one.staging(0).shape, other.staging(0).shape)

@@ -46,6 +46,26 @@ def basic_test_frames() -> SyntheticHands:
     return SyntheticHands(BASIC_TEST_SEED, "test", BASIC, BASIC_TEST_FRAMES)
 
 
+TRUST_VALIDATION_SEED, TRUST_TEST_SEED, TRUST_SHIFTED_SEED = 20_261_130, 20_261_131, 20_261_132
+TRUST_STRUCTURED_LIGHT_SEED, TRUST_LIDAR_SEED = 20_261_133, 20_261_134
+
+
+def trust_frames() -> dict[str, SyntheticHands]:
+    """Return the frames on which confidence, sigma and findings are chosen (`validation`) and measured (the others).
+
+    They are used for nothing else. The last two add frames of the cameras that are rare in `FULL`.
+    """
+    return {
+        "validation": SyntheticHands(TRUST_VALIDATION_SEED, "validation", FULL, 2500),
+        "test": SyntheticHands(TRUST_TEST_SEED, "test", FULL, 2500),
+        "test_shifted": SyntheticHands(TRUST_SHIFTED_SEED, "test", SHIFTED, 2500),
+        "structured_light": SyntheticHands(
+            TRUST_STRUCTURED_LIGHT_SEED, "test", replace(FULL, sensor="structured_light"), 750
+        ),
+        "lidar": SyntheticHands(TRUST_LIDAR_SEED, "test", replace(FULL, sensor="lidar"), 650),
+    }
+
+
 FROZEN: dict[str, Callable[[], SyntheticHands]] = {
     "test": test_frames,
     "validation": validation_frames,
