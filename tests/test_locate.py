@@ -18,7 +18,7 @@ from twohands.geometry.camera import Camera
 from twohands.hands.free import free_hand, pose_prior
 from twohands.locate import GuidedLocator, HandLocator
 from twohands.locate.locator import CROP_SIZE, MAX_PALMS, is_new, merge_palms, palm_anchors, tiles
-from twohands.locate.people import PALM, choose_hands, palm_places
+from twohands.locate.people import PALM, choose_hands, facing, palm_places
 from twohands.locate.regions import from_region, region_around, region_of_landmarks, sample, turn, upright_square
 from twohands.locate.sides import Candidates, distinct, finger_curl, side_odds
 from twohands.types import LEFT, RIGHT, LocatedHands, RGBDFrame
@@ -355,6 +355,21 @@ def test_a_doubtful_third_hand_and_a_reading_of_a_known_one_are_no_hands(column:
     assert located.findings == ()
 
 
+@pytest.mark.parametrize(
+    ("angles", "expected"), [((0.0, 0.0), 0), ((0.6, -0.6), 1), ((-0.6, 0.6), -1), ((2.5, -2.5), 1)]
+)
+def test_hands_that_point_to_each_other_are_rather_of_one_person(angles: tuple[float, float], expected: int):
+    hands = candidates([0.02, 0.02], [flat_hand(c, 300, 50, a) for c, a in zip((200, 500), angles, strict=True)])
+    assert round(facing(hands)) == expected
+    assert facing(hands[[1, 0]]) == pytest.approx(facing(hands))
+    suspicion, parallel = (
+        choose_hands(pair, np.zeros((2, 3))).one_side for pair in (hands, row_of_hands([0.02, 0.02], [200, 500])[0])
+    )
+    assert suspicion is not None
+    assert parallel is not None
+    assert (np.sign(np.round(parallel.odds - suspicion.odds, 3)) == expected).all()
+
+
 def test_hands_out_of_reach_of_each_other_are_of_two_people():
     hands, places = row_of_hands([0.02, 0.98], [200, 900])
     assert choose_hands(hands, places).findings == ()
@@ -378,7 +393,7 @@ def test_two_hands_of_one_side_are_suspected_only_when_they_are_clear_and_apart(
     for other in (
         row_of_hands([0.02, 0.95], [200, 500]),  # of two sides
         row_of_hands([0.02, 0.05], [200, 290]),  # near each other
-        row_of_hands([0.02, 0.05], [200, 500], [0.99, 0.6]),  # the second is doubtful
+        row_of_hands([0.02, 0.05], [200, 500], [0.99, 0.55]),  # the second is doubtful
     ):
         assert choose_hands(*other).one_side is None
 

@@ -66,7 +66,9 @@ def window(sample: Sample, left: int, width: int) -> Window | None:
     if not (there & whole).any() or not (whole | away).all() or np.ptp(pixels[there & whole], axis=1).max() < 60:
         return None
     columns = slice(left, left + width)
-    cut = RGBDFrame(frame.rgb[..., columns], frame.depth[..., columns], camera.crop(left, 0, width, camera.height))
+    cut = RGBDFrame(
+        frame.rgb[..., columns].copy(), frame.depth[..., columns].copy(), camera.crop(left, 0, width, camera.height)
+    )
     pixels[~(there & whole)] = np.nan
     return Window(cut, pixels - [left, 0], sample.id)
 
@@ -105,7 +107,7 @@ def hand_on(hands: TwoHands, camera: Camera, pixels: np.ndarray) -> int | None:
 
 def is_right(predictor: Predictor, cut: Window) -> bool:
     """Return whether all hands of a window are found on their sides when it is alone, and nothing else."""
-    hands = _result(predictor, cut.frame)
+    hands = predictor(cut.frame)
     on = [hand_on(hands, cut.frame.camera, cut.pixels[side]) == side for side in cut.sides]
     return all(on) and len(hands.present_sides) == len(cut.sides)
 
@@ -130,7 +132,7 @@ def planted(
             continue
         pair = (a, b) if rng.random() < 0.5 else (b, a)
         both = beside(*pair)
-        hands = _result(predictor, both.frame)
+        hands = predictor(both.frame)
         shifted = [pair[0].pixels, pair[1].pixels + [pair[0].frame.camera.width, 0]]
         sides = [
             {s: hand_on(hands, both.frame.camera, p[s]) for s in cut.sides}
@@ -149,10 +151,6 @@ def planted(
     return counts
 
 
-def _result(predictor: Predictor, frame: RGBDFrame) -> TwoHands:
-    return predictor(frame)
-
-
 def clean(predictor: Predictor, frames: Frames, count: int) -> tuple[str, Counter[str]]:
     """Return the table of scores and the number of each finding on the first `count` frames."""
     alarms: Counter[str] = Counter()
@@ -165,12 +163,14 @@ def clean(predictor: Predictor, frames: Frames, count: int) -> tuple[str, Counte
     return report_of(counted()).markdown(), alarms
 
 
-def main(folder: tyro.conf.Positional[Path], count: int = 200, clean_count: int = 300, seed: int = 0) -> None:
-    """Print tables for clean frames and for `count` planted frames of every kind."""
+def main(
+    folder: tyro.conf.Positional[Path], count: int = 200, clean_count: int = 300, sources: int = 300, seed: int = 0
+) -> None:
+    """Print tables for clean frames and for `count` planted frames of every kind, from windows of `sources` frames."""
     frames, predictor = Shards(folder), load()
     predictor.examiner = None  # the findings about people are made without it
-    single = list(windows(frames, len(frames), 320, 1))
-    pairs = list(windows(frames, len(frames), 480, 2))
+    single = list(windows(frames, sources, 320, 1))
+    pairs = list(windows(frames, sources, 480, 2))
     print(
         "| planted | frames | finding | right result | wrong side | hands of two people | on no hand |\n|---"
         + "|---" * 6

@@ -112,7 +112,9 @@ class OneSide:
     """The suspicion that both located hands are of one side, and so of two people."""
 
     side: int  # LEFT or RIGHT
-    odds: np.ndarray  # (2,) log-odds, from the colour image, that each of the located hands is of this side
+    odds: (
+        np.ndarray
+    )  # (2,) log-odds, from the colour image, that each of the located hands is another person's of this side
     kept: int  # the located hand that is kept if they are
     finding: Finding  # what is reported then
 

@@ -24,10 +24,10 @@ SURE_SIDE = 6.0
 IMAGE_WEIGHT, DEPTH_WEIGHT, LARGEST_GAIN = 0.9, 0.024, 400.0
 """Weight of the image's log-odds, log-odds per unit of depth energy (both from a logistic regression on the validation
 frames), and the largest difference of energies that is used."""
-ONE_SIDE, LARGEST_ONE_GAIN = 0.5, 100.0
+ONE_SIDE, LARGEST_ONE_GAIN = -0.5, 100.0
 """Smallest log-odds of each of two hands of one side, and the largest difference of energies that is used for one."""
-EXPLAINED, EXPLAINED_DEPTH = 240.0, 120.0
-"""Largest energy of each of two hands of one side, and of its depth points."""
+EXPLAINED_DEPTH = 120.0
+"""Largest energy of the depth points of each of two hands of one side."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,7 @@ def _are_of_one_side(suspicion: OneSide, hands: dict[int, FoundHand], others: di
         fits = {place: hands[place], 1 - place: others[1 - place]}
         this, other = fits[suspicion.side], fits[1 - suspicion.side]
         gain = float(np.clip(other.depth_energy - this.depth_energy, -LARGEST_ONE_GAIN, LARGEST_ONE_GAIN))
-        if suspicion.odds[place] + DEPTH_WEIGHT * gain < ONE_SIDE:
-            return False
-        if this.solved.energy > EXPLAINED or this.depth_energy > EXPLAINED_DEPTH:
+        if suspicion.odds[place] + DEPTH_WEIGHT * gain < ONE_SIDE or this.depth_energy > EXPLAINED_DEPTH:
             return False
     return True
 

@@ -13,12 +13,14 @@ from twohands.hands.skeleton import KNUCKLES, WRIST
 from twohands.locate.sides import Candidates, extents, position_odds, side_odds
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, LocatedHands, OneSide, RGBDFrame
 
-CLEAR = 0.7
+CLEAR, CLEAR_OF_TWO = 0.7, 0.6
 """Smallest presence of a third hand, and of each of two hands of one side."""
 APART = 0.7
 """Smallest distance of a third hand from the others, in hand lengths; nearer ones are often readings of one hand."""
 STRANGERS_APART = 1.0
 """Smallest distance of two hands of one side, in hand lengths; sides of hands that are nearer are often misread."""
+FACING, FACING_ODDS = 0.45, 3.0
+"""Value of `facing` that tells nothing about one or two people, and log-odds of one person per unit above it."""
 REACH = 1.4
 """Largest distance of one person's palms, metres."""
 USUAL_DISTANCE = 0.3
@@ -94,6 +96,19 @@ def apart(hands: Candidates, first: int, second: int) -> float:
     return float(np.linalg.norm(centers[0] - centers[1]) / extents(hands)[[first, second]].mean())
 
 
+def facing(hands: Candidates) -> float:
+    """Return in [-2, 2] how much two hands point to each other's wrist in the image: 2 straight, -2 straight away.
+
+    The hands of one person do so more or less, from wherever they are seen; two left hands of people beside each other
+    are parallel.
+    """
+    angle = hands.region[:, 3]
+    pointing = np.column_stack([np.sin(angle), -np.cos(angle)])
+    across = hands.pixels[1, WRIST] - hands.pixels[0, WRIST]
+    first, second = pointing @ (across / max(float(np.linalg.norm(across)), 1e-6))
+    return float(first - second)
+
+
 def pair_scores(hands: Candidates, odds: np.ndarray) -> np.ndarray:
     """Return log-probabilities (N, N) up to a constant that hand i is the left and hand j the right hand."""
     as_left = np.log(hands.present) - np.logaddexp(0, odds)
@@ -144,19 +159,17 @@ def _one_side(
     """Return the side that both hands of a pair seem to have; None if they do not, or are too near to tell."""
     index = [pair[LEFT], pair[RIGHT]]
     signs = np.sign(odds[index])
-    if signs[0] != signs[1] or hands.present[index].min() < CLEAR or apart(hands, *index) < STRANGERS_APART:
+    if signs[0] != signs[1] or hands.present[index].min() < CLEAR_OF_TWO or apart(hands, *index) < STRANGERS_APART:
         return None
     side = RIGHT if signs[0] > 0 else LEFT
     kept = min((LEFT, RIGHT), key=lambda place: _rank(hands, places, person, {place: pair[place]}))
-    mean = (odds[index] + reread(hands[index])) / 2
+    mean = (odds[index] + reread(hands[index])) / 2 * signs - FACING_ODDS * (facing(hands[index]) - FACING)
     name = SIDE_NAMES[side]
     sentence = (
         f"2 {name} hands were seen, so of two people; the {name} hand of {_described(person)} is given; another person "
         "can be chosen (--person)"
     )
-    return OneSide(
-        side, mean * signs, kept, Finding("two_hands_of_one_side", "warning", sentence, _counts(odds[index]))
-    )
+    return OneSide(side, mean, kept, Finding("two_hands_of_one_side", "warning", sentence, _counts(odds[index])))
 
 
 def _finding(odds: np.ndarray, people: int, chosen: Hands, person: Person) -> tuple[Finding, ...]:
