@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from twohands.evaluation import metrics
+from twohands.findings import Finding
 from twohands.fitting import EnergyConfig, FitConfig, HandFitter, located_hands
 from twohands.fitting.articulation import HandState, RightHand
 from twohands.fitting.energy import Cloud, Energy, VisibleSurface
@@ -16,7 +17,7 @@ from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axi
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands.free import free_hand, pose_prior
 from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, NUM_ARTICULATED, ROOT
-from twohands.types import LEFT, RIGHT, HandParameters, LocatedHands, RGBDFrame, TwoHands
+from twohands.types import LEFT, RIGHT, HandParameters, LocatedHands, OneSide, RGBDFrame, TwoHands
 
 
 def random_state(hand: RightHand, seed: int) -> HandState:
@@ -325,3 +326,42 @@ def test_depth_settles_the_sides_that_the_image_confused(fitter, seed):
     )  # the left hand, taken for a right one
     np.testing.assert_allclose(alone.present, [0.8, 0])
     assert metrics.mpjpe(alone, trial.target)[LEFT] < 0.02
+
+
+def suspect(side: int, kept: int, odds: float) -> OneSide:
+    return OneSide(side, np.full(2, odds), kept, Finding("two_hands_of_one_side", "warning", "two"))
+
+
+@pytest.mark.parametrize(("seed", "kept"), [(0, LEFT), (1, RIGHT), (2, LEFT)])
+def test_of_two_left_hands_one_is_given(fitter, seed, kept):
+    """The window with the left hand twice: the second one must not become a right hand, whichever is kept."""
+    trial = render_trial(seed)
+    pixels = trial.located.pixels[LEFT]
+    first = int(np.clip(pixels[:, 0].mean() - 160, 0, 320))
+    rgb, depth = (
+        np.concatenate([image[..., first : first + 320]] * 2, axis=-1) for image in (trial.frame.rgb, trial.frame.depth)
+    )
+    located = LocatedHands(
+        np.ones(2),
+        np.stack([pixels - [first, 0], pixels + [320 - first, 0]]),
+        np.stack([trial.located.relative[LEFT]] * 2),
+        np.zeros((2, 4)),
+        np.array([2.0, -2.0]),
+        one_side=suspect(LEFT, kept, 2.0),
+    )
+    hands = fit(fitter, RGBDFrame(rgb, depth, trial.frame.camera), located)
+    np.testing.assert_allclose(hands.present, [1, 0])
+    assert [finding.code for finding in hands.findings] == ["two_hands_of_one_side"]
+    away = np.linalg.norm(trial.frame.camera.project(hands.joints[LEFT]) - located.pixels[kept], axis=1).mean()
+    assert away < 0.15 * np.ptp(pixels, axis=0).max()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_depth_refutes_two_hands_of_one_side(fitter, seed):
+    """A left and a right hand, of which the image misread one, are both given."""
+    trial = render_trial(seed)
+    located = replace(trial.located, side_odds=np.array([1.0, -1.0]), one_side=suspect(LEFT, LEFT, 1.0))
+    hands = fit(fitter, trial.frame, located)
+    np.testing.assert_allclose(hands.present, 1)
+    assert hands.findings == ()
+    assert metrics.mpjpe(hands, trial.target).max() < 0.02

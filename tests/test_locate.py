@@ -11,30 +11,17 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from twohands.choices import Person
 from twohands.files import read_depth
 from twohands.files import read_rgb as read_rgb_file
+from twohands.geometry.camera import Camera
 from twohands.hands.free import free_hand, pose_prior
-from twohands.locate import (
-    CROP_SIZE,
-    MAX_PALMS,
-    Candidates,
-    GuidedLocator,
-    HandLocator,
-    distinct,
-    finger_curl,
-    from_region,
-    is_new,
-    merge_palms,
-    palm_anchors,
-    region_around,
-    region_of_landmarks,
-    sample,
-    settle_sides,
-    tiles,
-    turn,
-    upright_square,
-)
-from twohands.types import LEFT, RIGHT, RGBDFrame
+from twohands.locate import GuidedLocator, HandLocator
+from twohands.locate.locator import CROP_SIZE, MAX_PALMS, is_new, merge_palms, palm_anchors, tiles
+from twohands.locate.people import PALM, choose_hands, facing, palm_places
+from twohands.locate.regions import from_region, region_around, region_of_landmarks, sample, turn, upright_square
+from twohands.locate.sides import Candidates, distinct, finger_curl, side_odds
+from twohands.types import LEFT, RIGHT, LocatedHands, RGBDFrame
 
 WEIGHTS = files("twohands") / "weights"
 REAL = Path(os.environ.get("TWOHANDS_REAL_FRAMES", "not-given"))
@@ -84,6 +71,11 @@ def candidates(right: list[float], pixels: list[np.ndarray], present: list[float
     relative = np.concatenate([points - points[:, [9]], 0 * points[..., :1]], axis=-1) * 1e-3
     certain = np.ones(len(right)) if present is None else np.array(present)
     return Candidates(certain, np.array(right), points, relative, region_of_landmarks(points))
+
+
+def settle_sides(hands: Candidates) -> LocatedHands:
+    """Return the hands that are chosen when all are at one place, so that only the image counts."""
+    return choose_hands(hands, np.zeros((len(hands.present), 3)))
 
 
 # Networks ------------------------------------------------------------------------------------------------------------
@@ -154,7 +146,7 @@ def test_elsewhere_is_asked_only_when_a_hand_is_missing(locator: HandLocator, mo
         monkeypatch.setattr(
             locator, "find_hands", lambda rgb, regions, hands=hands: guided if regions is guided.region else hands
         )
-        located = locator(np.zeros((3, 480, 640), np.float32), elsewhere)
+        located = settle_sides(locator.find(np.zeros((3, 480, 640), np.float32), elsewhere))
         assert len(asked) == 1  # not by the second image
         np.testing.assert_allclose(located.present, [0.7, 0.8 if count == 1 else 0.9])
         np.testing.assert_allclose(located.pixels, [seen, other])
@@ -320,6 +312,110 @@ def test_curled_fingers_settle_the_side_of_an_undecided_hand():
     for side, right in ((LEFT, 0.6), (RIGHT, 0.4)):  # the network leans to the other side
         hand = replace(candidates([right], [flat_hand(500, 300)]), relative=free_joints("fist")[[side]])
         assert settle_sides(hand).present.tolist() == [side == LEFT, side == RIGHT]
+
+
+# People --------------------------------------------------------------------------------------------------------------
+
+
+def row_of_hands(right: list[float], columns: list[float], present: list[float] | None = None, size: float = 50):
+    """Return candidates 100 pixels long at columns of the image, fingers up, and their palms (N, 3) at 0.5 m."""
+    hands = candidates(right, [flat_hand(column, 300, size) for column in columns], present)
+    return hands, np.column_stack([np.array(columns) * 1e-3, np.zeros(len(columns)), np.full(len(columns), 0.5)])
+
+
+def test_three_hands_are_those_of_the_nearest_person_and_of_another():
+    hands, places = row_of_hands([0.02, 0.98, 0.02], [200, 400, 700])
+    located = choose_hands(hands, places)
+    np.testing.assert_allclose(located.pixels, hands.pixels[:2])
+    (finding,) = located.findings
+    assert (finding.code, finding.severity) == ("more_than_two_hands", "warning")
+    assert finding.values == {"hands_seen": 3, "left_seen": 2, "right_seen": 1}
+    places[2, 2] = 0.4  # now the single left hand is nearer
+    located = choose_hands(hands, places)
+    assert located.present.tolist() == [1, 0]
+    np.testing.assert_allclose(located.pixels[LEFT], hands.pixels[2])
+
+
+@pytest.mark.parametrize(("person", "expected"), [("nearest", 2), ("largest", 0), ("left", 0), ("right", 2)])
+def test_the_chosen_one_of_two_people(person: Person, expected: int):
+    """The hands of each stay together, although the inner ones would be a pair by their sides and their distance."""
+    hands, places = row_of_hands([0.02, 0.98, 0.02, 0.98], [200, 400, 550, 750])
+    hands.pixels[:2] = [flat_hand(200, 300, 60), flat_hand(400, 300, 60)]
+    places[2:, 2] = 0.45
+    located = choose_hands(hands, places, person)
+    np.testing.assert_allclose(located.pixels, hands.pixels[expected : expected + 2])
+    assert located.findings[0].values["hands_seen"] == 4
+
+
+@pytest.mark.parametrize(("column", "present"), [(700, 0.6), (230, 0.95)])
+def test_a_doubtful_third_hand_and_a_reading_of_a_known_one_are_no_hands(column: float, present: float):
+    hands, places = row_of_hands([0.02, 0.98, 0.02], [200, 400, column], [0.99, 0.99, present])
+    located = choose_hands(hands, places)
+    np.testing.assert_allclose(located.pixels, hands.pixels[:2])
+    assert located.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("angles", "expected"), [((0.0, 0.0), 0), ((0.6, -0.6), 1), ((-0.6, 0.6), -1), ((2.5, -2.5), 1)]
+)
+def test_hands_that_point_to_each_other_are_rather_of_one_person(angles: tuple[float, float], expected: int):
+    hands = candidates([0.02, 0.02], [flat_hand(c, 300, 50, a) for c, a in zip((200, 500), angles, strict=True)])
+    assert round(facing(hands)) == expected
+    assert facing(hands[[1, 0]]) == pytest.approx(facing(hands))
+    suspicion, parallel = (
+        choose_hands(pair, np.zeros((2, 3))).one_side for pair in (hands, row_of_hands([0.02, 0.02], [200, 500])[0])
+    )
+    assert suspicion is not None
+    assert parallel is not None
+    assert (np.sign(np.round(parallel.odds - suspicion.odds, 3)) == expected).all()
+
+
+def test_hands_out_of_reach_of_each_other_are_of_two_people():
+    hands, places = row_of_hands([0.02, 0.98], [200, 900])
+    assert choose_hands(hands, places).findings == ()
+    places[1, 2] = 2.0
+    located = choose_hands(hands, places)
+    assert located.present.tolist() == [1, 0]
+    assert [finding.code for finding in located.findings] == ["hands_of_two_people"]
+
+
+def test_two_hands_of_one_side_are_suspected_only_when_they_are_clear_and_apart():
+    hands, places = row_of_hands([0.02, 0.05], [200, 500])
+    places[1, 2] = 0.4
+    suspicion = choose_hands(hands, places).one_side
+    assert suspicion is not None
+    assert (suspicion.side, suspicion.kept, suspicion.finding.code) == (LEFT, RIGHT, "two_hands_of_one_side")
+    assert suspicion.finding.values == {"hands_seen": 2, "left_seen": 2, "right_seen": 0}
+    assert (suspicion.odds > 2).all()
+    doubted = choose_hands(hands, places, reread=lambda hands: np.array([-4.0, 4.0])).one_side
+    assert doubted is not None
+    assert doubted.odds[LEFT] > 3 > 1 > doubted.odds[RIGHT]
+    for other in (
+        row_of_hands([0.02, 0.95], [200, 500]),  # of two sides
+        row_of_hands([0.02, 0.05], [200, 290]),  # near each other
+        row_of_hands([0.02, 0.05], [200, 500], [0.99, 0.55]),  # the second is doubtful
+    ):
+        assert choose_hands(*other).one_side is None
+
+
+def test_palms_are_where_the_depth_says_so_unless_it_cannot_be_a_hand():
+    K = np.array([[500.0, 0, 319.5], [0, 500.0, 239.5], [0, 0, 1]])
+    hands = candidates([0.5, 0.5], [flat_hand(200, 240, 50), flat_hand(450, 240, 50)])  # 0.1 m long: at 0.5 m
+    depth = np.full((480, 640), 0.45, np.float32)
+    depth[:, 320:] = 2.0  # a wall that is seen through a hole
+    places = palm_places(hands, RGBDFrame(np.zeros((3, 480, 640), np.float32), depth, Camera(K, 640, 480)))
+    np.testing.assert_allclose(places[:, 2], [0.45, 0.5], rtol=1e-3)
+    np.testing.assert_allclose(places[:, 0] / places[:, 2], (hands.pixels[:, PALM].mean(axis=1)[:, 0] - 319.5) / 500)
+
+
+def test_the_mirrored_reading_agrees_on_a_clear_hand(locator: HandLocator):
+    folder = files("twohands") / "demo"
+    rgb = np.ascontiguousarray(read_rgb_file(str(folder / "color.jpg")).transpose(2, 0, 1)) / np.float32(255)
+    hands = locator.find(rgb)
+    assert len(hands.present) == 2
+    odds, again = side_odds(hands), locator.mirrored(rgb, hands)
+    assert (np.sign(odds) == np.sign(again)).all()
+    assert not np.allclose(odds, again, atol=1e-3)  # another opinion
 
 
 # Real frames ---------------------------------------------------------------------------------------------------------

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import twohands
 from fakes import FakeFitter, FakeLocator, fake_predictor, make_frame, make_hands
+from twohands.findings import Finding
 from twohands.hands import free_hand
+from twohands.locate import GuidedLocator
 from twohands.predictor import Stopwatch, TwoHandPredictor
+from twohands.types import LocatedHands, RGBDFrame, TwoHands
 
 
 def test_hands_and_times():
@@ -49,3 +53,25 @@ def test_import_is_light():
     code = "import sys, twohands, twohands.cli; print({'onnxruntime', 'trimesh', 'scipy'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "set()"
+
+
+def test_findings_of_frame_and_hands_are_kept():
+    read, seen = Finding("read", "note", "read"), Finding("seen", "warning", "seen")
+
+    class Fitter(FakeFitter):
+        def _fit(self, frame: RGBDFrame, located: LocatedHands) -> TwoHands:
+            return replace(super()._fit(frame, located), findings=(seen,))
+
+    predictor = TwoHandPredictor(free_hand(), FakeLocator(), Fitter())
+    assert predictor(replace(make_frame(), findings=(read,))).findings == (read, seen)
+
+
+def test_the_person_is_chosen_for_landmarks_only():
+    predictor = twohands.load(person="left")
+    assert isinstance(predictor, TwoHandPredictor)
+    assert isinstance(predictor.locate, GuidedLocator)
+    assert predictor.locate.person == "left"
+    with pytest.raises(ValueError, match="nearest, largest, left, right"):
+        twohands.load(person="tallest")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="leave out person"):
+        twohands.load("pdfnet", person="left")

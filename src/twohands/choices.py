@@ -4,6 +4,10 @@ from typing import Literal
 
 Method = Literal["landmarks", "pdfnet"]
 """Starts of the fit: image landmarks, or a network of the PDFNet family on colour and depth."""
+Person = Literal["nearest", "largest", "left", "right"]
+"""Person whose hands are given where several are seen: nearest to the camera, with the largest hands in the image, or
+furthest left or right in it.
+"""
 HandModelName = Literal["free", "mano"]
 """Hand models: the shipped CC0 hand, or MANO for users who have its files."""
 PresetName = Literal["paper", "paper-small", "tiny"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from twohands.checks.examiner import Examiner
 from twohands.checks.frame import check_frame, check_hand_size
-from twohands.choices import HandModelName, Method
+from twohands.choices import HandModelName, Method, Person
 from twohands.fitting import FitConfig, HandFitter, located_hands
 from twohands.fitting.quality import measure_quality
 from twohands.geometry.camera import Camera
@@ -118,7 +118,8 @@ class TwoHandPredictor(Predictor):
         found = located.is_present
         pixels = np.where(found[:, None, None], located.pixels, np.nan)
         check_hand_size(pixels, frame.depth, frame.camera)
-        return replace(self.fit(frame, located, watch), findings=frame.findings)
+        hands = self.fit(frame, located, watch)
+        return replace(hands, findings=(*frame.findings, *hands.findings))
 
 
 class NetworkPredictor(Predictor):
@@ -177,6 +178,7 @@ def load(
     hand_model: HandModelName | None = None,
     fit: bool = True,
     trusted: bool = False,
+    person: Person | None = None,
 ) -> Predictor:
     """Return a predictor: RGBDFrame -> TwoHands.
 
@@ -188,26 +190,38 @@ def load(
     fit: fit the hand model to the measured points; otherwise only the method itself uses the depth.
     trusted: frames are known to be right: do not examine them, see `Examiner`, and do not refuse them for hands of
         impossible size from a network of your own.
+    person: whose hands are given where those of several people are seen: the 'nearest' person (the default), the one
+        with the 'largest' hands in the image, or the one furthest 'left' or 'right' in it.
 
     Raise ValueError, FileNotFoundError or ModuleNotFoundError with the fix.
     """
-    predictor = _predictor(method, network, hand_model, fit, trusted and network is not None)
+    predictor = _predictor(method, network, hand_model, fit, trusted and network is not None, person)
     if not trusted:
         predictor.examiner = Examiner(predictor.reconstruct)
     return predictor
 
 
 def _predictor(
-    method: Method | None, network: str | Path | None, hand_model: HandModelName | None, fit: bool, trusted: bool
+    method: Method | None,
+    network: str | Path | None,
+    hand_model: HandModelName | None,
+    fit: bool,
+    trusted: bool,
+    person: Person | None,
 ) -> Predictor:
     """Return a predictor without an examiner, see `load`."""
     if method not in (None, *get_args(Method)):
         raise ValueError(f"method {method!r} is unknown; known are {', '.join(get_args(Method))}")
+    if person not in (None, *get_args(Person)):
+        raise ValueError(f"person {person!r} is unknown; known are {', '.join(get_args(Person))}")
     if method == "landmarks" and network is not None:
         raise ValueError("a network belongs to method 'pdfnet'; the networks of 'landmarks' are shipped")
     if network is None and method != "pdfnet":
         model = named_model(hand_model or "free")
-        return TwoHandPredictor(model, fit=HandFitter(model, None if fit else FitConfig(point_rounds=0)))
+        fitter = HandFitter(model, None if fit else FitConfig(point_rounds=0))
+        return TwoHandPredictor(model, GuidedLocator(person or "nearest"), fitter)
+    if person is not None:
+        raise ValueError("a network finds the hands of one person only; leave out person, or use method 'landmarks'")
     opened = OnnxNetwork(SHIPPED) if network is None else open_network(network)
     if not fit and hand_model not in (None, opened.hand_model):
         raise ValueError(

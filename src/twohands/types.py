@@ -108,6 +108,18 @@ class Presence:
 
 
 @dataclass(frozen=True)
+class OneSide:
+    """The suspicion that both located hands are of one side, and so of two people."""
+
+    side: int  # LEFT or RIGHT
+    odds: (
+        np.ndarray
+    )  # (2,) log-odds, from the colour image, that each of the located hands is another person's of this side
+    kept: int  # the located hand that is kept if they are
+    finding: Finding  # what is reported then
+
+
+@dataclass(frozen=True)
 class LocatedHands(Presence, TensorRecord):
     """Locations of both hands in the image. An absent hand has presence 0; its other values are not used."""
 
@@ -116,6 +128,8 @@ class LocatedHands(Presence, TensorRecord):
     relative: Array  # (2, 21, 3) metres about any common point; x right, y down, z away along the ray to the hand
     region: Array  # (2, 4) square around the hand: centre u, v, side in pixels, angle in radians (0 = points up)
     side_odds: Array  # (2,) log-odds, from the colour image, that the hand has the side it was given
+    findings: tuple[Finding, ...] = ()  # about hands of several people
+    one_side: OneSide | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from twohands.choices import HandModelName, Method
+from twohands.choices import HandModelName, Method, Person
 
 if TYPE_CHECKING:
     from twohands.predictor import Predictor
@@ -26,12 +26,14 @@ class Choice:
     """Hand model of the result; by default the free hand, or the network's own. mano needs its files."""
     fit: bool = True
     """The hand model is fitted to the measured points at the end, unless --no-fit is given."""
+    person: Person | None = None
+    """Whose hands are given where several people's are seen: by default the nearest person's."""
 
     def load(self, trusted: bool = False) -> Predictor:
         """Return the predictor, see `twohands.load`."""
         from twohands.predictor import load
 
-        return load(self.method, self.network, self.hand_model, self.fit, trusted)
+        return load(self.method, self.network, self.hand_model, self.fit, trusted, self.person)
 
     @property
     def title(self) -> str:

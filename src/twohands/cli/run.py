@@ -59,6 +59,7 @@ def run(
     settings: dict[str, object] = {"every": every, "fit": choice.fit, "hand_model": predictor.model.name}
     settings |= {"method": choice.method or ("pdfnet" if choice.network else "landmarks")}
     settings |= {"network": choice.network and _digest(choice.network)}
+    settings |= {"person": choice.person}
     batch = BatchRun(recording, recording.ids[::every], predictor, out, settings, watch)
     interrupted = False
     try:

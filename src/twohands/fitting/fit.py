@@ -17,13 +17,17 @@ from twohands.fitting.solver import FitConfig, HandSolver, SolvedHand
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
-from twohands.types import LEFT, LocatedHands, Quality, RGBDFrame, TwoHands
+from twohands.types import LEFT, RIGHT, LocatedHands, OneSide, Quality, RGBDFrame, TwoHands
 
 SURE_SIDE = 6.0
 """Log-odds of the sides from the colour image above which the depth is not consulted."""
 IMAGE_WEIGHT, DEPTH_WEIGHT, LARGEST_GAIN = 0.9, 0.024, 400.0
 """Weight of the image's log-odds, log-odds per unit of depth energy (both from a logistic regression on the validation
 frames), and the largest difference of energies that is used."""
+ONE_SIDE, LARGEST_ONE_GAIN = -0.5, 100.0
+"""Smallest log-odds of each of two hands of one side, and the largest difference of energies that is used for one."""
+EXPLAINED_DEPTH = 120.0
+"""Largest energy of the depth points of each of two hands of one side."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +66,22 @@ class HandFitter:
             return self._settled(frame, located, evidence)
 
     def _settled(self, frame: RGBDFrame, located: LocatedHands, evidence: dict[int, HandEvidence]) -> TwoHands:
-        """Return the fitted hands, on exchanged sides where image and depth together say so."""
-        present = np.asarray(located.present)
+        """Return the fitted hands, on exchanged sides or without one of them where image and depth together say so."""
+        present, findings = np.asarray(located.present), located.findings
         hands = self._fit(evidence)
         odds = float(np.sum(located.side_odds[list(hands)]))
         if hands and odds < SURE_SIDE:
             others = self._fit({1 - side: _evidence(frame, located, side, 1 - side) for side in hands})
             gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
-            if IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
+            if located.one_side is not None and _are_of_one_side(located.one_side, hands, others):
+                kept, side = located.one_side.kept, located.one_side.side
+                hands = self._fit({side: _evidence(frame, located, kept, side)})  # without the other person's hand
+                present = np.where(np.arange(2) == side, present[kept], 0)
+                findings = (*findings, located.one_side.finding)
+            elif IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
                 hands, present = others, present[::-1]
-        return self._assemble(frame, present, {side: hand.solved for side, hand in hands.items()})
+        solved = {side: hand.solved for side, hand in hands.items()}
+        return replace(self._assemble(frame, present, solved), findings=findings)
 
     def _fit(self, evidence: dict[int, HandEvidence]) -> dict[int, FoundHand]:
         """Run both stages; in every round of the second each hand is given the other hand's surface and shape."""
@@ -105,6 +115,21 @@ class HandFitter:
         assert hands.vertices is not None
         residual, support = measure_quality(hands.vertices, self.model.faces, present, frame)
         return replace(hands, present=present, quality=Quality(residual, support, fitted, energy))
+
+
+def _are_of_one_side(suspicion: OneSide, hands: dict[int, FoundHand], others: dict[int, FoundHand]) -> bool:
+    """Return whether both located hands are of one side, from their fits on the given sides and on the others.
+
+    Each must look like a hand of this side in image and depth together, and be one that the model explains well: a
+    wrong side is often seen on a hand that is hidden, or on no hand.
+    """
+    for place in (LEFT, RIGHT):
+        fits = {place: hands[place], 1 - place: others[1 - place]}
+        this, other = fits[suspicion.side], fits[1 - suspicion.side]
+        gain = float(np.clip(other.depth_energy - this.depth_energy, -LARGEST_ONE_GAIN, LARGEST_ONE_GAIN))
+        if suspicion.odds[place] + DEPTH_WEIGHT * gain < ONE_SIDE or this.depth_energy > EXPLAINED_DEPTH:
+            return False
+    return True
 
 
 def _evidence(frame: RGBDFrame, located: LocatedHands, index: int, side: int) -> HandEvidence:

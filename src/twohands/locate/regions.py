@@ -1,0 +1,81 @@
+"""Regions of the image around hands, and their pictures. Pixels (u, v): integer coordinates are pixel centres.
+
+A region is (centre u, centre v, side, angle): pixels of the image and radians. Its picture shows the image rotated back
+by the angle, so that the hand in it points up: angle 0 is a hand that points up in the image, pi / 2 one to the right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from twohands.hands.skeleton import KNUCKLES, WRIST
+
+LANDMARK_SCALE, LANDMARK_SHIFT = 2.0, 0.1
+"""Side of a region over the extent of BOUNDING_JOINTS, and shift to the fingers in extents."""
+BOUNDING_JOINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
+"""Landmarks that bound a region: the palm and the first finger bones."""
+
+
+def turn(vectors: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
+    """Rotate vectors (..., 2) by angles (...) in radians, from +u to +v."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    u, v = vectors[..., 0], vectors[..., 1]
+    return np.stack([cos * u - sin * v, sin * u + cos * v], axis=-1)
+
+
+def from_region(pixels: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
+    """Convert pixels (..., 2) of a region's picture (size x size) to pixels (..., 2) of the image."""
+    u, v, side, angle = region
+    return turn((pixels + 0.5) * (side / size) - side / 2, angle) + np.array([u, v])
+
+
+def upright_square(left: int, top: int, width: int, height: int) -> np.ndarray:
+    """Return the upright region (4,) around a window of the image."""
+    return np.array([left + (width - 1) / 2, top + (height - 1) / 2, max(width, height), 0.0])
+
+
+def region_around(center: np.ndarray, upward: np.ndarray, shift: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Return regions (N, 4) of `side` (N,), moved from a centre (N, 2) by `shift` (N,) pixels along `upward` (N, 2)."""
+    angle = np.arctan2(upward[:, 0], -upward[:, 1])
+    return np.column_stack([center + turn(np.stack([0 * shift, -shift], axis=-1), angle), side, angle])
+
+
+def region_of_landmarks(pixels: np.ndarray) -> np.ndarray:
+    """Return regions (N, 4) around hands with landmarks at `pixels` (N, 21, 2)."""
+    index, middle, ring, _ = KNUCKLES
+    upward = (pixels[:, index] + 2 * pixels[:, middle] + pixels[:, ring]) / 4 - pixels[:, WRIST]
+    angle = np.arctan2(upward[:, 0], -upward[:, 1])
+    upright = turn(pixels[:, BOUNDING_JOINTS], -angle[:, None])
+    low, high = upright.min(axis=1), upright.max(axis=1)  # (N, 2)
+    extent = high - low
+    center = turn((low + high) / 2, angle)
+    return region_around(center, upward, LANDMARK_SHIFT * extent[:, 1], LANDMARK_SCALE * extent.max(axis=1))
+
+
+def sample(rgb: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
+    """Return the region's picture (3, size, size) float32, bilinear; the image's border is repeated beyond it."""
+    v, u = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
+    pixels = from_region(np.stack([u, v], axis=-1).reshape(-1, 2), region, size)  # (size * size, 2)
+    factor = int(region[2] / size)
+    if factor > 1:  # shrink the region's window first to avoid aliasing
+        limits = np.array(rgb.shape[:0:-1])  # width, height
+        corners = from_region(np.array([[0, 0], [0, size], [size, 0], [size, size]]) - 0.5, region, size)
+        left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - factor, 0, limits - 1)
+        right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + factor, (left + 1, top + 1), limits)
+        rgb = np.array([Image.fromarray(plane[top:bottom, left:right]).reduce(factor) for plane in rgb])
+        pixels = (pixels - np.array([left, top]) + 0.5) / factor - 0.5
+    return bilinear(rgb, pixels).reshape(3, size, size)
+
+
+def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return values (C, N) float32 of an image (C, H, W) float32 at pixels (N, 2), which are clamped to the image."""
+    height, width = image.shape[1:]
+    u, v = np.clip(pixels[:, 0], 0, width - 1), np.clip(pixels[:, 1], 0, height - 1)
+    column, row = u.astype(np.int64), v.astype(np.int64)
+    part_u, part_v = (u - column).astype(np.float32), (v - row).astype(np.float32)
+    flat, rows = image.reshape(len(image), -1), []
+    for first in (row * width, np.minimum(row + 1, height - 1) * width):
+        left, right = flat.take(first + column, axis=1), flat.take(first + np.minimum(column + 1, width - 1), axis=1)
+        rows.append(left + (right - left) * part_u)
+    return rows[0] + (rows[1] - rows[0]) * part_v
