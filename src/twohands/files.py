@@ -41,6 +41,8 @@ UNREAD_DEPTH |= dict.fromkeys(
     "numpy.fromfile('depth.raw', numpy.uint16).reshape(height, width)) for your file, size and type",
 )
 """File suffixes in which recorders write depth that is not read, and what to do."""
+_GAP = rb"(?:\s|#[^\n]*\n)+"
+PGM_HEADER = re.compile(rb"P5" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)\s")
 ORIENTATION_TAG = 0x0112
 STRETCHED_TOP, LARGEST_STEP = 65000, 10
 """Depth that reaches the end of the 16-bit range in larger steps than any unit has was stretched to that range."""
@@ -88,16 +90,15 @@ def read_depth(path: str | Path) -> np.ndarray:
         return _read_depth_array(path)
     if path.suffix.lower() in UNREAD_DEPTH:
         raise ValueError(unread_depth(existing(path, "depth image")))
+    if path.suffix.lower() == ".pgm":
+        depth = _read_pgm(existing(path, "depth image"))
+        _refuse_altered_depth(depth, path)
+        return depth
     with _opened_image(path, "depth image") as image:
         if image.format == "JPEG":  # under another name
             raise ValueError(f"{path} {UNREAD_DEPTH['.jpg']}")
-        largest = (
-            image.tile[0].args[-1] if image.format == "PPM" and image.tile[0].codec_name.startswith("ppm") else None
-        )
         image.load()
         depth = np.array(image)
-        if isinstance(largest, int) and image.mode == "I":  # Pillow has stretched these values to the 16-bit range
-            depth = np.rint(depth * (largest / 65535)).astype(np.int32)
     if depth.ndim != 2:
         raise ValueError(
             f"{path} is a colour image ({depth.shape[2]} channels), not depth; give the 16-bit depth image, "
@@ -314,6 +315,18 @@ def _read_depth_array(path: Path) -> np.ndarray:
     if depth.ndim != 2:
         raise ValueError(f"{path} has shape {depth.shape}; depth must be (height, width)")
     return depth
+
+
+def _read_pgm(path: Path) -> np.ndarray:
+    """Return the values of a binary PGM file; Pillow stretches them to 16 bits unless the file's largest is 65535."""
+    content = path.read_bytes()
+    header = PGM_HEADER.match(content)
+    width, height, largest = map(int, header.groups()) if header else (0, 0, 0)
+    kind = np.dtype(np.uint8 if largest < 256 else ">u2")
+    if header is None or len(content) - header.end() < width * height * kind.itemsize:
+        raise ValueError(f"{path} is not a whole binary PGM file (P5); give the depth image as {DEPTH_FORMATS}")
+    values = np.frombuffer(content, kind, width * height, header.end())
+    return values.reshape(height, width).astype(kind.newbyteorder("="))
 
 
 def _plane(depth: np.ndarray) -> np.ndarray:

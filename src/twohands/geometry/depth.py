@@ -6,8 +6,12 @@ import numpy as np
 
 LEAST_FILLED = 0.05
 """Smallest fraction of an image that one value fills where it may stand for "nothing measured"."""
-BESIDE, MOST_BESIDE = 0.05, 0.1
-"""A real surface has other readings within a relative distance BESIDE of each value, more than MOST_BESIDE as many."""
+BESIDE, MOST_BELOW, MOST_ABOVE = 0.05, 0.1, 0.001
+"""Within a relative distance BESIDE of such a value are hardly any other readings, as fractions of its own number:
+below it some of surfaces that a far plane clips, above it none. Noise puts readings on both sides of a wall's value.
+"""
+SPACING = 5
+"""Distance, in pixels, of the readings that decide about such values."""
 FEWEST_OTHERS = 0.01
 """Smallest fraction of an image with other values: an image of one value is left as it is."""
 LARGEST_STEP = 0.025
@@ -17,20 +21,18 @@ LARGEST_STEP = 0.025
 def marker_value(depth: np.ndarray) -> float | None:
     """Return a value of depth (H, W) that a sensor or a program wrote where nothing was measured, None without one.
 
-    It fills more than LEAST_FILLED of the image, with hardly any reading near it. A wall that faces the camera does
-    not: noise and the smallest slant spread it over neighbouring values.
+    It fills more than LEAST_FILLED of the image, with hardly any reading near it. A wall that faces the camera has
+    some: noise and the smallest slant spread it over neighbouring values.
     """
-    values, counts = np.unique(depth[::5, ::5], return_counts=True)
-    values, counts = values[values > 0], counts[values > 0]
-    if not len(values) or counts.max() < LEAST_FILLED / 2 * (depth.size / 25):
-        return None
-    value = values[counts.argmax()]
-    filled = np.count_nonzero(depth == value)
-    valid = np.count_nonzero(depth > 0)
-    near = np.count_nonzero(np.abs(depth - float(value)) <= BESIDE * float(value))
-    if filled <= LEAST_FILLED * depth.size or valid - filled < FEWEST_OTHERS * depth.size:
-        return None
-    return value.item() if near - filled <= MOST_BESIDE * filled else None
+    sample = depth[::SPACING, ::SPACING]
+    values, counts = np.unique(sample[sample > 0], return_counts=True)
+    total = np.concatenate([[0], np.cumsum(counts)])
+    low, high = np.searchsorted(values, values * (1 - BESIDE)), np.searchsorted(values, values * (1 + BESIDE), "right")
+    place = np.arange(len(values))
+    below, above = total[place] - total[low], total[high] - total[place + 1]
+    alone = (counts > LEAST_FILLED * sample.size) & (below <= MOST_BELOW * counts) & (above <= MOST_ABOVE * counts)
+    alone &= len(sample[sample > 0]) - counts >= FEWEST_OTHERS * sample.size
+    return float(values[alone][-1]) if alone.any() else None
 
 
 def resized(depth: np.ndarray, width: int, height: int) -> np.ndarray:
