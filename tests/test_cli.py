@@ -585,3 +585,34 @@ def test_real_folder(tmp_path, capsys, monkeypatch):
     assert run(real / "two_hands", tmp_path / "wrong", "--depth-unit", "0.01") == 2
     assert re.search(r"try --depth-unit 0\.001", capsys.readouterr().err.splitlines()[-1])
     assert not (tmp_path / "wrong").exists()
+
+
+def test_predict_says_what_was_done_with_the_input(tmp_path, capsys, predictor):
+    rgb, depth, intrinsics = write_frame(tmp_path, depth=FLAT[::2, ::2])
+    match = r"80x60 but colour is 160x120; register .*, or pass --depth-registered if depth already shows"
+    refused(capsys, predict((rgb, depth, intrinsics), tmp_path / "out"), tmp_path / "out", match)
+    camera = tmp_path / "camera.json"
+    camera.write_text(json.dumps({"K": K.ravel().tolist(), "D": [-0.1, 0.01, 0, 0]}))
+    code = predict((rgb, depth, camera), tmp_path / "out", "--depth-registered", "--mirrored", "--strict")
+    told = capsys.readouterr().err.splitlines()
+    assert code == 0
+    assert [line.startswith("twohands: note: ") for line in told] == [True] * 3
+    for line, text in zip(
+        told, ("enlarged to 160x120", "distortion given with the intrinsics was undone", "mirrored"), strict=True
+    ):
+        assert text in line
+    stored = json.loads((tmp_path / "out" / "hands.json").read_text())
+    assert "depth_enlarged" in json.dumps(stored)
+
+
+def test_run_with_depth_of_another_size(tmp_path, capsys, predictor):
+    for index in range(2):
+        write_frame(tmp_path / "in", f"{index}", depth=FLAT[::2, ::2])
+    assert run(tmp_path / "in", tmp_path / "out") == 2
+    assert "or pass --depth-registered" in capsys.readouterr().err
+    assert run(tmp_path / "in", tmp_path / "out", "--depth-registered") == 0
+    captured = capsys.readouterr()
+    assert "depth_enlarged in 2" in captured.out
+    assert "was enlarged to 160x120" in captured.err
+    assert run(tmp_path / "in", tmp_path / "out", "--depth-registered", "--mirrored") == 2
+    assert "mirrored = False, not True" in capsys.readouterr().err

@@ -73,6 +73,29 @@ def test_metres_as_floats(tmp_path, name):
     np.testing.assert_array_equal(files.depth_in_metres(result), metres)
 
 
+@pytest.mark.parametrize(("largest", "comment"), [(65535, b""), (10000, b"# CREATOR: a camera\n"), (4095, b"")])
+def test_depth_as_pgm(tmp_path, largest, comment):
+    """Pillow stretches the values of files with another largest value."""
+    depth = (DEPTH.astype(int) % (largest + 1)).astype(">u2")
+    content = b"P5\n" + comment + b"32 24\n%d\n" % largest + depth.tobytes()
+    (tmp_path / "a.pgm").write_bytes(content)
+    found = files.read_depth(tmp_path / "a.pgm")
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, depth)
+    (tmp_path / "a.pgm").write_bytes(content[:-1])
+    with pytest.raises(ValueError, match=r"a\.pgm is not a whole binary PGM file"):
+        files.read_depth(tmp_path / "a.pgm")
+    (tmp_path / "a.pgm").write_bytes(b"P5 32 24 255 " + bytes(768))
+    with pytest.raises(ValueError, match="8 bits a pixel"):
+        files.read_depth(tmp_path / "a.pgm")
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".bmp", ".tiff", ".webp"])
+def test_colour_in_other_formats(tmp_path, suffix):
+    Image.fromarray(RGB).save(tmp_path / f"a{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
+    np.testing.assert_array_equal(files.read_rgb(tmp_path / f"a{suffix}"), RGB)
+
+
 def test_unreadable_images(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "whole.png")
     whole = (tmp_path / "whole.png").read_bytes()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twohands.intrinsics import Intrinsics, read_intrinsics
+from twohands.checks.intrinsics import check_camera
+from twohands.geometry.camera import Camera
+from twohands.intrinsics import Intrinsics, check_intrinsics, read_intrinsics
 from twohands.sources.folder import FolderRecording, open_frame
 from twohands.types import RGBDFrame
 
@@ -224,16 +226,45 @@ def test_depth_scale_is_the_unit_of_integers_unless_the_user_gives_one(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "largest"),
+    ("name", "text", "model", "coefficients"),
     [
-        ("a.yaml", ROS_1.replace("D: [0.0", "D: [0.071, -0.182"), "-0.182"),
-        ("a.yaml", CALIBRATION.replace("data: [0.000000", "data: [0.25"), "0.25"),
-        ("a.json", json.dumps({**REALSENSE, "coeffs": [-0.055, 0.065, 0, 0, -0.02]}), "0.065"),
-        ("a.json", json.dumps({**NAMED, "k1": 0.01, "k2": -0.3}), "-0.3"),
+        (
+            "a.yaml",
+            ROS_1.replace("D: [0.0", "D: [0.071, -0.182").replace(", 0.0, 0.0, 0.0]\nK", ", 0.0]\nK"),
+            "brown",
+            (0.071,),
+        ),
+        ("a.yaml", ROS_2.replace("plumb_bob\nd:\n- 0.0", "equidistant\nd: [0.1, 0, 0, 0]"), "fisheye", (0.1,)),
+        ("a.yaml", CALIBRATION.replace("data: [0.000000", "data: [0.25"), "brown", (0.25,)),
+        (
+            "a.json",
+            json.dumps({**REALSENSE, "coeffs": [-0.055, 0.065, 0, 0, -0.02]}),
+            "brown",
+            (-0.055, 0.065, 0, 0, -0.02),
+        ),
+        ("a.json", json.dumps({**NAMED, "k1": 0.01, "k2": -0.3}), "brown", (0.01, -0.3)),
     ],
 )
-def test_lens_distortion_is_not_dropped_in_silence(name, text, largest, tmp_path, caplog):
+def test_lens_distortion_comes_with_the_matrix(name, text, model, coefficients, tmp_path):
     (tmp_path / name).write_text(text)
-    read_intrinsics(tmp_path / name)
-    assert f"largest coefficient {largest}) is not corrected" in caplog.text
-    assert "undistort the images" in caplog.text
+    found = read_intrinsics(tmp_path / name)
+    np.testing.assert_array_equal(found.matrix, MATRIX)
+    assert found.lens is not None
+    assert found.lens.model == model
+    assert found.lens.coefficients[: len(coefficients)] == pytest.approx(coefficients)
+
+
+@pytest.mark.parametrize("order", ["fx,cx,fy,cy", "cx,cy,fx,fy"])
+@pytest.mark.parametrize("fx", [250.0, 500.0, 1900.0, 4000.0])
+def test_another_order_of_the_numbers_is_named(fx, order):
+    """Whether the numbers are impossible, which is refused, or only implausible, which is a finding."""
+    right = {"fx": fx, "fy": 1.002 * fx, "cx": 325.0, "cy": 236.0}
+    matrix = read_intrinsics([right[name] for name in order.split(",")]).matrix
+    message = f"in the order {order}; give them as fx,fy,cx,cy"
+    if fx > 1000 and order == "cx,cy,fx,fy":
+        with pytest.raises(ValueError, match=message):
+            check_intrinsics(matrix, 640, 480)
+    else:
+        (finding,) = check_camera(Camera(check_intrinsics(matrix, 640, 480), 640, 480))
+        assert (finding.code, finding.severity) == ("intrinsics_order", "warning")
+        assert message in finding.sentence

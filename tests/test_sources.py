@@ -175,6 +175,39 @@ def test_depth_unit_of_tum_is_asked(tmp_path):
     assert FolderRecording(root, depth_unit=0.0002).open("1.10")[1] == 0.0002
 
 
+def test_the_lists_of_tum_name_the_files(tmp_path):
+    """Names that are no time stamps, in folders of any name; times only in the lists."""
+    root = record(
+        tmp_path, "cam0/a.png", "cam0/b.png", "cam0/c.png", "tof/depth_x.png", "tof/depth_y.png", "rgb/old.png"
+    )
+    (root / "rgb.txt").write_text("# color images\n10.10 cam0/a.png\n10.20 cam0/b.png\n10.30 cam0/c.png\n")
+    (root / "depth.txt").write_text("10.115 tof/depth_y.png\n10.29 tof/depth_x.png\n")
+    assert pairs(root) == {"a": "tof/depth_y.png", "c": "tof/depth_x.png"}
+    recording = FolderRecording(root, depth_unit=0.001)
+    assert recording.ids == ["a", "b", "c"]
+    with pytest.raises(FileNotFoundError, match=r"no depth image in depth\.txt within 20 ms of b; add it"):
+        recording.open("b")
+    (root / "depth.txt").write_text("11.115 tof/depth_y.png\n")
+    with pytest.raises(ValueError, match=r"rgb\.txt and depth\.txt of .* have no two times within 20 ms"):
+        FolderRecording(root, depth_unit=0.001)
+
+
+@pytest.mark.parametrize(("colour", "depth"), [("rgb/1.ppm", "depth/1.pgm"), ("rgb/1.webp", "depth/1.tiff")])
+def test_formats_of_images(tmp_path, colour, depth):
+    root = record(tmp_path, colour, depth)
+    np.testing.assert_allclose(FolderRecording(root).open("1")[0].depth, 0.5)
+
+
+@pytest.mark.parametrize("name", ["calibration.yaml", "camera_info.yaml", "ost.yaml", "calibration.json"])
+def test_distortion_of_a_folder_is_undone(tmp_path, name):
+    root = record(tmp_path, "rgb/1.png", "depth/1.png", intrinsics="")
+    values = {"image_width": WIDTH, "image_height": HEIGHT, "camera_matrix": {"data": K.ravel().tolist()}}
+    values |= {"distortion_model": "plumb_bob", "distortion_coefficients": {"data": [-0.2, 0.03, 0.0, 0.0, 0.0]}}
+    (root / name).write_text(json.dumps(values))  # JSON is YAML
+    frame, _ = FolderRecording(root).open("1")
+    assert [finding.code for finding in frame.findings] == ["undistorted"]
+
+
 def test_missing_intrinsics_can_be_passed(tmp_path):
     root = record(tmp_path, "rgb/1.png", "depth/1.png", intrinsics="")
     with pytest.raises(FileNotFoundError, match=r"no cam_K\.txt; write .* or pass --intrinsics"):

@@ -26,8 +26,16 @@ INTRINSICS_FILES = (
     "intrinsics.npy",
     "intrinsics.npz",
     "camera_info.yaml",
+    "camera_info.yml",
+    "camera_info.json",
+    "calibration.yaml",
+    "calibration.yml",
+    "calibration.json",
+    "ost.yaml",
     "camera_matrix.csv",
 )
+KINDS = ("rgb", "depth")
+"""Stems of the lists of the TUM RGB-D benchmark."""
 KIND = re.compile(
     r"(?:^|(?<=[-_. ]))(aligned_depth_to_color|aligned_depth|depth_aligned|depth|colou?r|rgb|image|img)(?=[-_. \d]|$)",
     re.IGNORECASE,
@@ -50,6 +58,8 @@ class Layout:
 
 def find_layout(folder: Path) -> Layout:
     """Return the images of a recording; raise ValueError with the fix if there are no pairs of colour and depth."""
+    if _is_list(folder / "rgb.txt") and _is_list(folder / "depth.txt"):
+        return _listed(folder)
     colour_at = _subfolder(folder, COLOUR_FOLDERS, files.COLOUR_SUFFIXES) or folder
     depth_at = _subfolder(folder, DEPTH_FOLDERS, files.DEPTH_SUFFIXES) or colour_at
     images = _images(colour_at, files.COLOUR_SUFFIXES)
@@ -80,8 +90,31 @@ def find_intrinsics(folder: Path) -> Path:
 
 def is_tum(folder: Path) -> bool:
     """Return whether the folder has a `depth.txt` of the TUM RGB-D benchmark: lines of a time stamp and a file."""
-    lines = _words(folder / "depth.txt") if (folder / "depth.txt").is_file() else []
+    return _is_list(folder / "depth.txt")
+
+
+def _is_list(path: Path) -> bool:
+    lines = _words(path) if path.is_file() else []
     return bool(lines) and len(lines[0]) == 2 and _time(lines[0][0]) is not None and "." in lines[0][1]
+
+
+def _listed(folder: Path) -> Layout:
+    """Return the images that the lists `rgb.txt` and `depth.txt` name, paired by the time stamps in them."""
+    colour, depth = ({Path(name).stem: folder / name for _, name in _entries(folder / f"{kind}.txt")} for kind in KINDS)
+    associations = folder / "associations.txt"
+    if associations.is_file():
+        return Layout(colour, _associated(associations, colour, depth), "in associations.txt for")
+    times = [{Path(name).stem: time for time, name in _entries(folder / f"{kind}.txt")} for kind in KINDS]
+    pairs = {stem: depth[other] for stem, other in _nearest(*times).items()}
+    if not pairs:
+        raise ValueError(f"rgb.txt and depth.txt of {folder} have no two times within 20 ms; correct or remove them")
+    return Layout(colour, pairs, "in depth.txt within 20 ms of")
+
+
+def _entries(path: Path) -> list[tuple[int, str]]:
+    """Return times in ns and names of files from a list of the TUM RGB-D benchmark."""
+    found = [(_time(line[0]), line[1]) for line in _words(path) if len(line) >= 2]
+    return [(time, name) for time, name in found if time is not None]
 
 
 def _pair(folder: Path, colour: dict[str, Path], depth: dict[str, Path]) -> Layout:
