@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from twohands.checks.colour import check_channel_order
+from twohands.checks.registration import CODE, check_registration
 from twohands.findings import Finding
 from twohands.types import RGBDFrame, TwoHands
 
@@ -41,9 +43,12 @@ class Examiner:
         return replace(hands, findings=(*hands.findings, *new), examined=True)
 
     def _findings(self, frame: RGBDFrame, hands: TwoHands) -> list[Finding]:
-        return list(check(frame))
+        found = list(check(frame))
+        if hands.present_sides and CODE not in {finding.code for finding in found}:
+            found += check_registration(frame, hands)
+        return found + check_channel_order(frame, hands, self.reconstruct)
 
 
 def check(frame: RGBDFrame) -> tuple[Finding, ...]:
     """Return what is wrong with a frame, or was noticed when it was read, as far as can be said without its hands."""
-    return frame.findings
+    return (*frame.findings, *check_registration(frame))
