@@ -12,6 +12,7 @@ from twohands.checks.colour import check_channel_order, skin_redness
 from twohands.checks.edges import Agreement, depth_edges
 from twohands.checks.examiner import check
 from twohands.checks.registration import check_registration, displacement
+from twohands.geometry.camera import Camera
 from twohands.types import RGBDFrame, no_hands
 
 
@@ -44,7 +45,7 @@ def blocks(seed: int = 0, size: tuple[int, int] = (240, 320)) -> RGBDFrame:
         place = np.s_[top : top + rng.integers(20, 60), left : left + rng.integers(25, 80)]
         depth[place] = z
         rgb[(slice(None), *place)] = rng.uniform(0.1, 0.9, (3, 1, 1))
-    camera = twohands.Camera(np.array([[300.0, 0, 159.5], [0, 300, 119.5], [0, 0, 1]]), size[1], size[0])
+    camera = Camera(np.array([[300.0, 0, 159.5], [0, 300, 119.5], [0, 0, 1]]), size[1], size[0])
     return RGBDFrame(rgb.astype(np.float32), depth.astype(np.float32), camera)
 
 
@@ -122,7 +123,7 @@ def test_nothing_is_said_without_edges(frame):
 def test_small_images_are_judged_without_errors(size):
     rng = np.random.default_rng(0)
     rgb, depth = rng.random((3, *size), dtype=np.float32), rng.choice([0, 0.4, 0.8], size).astype(np.float32)
-    camera = twohands.Camera(np.array([[50.0, 0, 8], [0, 50, 8], [0, 0, 1]]), size[1], size[0])
+    camera = Camera(np.array([[50.0, 0, 8], [0, 50, 8], [0, 0, 1]]), size[1], size[0])
     check(RGBDFrame(rgb, depth, camera))
 
 
@@ -143,6 +144,22 @@ def test_blue_first_is_found_when_only_the_exchanged_frame_has_hands(frame, hand
 
 def test_blue_things_taken_for_hands_after_the_exchange_are_no_finding(frame, hands):
     assert check_channel_order(frame, no_hands(), lambda _: hands) == []  # their skin would be blue there
+
+
+def test_a_blue_thing_taken_for_a_hand_does_not_hide_that_blue_is_first(frame, hands):
+    """The thing is red where blue is first, as skin should be; both hands are found after the exchange."""
+    exchanged = replace(frame, rgb=np.ascontiguousarray(frame.rgb[::-1]))
+    exchanged.rgb[:, :200, :200] = np.array([0.8, 0.3, 0.2])[:, None, None]
+    thing = frame.camera.unproject(np.tile([100.0, 100.0], (21, 1)), np.full(21, 0.6)).astype(np.float32)
+    false = replace(hands, joints=np.stack([thing, thing]), present=np.array([1, 0], np.float32))
+    assert skin_redness(exchanged, false)[0] > 0.5
+    (finding,) = check_channel_order(exchanged, false, lambda _: hands)
+    assert finding.values["more_hands_exchanged"] == 1
+
+
+def test_a_hand_that_is_not_found_is_no_sign_of_blue_first(frame, hands):
+    one = replace(hands, present=np.array([1, 0], np.float32))
+    assert check_channel_order(frame, one, lambda _: hands) == []
 
 
 def test_a_second_search_that_is_refused_is_no_finding(frame):

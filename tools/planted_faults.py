@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -68,16 +69,17 @@ def own_view(rng: np.random.Generator, sample: Sample, engine: SyntheticHands, i
     LiDAR is left out: its depth comes in the view of the colour camera.
     """
     staging, scene = engine.scene(index)
-    sensor = sample_sensor(rng, engine.config, staging.view.camera)
+    sensor: Any = sample_sensor(rng, engine.config, staging.view.camera)
     part = getattr(sensor, "triangle", sensor)
-    if not part.mount.translation.any():
+    mount: Mount = part.mount
+    if not mount.translation.any():
         return None
-    alone = replace(part, mount=Mount(part.mount.camera, np.eye(3), np.zeros(3)))
+    alone = replace(part, mount=Mount(mount.camera, np.eye(3), np.zeros(3)))
     sensor = alone if part is sensor else replace(sensor, triangle=alone)
-    seen = scene.surfaces._replace(vertices=part.mount.from_color(scene.surfaces.vertices))
+    seen = scene.surfaces._replace(vertices=mount.from_color(scene.surfaces.vertices))
     height, width = sample.frame.depth.shape
-    depth = sensor.measure(rng, seen, scene.materials, part.mount.camera.resize(width, height))
-    return replace(sample.frame, depth=depth.astype(np.float32) * np.float32(STEP)), float(part.mount.translation[0])
+    depth = sensor.measure(rng, seen, scene.materials, mount.camera.resize(width, height))
+    return replace(sample.frame, depth=depth.astype(np.float32) * np.float32(STEP)), float(mount.translation[0])
 
 
 def mirrored_depth(rng: np.random.Generator, sample: Sample, engine: SyntheticHands, index: int) -> Planted:

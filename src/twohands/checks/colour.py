@@ -21,14 +21,14 @@ def check_channel_order(
 ) -> list[Finding]:
     """Return the finding `blue_first` if the skin of the hands is blue.
 
-    If the hands found do not tell the order, they are searched by `reconstruct` in the frame with red and blue
-    exchanged, and the hands there must have red skin.
+    Where fewer than two hands are found, they are also searched by `reconstruct` in the frame with red and blue
+    exchanged. More hands there are a finding if all have red skin.
     """
     redness = skin_redness(frame, hands)
     if len(redness) and redness.max() < -RED:
         measured = f"the skin of the hands is blue (blue is {np.exp(-redness.max()):.2g} times red)"
         return [_blue_first(measured, float(redness.max()), 0)]
-    if len(hands.present_sides) == 2 or (len(redness) and redness.max() > RED):
+    if len(hands.present_sides) == 2:
         return []
     exchanged = replace(frame, rgb=np.ascontiguousarray(frame.rgb[::-1]))
     try:
@@ -37,10 +37,10 @@ def check_channel_order(
         return []
     found, now = len(hands.present_sides), len(others.present_sides)
     redness = skin_redness(exchanged, others)
-    if now <= found or not len(redness) or redness.max() < RED:
+    if now <= found or not len(redness) or redness.min() < RED:
         return []
     measured = f"{now} {'hand is' if now == 1 else 'hands are'} found with red and blue exchanged, {found} without"
-    return [_blue_first(measured, -float(redness.max()), now - found)]
+    return [_blue_first(measured, -float(redness.min()), now - found)]
 
 
 def skin_redness(frame: RGBDFrame, hands: TwoHands) -> np.ndarray:

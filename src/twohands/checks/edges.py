@@ -85,7 +85,7 @@ class Agreement:
         return np.asarray(fft.rfft2(planes, self._size))
 
     def _shifts(self, spectrum: np.ndarray) -> np.ndarray:
-        around = np.roll(fft.irfft2(spectrum, self._size), (self.reach, self.reach), (0, 1))
+        around = np.roll(np.asarray(fft.irfft2(spectrum, self._size)), (self.reach, self.reach), (0, 1))
         return around[: 2 * self.reach + 1, : 2 * self.reach + 1]
 
 

@@ -17,9 +17,9 @@ from twohands.geometry.camera import Camera
 from twohands.types import RGBDFrame, TwoHands
 
 CODE = "depth_not_registered"
-WHOLE_RULE = (0.208, -1.55, -0.385, -4.0)
+WHOLE_RULE = (-0.467, -0.988, -0.639, -0.55)
 """Weights of the values of `whole_values` and a constant; the sum is positive for depth that is not registered."""
-HANDS_RULE = (-0.155, -0.048, -0.893, -0.281, -0.25)
+HANDS_RULE = (0.104, -0.583, -0.56, -0.688, 0.61)
 """Weights of the values of `hand_values` and a constant."""
 SCALES = (0.6, 0.66, 0.72, 0.79, 0.86, 0.93, 1.0, 1.08, 1.17, 1.27, 1.38, 1.5, 1.62)
 """Sizes of depth over colour that are compared."""
@@ -97,15 +97,18 @@ def whole_values(frame: RGBDFrame) -> np.ndarray | None:
 def hand_values(frame: RGBDFrame, hands: TwoHands) -> np.ndarray | None:
     """Return four values (4,) of the hands' surroundings and the whole image, None with too few edges of depth.
 
+    Where the hands' surroundings have too few, the whole image stands for them.
+
     The agreements around the hands and in the whole image, at the place of depth; how much better their sum is there
     than at other shifts; and how much better the whole image's is there than at other scales or mirrored.
     """
     rgb, depth, size = cells_of(frame)
     agreement, edges = Agreement(rgb), depth_edges(depth)
-    around = agreement.of(edges.inside(_around_hands(hands, frame.camera, depth.shape, size)))
     whole = agreement.of(edges)
-    if around is None or whole is None:
+    if whole is None:
         return None
+    around = agreement.of(edges.inside(_around_hands(hands, frame.camera, depth.shape, size)))
+    around = whole if around is None else around
     there, elsewhere = _there_and_elsewhere(around + whole)
     own, other = _own_and_other_scales(frame)
     return np.array([_there_and_elsewhere(around)[0], _there_and_elsewhere(whole)[0], there - elsewhere, own - other])
