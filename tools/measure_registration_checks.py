@@ -53,7 +53,8 @@ def judged(folder: Path, limit: int | None, done: set[str]) -> Iterator[dict]:
     """Yield the rows of the frames of a folder that are not done: one as they are, one with a planted fault."""
     shards = Shards(folder)
     stored: dict[str, Any] = shards.description["config"]
-    config = SynthConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+    options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+    config = SynthConfig(**options)
     engine = SyntheticHands(shards.description["seed"], shards.description["split"], config)
     predictor = load(trusted=True)
     for index in range(min(len(shards), limit or len(shards))):
