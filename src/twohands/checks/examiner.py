@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from twohands.checks.colour import check_channel_order
 from twohands.checks.intrinsics import check_camera
+from twohands.checks.registration import CODE, check_registration
 from twohands.findings import Finding
 from twohands.types import RGBDFrame, TwoHands
 
@@ -42,9 +44,12 @@ class Examiner:
         return replace(hands, findings=(*hands.findings, *new), examined=True)
 
     def _findings(self, frame: RGBDFrame, hands: TwoHands) -> list[Finding]:
-        return list(check(frame))
+        found = list(check(frame))
+        if hands.present_sides and CODE not in {finding.code for finding in found}:
+            found += check_registration(frame, hands)
+        return found + check_channel_order(frame, hands, self.reconstruct)
 
 
 def check(frame: RGBDFrame) -> tuple[Finding, ...]:
     """Return what is wrong with a frame, or was noticed when it was read, as far as can be said without its hands."""
-    return (*frame.findings, *check_camera(frame.camera))
+    return (*frame.findings, *check_camera(frame.camera), *check_registration(frame))
