@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 
 from twohands.fitting.articulation import RightHand
 from twohands.fitting.evidence import HandEvidence, gather
-from twohands.fitting.quality import measure_quality
-from twohands.fitting.solver import FitConfig, HandSolver, SolvedHand
+from twohands.fitting.quality import compare
+from twohands.fitting.solver import FitConfig, FoundHand, HandSolver
+from twohands.fitting.trust import Judge, Trust, observe
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
@@ -26,25 +27,12 @@ IMAGE_WEIGHT, DEPTH_WEIGHT, LARGEST_GAIN = 0.9, 0.024, 400.0
 frames), and the largest difference of energies that is used."""
 
 
-@dataclass(frozen=True)
-class FoundHand:
-    """One hand of the image, fitted as a hand of one side."""
-
-    evidence: HandEvidence
-    solved: SolvedHand
-    landmark_energy: float
-
-    @property
-    def depth_energy(self) -> float:
-        """Energy added by the depth points; the landmarks' energy only repeats the side seen in the colour image."""
-        return self.solved.energy - self.landmark_energy
-
-
 class HandFitter:
     """Fit of a hand model to both hands of a frame; `energy` defines the minimised function."""
 
-    def __init__(self, model: HandModel, config: FitConfig | None = None):
-        self.model = model
+    def __init__(self, model: HandModel, config: FitConfig | None = None, trust: Judge | None = None):
+        """Fit `model`; `trust` returns the confidence and the sigma of the hands."""
+        self.model, self.trust = model, trust or Trust("landmarks")
         offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
         self.solver = HandSolver(RightHand(model, pose_prior(), offsets), config or FitConfig())
 
@@ -65,13 +53,13 @@ class HandFitter:
         """Return the fitted hands, on exchanged sides where image and depth together say so."""
         present = np.asarray(located.present)
         hands = self._fit(evidence)
-        odds = float(np.sum(located.side_odds[list(hands)]))
+        odds, gain = float(np.sum(located.side_odds[list(hands)])), np.nan
         if hands and odds < SURE_SIDE:
             others = self._fit({1 - side: _evidence(frame, located, side, 1 - side) for side in hands})
             gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
             if IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
-                hands, present = others, present[::-1]
-        return self._assemble(frame, present, {side: hand.solved for side, hand in hands.items()})
+                hands, present, odds, gain = others, present[::-1], -odds, -gain
+        return self._assemble(frame, present, hands, odds, gain)
 
     def _fit(self, evidence: dict[int, HandEvidence]) -> dict[int, FoundHand]:
         """Run both stages; in every round of the second each hand is given the other hand's surface and shape."""
@@ -90,10 +78,13 @@ class HandFitter:
             hands = refined
         return hands
 
-    def _assemble(self, frame: RGBDFrame, present: np.ndarray, solved: dict[int, SolvedHand]) -> TwoHands:
+    def _assemble(
+        self, frame: RGBDFrame, present: np.ndarray, found: dict[int, FoundHand], odds: float, gain: float
+    ) -> TwoHands:
+        """Return the hands with their quality; `odds` and `gain` speak for their sides, see `trust.Observation`."""
         parameters = self.model.neutral()
         fitted, energy = np.zeros(2, dtype=bool), np.full(2, np.nan, dtype=np.float32)
-        for side, hand in solved.items():
+        for side, hand in ((side, hand.solved) for side, hand in found.items()):
             state, fitted[side], energy[side] = hand.rig.state, hand.cloud is not None, hand.energy
             points = np.array([-1.0, 1.0, 1.0]) if side == LEFT else np.ones(3)
             axes = points * points[0]  # the mirror image of a rotation keeps x of its axis and negates y and z
@@ -103,8 +94,11 @@ class HandFitter:
             parameters.translation[side] = state.translation * points
         hands = self.model(parameters)
         assert hands.vertices is not None
-        residual, support = measure_quality(hands.vertices, self.model.faces, present, frame)
-        return replace(hands, present=present, quality=Quality(residual, support, fitted, energy))
+        hands = replace(hands, present=present)
+        comparison = compare(hands.vertices, self.model.faces, present, frame)
+        confidence, sigma = self.trust(observe(frame.camera, hands, comparison, found, odds, gain))
+        quality = Quality(comparison.residual, comparison.support, fitted, energy, confidence, sigma)
+        return replace(hands, quality=quality)
 
 
 def _evidence(frame: RGBDFrame, located: LocatedHands, index: int, side: int) -> HandEvidence:

@@ -53,6 +53,21 @@ class SolvedHand:
     vertices: np.ndarray  # (V, 3) metres, camera frame
     energy: float
     cloud: Cloud | None = None  # the depth points it was fitted to; None: fitted to landmarks only
+    matrix: np.ndarray | None = None  # (U, U) of the normal equations at the solution, see `energy.Equations`
+
+
+@dataclass(frozen=True)
+class FoundHand:
+    """One hand of the image, fitted as a hand of one side."""
+
+    evidence: HandEvidence
+    solved: SolvedHand
+    landmark_energy: float
+
+    @property
+    def depth_energy(self) -> float:
+        """Energy added by the depth points; the landmarks' energy only repeats the side seen in the colour image."""
+        return self.solved.energy - self.landmark_energy
 
 
 class HandSolver:
@@ -68,7 +83,7 @@ class HandSolver:
         tried = [self._descend(energy, state, half) for state in self.starts(evidence)]
         best = min(tried, key=lambda result: result.energy)
         best = self._descend(energy, best.rig.state, self.config.landmark_steps - half)
-        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy)
+        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, matrix=best.matrix)
 
     def starts(self, evidence: HandEvidence) -> list[HandState]:
         """Return states of mean shape and pose, one for each depth at which several readings of the palm agree.
@@ -112,7 +127,7 @@ class HandSolver:
             return start
         energy = Energy(self.hand, self.config.energy, evidence, cloud, surface, other_shape)
         best = self._descend(energy, start.rig.state, self.config.point_steps)
-        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, cloud)
+        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, cloud, best.matrix)
 
     def _visible(self, evidence: HandEvidence, vertices: np.ndarray) -> VisibleSurface:
         width, height = (max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height))
