@@ -1,46 +1,39 @@
 """Calibrate the confidence and the sigma of hands (`fitting/trust.py`) on frames with known hands.
 
     python tools/calibrate_trust.py collect SHARDS ... --out landmarks.npz --method landmarks
+    python tools/calibrate_trust.py fit --landmarks landmarks.npz --pdfnet pdfnet.npz ...
+    python tools/calibrate_trust.py report test=test.npz shifted=shifted.npz --method landmarks --out report/
 
 `collect` runs a predictor over folders of shards, also over those that are still being written, and stores everything
-that is known about every found hand. It resumes: its parts are kept in a folder beside the output.
+that is known about every found hand. It resumes: its parts are kept in a folder beside the output. `fit` writes the
+coefficients into the package, `report` measures those on other frames.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
+from trust_formulas import calibrate
+from trust_records import FOUND, Recorder, packed, read_hands, rows_of
+from trust_tables import judged, pictures, table
 
 from twohands import load
 from twohands.choices import Method
 from twohands.files import write_atomically
-from twohands.fitting import HandFitter
-from twohands.fitting.trust import Observation
-from twohands.geometry.camera import Camera
+from twohands.fitting import HandFitter, trust
 from twohands.predictor import NetworkPredictor, Predictor, TwoHandPredictor
 from twohands.shards.index import frames_by_shard, noted_records, read_index, shard_path
 from twohands.shards.reading import mapped
 from twohands.shards.records import decode_sample
-from twohands.types import RGBDFrame, Sample
+from twohands.types import Sample
 
 app = tyro.extras.SubcommandApp()
-CLOUD = 180
-"""Largest number of points of the fit, see `FitConfig`."""
-
-
-class Recorder:
-    """Stand-in for `Trust` that keeps the observations of the frame."""
-
-    def __init__(self):
-        self.observations: list[Observation] = []
-
-    def __call__(self, observations: list[Observation]) -> tuple[np.ndarray, np.ndarray]:
-        self.observations = observations
-        return np.full(2, np.nan, np.float32), np.full((2, 21, 2), np.nan, np.float32)
+ASSET = Path(trust.__file__).parent / trust.COEFFICIENTS
 
 
 @app.command
@@ -113,101 +106,52 @@ def samples(folder: Path, number: int, indices: range) -> Iterator[Sample]:
             yield decode_sample(record.files(content, frame), f"{folder.name}-{index['split']}-{index['seed']}-{frame:06d}")
 
 
-FOUND, MISSED = 1, 0
+@app.command
+def fit(
+    landmarks: list[Path] | None = None,
+    landmarks_no_fit: list[Path] | None = None,
+    pdfnet: list[Path] | None = None,
+    pdfnet_no_fit: list[Path] | None = None,
+    out: Path = ASSET,
+) -> None:
+    """Fit the coefficients of each calibration to the hands of its archives; others stay as they are.
+
+    Args:
+        landmarks: archives that `collect` wrote with this method.
+        landmarks_no_fit: archives of the method without the fit.
+        pdfnet: archives of this method.
+        pdfnet_no_fit: archives of the method without the fit.
+        out: coefficients of all calibrations.
+    """
+    document = json.loads(out.read_text()) if out.exists() else {}
+    given = {("landmarks", True): landmarks, ("landmarks", False): landmarks_no_fit}
+    given |= {("pdfnet", True): pdfnet, ("pdfnet", False): pdfnet_no_fit}
+    for (method, fitted), paths in given.items():
+        if paths:
+            document[trust.calibration_name(method, fitted)] = calibrate(read_hands(paths))
+    with write_atomically(out) as temporary:
+        temporary.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def rows_of(sample: Sample, predictor: Predictor, recorder: Recorder) -> list[dict[str, Any]]:
-    """Return what is known about the hands of a frame: one row for each hand that is found or there."""
-    recorder.observations = []
-    try:
-        predictor(sample.frame)
-    except ValueError as error:
-        print(f"{sample.id}: {error}")
-    observations = {observation.side: observation for observation in recorder.observations}
-    rows = []
-    for side in range(2):
-        truth = {
-            "frame": np.array(sample.id, dtype="U64"),
-            "side": side,
-            "kind": FOUND if side in observations else MISSED,
-            "there": bool(sample.hands.present[side] >= 0.5),
-            "true_joints": np.asarray(sample.hands.joints[side], np.float32),
-            "other_true_joints": np.asarray(sample.hands.joints[1 - side], np.float32),
-            "other_there": bool(sample.hands.present[1 - side] >= 0.5),
-            "visibility": np.asarray(sample.visibility[side], np.float32),
-            "visible_fraction": np.float32(sample.visible_fraction[side]),
-            "K": np.asarray(sample.frame.camera.K, np.float64),
-            "size": np.array(sample.frame.depth.shape[::-1]),
-        }
-        if side in observations:
-            rows.append({**truth, **stored(observations[side], sample.frame)})
-        elif truth["there"]:
-            rows.append(truth)
-    return rows
+@app.command
+def report(
+    sets: tyro.conf.Positional[list[str]], out: Path, method: Method = "landmarks", fit: bool = True
+) -> None:
+    """Measure the shipped coefficients on other frames: tables, and pictures of both curves of every set.
 
-
-def stored(seen: Observation, frame: RGBDFrame) -> dict[str, Any]:
-    """Return the arrays of an observation, and the colours at its vertices."""
-    K, f4 = np.asarray(seen.camera.K), np.float32
-    pixels = Camera(K, seen.camera.width, seen.camera.height).project(np.maximum(seen.vertices, [-9, -9, 0.01]))
-    columns = np.clip(np.rint(pixels[:, 0]), 0, seen.camera.width - 1).astype(int)
-    rows = np.clip(np.rint(pixels[:, 1]), 0, seen.camera.height - 1).astype(int)
-    result = {
-        "present": f4(seen.present),
-        "vertices": seen.vertices.astype(f4),
-        "joints": seen.joints.astype(f4),
-        **{name: getattr(seen, name) for name in ("facing", "visible", "inside")},
-        "measured": seen.measured.astype(f4),
-        "vertex_colors": np.rint(frame.rgb[:, rows, columns].T * 255).astype(np.uint8),
-        "side_odds": f4(seen.side_odds),
-        "depth_gain": f4(seen.depth_gain),
-        "has_other": seen.other is not None,
-    }
-    if seen.found is None:
-        return result
-    evidence, solved = seen.found.evidence, seen.found.solved
-    state, cloud = solved.rig.state, np.full((CLOUD, 4), np.nan, f4)
-    if solved.cloud is not None:
-        cloud[: len(solved.cloud.points)] = np.column_stack([solved.cloud.points, solved.cloud.weights])
-    return {
-        **result,
-        "rotation": state.rotation,
-        "translation": state.translation,
-        "angles": state.angles,
-        "shape": state.shape,
-        "energy": f4(solved.energy),
-        "landmark_energy": f4(seen.found.landmark_energy),
-        "fitted": solved.cloud is not None,
-        "cloud": cloud,
-        "matrix": np.asarray(solved.matrix, f4),
-        "window_K": np.asarray(evidence.camera.K),
-        "window_size": np.array([evidence.camera.width, evidence.camera.height]),
-        "plane": evidence.plane,
-        "relative": evidence.relative,
-        "landmark_depth": evidence.landmark_depth,
-        "palm_depth": evidence.palm_depth,
-        "number_of_points": len(evidence.points),
-        "points": evidence.points.astype(f4),
-        "point_colors": np.rint(evidence.colors * 255).astype(np.uint8),
-    }
-
-
-RAGGED = ("points", "point_colors")
-
-
-def packed(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Return the rows as arrays by name; missing values are NaN or 0, points of all hands follow one another."""
-    template: dict[str, np.ndarray] = {}
-    for row in rows:
-        template |= {name: np.asarray(value) for name, value in row.items() if name not in template}
-    result = {}
-    for name, example in template.items():
-        if name in RAGGED:
-            result[name] = np.concatenate([row[name] for row in rows if name in row])
-            continue
-        fill = np.full_like(example, np.nan) if example.dtype.kind == "f" else np.zeros_like(example)
-        result[name] = np.stack([np.asarray(row.get(name, fill)) for row in rows])
-    return result
+    Args:
+        sets: NAME=ARCHIVE of hands that `collect` stored.
+        out: folder for report.md and the pictures.
+        method: method of the archives.
+        fit: whether the hands were fitted.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    measured = trust.shipped_trust(method, fit)
+    found = {name: judged(read_hands([Path(path)]), measured) for name, path in (one.split("=", 1) for one in sets)}
+    text = table(found)
+    (out / "report.md").write_text(text)
+    pictures(found, out)
+    print(text)
 
 
 if __name__ == "__main__":

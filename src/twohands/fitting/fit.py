@@ -12,9 +12,10 @@ import numpy as np
 
 from twohands.fitting.articulation import RightHand
 from twohands.fitting.evidence import HandEvidence, gather
+from twohands.fitting.observation import observe
 from twohands.fitting.quality import compare
 from twohands.fitting.solver import FitConfig, FoundHand, HandSolver
-from twohands.fitting.trust import Judge, Trust, observe
+from twohands.fitting.trust import Judge, shipped_trust
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
@@ -31,8 +32,9 @@ class HandFitter:
     """Fit of a hand model to both hands of a frame; `energy` defines the minimised function."""
 
     def __init__(self, model: HandModel, config: FitConfig | None = None, trust: Judge | None = None):
-        """Fit `model`; `trust` returns the confidence and the sigma of the hands."""
-        self.model, self.trust = model, trust or Trust("landmarks")
+        """Fit `model`; `trust` gives the hands their confidence and sigma, by default those of method 'landmarks'."""
+        self.model = model
+        self.trust = trust or shipped_trust("landmarks", fit=config is None or config.point_rounds > 0)
         offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
         self.solver = HandSolver(RightHand(model, pose_prior(), offsets), config or FitConfig())
 
@@ -81,7 +83,7 @@ class HandFitter:
     def _assemble(
         self, frame: RGBDFrame, present: np.ndarray, found: dict[int, FoundHand], odds: float, gain: float
     ) -> TwoHands:
-        """Return the hands with their quality; `odds` and `gain` speak for their sides, see `trust.Observation`."""
+        """Return the hands with their quality; `odds` and `gain` speak for their sides, see `observation.Observation`."""
         parameters = self.model.neutral()
         fitted, energy = np.zeros(2, dtype=bool), np.full(2, np.nan, dtype=np.float32)
         for side, hand in ((side, hand.solved) for side, hand in found.items()):
@@ -96,7 +98,7 @@ class HandFitter:
         assert hands.vertices is not None
         hands = replace(hands, present=present)
         comparison = compare(hands.vertices, self.model.faces, present, frame)
-        confidence, sigma = self.trust(observe(frame.camera, hands, comparison, found, odds, gain))
+        confidence, sigma = self.trust(observe(frame.camera, hands, comparison, found, self.solver, odds, gain))
         quality = Quality(comparison.residual, comparison.support, fitted, energy, confidence, sigma)
         return replace(hands, quality=quality)
 

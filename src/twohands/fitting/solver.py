@@ -129,6 +129,22 @@ class HandSolver:
         best = self._descend(energy, start.rig.state, self.config.point_steps)
         return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, cloud, best.matrix)
 
+    def spread(self, solved: SolvedHand) -> np.ndarray:
+        """Return the standard deviation (21, 2) of every joint along and across its viewing ray, metres.
+
+        It is that of the normal equations, which take residuals for independent and the priors for true: the order of
+        joints is right, the size too small. "Across" is the root mean square of both axes.
+        """
+        hand, rows = self.hand, self.hand.joint_rows
+        joints = hand.points(solved.rig, rows)
+        jacobian = hand.jacobian(solved.rig, rows, joints).astype(np.float64)
+        covariance = np.linalg.inv(solved.matrix + np.eye(hand.num_unknowns))  # nothing is more unsure than 1 m, 1 rad
+        rays = joints / np.linalg.norm(joints, axis=1, keepdims=True)
+        moved = (rays[:, None] @ jacobian)[:, 0]  # (21, U)
+        along = ((moved @ covariance) * moved).sum(axis=1)
+        total = ((jacobian @ covariance) * jacobian).sum(axis=(1, 2))
+        return np.sqrt(np.stack([along, np.maximum(total - along, 0) / 2], axis=1))
+
     def _visible(self, evidence: HandEvidence, vertices: np.ndarray) -> VisibleSurface:
         width, height = (max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height))
         normals = self.hand.normals(vertices)
