@@ -16,7 +16,9 @@ from twohands.checks.examiner import Examiner
 from twohands.checks.frame import check_frame, check_hand_size
 from twohands.choices import HandModelName, Method, Person
 from twohands.fitting import FitConfig, HandFitter, located_hands
-from twohands.fitting.quality import measure_quality
+from twohands.fitting.observation import observe
+from twohands.fitting.quality import compare
+from twohands.fitting.trust import Judge, shipped_trust
 from twohands.geometry.camera import Camera
 from twohands.hands import HandModel, free_hand
 from twohands.hands import hand_model as named_model
@@ -131,6 +133,7 @@ class NetworkPredictor(Predictor):
 
     def __init__(self, network: Network, model: HandModel | None = None, fit: Fit | None = None, trusted: bool = False):
         self.network, self.model, self.fit, self.trusted = network, model or free_hand(), fit, trusted
+        self.trust: Judge = shipped_trust("pdfnet", fit=False)
 
     def reconstruct(
         self,
@@ -166,9 +169,12 @@ class NetworkPredictor(Predictor):
     def _measured(self, frame: RGBDFrame, hands: TwoHands) -> TwoHands:
         if hands.vertices is None:
             return hands
-        residual, support = measure_quality(hands.vertices, self.model.faces, hands.present, frame)
+        comparison = compare(hands.vertices, self.model.faces, hands.present, frame)
+        confidence, sigma = self.trust(observe(frame.camera, hands, comparison))
         parameters = hands.parameters or self.model.neutral().map(lambda array: np.full_like(array, np.nan))
-        quality = Quality(residual, support, np.zeros(2, dtype=bool))
+        quality = Quality(
+            comparison.residual, comparison.support, np.zeros(2, dtype=bool), confidence=confidence, sigma=sigma
+        )
         return replace(hands, parameters=parameters, quality=quality)
 
 
@@ -229,7 +235,7 @@ def _predictor(
             f"{hand_model!r}; leave out the hand model, or do not switch off the fit"
         )
     model = named_model(hand_model or opened.hand_model)
-    return NetworkPredictor(opened, model, HandFitter(model) if fit else None, trusted)
+    return NetworkPredictor(opened, model, HandFitter(model, trust=shipped_trust("pdfnet")) if fit else None, trusted)
 
 
 def open_network(folder: str | Path) -> Network:

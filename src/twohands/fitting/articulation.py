@@ -93,6 +93,8 @@ class RightHand:
         self._flat_directions = np.ascontiguousarray(self.directions.reshape(-1, self.num_shape).T)
         self.surface = slice(0, self.num_vertices)
         self.landmark_rows = self.num_vertices + 16 + np.arange(21)
+        rows_of_joints = np.array([*(self.num_vertices + np.arange(16)), *tips])
+        self.joint_rows = rows_of_joints[order]  # (21,) where the landmarks are offset from the joints
         self.faces = np.asarray(model.right_faces)
         corners = np.repeat(np.arange(len(self.faces)), 3)
         self._faces_of_vertex = sparse.csr_array((np.ones(len(corners)), (self.faces.ravel(), corners)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 
 from twohands.fitting.articulation import RightHand
 from twohands.fitting.evidence import HandEvidence, gather
-from twohands.fitting.quality import measure_quality
-from twohands.fitting.solver import FitConfig, HandSolver, SolvedHand
+from twohands.fitting.observation import observe
+from twohands.fitting.quality import compare
+from twohands.fitting.solver import FitConfig, FoundHand, HandSolver
+from twohands.fitting.trust import Judge, shipped_trust
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
@@ -30,25 +32,13 @@ EXPLAINED_DEPTH = 120.0
 """Largest energy of the depth points of each of two hands of one side."""
 
 
-@dataclass(frozen=True)
-class FoundHand:
-    """One hand of the image, fitted as a hand of one side."""
-
-    evidence: HandEvidence
-    solved: SolvedHand
-    landmark_energy: float
-
-    @property
-    def depth_energy(self) -> float:
-        """Energy added by the depth points; the landmarks' energy only repeats the side seen in the colour image."""
-        return self.solved.energy - self.landmark_energy
-
-
 class HandFitter:
     """Fit of a hand model to both hands of a frame; `energy` defines the minimised function."""
 
-    def __init__(self, model: HandModel, config: FitConfig | None = None):
+    def __init__(self, model: HandModel, config: FitConfig | None = None, trust: Judge | None = None):
+        """Fit `model`; `trust` gives the hands their confidence and sigma, by default those of method 'landmarks'."""
         self.model = model
+        self.trust = trust or shipped_trust("landmarks", fit=config is None or config.point_rounds > 0)
         offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
         self.solver = HandSolver(RightHand(model, pose_prior(), offsets), config or FitConfig())
 
@@ -69,7 +59,7 @@ class HandFitter:
         """Return the fitted hands, on exchanged sides or without one of them where image and depth together say so."""
         present, findings = np.asarray(located.present), located.findings
         hands = self._fit(evidence)
-        odds = float(np.sum(located.side_odds[list(hands)]))
+        odds, gain = float(np.sum(located.side_odds[list(hands)])), np.nan
         if hands and odds < SURE_SIDE:
             others = self._fit({1 - side: _evidence(frame, located, side, 1 - side) for side in hands})
             gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
@@ -77,11 +67,11 @@ class HandFitter:
                 kept, side = located.one_side.kept, located.one_side.side
                 hands = self._fit({side: _evidence(frame, located, kept, side)})  # without the other person's hand
                 present = np.where(np.arange(2) == side, present[kept], 0)
+                odds, gain = float(located.one_side.odds[kept]), np.nan
                 findings = (*findings, located.one_side.finding)
             elif IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
-                hands, present = others, present[::-1]
-        solved = {side: hand.solved for side, hand in hands.items()}
-        return replace(self._assemble(frame, present, solved), findings=findings)
+                hands, present, odds, gain = others, present[::-1], -odds, -gain
+        return replace(self._assemble(frame, present, hands, odds, gain), findings=findings)
 
     def _fit(self, evidence: dict[int, HandEvidence]) -> dict[int, FoundHand]:
         """Run both stages; in every round of the second each hand is given the other hand's surface and shape."""
@@ -100,10 +90,13 @@ class HandFitter:
             hands = refined
         return hands
 
-    def _assemble(self, frame: RGBDFrame, present: np.ndarray, solved: dict[int, SolvedHand]) -> TwoHands:
+    def _assemble(
+        self, frame: RGBDFrame, present: np.ndarray, found: dict[int, FoundHand], odds: float, gain: float
+    ) -> TwoHands:
+        """Return the hands with their quality; `odds` and `gain` speak for their sides, see `observation.Observation`."""
         parameters = self.model.neutral()
         fitted, energy = np.zeros(2, dtype=bool), np.full(2, np.nan, dtype=np.float32)
-        for side, hand in solved.items():
+        for side, hand in ((side, hand.solved) for side, hand in found.items()):
             state, fitted[side], energy[side] = hand.rig.state, hand.cloud is not None, hand.energy
             points = np.array([-1.0, 1.0, 1.0]) if side == LEFT else np.ones(3)
             axes = points * points[0]  # the mirror image of a rotation keeps x of its axis and negates y and z
@@ -113,8 +106,11 @@ class HandFitter:
             parameters.translation[side] = state.translation * points
         hands = self.model(parameters)
         assert hands.vertices is not None
-        residual, support = measure_quality(hands.vertices, self.model.faces, present, frame)
-        return replace(hands, present=present, quality=Quality(residual, support, fitted, energy))
+        hands = replace(hands, present=present)
+        comparison = compare(hands.vertices, self.model.faces, present, frame)
+        confidence, sigma = self.trust(observe(frame.camera, hands, comparison, found, self.solver, odds, gain))
+        quality = Quality(comparison.residual, comparison.support, fitted, energy, confidence, sigma)
+        return replace(hands, quality=quality)
 
 
 def _are_of_one_side(suspicion: OneSide, hands: dict[int, FoundHand], others: dict[int, FoundHand]) -> bool:

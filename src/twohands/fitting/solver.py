@@ -53,6 +53,21 @@ class SolvedHand:
     vertices: np.ndarray  # (V, 3) metres, camera frame
     energy: float
     cloud: Cloud | None = None  # the depth points it was fitted to; None: fitted to landmarks only
+    matrix: np.ndarray | None = None  # (U, U) of the normal equations at the solution, see `energy.Equations`
+
+
+@dataclass(frozen=True)
+class FoundHand:
+    """One hand of the image, fitted as a hand of one side."""
+
+    evidence: HandEvidence
+    solved: SolvedHand
+    landmark_energy: float
+
+    @property
+    def depth_energy(self) -> float:
+        """Energy added by the depth points; the landmarks' energy only repeats the side seen in the colour image."""
+        return self.solved.energy - self.landmark_energy
 
 
 class HandSolver:
@@ -68,7 +83,7 @@ class HandSolver:
         tried = [self._descend(energy, state, half) for state in self.starts(evidence)]
         best = min(tried, key=lambda result: result.energy)
         best = self._descend(energy, best.rig.state, self.config.landmark_steps - half)
-        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy)
+        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, matrix=best.matrix)
 
     def starts(self, evidence: HandEvidence) -> list[HandState]:
         """Return states of mean shape and pose, one for each depth at which several readings of the palm agree.
@@ -112,7 +127,23 @@ class HandSolver:
             return start
         energy = Energy(self.hand, self.config.energy, evidence, cloud, surface, other_shape)
         best = self._descend(energy, start.rig.state, self.config.point_steps)
-        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, cloud)
+        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, cloud, best.matrix)
+
+    def spread(self, solved: SolvedHand) -> np.ndarray:
+        """Return the standard deviation (21, 2) of every joint along and across its viewing ray, metres.
+
+        It is that of the normal equations, which take residuals for independent and the priors for true: the order of
+        joints is right, the size too small. "Across" is the root mean square of both axes.
+        """
+        hand, rows = self.hand, self.hand.joint_rows
+        joints = hand.points(solved.rig, rows)
+        jacobian = hand.jacobian(solved.rig, rows, joints).astype(np.float64)
+        covariance = np.linalg.inv(solved.matrix + np.eye(hand.num_unknowns))  # nothing is more unsure than 1 m, 1 rad
+        rays = joints / np.linalg.norm(joints, axis=1, keepdims=True)
+        moved = (rays[:, None] @ jacobian)[:, 0]  # (21, U)
+        along = ((moved @ covariance) * moved).sum(axis=1)
+        total = ((jacobian @ covariance) * jacobian).sum(axis=(1, 2))
+        return np.sqrt(np.stack([along, np.maximum(total - along, 0) / 2], axis=1))
 
     def _visible(self, evidence: HandEvidence, vertices: np.ndarray) -> VisibleSurface:
         width, height = (max(1, size // COARSE) for size in (evidence.camera.width, evidence.camera.height))
