@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import tyro
+
 from trust_formulas import calibrate
 from trust_records import FOUND, Recorder, packed, read_hands, rows_of
 from trust_tables import judged, pictures, table
-
 from twohands import load
 from twohands.choices import Method
 from twohands.files import write_atomically
@@ -103,7 +103,9 @@ def samples(folder: Path, number: int, indices: range) -> Iterator[Sample]:
     record = noted_records(index)[number]
     with mapped(shard_path(folder, number)) as content:
         for frame in indices:
-            yield decode_sample(record.files(content, frame), f"{folder.name}-{index['split']}-{index['seed']}-{frame:06d}")
+            yield decode_sample(
+                record.files(content, frame), f"{folder.name}-{index['split']}-{index['seed']}-{frame:06d}"
+            )
 
 
 @app.command
@@ -134,9 +136,7 @@ def fit(
 
 
 @app.command
-def report(
-    sets: tyro.conf.Positional[list[str]], out: Path, method: Method = "landmarks", fit: bool = True
-) -> None:
+def report(sets: tyro.conf.Positional[list[str]], out: Path, method: Method = "landmarks", fit: bool = True) -> None:
     """Measure the shipped coefficients on other frames: tables, and pictures of both curves of every set.
 
     Args:

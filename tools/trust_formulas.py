@@ -18,7 +18,7 @@ RIDGE = 10.0
 RANGE = (0.5, 99.5)
 """Percentiles of the calibration hands to which a feature is limited."""
 DEGREES, RIDGE_SIGMA, LARGEST_ERROR = 3.0, 3.0, 0.3
-"""Degrees of freedom of Student's t for joint errors, the ridge of its coefficients, and the largest error in metres."""
+"""Degrees of freedom of Student's t for joint errors, the ridge of its coefficients, the largest error in metres."""
 KNOTS = (-2.0, 0.0, 2.0)
 """Knots of the hinges of the score in log sigma."""
 SIGMA_OF_HAND = ("log_depth", "log_pixels", "apart")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trust_formulas import Hands
 
+from trust_formulas import Hands
 from twohands.fitting import HandFitter
 from twohands.fitting.articulation import HandState
 from twohands.fitting.energy import Cloud

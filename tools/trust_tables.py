@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from trust_formulas import RIGHT_WITHIN, Hands
 
+from trust_formulas import RIGHT_WITHIN, Hands
 from twohands.fitting.trust import Trust
 
 BINS = 10

@@ -93,7 +93,7 @@ class HandFitter:
     def _assemble(
         self, frame: RGBDFrame, present: np.ndarray, found: dict[int, FoundHand], odds: float, gain: float
     ) -> TwoHands:
-        """Return the hands with their quality; `odds` and `gain` speak for their sides, see `observation.Observation`."""
+        """Return the hands with their quality; `odds` and `gain` are those of their sides, see `Observation`."""
         parameters = self.model.neutral()
         fitted, energy = np.zeros(2, dtype=bool), np.full(2, np.nan, dtype=np.float32)
         for side, hand in ((side, hand.solved) for side, hand in found.items()):

@@ -155,7 +155,9 @@ def _landmark_features(seen: Observation) -> dict[str, float]:
     scale, rotation, _ = procrustes(evidence.relative - evidence.relative.mean(axis=0), centered)
     turned = theirs @ rotation.T
     turn = float(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
-    extent = [np.sqrt(((p - p.mean(axis=0)) ** 2).sum(axis=1).mean()) for p in (evidence.plane, joints[:, :2] / joints[:, 2:])]
+    extent = [
+        np.sqrt(((p - p.mean(axis=0)) ** 2).sum(axis=1).mean()) for p in (evidence.plane, joints[:, :2] / joints[:, 2:])
+    ]
     behind = joints[:, 2] - evidence.landmark_depth - 0.01
     read = behind[np.isfinite(behind)]
     palm = evidence.palm_depth[np.isfinite(evidence.palm_depth)]
@@ -235,7 +237,6 @@ def joint_features(seen: Observation) -> dict[str, np.ndarray]:
     )
     shown, supported, covered, through, unread = np.stack(masks).astype(np.float64) @ weights.T
     distance = np.stack([near, near * np.abs(seen.behind)]).astype(np.float64) @ weights.T
-    depth = np.maximum(seen.joints[:, 2], 0.01)
     features = {
         "shown": shown,
         "supported": supported,
