@@ -34,6 +34,10 @@ USUAL = 0.2
 """Smallest fraction of the stretches with a clear lag that are late, or early, for a finding."""
 
 
+TIMING = ("depth_frozen", "depth_late", "depth_early")
+"""Codes of the findings about the timing."""
+
+
 class Blocks(NamedTuple):
     """Means over the blocks of a frame."""
 
