@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fakes import K, make_hands
+from twohands.findings import Finding
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands import free_hand
 from twohands.results import (
@@ -151,12 +153,13 @@ def test_store_survives_a_kill(tmp_path):
     store = RowStore(tmp_path, settings, FACES, "free")
     assert list(store.rows) == ["000074"]
     store.keep(rows[1])
-    merged = store.merge(["000074", "000075", "000076"])
+    merged = store.available(["000074", "000075", "000076"])
+    store.merge(merged)
     assert [str(row["frame_id"]) for row in merged] == ["000074", "000075"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hands.json", "hands.npz", "run.json"]
     store = RowStore(tmp_path, settings, FACES, "free")
     store.keep(rows[2])
-    store.merge(["000074", "000075", "000076"])
+    store.merge(store.available(["000074", "000075", "000076"]))
     assert read_results(store.final)["frame_id"].tolist() == ["000074", "000075", "000076"]
     assert set(RowStore(tmp_path, settings, FACES, "free").rows) == {"000074", "000075"}
     for changed in ({**settings, "every": 2}, {"every": 1}, {**settings, "more": 1}):
@@ -185,3 +188,42 @@ def test_files_of_version_2_do_not_name_the_hand_model(tmp_path):
     assert str(read_results(tmp_path)["hand_model"]) == "free"
     np.savez(tmp_path / "hands.npz", **old | {"faces": np.zeros((2, 1538, 3), np.int32)})
     assert str(read_results(tmp_path)["hand_model"]) == "mano"
+
+
+def test_files_of_version_3_have_no_findings_and_no_confidence(tmp_path):
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES, "mano")
+    new = ("confidence", "sigma", "status", "doubtful", "examined", "findings")
+    with np.load(tmp_path / "hands.npz") as archive:
+        old = {name: archive[name] for name in archive.files if name not in new} | {"format_version": np.int32(3)}
+    np.savez(tmp_path / "hands.npz", **old)
+    arrays = read_results(tmp_path)
+    assert str(arrays["hand_model"]) == "mano"
+    assert {name: arrays[name].shape for name in new} == {name: SHAPES[name] for name in new}
+    assert arrays["status"].tolist() == [["fitted", "unfitted"], ["absent", "unfitted"], ["absent", "absent"]]
+    assert np.isnan(arrays["confidence"]).all()
+    hands = hands_of_row(split_rows(arrays)[0])
+    assert (hands.findings, hands.examined, hands.doubtful.tolist()) == ((), False, [False, False])
+    np.savez(tmp_path / "hands.npz", **old | {"format_version": np.int32(4)})
+    with pytest.raises(ValueError, match=r"not a hands\.npz of format version 4"):
+        read_results(tmp_path)
+
+
+def test_findings_about_frames_and_the_recording(tmp_path):
+    one = Finding("blue_first", "warning", "skin is blue; pass rgb[..., ::-1]", {"hands": 1.0, "order": "BGR"})
+    other = Finding("frozen", "note", "\u201cd\u00e9j\u00e0 vu\u201d")
+    rows = [
+        make_row("0", replace(make_hands(), findings=(one, other), examined=True), K),
+        make_row("1", make_hands(), K),
+    ]
+    write_npz(tmp_path / "hands.npz", rows, FACES, "free")
+    again = [hands_of_row(row) for row in split_rows(read_results(tmp_path))]
+    assert [hands.findings for hands in again] == [(one, other), ()]
+    assert [hands.examined for hands in again] == [True, False]
+    store = RowStore(tmp_path / "run", {}, FACES, "free")
+    assert store.findings == []
+    store.merge(rows, [other])
+    text = json.loads((tmp_path / "run" / "hands.json").read_text(encoding="utf-8"))
+    assert [finding["code"] for finding in text["findings"]] == ["frozen"]
+    assert [len(frame["findings"]) for frame in text["frames"]] == [2, 0]
+    assert text["frames"][0]["findings"][0]["values"] == {"hands": 1.0, "order": "BGR"}
+    assert RowStore(tmp_path / "run", {}, FACES, "free").findings == [other]

@@ -14,15 +14,18 @@ from PIL import Image
 from twohands import __version__
 from twohands.checks.examiner import is_due
 from twohands.checks.frame import advising_unit
+from twohands.checks.recording import SUPPORTED, check_hand_sizes, hand_sizes
+from twohands.checks.timing import TIMING, DepthTiming
 from twohands.export import write_glb
 from twohands.files import NotWrittenError, write_atomically
 from twohands.findings import Finding, findings_from_text
+from twohands.hands import HandModel
 from twohands.overlay import draw_overlay
 from twohands.pictures import contact_sheet
 from twohands.predictor import Predictor, Stopwatch
 from twohands.results import Row, RowStore, failed_row, hands_of_row, make_row
 from twohands.sources.folder import FolderRecording
-from twohands.types import PRESENT, RGBDFrame, TwoHands
+from twohands.types import PRESENT, RIGHT, RGBDFrame, TwoHands
 
 SHEET_PICTURES = 40
 """Largest number of overlays on a contact sheet, evenly spread."""
@@ -52,22 +55,36 @@ def summary(rows: Sequence[Row]) -> str:
 def usual_findings(rows: Sequence[Row]) -> list[Finding]:
     """Return the findings that hold for a recording: the first one of every code that USUAL of the frames have.
 
-    These are all frames if no frame was examined, otherwise the examined frames.
+    These are all frames if no frame was examined, otherwise the examined frames. The sentence ends with their number
+    and the first of them.
     """
     examined = [row for row in rows if row["examined"]]
     looked_at = examined or [row for row in rows if not str(row["error"])]
-    first: dict[str, Finding] = {}
+    first: dict[str, tuple[Finding, str]] = {}
     counts: Counter[str] = Counter()
     for row in looked_at:
-        found = {finding.code: finding for finding in reversed(_findings(row))}
-        counts.update(found.keys())
-        first = {**found, **first}
-    where = {code: f" (in {count} of {len(looked_at)} frames)" for code, count in counts.items()}
+        for finding in _findings(row):
+            first.setdefault(finding.code, (finding, str(row["frame_id"])))
+        counts.update({finding.code for finding in _findings(row)})
     return [
-        replace(finding, sentence=finding.sentence + where[code])
-        for code, finding in first.items()
+        replace(finding, sentence=f"{finding} (in {counts[code]} of {len(looked_at)} frames, first {frame_id})")
+        for code, (finding, frame_id) in first.items()
         if counts[code] >= USUAL * len(looked_at)
     ]
+
+
+def size_findings(rows: Sequence[Row], model: HandModel) -> list[Finding]:
+    """Return the finding about the size of the fitted hands in the rows of a run, see `check_hand_sizes`."""
+    usable = [row for row in rows if np.any(_sized(row))]
+    if not usable:
+        return []
+    rest = np.asarray(model(model.neutral()).joints)[RIGHT]
+    sizes = [np.where(_sized(row), hand_sizes(row["joints"], rest), np.nan) for row in usable]
+    return check_hand_sizes(np.stack(sizes), float(np.median([row["K"][0, 0] for row in usable])))
+
+
+def _sized(row: Row) -> np.ndarray:
+    return row["fitted"] & (row["depth_support"] >= SUPPORTED)
 
 
 def _findings(row: Row) -> tuple[Finding, ...]:
@@ -102,6 +119,9 @@ class BatchRun:
         }
         self.reused = 0
         """Number of rows that were there already."""
+        self.findings: list[Finding] = []
+        """Findings about the recording, once the run is finished."""
+        self.timing = DepthTiming()
         self.store = RowStore(out, {**own, **settings}, self.faces, predictor.model.name)
 
     def work(self, overlays: bool, glb: bool) -> Iterator[Row]:
@@ -122,6 +142,8 @@ class BatchRun:
             try:
                 if row is None:
                     frame, unit = self._open(frame_id)
+                    with self.watch("examine"):
+                        self.timing.observe(index, frame_id, frame)
                     with advising_unit(unit):
                         hands = self._reconstruct(frame, index, before)
                     row = make_row(frame_id, hands, frame.camera.K, inputs)
@@ -152,8 +174,16 @@ class BatchRun:
             return examiner.examine(frame, hands)
 
     def finish(self, overlays: bool) -> list[Row]:
-        """Merge the rows into `hands.npz` and `hands.json`, draw the contact sheet, and return the rows."""
-        rows = self.store.merge(self.frame_ids)
+        """Merge the rows into `hands.npz` and `hands.json`, draw the contact sheet, and return the rows.
+
+        `findings` are then those of the rows, and those about the timing of the frames that were processed now. Where
+        rows were there already, the findings about the timing of earlier parts of the run are kept.
+        """
+        rows = self.store.available(self.frame_ids)
+        timing = {finding.code: finding for finding in self.store.findings if self.reused and finding.code in TIMING}
+        timing |= {finding.code: finding for finding in self.timing.findings()}
+        self.findings = [*usual_findings(rows), *size_findings(rows, self.predictor.model), *timing.values()]
+        self.store.merge(rows, self.findings)
         drawn = [str(row["frame_id"]) for row in rows if os.path.exists(self._overlay(str(row["frame_id"])))]
         if overlays and drawn:
             places = np.unique(np.linspace(0, len(drawn) - 1, SHEET_PICTURES).astype(int))

@@ -15,7 +15,7 @@ import numpy as np
 
 from twohands.claims import read_claim, refuse_other
 from twohands.files import write_atomically
-from twohands.findings import findings_from_text, findings_to_text
+from twohands.findings import Finding, findings_from_text, findings_to_text
 from twohands.hands.model import HandModel
 from twohands.types import PRESENT, SIDE_NAMES, Quality, TwoHands
 
@@ -145,8 +145,11 @@ def hands_of_row(row: Row) -> TwoHands:
     return TwoHands(row["vertices"], row["joints"], row["present"], None, quality, findings, examined)
 
 
-def write_json(path: str | Path, rows: Sequence[Row], hand_model: str) -> None:
-    """Write rows without their vertices as JSON: one object per frame, `null` for an absent hand or value."""
+def write_json(path: str | Path, rows: Sequence[Row], hand_model: str, findings: Sequence[Finding] = ()) -> None:
+    """Write rows without their vertices as JSON: one object per frame, `null` for an absent hand or value.
+
+    `findings` are those about the recording.
+    """
     frames = [
         {
             "frame_id": str(row["frame_id"]),
@@ -159,7 +162,8 @@ def write_json(path: str | Path, rows: Sequence[Row], hand_model: str) -> None:
     ]
     units = "metres, radians, pixels; OpenCV camera frame (x right, y down, z forward)"
     head = {"format_version": FORMAT_VERSION, "units": units, "hand_model": hand_model}
-    text = json.dumps({**head, "frames": frames}, allow_nan=False, indent=1)
+    about = [asdict(finding) for finding in findings]
+    text = json.dumps({**head, "findings": about, "frames": frames}, allow_nan=False, indent=1)
     with write_atomically(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -195,15 +199,24 @@ class RowStore:
             self._write_settings()
             write_npz(self.folder / "rows" / f"{row['frame_id']}.npz", [row], self.faces, self.hand_model)
 
-    def merge(self, frame_ids: Sequence[str]) -> list[Row]:
-        """Write `hands.npz` and `hands.json` with the available rows of these frames, and return the rows."""
-        rows = [self.rows[frame_id] for frame_id in frame_ids if frame_id in self.rows]
+    @property
+    def findings(self) -> list[Finding]:
+        """Findings about the recording that the last run in this folder ended with."""
+        path = self.folder / "hands.json"
+        stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return [Finding(**finding) for finding in stored.get("findings", ())]
+
+    def available(self, frame_ids: Sequence[str]) -> list[Row]:
+        """Return the rows that exist of these frames."""
+        return [self.rows[frame_id] for frame_id in frame_ids if frame_id in self.rows]
+
+    def merge(self, rows: Sequence[Row], findings: Sequence[Finding] = ()) -> None:
+        """Write `hands.npz` and `hands.json` with these rows and the findings about the recording."""
         if any(not str(row["error"]) for row in rows):
             self._write_settings()
             write_npz(self.final, rows, self.faces, self.hand_model)
-            write_json(self.folder / "hands.json", rows, self.hand_model)
+            write_json(self.folder / "hands.json", rows, self.hand_model, findings)
             shutil.rmtree(self.folder / "rows", ignore_errors=True)
-        return rows
 
     def _write_settings(self) -> None:
         if not (self.folder / "run.json").exists():

@@ -51,7 +51,7 @@ def run(
         timings: Print the time of each step, over all frames.
         strict: End with exit code 1 if there is a warning.
     """
-    from twohands.batch import BatchRun, summary, usual_findings
+    from twohands.batch import BatchRun, summary
     from twohands.predictor import Stopwatch
     from twohands.sources.folder import FolderRecording
 
@@ -87,7 +87,7 @@ def run(
     print(f"{summary(rows)}{before}; wrote {batch.store.final}")
     if timings:
         print(watch.table())
-    told = tell(usual_findings(rows), strict)
+    told = tell(batch.findings, strict)
     return SOME_FAILED if failed else told
 
 
