@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "twohands"
 FLOORS = [
     {"geometry", "ops", "files", "config", "choices", "findings"},
     {"intrinsics", "claims"},
+    {"arrays"},
     {"types"},
     {"hands", "views", "shards", "runtime"},
     {"sources", "networks", "data", "locate", "fitting", "results", "export", "pictures", "checks"},

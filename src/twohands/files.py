@@ -6,14 +6,17 @@ Every reader raises FileNotFoundError or ValueError with one sentence that names
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
+import re
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -24,8 +27,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg")
-DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz")
+COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
+DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".npy", ".npz")
 DEPTH_FORMATS = "16-bit PNG in millimetres, or numpy.save metres as .npy"
 UNREAD_DEPTH = {
     ".exr": f"is an EXR file, which is not read; save its depth as {DEPTH_FORMATS}",
@@ -79,7 +82,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def read_depth(path: str | Path) -> np.ndarray:
-    """Return the depth image (H, W) in the file's own type and unit: 16-bit PNG or TIFF, float TIFF, .npy or .npz."""
+    """Return the depth image (H, W) in its own type and unit: 16-bit PNG, TIFF or PGM, float TIFF, .npy, .npz."""
     path = Path(path)
     if path.suffix.lower() in (".npy", ".npz"):
         return _read_depth_array(path)
@@ -88,8 +91,13 @@ def read_depth(path: str | Path) -> np.ndarray:
     with _opened_image(path, "depth image") as image:
         if image.format == "JPEG":  # under another name
             raise ValueError(f"{path} {UNREAD_DEPTH['.jpg']}")
+        largest = (
+            image.tile[0].args[-1] if image.format == "PPM" and image.tile[0].codec_name.startswith("ppm") else None
+        )
         image.load()
         depth = np.array(image)
+        if isinstance(largest, int) and image.mode == "I":  # Pillow has stretched these values to the 16-bit range
+            depth = np.rint(depth * (largest / 65535)).astype(np.int32)
     if depth.ndim != 2:
         raise ValueError(
             f"{path} is a colour image ({depth.shape[2]} channels), not depth; give the 16-bit depth image, "
@@ -238,6 +246,69 @@ def load_array(path: Path) -> np.ndarray:
     raise ValueError(f"{path} holds the arrays {name or '(none)'}; name one of them depth")
 
 
+def read_values(path: Path, instead: str) -> Any:
+    """Return the content of a text, JSON, YAML, .npy or .npz file: numbers, or dictionaries of named values.
+
+    `instead` goes into the errors: what to give if the file cannot be read.
+    """
+    if path.suffix.lower() == ".npy":
+        return load_array(path)
+    if path.suffix.lower() == ".npz":
+        return _archive_values(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file; {instead}") from None
+    if (numbers := numbers_in(text)) is not None:
+        return numbers
+    if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{path} is not valid JSON ({error}); {instead}") from None
+    return _yaml_values(text, path, instead)
+
+
+def _archive_values(path: Path) -> Any:
+    """Return the only array of a .npz file, or the dictionary of its arrays."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
+        raise ValueError(f"{path} is not a readable .npz archive ({error}); save K with numpy.savez") from None
+    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+
+
+def _yaml_values(text: str, path: Path, instead: str) -> Mapping[str, Any] | list[Any]:
+    """Return the first document of YAML, also as `rostopic echo` (with ---) and OpenCV (with its own tags) print it."""
+    import yaml
+
+    text = re.sub(r"^%YAML.*$|!!opencv-[\w-]+", "", text, flags=re.MULTILINE)
+    try:
+        values = next((document for document in yaml.safe_load_all(text) if document), None)
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1})" if mark else ""
+        raise ValueError(f"{path} does not hold numbers only and is not valid YAML{place}; {instead}") from None
+    if not isinstance(values, dict | list):
+        raise ValueError(f"{path} does not hold numbers only; {instead}")
+    return values
+
+
+def numbers_in(text: str) -> np.ndarray | None:
+    """Return the numbers of a text without comments, (rows, columns) if they form a table; None if it has words."""
+    for sign in ",;[]":
+        text = text.replace(sign, " ")
+    lines = [line.partition("#")[0].split() for line in text.splitlines()]
+    try:
+        rows = [[float(word) for word in line] for line in lines if line]
+    except ValueError:
+        return None
+    if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and len(rows) > 1:
+        return np.array(rows)  # a matrix keeps its shape
+    return np.array([value for row in rows for value in row])
+
+
 def _read_depth_array(path: Path) -> np.ndarray:
     depth = _plane(load_array(path))
     if depth.ndim != 2:
@@ -256,7 +327,7 @@ def _refuse_altered_depth(depth: np.ndarray, name: str | Path) -> None:
         raise ValueError(f"{name} has only 8 bits a pixel, too coarse for depth; give the 16-bit image of the sensor")
     if depth.dtype not in (np.uint16, np.int32) or not depth.size or not STRETCHED_TOP <= depth.max() < 65536:
         return
-    values = np.flatnonzero(np.bincount(depth[depth > 0].ravel()))
+    values = np.flatnonzero(np.bincount(depth[(depth > 0) & (depth < 65535)].ravel()))  # 65535 may be "no reading"
     if np.count_nonzero(values >= STRETCHED_TOP * 3 / 4) >= 8 and np.diff(values).min() > LARGEST_STEP:
         raise ValueError(
             f"{name} holds depth that was stretched to the 16-bit range, as viewers save it (its values have steps of "

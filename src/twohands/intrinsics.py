@@ -5,20 +5,17 @@ Every reader raises FileNotFoundError or ValueError with one sentence that names
 
 from __future__ import annotations
 
-import json
-import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from twohands.files import effective_depth_unit, existing, load_array
+from twohands.files import effective_depth_unit, existing, numbers_in, read_values
+from twohands.geometry.distortion import Lens, kind_of, lens_of
 
-_log = logging.getLogger(__name__)
 INTRINSICS_HELP = "give a 3x3 text file, fx fy cx cy, or the JSON or YAML of Open3D, RealSense or ROS"
 MATRIX_KEYS = (
     *("intrinsic_matrix", "K", "k", "camera_matrix", "cameraMatrix", "cam_K", "intrinsics", "intrinsic", "mtx"),
@@ -31,19 +28,32 @@ CAMERA_NAME = re.compile(r"(^|_)(K|k|intrinsics?|intrinsic_matrix|camera_matrix)
 """Pattern of names such as K_color or depth_intrinsics, for matrices of several cameras beside each other."""
 VALUE_KEYS = (("fx", "fy", "cx", "cy"), ("fx", "fy", "ppx", "ppy"), ("fl_x", "fl_y", "cx", "cy"))
 SIZE_KEYS = (("width", "height"), ("image_width", "image_height"), ("w", "h"))
-SHARED_KEYS = ("depth_scale", *(name for names in SIZE_KEYS for name in names))
-"""Names that hold for the cameras in the parts of a file as well."""
-DISTORTION_KEYS = (
-    *("D", "d", "coeffs", "distortion_coefficients", "distortion", "dist_coeffs", "distCoeffs", "dist"),
-    *("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2"),
+DISTORTION_KEYS = ("D", "d", "coeffs", "coefficients", "distortion_coefficients", "distortion_coeffs", "distortion") + (
+    *("dist_coeffs", "distCoeffs", "dist"),
 )
-ALL_KEYS = {*MATRIX_KEYS, *SHARED_KEYS, *DISTORTION_KEYS, *(name for names in VALUE_KEYS for name in names)}
+POLYNOMIAL_KEYS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+"""Names of the coefficients in OpenCV's order."""
+MODEL_KEYS = ("distortion_model", "distortion", "camera_model", "model")
+SHARED_KEYS = (
+    *("depth_scale", *(name for names in SIZE_KEYS for name in names)),
+    *(*DISTORTION_KEYS, *POLYNOMIAL_KEYS, *MODEL_KEYS, "is_fisheye"),
+)
+"""Names that hold for the cameras in the parts of a file as well."""
+ALL_KEYS = {*MATRIX_KEYS, *SHARED_KEYS, *(name for names in VALUE_KEYS for name in names)}
 MOST_NESTED = 4
 """Levels of parts of a file in which cameras are searched."""
 FOCAL_RANGE = (0.2, 10.0)
 """Smallest and largest possible focal length in image widths: 136 and 6 degrees of view."""
 LARGEST_SKEW = 1e-3
 """Largest skew that is ignored, as a fraction of the focal length: below half a pixel in the image's corners."""
+LEAST_UNEQUAL = 0.03
+"""Smallest relative difference of fx and fy that no camera with square pixels has."""
+LEAST_OFF_CENTRE = 0.07
+"""Smallest distance of the principal point from the middle, in image widths along either axis, that is unusual."""
+USUAL_FOCAL = (0.3, 2.0)
+"""Focal lengths of depth cameras in image widths: 118 and 28 degrees of view."""
+ORDERS = {"fx,cx,fy,cy": (0, 2, 1, 3), "cx,cy,fx,fy": (2, 3, 0, 1)}
+"""Wrong orders of the four numbers, and the places at which fx, fy, cx and cy are among them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Intrinsics:
     matrix: np.ndarray  # (3, 3) float32 pixels
     size: tuple[int, int] | None = None  # width, height
     depth_unit: float | None = None  # metres per step of integer depth
+    lens: Lens | None = None  # distortion of the images as they are given, None for a pinhole camera
 
     def of_image(self, width: int, height: int) -> np.ndarray:
         """Return the matrix (3, 3); raise ValueError if it cannot belong to an image of `width` x `height` pixels."""
@@ -81,12 +92,12 @@ def read_intrinsics(source: Any) -> Intrinsics:
     """
     if isinstance(source, Intrinsics):
         return source
-    if isinstance(source, str) and (numbers := _numbers(source)) is not None and numbers.size > 1:
+    if isinstance(source, str) and (numbers := numbers_in(source)) is not None and numbers.size > 1:
         source = numbers
     if not isinstance(source, str | Path):
         return _intrinsics(source)
     path = existing(source, "intrinsics", ", or give fx,fy,cx,cy")
-    values = _file_values(path)
+    values = read_values(path, INTRINSICS_HELP)
     try:
         return _intrinsics(values)
     except ValueError as error:
@@ -124,16 +135,54 @@ def check_intrinsics(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
     low, high = FOCAL_RANGE
     for name, focal in (("fx", fx), ("fy", fy)):
         if not low * width <= focal <= high * width:
+            _refuse_other_order(matrix, width, height)
             raise ValueError(
                 f"focal length {name} = {focal:g} px is not possible for an image {width} px wide "
                 f"(expected {low * width:.0f} to {high * width:.0f}); give the colour camera's intrinsics in pixels"
             )
     if not (-fx <= cx <= width + fx and -fy <= cy <= height + fy):  # a crop may put it outside the image
+        _refuse_other_order(matrix, width, height)
         raise ValueError(
             f"the principal point ({cx:g}, {cy:g}) lies far outside the {width}x{height} image; "
             "give the intrinsics of this image"
         )
     return matrix
+
+
+def order_of(matrix: np.ndarray, width: int, height: int) -> str | None:
+    """Return the order of ORDERS in which the numbers of an unusual `matrix` would be a usual camera's, else None."""
+    numbers = [float(matrix[place]) for place in ((0, 0), (1, 1), (0, 2), (1, 2))]
+    if _is_usual(numbers, width, height):
+        return None
+    fits = (name for name, places in ORDERS.items() if _is_usual([numbers[at] for at in places], width, height))
+    return next(fits, None)
+
+
+def order_sentence(order: str, matrix: np.ndarray, width: int, height: int) -> str:
+    """Return the sentence about intrinsics whose numbers are in another order than fx, fy, cx, cy."""
+    fx, fy, cx, cy = (f"{matrix[place]:g}" for place in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    return (
+        f"fx, fy = {fx}, {fy} and cx, cy = {cx}, {cy} px are not plausible for {width}x{height} pixels, but the four "
+        f"numbers would be in the order {order}; give them as fx,fy,cx,cy"
+    )
+
+
+def off_centre(center: Sequence[float], width: int, height: int) -> float:
+    """Return the distance of a principal point from the middle, in image widths along the worse axis."""
+    return max(abs(center[0] - (width - 1) / 2), abs(center[1] - (height - 1) / 2)) / width
+
+
+def _is_usual(numbers: Sequence[float], width: int, height: int) -> bool:
+    fx, fy, *center = numbers
+    low, high = FOCAL_RANGE
+    square = abs(fx - fy) <= LEAST_UNEQUAL * max(fx, fy)
+    return low * width <= fx <= high * width and square and off_centre(center, width, height) <= LEAST_OFF_CENTRE
+
+
+def _refuse_other_order(matrix: np.ndarray, width: int, height: int) -> None:
+    order = order_of(matrix, width, height)
+    if order is not None:
+        raise ValueError(order_sentence(order, matrix, width, height))
 
 
 def _check_form(matrix: np.ndarray) -> np.ndarray:
@@ -168,66 +217,6 @@ def _check_form(matrix: np.ndarray) -> np.ndarray:
             f"give fy as {-fy:g} and cy in pixels from the image's top row"
         )
     return matrix
-
-
-def _file_values(path: Path) -> Any:
-    """Return the content of a file: numbers, or dictionaries of named values."""
-    if path.suffix.lower() == ".npy":
-        return load_array(path)
-    if path.suffix.lower() == ".npz":
-        return _archive_values(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file; {INTRINSICS_HELP}") from None
-    if (numbers := _numbers(text)) is not None:
-        return numbers
-    if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"{path} is not valid JSON ({error}); {INTRINSICS_HELP}") from None
-    return _yaml_values(text, path)
-
-
-def _archive_values(path: Path) -> Any:
-    """Return the only array of a .npz file, or the dictionary of its arrays."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
-        raise ValueError(f"{path} is not a readable .npz archive ({error}); save K with numpy.savez") from None
-    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
-
-
-def _yaml_values(text: str, path: Path) -> Mapping[str, Any] | list[Any]:
-    """Return the first document of YAML, also as `rostopic echo` (with ---) and OpenCV (with its own tags) print it."""
-    import yaml
-
-    text = re.sub(r"^%YAML.*$|!!opencv-[\w-]+", "", text, flags=re.MULTILINE)
-    try:
-        values = next((document for document in yaml.safe_load_all(text) if document), None)
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" (line {mark.line + 1})" if mark else ""
-        raise ValueError(f"{path} does not hold numbers only and is not valid YAML{place}; {INTRINSICS_HELP}") from None
-    if not isinstance(values, dict | list):
-        raise ValueError(f"{path} does not hold numbers only; {INTRINSICS_HELP}")
-    return values
-
-
-def _numbers(text: str) -> np.ndarray | None:
-    """Return the numbers of a text without comments, (rows, columns) if they form a table; None if it has words."""
-    for sign in ",;[]":
-        text = text.replace(sign, " ")
-    lines = [line.partition("#")[0].split() for line in text.splitlines()]
-    try:
-        rows = [[float(word) for word in line] for line in lines if line]
-    except ValueError:
-        return None
-    if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and len(rows) > 1:
-        return np.array(rows)  # a matrix keeps its shape
-    return np.array([value for row in rows for value in row])
 
 
 def _shown(matrix: np.ndarray) -> str:
@@ -280,10 +269,10 @@ def _only_camera(values: Any) -> Intrinsics:
         )
     part = next(iter(parts.values()))
     matrix = _check_form(matrices[0])
-    _warn_of_distortion(part)
     sizes = [[part[name] for name in names] for names in SIZE_KEYS if all(part.get(name) for name in names)]
     scale = part.get("depth_scale")
-    return Intrinsics(matrix, _image_size(sizes[0]) if sizes else None, None if scale is None else _step(scale))
+    size, unit = _image_size(sizes[0]) if sizes else None, None if scale is None else _step(scale)
+    return Intrinsics(matrix, size, unit, _lens(part))
 
 
 def _cameras(values: Any, shared: dict[str, Any], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -325,17 +314,47 @@ def _matrix_of(values: Mapping[str, Any]) -> np.ndarray:
     return intrinsics_matrix([values[name] for name in names])
 
 
-def _warn_of_distortion(values: Mapping[str, Any]) -> None:
-    found = [values[name] for name in DISTORTION_KEYS if values.get(name) is not None]
-    found = [value.get("data", []) if isinstance(value, Mapping) else value for value in found]
-    numbers = [_floats(value).ravel() for value in found if not isinstance(value, str)]  # a text names the model
-    coefficients = np.concatenate([*numbers, [0.0]])
-    if coefficients.any():
-        _log.warning(
-            "the lens distortion of these intrinsics (largest coefficient %g) is not corrected: hands near the border "
-            "of the image are displaced; undistort the images and give their K (ROS: image_rect and its P)",
-            max(coefficients.tolist(), key=abs),
+def _lens(values: Mapping[str, Any]) -> Lens | None:
+    """Return the lens of named values, None if they have no distortion; raise ValueError if it cannot be undone."""
+    for name in DISTORTION_KEYS:
+        found = values.get(name)
+        if isinstance(found, Mapping) and "data" not in found:
+            return _lens({**{key: value for key, value in values.items() if key != name}, **found})
+    model = _lens_model(values)
+    given = [values[name] for name in DISTORTION_KEYS if values.get(name) is not None]
+    given = [value["data"] if isinstance(value, Mapping) else value for value in given if not isinstance(value, str)]
+    coefficients = next(
+        (numbers.tolist() for numbers in (_floats(value).ravel() for value in given) if numbers.size), []
+    )
+    if not coefficients:
+        named = [float(_floats(0 if values.get(name) is None else values[name])) for name in POLYNOMIAL_KEYS]
+        fisheye = model is not None and kind_of(model) == "fisheye"
+        if named[5] and not any(named[6:]) and model is None:
+            raise ValueError(
+                "lens distortion has k4 but neither k5, k6 nor a model; add distortion_model: rational_polynomial or "
+                "equidistant"
+            )
+        coefficients = [named[0], named[1], named[4], named[5]] if fisheye else named
+        if model is not None and kind_of(model) in ("modified", "inverse"):
+            coefficients = named[:5]
+    lens = lens_of(model, coefficients)
+    if lens is not None and not any(_is_matrix(values.get(name)) for name in MATRIX_KEYS[:-2]) and "P" in values:
+        raise ValueError(
+            "lens distortion is given with P but without K, and P is of images without distortion; give K for the "
+            "camera's own images, or only P for rectified ones"
         )
+    return lens
+
+
+def _lens_model(values: Mapping[str, Any]) -> str | None:
+    """Return the name of the lens model; names that are none count only where they are said to be one."""
+    if values.get("is_fisheye") is True:
+        return "fisheye"
+    names = {key: str(values[key]) for key in MODEL_KEYS if values.get(key) is not None}
+    if not isinstance(values.get("distortion"), str):
+        names.pop("distortion", None)  # coefficients
+    known = next((name for name in names.values() if kind_of(name) is not None), None)
+    return known or names.get("distortion_model") or None
 
 
 def _step(scale: Any) -> float:

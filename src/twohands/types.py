@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from twohands import files
+from twohands import arrays, files
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array, TensorRecord
@@ -22,8 +22,6 @@ from twohands.intrinsics import read_intrinsics
 LEFT, RIGHT = 0, 1
 """Index of each hand along every axis of two hands."""
 SIDE_NAMES = ("left", "right")
-SMALLEST_SIDE = 16
-"""Smallest length of the shorter side of a frame, pixels."""
 PRESENT = 0.5
 """Smallest presence at which a hand is considered there."""
 TRUSTED = 0.5
@@ -42,44 +40,54 @@ class RGBDFrame(TensorRecord):
     findings: tuple[Finding, ...] = ()  # what was noticed, and done, when the frame was read
 
     @staticmethod
-    def from_arrays(rgb: np.ndarray, depth: np.ndarray, K: Any, depth_unit: float | None = None) -> RGBDFrame:
-        """Return a frame from a user's arrays.
+    def from_arrays(
+        rgb: np.ndarray,
+        depth: np.ndarray,
+        K: Any,
+        depth_unit: float | None = None,
+        depth_registered: bool = False,
+        mirrored: bool = False,
+    ) -> RGBDFrame:
+        """Return a frame from a user's arrays, with findings about what was done to them.
 
         rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or any
         other input of `intrinsics.read_intrinsics`. `depth_unit` is the length in metres of one depth step: by default
-        0.001 for integers, unless K comes with a depth scale, and 1 for floats. Raise ValueError with the fix when
-        shapes, types or intrinsics are wrong.
+        0.001 for integers, unless K comes with a depth scale, and 1 for floats. Lens distortion that comes with K is
+        undone. `depth_registered` declares that depth of another size and the same aspect shows the view of colour;
+        `mirrored` that colour, depth and K are of a mirrored image. Raise ValueError with the fix when shapes, types
+        or intrinsics are wrong.
         """
-        rgb = np.asarray(rgb)
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-            raise ValueError(
-                f"colour must be (height, width, 3) uint8, red first; got {rgb.shape} {rgb.dtype}; leave out a fourth "
-                "channel with rgb[..., :3], make bytes of values in [0, 1] with (255 * rgb).astype(numpy.uint8)"
-            )
+        rgb = arrays.checked_colour(rgb)
         height, width = rgb.shape[:2]
-        if min(height, width) < SMALLEST_SIDE:
-            raise ValueError(f"an image of {width}x{height} pixels is too small for hands; give the whole picture")
         depth, intrinsics = np.asarray(depth), read_intrinsics(K)
-        metres = files.depth_in_metres(depth, intrinsics.unit_of(depth, depth_unit))
-        if metres.shape != (height, width):
-            raise ValueError(
-                f"depth is {metres.shape[1]}x{metres.shape[0]} but colour is {width}x{height}; "
-                "register the depth image to the colour image first"
-            )
-        matrix = intrinsics.of_image(width, height)
+        unit = intrinsics.unit_of(depth, depth_unit)
+        metres, markers = arrays.without_markers(files.depth_in_metres(depth, unit), depth, unit)
+        metres, scaling = arrays.in_size_of_colour(metres, width, height, depth_registered)
+        camera = Camera(intrinsics.of_image(width, height), width, height)
+        rgb, metres, findings = arrays.through_pinhole(rgb, metres, camera, intrinsics.lens)
+        findings = [*markers, *scaling, *findings]
+        if mirrored:
+            rgb, metres, camera, mirroring = arrays.unmirrored(rgb, metres, camera)
+            findings += mirroring
         scaled = np.divide(rgb.transpose(2, 0, 1), np.float32(255), dtype=np.float32, order="C")
-        return RGBDFrame(scaled, metres, Camera(matrix, width, height))
+        return RGBDFrame(scaled, metres, camera, tuple(findings))
 
     @staticmethod
     def open(
-        rgb: str | Path, depth: str | Path, intrinsics: str | Path | Any, depth_unit: float | None = None
+        rgb: str | Path,
+        depth: str | Path,
+        intrinsics: str | Path | Any,
+        depth_unit: float | None = None,
+        depth_registered: bool = False,
+        mirrored: bool = False,
     ) -> RGBDFrame:
         """Return a frame from files: colour PNG or JPEG; depth 16-bit PNG, TIFF, .npy; intrinsics text, JSON, numbers.
 
-        The intrinsics may be any input of `intrinsics.read_intrinsics`. Raise FileNotFoundError or ValueError with the
-        file and the fix.
+        The intrinsics may be any input of `intrinsics.read_intrinsics`; the options are those of `from_arrays`. Raise
+        FileNotFoundError or ValueError with the file and the fix.
         """
-        return RGBDFrame.from_arrays(files.read_rgb(rgb), files.read_depth(depth), intrinsics, depth_unit)
+        colour, measured = files.read_rgb(rgb), files.read_depth(depth)
+        return RGBDFrame.from_arrays(colour, measured, intrinsics, depth_unit, depth_registered, mirrored)
 
     def rgb_uint8(self) -> np.ndarray:
         """Return the colour image as (H, W, 3) uint8, for pictures."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from twohands.checks.intrinsics import check_camera
 from twohands.findings import Finding
 from twohands.types import RGBDFrame, TwoHands
 
@@ -46,4 +47,4 @@ class Examiner:
 
 def check(frame: RGBDFrame) -> tuple[Finding, ...]:
     """Return what is wrong with a frame, or was noticed when it was read, as far as can be said without its hands."""
-    return frame.findings
+    return (*frame.findings, *check_camera(frame.camera))

@@ -14,6 +14,8 @@ def predict(
     intrinsics: str,
     out: Path,
     depth_unit: float | None = None,
+    depth_registered: bool = False,
+    mirrored: bool = False,
     choice: Options = DEFAULT,
     view: bool = False,
     skeleton: bool = False,
@@ -28,6 +30,9 @@ def predict(
         intrinsics: Text file with the matrix or fx fy cx cy, JSON or YAML of Open3D, RealSense, ROS, or "fx,fy,cx,cy".
         out: Folder for the results. Results of an earlier frame are replaced; other files are never overwritten.
         depth_unit: Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001.
+        depth_registered: Depth of another size shows the view of colour (phones with LiDAR): scale it to colour's size.
+        mirrored: Colour, depth and intrinsics are of a mirrored image: undo it. A frame that is mirrored as a whole
+            cannot be told from one of the other hands, so nothing warns of it.
         view: Write view.html as well: cloud and meshes to turn in a browser.
         skeleton: Draw the joints on the overlay.
         timings: Print the time of each step.
@@ -40,7 +45,7 @@ def predict(
     check_results(out, (rgb, depth, Path(intrinsics)))
     watch = Stopwatch()
     with watch("decode"):
-        frame, unit = open_frame(rgb, depth, intrinsics, depth_unit)
+        frame, unit = open_frame(rgb, depth, intrinsics, depth_unit, depth_registered, mirrored)
     with watch("load"):
         predictor = choice.load()
     with advising_unit(unit):

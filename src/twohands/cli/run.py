@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ def run(
     folder: Positional[Path],
     out: Path,
     depth_unit: float | None = None,
+    depth_registered: bool = False,
+    mirrored: bool = False,
     intrinsics: str | None = None,
     every: int = 1,
     choice: Options = DEFAULT,
@@ -38,6 +41,9 @@ def run(
         folder: Folder with rgb/*, depth/* (paired by name or time stamp) and cam_K.txt; see README for other names.
         out: Folder for the results: hands.npz and hands.json, one row per colour image.
         depth_unit: Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001.
+        depth_registered: Depth of another size shows the view of colour (phones with LiDAR): scale it to colour's size.
+        mirrored: Colour, depth and intrinsics are of a mirrored image: undo it. A frame that is mirrored as a whole
+            cannot be told from one of the other hands, so nothing warns of it.
         intrinsics: Intrinsics to use instead of the folder's.
         every: Take every N-th frame.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
@@ -52,13 +58,15 @@ def run(
     check_folder(out)
     if every < 1:
         raise ValueError(f"--every must be at least 1; got {every}")
-    recording = FolderRecording(folder, depth_unit, intrinsics)
+    recording = FolderRecording(folder, depth_unit, intrinsics, depth_registered, mirrored)
     watch = Stopwatch()
     with watch("load"):
         predictor = choice.load()
     settings: dict[str, object] = {"every": every, "fit": choice.fit, "hand_model": predictor.model.name}
     settings |= {"method": choice.method or ("pdfnet" if choice.network else "landmarks")}
     settings |= {"network": choice.network and _digest(choice.network)}
+    settings |= {"depth_registered": depth_registered, "mirrored": mirrored}
+    settings |= {"lens": recording.intrinsics.lens and asdict(recording.intrinsics.lens)}
     batch = BatchRun(recording, recording.ids[::every], predictor, out, settings, watch)
     interrupted = False
     try:

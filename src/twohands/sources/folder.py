@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from twohands import files
+from twohands.arrays import DepthSizeError
 from twohands.intrinsics import read_intrinsics
 from twohands.sources.layouts import find_intrinsics, find_layout, is_tum
 from twohands.types import RGBDFrame
@@ -29,13 +30,20 @@ class FolderRecording:
     only when it is opened. Intrinsics without an image size are taken to have the size of most images.
     """
 
-    def __init__(self, folder: str | Path, depth_unit: float | None = None, intrinsics: Any = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        depth_unit: float | None = None,
+        intrinsics: Any = None,
+        depth_registered: bool = False,
+        mirrored: bool = False,
+    ):
         folder = Path(folder)
         if folder.is_file():
             raise ValueError(f"{folder} is a file; give a folder with rgb/, depth/ and cam_K.txt")
         if not folder.is_dir():
             raise FileNotFoundError(f"folder {folder} does not exist; give a folder with rgb/, depth/ and cam_K.txt")
-        self.depth_unit = depth_unit
+        self.depth_unit, self.depth_registered, self.mirrored = depth_unit, depth_registered, mirrored
         self.layout = find_layout(folder)
         self.colour, self.depth = self.layout.colour, self.layout.depth
         if depth_unit is None and is_tum(folder):
@@ -55,7 +63,8 @@ class FolderRecording:
         """Return the frame with this stem and its depth unit; raise FileNotFoundError or ValueError if unreadable."""
         if frame_id not in self.depth:
             raise FileNotFoundError(f"no depth image {self.layout.rule} {frame_id}; add it or remove the colour image")
-        return open_frame(self.colour[frame_id], self.depth[frame_id], self.intrinsics, self.depth_unit)
+        paths = self.colour[frame_id], self.depth[frame_id]
+        return open_frame(*paths, self.intrinsics, self.depth_unit, self.depth_registered, self.mirrored)
 
     def state(self, frame_id: str) -> np.ndarray:
         """Return (2, 2) int64: bytes and time of change in ns of the colour and of the depth file; 0 if missing."""
@@ -73,13 +82,24 @@ class FolderRecording:
 
 
 def open_frame(
-    rgb: str | Path, depth: str | Path, intrinsics: Any, depth_unit: float | None = None
+    rgb: str | Path,
+    depth: str | Path,
+    intrinsics: Any,
+    depth_unit: float | None = None,
+    depth_registered: bool = False,
+    mirrored: bool = False,
 ) -> tuple[RGBDFrame, float]:
-    """Read a frame from files like `RGBDFrame.open`; return it and the depth unit in metres with which it was read."""
+    """Read a frame from files like `RGBDFrame.open`; return it and the depth unit in metres with which it was read.
+
+    Errors name the options of the command line.
+    """
     colour, measured = files.read_rgb(rgb), files.read_depth(depth)
     found = read_intrinsics(intrinsics)
     unit = found.unit_of(measured, depth_unit)
-    return RGBDFrame.from_arrays(colour, measured, found, unit), unit
+    try:
+        return RGBDFrame.from_arrays(colour, measured, found, unit, depth_registered, mirrored), unit
+    except DepthSizeError as error:
+        raise ValueError(error.remedy("--depth-registered")) from None
 
 
 def _in_order(stem: str) -> tuple[list[str | Decimal], str]:
