@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from fractions import Fraction
 
@@ -120,16 +121,19 @@ def write_record3d(path, frames, metadata, files=None):
             archive.writestr(name, content)
 
 
-def write_video(path, images, rate=30, rotation=0, codec="libx264"):
-    """Write colour images (H, W, 3) as a video of high quality, with a mark to show it turned by `rotation` degrees."""
+def write_video(path, images, rate=30, turned=False, codec="libx264"):
+    """Write colour images (H, W, 3) as a video of high quality; `turned`: with the mark to show it turned by 90."""
     import av
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options={"crf": "4"})
         stream.height, stream.width = images[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        if rotation:
-            stream.set_display_rotation(rotation) if hasattr(stream, "set_display_rotation") else None
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for rgb in images:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
         container.mux(stream.encode())
+    if turned:
+        content = bytearray(path.read_bytes())
+        at = content.find(b"tkhd") + 44  # the matrix follows version, times, number, duration and layers
+        content[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+        path.write_bytes(content)

@@ -59,14 +59,23 @@ def is_arrays(path: str | Path) -> bool:
 class ArrayFrames:
     """Frames of dictionaries of arrays, in the order of the files' numbers and of the arrays' first axes.
 
-    `depth_unit` in metres per step and `intrinsics`, any input of `read_intrinsics`, stand in for those of the files.
+    `depth_unit` in metres per step and `intrinsics`, any input of `read_intrinsics`, stand in for those of the files;
+    the other options are those of `RGBDFrame.from_arrays`.
     Raises FileNotFoundError or ValueError at once when a single file cannot be used; a file among others raises when
     its frame is opened.
     """
 
-    def __init__(self, path: str | Path, depth_unit: float | None = None, intrinsics: Any = None):
+    def __init__(
+        self,
+        path: str | Path,
+        depth_unit: float | None = None,
+        intrinsics: Any = None,
+        depth_registered: bool = False,
+        mirrored: bool = False,
+    ):
         self._path = Path(path)
         self._depth_unit = depth_unit
+        self._options = depth_registered, mirrored
         self._given = None if intrinsics is None else read_intrinsics(intrinsics)
         if not self._path.exists():
             raise FileNotFoundError(f"recording {path} does not exist; check the path")
@@ -151,7 +160,8 @@ class ArrayFrames:
     def _open(self, rgb: Any, depth: Any, is_bgr: bool, table: Mapping[str, Any], number: int) -> RGBDFrame:
         colour = _as_colour(np.asarray(rgb()), is_bgr)
         intrinsics = self._intrinsics_of(table, number)
-        return RGBDFrame.from_arrays(colour, np.squeeze(np.asarray(depth())), intrinsics, self._unit_of(table))
+        measured = np.squeeze(np.asarray(depth()))
+        return RGBDFrame.from_arrays(colour, measured, intrinsics, self._unit_of(table), *self._options)
 
     def _unit_of(self, table: Mapping[str, Any]) -> float | None:
         name = _find(table, ("depth_unit", "depth_units"))

@@ -9,10 +9,8 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
+from twohands.arrays import is_same_aspect
 from twohands.geometry.camera import Camera
-
-ASPECT_TOLERANCE = 0.02
-"""Largest relative difference of the aspects of two images that show the same view."""
 
 
 def require(module: str, extra: str, what: str) -> ModuleType:
@@ -45,7 +43,7 @@ def scale_intrinsics(matrix: np.ndarray, size: tuple[int, int], to: tuple[int, i
     """
     if size == to:
         return matrix
-    if abs(to[0] * size[1] / (to[1] * size[0]) - 1) > ASPECT_TOLERANCE:
+    if not is_same_aspect(size, to):
         raise ValueError(
             f"{name} has {to[0]}x{to[1]} pixels but the intrinsics are of {size[0]}x{size[1]}, another view (turned or "
             "cropped); export the recording again without turning or cropping it"

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from twohands import files
+from twohands.arrays import is_same_aspect
 from twohands.intrinsics import read_intrinsics
-from twohands.sources.common import ASPECT_TOLERANCE, decode_plane, drop_uncertain, require
+from twohands.sources.common import decode_plane, drop_uncertain, require
 from twohands.sources.source import Entry
 from twohands.types import RGBDFrame
 
@@ -71,7 +70,13 @@ class StrayScanner:
 
     def __iter__(self) -> Iterator[Entry]:
         with self._opened() as container:
-            for number, image in zip(count(), self._images(container)):  # noqa: B905: the video ends it
+            times = [
+                packet.pts for packet in self._packets(container) if packet.pts is not None and not packet.is_discard
+            ]
+        number_of = {time: number for number, time in enumerate(sorted(times))}
+        with self._opened() as container:
+            for image in self._images(container):
+                number = number_of[image.pts]  # the decoder leaves out what it cannot decode
                 yield Entry(f"{number:06d}", self._seconds.get(number), partial(self._open, number, image))
 
     def _open(self, number: int, image: Any) -> RGBDFrame:
@@ -79,10 +84,10 @@ class StrayScanner:
             raise FileNotFoundError(f"{self._path} has no depth image {number:06d}; the phone did not store it")
         rgb, depth = image.to_ndarray(format="rgb24"), files.read_depth(self._depth[number])
         (height, width), (rows, columns) = rgb.shape[:2], depth.shape
-        if abs(width * rows / (height * columns) - 1) > ASPECT_TOLERANCE:
+        if not is_same_aspect((width, height), (columns, rows)):
             raise ValueError(
-                f"{self._video.name} has {width}x{height} pixels but depth {columns}x{rows}, another view: the video was "
-                "turned or cropped after recording; give the one that the phone wrote"
+                f"{self._video.name} has {width}x{height} pixels but depth {columns}x{rows}, another view: the "
+                "video was turned or cropped after recording; give the one that the phone wrote"
             )
         if number in self._confidence:
             path = self._confidence[number]
@@ -95,17 +100,23 @@ class StrayScanner:
             container = self._av.open(str(self._video))
         except self._av.FFmpegError as error:
             raise ValueError(
-                f"{self._video} is no readable video ({error.strerror}): its index is missing or damaged when recording "
-                "or copying was cut off; copy it again"
+                f"{self._video} is no readable video ({error.strerror}): its index is missing when recording or "
+                "copying was cut off; copy it again"
             ) from None
         if not container.streams.video:
             raise ValueError(f"{self._video} has no images; copy it again")
         return container
 
     def _images(self, container: Any) -> Iterator[Any]:
-        """Yield the images as stored (the mark to show them turned does not hold for depth), up to any damage."""
+        """Yield the images as stored: the mark to show them turned does not hold for depth."""
+        for packet in self._packets(container):
+            with suppress(self._av.FFmpegError):  # a damaged image; the next ones may be whole
+                yield from packet.decode()
+
+    def _packets(self, container: Any) -> Iterator[Any]:
+        """Yield the coded images up to the end, or to where the file cannot be read."""
         try:
-            yield from container.decode(container.streams.video[0])
+            yield from container.demux(container.streams.video[0])
         except self._av.FFmpegError:
             return
 
