@@ -61,11 +61,14 @@ def kinect_calibration():
     return {"CalibrationInformation": {"Cameras": [depth, colour]}}
 
 
-def write_kinect(path, colours, depths, calibration=None, start_ns=336_277_000, delay_ns=0, titles=("COLOR", "DEPTH")):
+def write_kinect(
+    path, colours, depths, calibration=None, start_ns=336_277_000, delay_ns=0, titles=("COLOR", "DEPTH"), raw=""
+):
     """Write an Azure Kinect recording.
 
     colours: (time in us, JPEG bytes) of each colour image; depths: (time in us, (H, W) uint16) of each depth image, in
-    the recorder's clock. `calibration` None: without the attachment.
+    the recorder's clock. `calibration` None: without the attachment. `raw`: pixel format of colour of 64x48 that is not
+    compressed.
     """
     import av
 
@@ -76,11 +79,15 @@ def write_kinect(path, colours, depths, calibration=None, start_ns=336_277_000, 
         for title, images in zip(titles, (colours, depths), strict=True):
             if not images:
                 continue
-            is_colour = title == "COLOR"
-            stream = container.add_stream("mjpeg" if is_colour else "rawvideo", rate=30)
-            size = Image.open(io.BytesIO(images[0][1])).size if is_colour else images[0][1].shape[::-1]
-            stream.width, stream.height = size
-            stream.pix_fmt = "yuvj420p" if is_colour else "gray16be"
+            codec, pixels = ("mjpeg", "yuvj420p") if images is colours else ("rawvideo", "gray16be")
+            if images is depths:
+                size = images[0][1].shape[::-1]
+            elif raw:
+                codec, pixels, size = "rawvideo", raw, (64, 48)
+            else:
+                size = Image.open(io.BytesIO(images[0][1])).size
+            stream = container.add_stream(codec, rate=30)
+            (stream.width, stream.height), stream.pix_fmt = size, pixels
             stream.metadata["title"] = title
             stream.time_base = Fraction(1, 1000)
             tracks.append((stream, images))

@@ -1,4 +1,4 @@
-"""Record3D: archives and folders, order of numbers, K by columns, smaller pictures, holes, cut streams, missing parts."""
+"""Record3D: archives, folders, order of numbers, K by columns, smaller pictures, holes, cut and missing parts."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_recordings_that_cannot_be_used(tmp_path, monkeypatch):
         Record3D(tmp_path / "c.r3d")
     with zipfile.ZipFile(tmp_path / "d.r3d", "w") as archive:
         archive.writestr("metadata", "{")
-    with pytest.raises(ValueError, match="the metadata of .* are damaged"):
+    with pytest.raises(ValueError, match=r"the metadata of .* are damaged"):
         Record3D(tmp_path / "d.r3d")
     with zipfile.ZipFile(tmp_path / "e.r3d", "w") as archive:
         archive.writestr("other", "{}")

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -44,10 +45,10 @@ class _Unpickler(ArrayUnpickler):
 class Column:
     """One named array of a file."""
 
-    shape: tuple[int, ...]
+    shape: Sequence[int]
     whole: Callable[[], Any]
     """Return all of it: an array, or the object that a file has instead."""
-    rows: Callable[[], Iterator[np.ndarray]]
+    rows: Callable[[], Iterator[Any]]
     """Yield the entries along the first axis, reading one at a time."""
 
 
@@ -105,11 +106,11 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Column:
                 if not dtype.hasobject:
                     return np.lib.format.read_array(stream, allow_pickle=False)
                 _header(stream)
-                return _plain(read_pickle(stream, f"{name} in {path}", _Unpickler))
+                return _plain(read_pickle(BytesIO(stream.read()), f"{name} in {path}", _Unpickler))
         except damaged as error:
             raise ValueError(f"{name} in {path} is damaged ({error}); copy the file again") from None
 
-    def rows() -> Iterator[np.ndarray]:
+    def rows() -> Iterator[Any]:
         if (fortran and len(shape) > 1) or dtype.hasobject:  # the first axis is not the slowest one
             yield from column_of(whole()).rows()
             return
@@ -117,7 +118,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Column:
         try:
             with zipfile.ZipFile(path) as again, again.open(name) as stream:
                 _header(stream)
-                for _ in range(shape[0]):
+                for _ in range(shape[0] if shape else 0):
                     content = stream.read(size)
                     if len(content) < size:
                         raise EOFError("it ends early")
@@ -128,7 +129,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Column:
     return Column(shape, whole, rows)
 
 
-def _header(stream: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Return shape, order (True for Fortran's) and type of the array in a stream, which is then at its content."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):

@@ -82,7 +82,7 @@ class ArrayFrames:
         self._files = _files(self._path) if self._path.is_dir() else [self._path]
         if not self._files:
             raise ValueError(f"{path} has no .npz, .npy or pickle files; give the file or the folder with them")
-        self._stacks = self._path.is_dir() and _stacks(self._files)
+        self._stacks = _stacks(self._files) if self._path.is_dir() else {}
         first = self._tables(self._files[0])
         self._length = sum(_count(table) or 1 for table in first.values()) if self._is_one else None
         self._intrinsics_of(next(iter(first.values())), 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from twohands.findings import Finding
 from twohands.geometry.camera import Camera
 from twohands.geometry.distortion import Lens, undistorted
 from twohands.geometry.registration import Registration
@@ -61,8 +62,9 @@ class SensorCalibration:
 
     def undistort(self, plane: np.ndarray) -> np.ndarray:
         """Return ideal points (N, 2) on the plane z = 1 of those that the lens shows; NaN where the model ends."""
-        ideal = Lens("inverse", self.lens.coefficients).distort(plane)
-        wrong = ~(np.abs(self.lens.distort(ideal) - plane).max(axis=-1) < LARGEST_RESIDUAL)
+        with np.errstate(all="ignore"):  # the iteration diverges beyond the model's end
+            ideal = Lens("inverse", self.lens.coefficients).distort(plane)
+            wrong = ~(np.abs(self.lens.distort(ideal) - plane).max(axis=-1) < LARGEST_RESIDUAL)
         ideal[wrong | (np.linalg.norm(ideal, axis=-1) > self.radius)] = np.nan
         return ideal
 
@@ -141,8 +143,11 @@ class AzureKinect:
             raise ValueError(f"the depth of {name} is cut off ({len(depth.content)} bytes); copy the recording again")
         steps = np.frombuffer(depth.content, ">u2").reshape(measured.height, measured.width)
         registered = self._register(steps.astype(np.float32) / np.float32(1000))
-        rgb, _, _ = undistorted(rgb, registered, camera, self._colour.lens)
-        return RGBDFrame.from_arrays(rgb, registered, camera.K, depth_unit=1, depth_registered=True)
+        rgb, _, shift = undistorted(rgb, registered, camera, self._colour.lens)
+        sentence = f"depth was registered to colour, and colour's lens distortion undone (by up to {shift:.1f} px)"
+        note = Finding("undistorted", "note", sentence, {"largest_shift_px": round(shift, 2)})
+        frame = RGBDFrame.from_arrays(rgb, registered, camera.K, depth_unit=1)
+        return replace(frame, findings=(note, *frame.findings))
 
     def _opened(self) -> Any:
         """Return the open container."""
