@@ -67,7 +67,7 @@ class RosRecording:
         colour, depth = (self._first(topic) for topic in (self._topics.colour, self._topics.depth))
         self._grey = is_grey(colour.value)
         pictures = colour_of(colour.value, self._topics.colour), depth_of(depth.value, self._topics.depth)
-        self._sizes = [picture.shape[1::-1] for picture in pictures]
+        self._sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
         self._unit = self._depth_unit(pictures[1], depth_unit)
         if intrinsics is None and self._topics.colour_info is not None:
             intrinsics = self._camera_values(self._topics.colour, self._topics.colour_info)
@@ -193,11 +193,10 @@ class RosRecording:
             )
         values = self._camera_values(topics.depth, topics.depth_info)  # type: ignore[arg-type]
         measured = read_intrinsics({name: values[name] for name in values if name not in ("D", "distortion_model")})
-        cameras = [
-            Camera(found.of_image(*size), *size)
-            for found, size in zip((measured, self._intrinsics), self._sizes[::-1], strict=True)
-        ]
-        return Registration(*cameras, T, _ideal_points(values))
+        colour_size, depth_size = self._sizes
+        depth_camera = Camera(measured.of_image(*depth_size), *depth_size)
+        colour_camera = Camera(self._intrinsics.of_image(*colour_size), *colour_size)
+        return Registration(depth_camera, colour_camera, T, _ideal_points(values))
 
     def _transforms(self) -> dict[str, tuple[str, np.ndarray]]:
         """Return parent frame and T_parent_from_child (4, 4) by child frame."""

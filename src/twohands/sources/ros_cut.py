@@ -37,14 +37,23 @@ def bag_messages(path: Path) -> Iterator[tuple[str, str, int, bytes]]:
 
 
 def database_messages(path: Path) -> Iterator[tuple[str, str, int, bytes]]:
-    """Yield topic, type, time in ns and content of the messages of a ROS 2 database up to the first lost page."""
+    """Yield topic, type, time in ns and content of the messages of a ROS 2 database up to the first lost page.
+
+    The message before the first unreadable one is left out: SQLite gives zeros for the lost end of its last page.
+    """
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
         try:
+            database.execute("PRAGMA writable_schema = ON")  # without it SQLite refuses a file shorter than it says
             topics = {key: (name, kind) for key, name, kind in database.execute("SELECT id, name, type FROM topics")}
             # ordered by the rows themselves, since pages of the index by time are lost with the end of the file
             rows = database.execute("SELECT topic_id, timestamp, data FROM messages NOT INDEXED ORDER BY id")
+            latest = None
             for key, time, content in rows:
-                yield *topics[key], time, content
+                if latest is not None:
+                    yield latest
+                latest = *topics[key], time, content
+            if latest is not None:
+                yield latest
         except sqlite3.DatabaseError:
             return
 

@@ -141,12 +141,11 @@ class _Rosbags:
     def _opened(self) -> Any:
         """Return the open reader; raise ValueError if the file is cut off or damaged."""
         stores = self._rosbags.typesys
-        reader = self._rosbags.highlevel.AnyReader(
-            [self._path], default_typestore=stores.get_typestore(stores.Stores.ROS2_HUMBLE)
-        )
+        store = stores.get_typestore(stores.Stores.ROS2_HUMBLE)
         try:
+            reader = self._rosbags.highlevel.AnyReader([self._path], default_typestore=store)
             reader.open()
-        except (self._rosbags.highlevel.AnyReaderError, sqlite3.Error, KeyError, IndexError) as error:
+        except (self._rosbags.highlevel.AnyReaderError, sqlite3.Error, OSError, KeyError, IndexError) as error:
             raise ValueError(str(error) or type(error).__name__) from None
         return closing(reader)
 
@@ -198,7 +197,7 @@ class _Mcap:
         with path.open("rb") as stream:
             try:
                 summary = mcap.reader.make_reader(stream).get_summary()
-            except (mcap.exceptions.McapError, ValueError, OverflowError):
+            except (mcap.exceptions.McapError, OSError, ValueError):
                 summary = None
         self._whole = summary is not None and summary.statistics is not None
         if summary is not None and summary.statistics is not None:

@@ -167,7 +167,7 @@ def _unpacked(form: str, content: bytes, place: int, topic: str) -> tuple[Any, .
 def _mosaic_as_rgb(mosaic: np.ndarray, row: int, column: int) -> np.ndarray:
     """Return colours (H, W, 3) uint8 of a Bayer mosaic (H, W), interpolated linearly, from its first red pixel."""
     weights = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32)
-    red, blue = np.zeros((2, *mosaic.shape), np.float32)
+    red, blue = np.zeros(mosaic.shape, np.float32), np.zeros(mosaic.shape, np.float32)
     red[row::2, column::2] = 1
     blue[1 - row :: 2, 1 - column :: 2] = 1
     planes = []
