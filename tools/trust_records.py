@@ -1,4 +1,4 @@
-"""What is known about found hands, as arrays on disk. Used by tools/calibrate_trust.py."""
+"""Observations of found hands as arrays on disk, for tools/calibrate_trust.py."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Finding:
     """Kind of the finding, the same in every version: `depth_not_registered`, for example."""
     severity: Severity
     sentence: str
-    """What was measured and the remedy."""
+    """Measured fault and its remedy."""
     values: Mapping[str, float | str] = field(default_factory=dict)
     """The measured values by name; names end with their unit (`shift_px`)."""
 

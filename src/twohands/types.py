@@ -183,7 +183,7 @@ class TwoHands(Presence, TensorRecord):
 
     @property
     def status(self) -> list[str]:
-        """Where each hand of a single frame comes from: 'absent', 'fitted' (to the depth) or 'unfitted'."""
+        """Origin of each hand of a single frame: 'absent', 'fitted' (to the depth) or 'unfitted'."""
         fitted = np.zeros(2, dtype=bool) if self.quality is None else np.asarray(self.quality.fitted)
         return [
             ("fitted" if fitted[side] else "unfitted") if side in self.present_sides else "absent" for side in range(2)

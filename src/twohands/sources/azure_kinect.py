@@ -42,7 +42,7 @@ DEPTH_WINDOWS = {
     (512, 512): (512, 512, 0, 0),
     (1024, 1024): (1024, 1024, 0, 0),
 }
-"""The same of the depth modes."""
+"""Window of each depth mode, in the same form."""
 DEFAULT_RADIUS = 1.7
 """Largest radius on the plane z = 1 for which a lens model holds, where the calibration has none."""
 LARGEST_RESIDUAL = 1e-3

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from twohands import files
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
+from twohands.geometry.distortion import Lens, lens_of
 from twohands.geometry.registration import PointMap, Registration
 from twohands.intrinsics import read_intrinsics
 from twohands.sources import realsense_files as realsense
@@ -30,7 +31,7 @@ REMEDY = (
     "record depth that is registered to colour (RealSense: align_depth.enable:=true and the topic "
     "aligned_depth_to_color; Orbbec: depth_registration:=true; Azure Kinect: depth_to_rgb)"
 )
-"""What to do about depth that cannot be registered."""
+"""Remedy for depth that cannot be registered."""
 
 
 class RosRecording:
@@ -231,7 +232,6 @@ def _ideal_points(camera: dict[str, Any]) -> PointMap | None:
     """Return the map from points of a distorted depth image to ideal ones, None without distortion."""
     if "D" not in camera:
         return None
-    from twohands.geometry.distortion import Lens, lens_of
 
     lens = lens_of(camera["distortion_model"], camera["D"])
     opposite = {"brown": "inverse", "inverse": "brown"}

@@ -31,7 +31,7 @@ class Topics:
 
     @property
     def says_registered(self) -> bool:
-        """Whether the name of the depth topic says that it is registered to colour."""
+        """True if the name of the depth topic says that it is registered to colour."""
         return bool(REGISTERED.search(self.depth))
 
 

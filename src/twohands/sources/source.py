@@ -29,7 +29,7 @@ class Source(Protocol):
 
     @property
     def about(self) -> str:
-        """What the recording was recognised as, and what is in it, in one sentence."""
+        """Kind and content of the recording in one sentence."""
         ...
 
     @property
