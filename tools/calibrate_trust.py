@@ -56,7 +56,7 @@ def collect(
     parts = out.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
     predictor, recorder = load(method, fit=fit, trusted=True), Recorder()
-    recording(predictor).trust = recorder
+    recording(predictor).trust = recorder  # type: ignore
     paths = []
     for folder in shards:
         for number, indices in finished(folder, limit):
@@ -68,12 +68,12 @@ def collect(
             for sample in samples(folder, number, indices):
                 rows.extend(rows_of(sample, predictor, recorder))
             with write_atomically(path) as temporary, temporary.open("wb") as stream:
-                np.savez(stream, **packed(rows))
+                np.savez(stream, **packed(rows))  # type: ignore
             print(f"{path.name}: {len(rows)} hands", flush=True)
     contents = [dict(np.load(path)) for path in paths]
     merged = {name: np.concatenate([content[name] for content in contents]) for name in contents[0]}
     with write_atomically(out) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **merged)
+        np.savez(stream, **merged)  # type: ignore
     print(f"{out}: {int((merged['kind'] == FOUND).sum())} found hands in {len(paths)} shards")
 
 

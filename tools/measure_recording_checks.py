@@ -137,11 +137,11 @@ def timing(count: int = 200, length: int = 40, drawn: int = 60, seed: int = 7) -
     found |= {"none, every 3rd frame": [], "unrelated frames": []}
     for number in range(count):
         pair = [scenes[place] for place in rng.choice(drawn, 2, replace=False)]
-        frames = moving(*pair, rng, length)
+        frames = moving(*pair, rng, length)  # type: ignore
         for name, order in FAULTS.items():
             found[name].append(codes(paired(frames, order)))
         if number % 4 == 0:
-            found["none, every 3rd frame"].append(codes(moving(*pair, rng, 3 * length)[::3]))
+            found["none, every 3rd frame"].append(codes(moving(*pair, rng, 3 * length)[::3]))  # type: ignore
             others = rng.choice(drawn, min(length, drawn), replace=False)
             found["unrelated frames"].append(codes([scenes[place].frame for place in others]))
     print(f"| planted | recordings | {' | '.join(TIMING)} |\n|---|---|---|---|---|")

@@ -168,7 +168,7 @@ def _hands_of(stored: dict[str, np.ndarray]) -> Hands:
 
 def observations(stored: dict[str, np.ndarray]) -> Iterator[tuple[int, Observation]]:
     """Yield the row and the observation of every found hand."""
-    solver = HandFitter(free_hand(), trust=Recorder()).solver
+    solver = HandFitter(free_hand(), trust=Recorder()).solver  # type: ignore
     found = np.flatnonzero(stored["kind"] == FOUND)
     row_of = {(stored["frame"][row], int(stored["side"][row])): row for row in found}
     ends = np.cumsum(stored["number_of_points"]) if "number_of_points" in stored else None
@@ -208,8 +208,8 @@ def _found_hand(one: dict[str, Any], points: np.ndarray, colors: np.ndarray, sol
     evidence = HandEvidence(
         Camera(one["window_K"], int(width), int(height)),
         *(one[name] for name in ("plane", "relative", "landmark_depth", "palm_depth")),
-        points,
-        colors,
+        points,  # type: ignore
+        colors,  # type: ignore
     )
     rig = solver.hand.rig(HandState(*(one[name] for name in ("rotation", "translation", "angles", "shape"))))
     kept = one["cloud"][np.isfinite(one["cloud"][:, 0])].astype(np.float64)

@@ -107,7 +107,7 @@ class HandFitter:
         hands = self.model(parameters)
         assert hands.vertices is not None
         hands = replace(hands, present=present)
-        comparison = compare(hands.vertices, self.model.faces, present, frame)
+        comparison = compare(hands.vertices, self.model.faces, present, frame)  # type: ignore
         confidence, sigma = self.trust(observe(frame.camera, hands, comparison, found, self.solver, odds, gain))
         quality = Quality(comparison.residual, comparison.support, fitted, energy, confidence, sigma)
         return replace(hands, quality=quality)

@@ -77,11 +77,11 @@ def observe(
                 np.asarray(hands.vertices[side], np.float64),
                 np.asarray(hands.joints[side], np.float64),
                 *(getattr(comparison, name)[side] for name in ("facing", "visible", "inside", "measured", "behind")),
-                np.asarray(hands.joints[1 - side], np.float64) if 1 - side in sides else None,
-                fit,
-                None if fit is None or solver is None else solver.spread(fit.solved),
-                odds,
-                gain,
+                np.asarray(hands.joints[1 - side], np.float64) if 1 - side in sides else None,  # type: ignore
+                fit,  # type: ignore
+                None if fit is None or solver is None else solver.spread(fit.solved),  # type: ignore
+                odds,  # type: ignore
+                gain,  # type: ignore
             )
         )
     return result
@@ -167,7 +167,7 @@ def _landmark_features(seen: Observation) -> dict[str, float]:
         "landmark_energy": _log(seen.found.landmark_energy, 5.0),
         "misfit": _log(np.median(misfit), 0.002),
         "misfit_largest": _log(np.percentile(misfit, 90), 0.002),
-        "misfit_tips": _log(np.mean(misfit[list(FINGERTIPS)]), 0.002),
+        "misfit_tips": _log(np.mean(misfit[list(FINGERTIPS)]), 0.002),  # type: ignore
         "bones": float(np.sqrt(((ours - turned) ** 2).sum(axis=1).mean())),
         "bones_largest": float(np.sqrt(((ours - turned) ** 2).sum(axis=1).max())),
         "turn": turn,

@@ -237,7 +237,7 @@ def _ideal_points(camera: dict[str, Any]) -> PointMap | None:
     opposite = {"brown": "inverse", "inverse": "brown"}
     if lens is None or lens.model not in opposite:
         raise ValueError(f"depth with the lens model {camera['distortion_model']} cannot be moved to colour; {REMEDY}")
-    return Lens(opposite[lens.model], lens.coefficients).distort
+    return Lens(opposite[lens.model], lens.coefficients).distort  # type: ignore
 
 
 def _stamp(message: Any) -> int:
