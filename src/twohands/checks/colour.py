@@ -10,8 +10,8 @@ import numpy as np
 from twohands.findings import Finding
 from twohands.types import RGBDFrame, TwoHands
 
-RED = 0.03
-"""Smallest |log(red / blue)| of skin that tells the order of the channels. Skin is red in any light that people use."""
+RED = 0.05
+"""Smallest |log(red / blue)| of skin that tells the order of the channels. Under blue light it is near 0."""
 _DARK = 0.03  # added to colours in [0, 1] before the logarithm
 _ENOUGH = 5  # joints inside the image from which a hand's colour is known
 

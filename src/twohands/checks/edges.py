@@ -58,14 +58,15 @@ class Edges:
 class Agreement:
     """Agreement of the colour edges of an image (3, h, w) with depth edges.
 
-    It is known for shifts of up to `reach` cells, and at most half of the image's shorter side.
+    It is known for shifts of up to `reach` cells, and at most half of the image's shorter side. The gradients are
+    blurred by `blur` cells (standard deviation), so that borders which the depth camera moved a little still agree.
     """
 
-    def __init__(self, rgb: np.ndarray, reach: int = REACH):
+    def __init__(self, rgb: np.ndarray, reach: int = REACH, blur: float = 0.0):
         height, width = rgb.shape[1:]
         self.reach = reach = min(reach, height // 2, width // 2)
         self._size = (fft.next_fast_len(height + reach, True), fft.next_fast_len(width + reach, True))
-        self._gradients = np.conj(self._spectrum(color_gradients(rgb)))
+        self._gradients = np.conj(self._spectrum(gaussian_filter(color_gradients(rgb), (0, blur, blur))))
         self._image = np.conj(self._spectrum(np.ones((height, width), np.float32)))
 
     def of(self, edges: Edges) -> np.ndarray | None:

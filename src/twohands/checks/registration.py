@@ -17,14 +17,15 @@ from twohands.geometry.camera import Camera
 from twohands.types import RGBDFrame, TwoHands
 
 CODE = "depth_not_registered"
-WHOLE_RULE = (-0.467, -0.988, -0.639, -0.55)
+WHOLE_RULE = (-0.397, -1.584, -0.914, -3.5)
 """Weights of the values of `whole_values` and a constant; the sum is positive for depth that is not registered."""
-HANDS_RULE = (0.104, -0.583, -0.56, -0.688, 0.61)
+HANDS_RULE = (-0.201, -0.357, -1.113, -0.883, -0.2)
 """Weights of the values of `hand_values` and a constant."""
 SCALES = (0.6, 0.66, 0.72, 0.79, 0.86, 0.93, 1.0, 1.08, 1.17, 1.27, 1.38, 1.5, 1.62)
 """Sizes of depth over colour that are compared."""
 _COARSE, _COARSE_REACH = 160, 20  # cells along the longer side, and largest shift in cells, where scales are compared
 _SAME, _OTHER = 2.3, 3.3  # cells: largest shift of registered depth, and smallest of depth that is not
+_BLUR = 2.0  # cells by which contours of registered depth are eroded or fattened
 _SURE = 4.8  # agreement from which edges can be said to agree, beyond chance among all shifts
 _MARGIN = 0.25  # of a hand's extent, around its joints
 _HOW = (
@@ -86,7 +87,7 @@ def whole_values(frame: RGBDFrame) -> np.ndarray | None:
     mirrored, each at its best shift.
     """
     rgb, depth, _ = cells_of(frame)
-    values = Agreement(rgb).of(depth_edges(depth))
+    values = Agreement(rgb, blur=_BLUR).of(depth_edges(depth))
     if values is None:
         return None
     there, elsewhere = _there_and_elsewhere(values)
@@ -103,7 +104,7 @@ def hand_values(frame: RGBDFrame, hands: TwoHands) -> np.ndarray | None:
     than at other shifts; and how much better the whole image's is there than at other scales or mirrored.
     """
     rgb, depth, size = cells_of(frame)
-    agreement, edges = Agreement(rgb), depth_edges(depth)
+    agreement, edges = Agreement(rgb, blur=_BLUR), depth_edges(depth)
     whole = agreement.of(edges)
     if whole is None:
         return None
