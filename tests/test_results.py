@@ -219,11 +219,11 @@ def test_findings_about_frames_and_the_recording(tmp_path):
     again = [hands_of_row(row) for row in split_rows(read_results(tmp_path))]
     assert [hands.findings for hands in again] == [(one, other), ()]
     assert [hands.examined for hands in again] == [True, False]
-    store = RowStore(tmp_path / "run", {}, FACES, "free")
+    store = RowStore(tmp_path / "run", {"every": 1}, FACES, "free")
     assert store.findings == []
     store.merge(rows, [other])
     text = json.loads((tmp_path / "run" / "hands.json").read_text(encoding="utf-8"))
     assert [finding["code"] for finding in text["findings"]] == ["frozen"]
     assert [len(frame["findings"]) for frame in text["frames"]] == [2, 0]
     assert text["frames"][0]["findings"][0]["values"] == {"hands": 1.0, "order": "BGR"}
-    assert RowStore(tmp_path / "run", {}, FACES, "free").findings == [other]
+    assert RowStore(tmp_path / "run", {"every": 1}, FACES, "free").findings == [other]
