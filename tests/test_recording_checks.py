@@ -67,11 +67,19 @@ def moving(scenes):
     return [tool.moving(scenes[k % 3], scenes[(k + 1) % 3], np.random.default_rng(k), 40) for k in range(3)]
 
 
-def test_clean_motion_has_no_finding(moving, scenes):
+def test_clean_motion_has_no_finding(moving):
     for frames in moving:
         assert timed(frames).findings() == []
         assert timed(frames[::3]).findings() == []
-    assert timed([scenes[k % 3].frame for k in range(40)]).findings() == []  # unrelated pictures
+
+
+def test_unrelated_pictures_are_not_compared_for_a_lag(moving):
+    """A recorder that repeats one depth for all of them is still found."""
+    cuts = [frames[number] for number in range(40) for frames in moving]
+    checks = timed(cuts)
+    assert (checks.lags, checks.findings()) == ([], [])
+    repeated = timed([replace(frame, depth=cuts[0].depth) for frame in cuts])
+    assert [finding.code for finding in repeated.findings()] == ["depth_frozen"]
 
 
 @pytest.mark.parametrize("lag", [1, 3, 5, -1, -3])

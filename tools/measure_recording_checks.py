@@ -42,12 +42,19 @@ ADULTS = np.log(206 / 159) / 3.29
 THRESHOLDS = (1.1, 1.15, 1.175, 1.2, 1.25, 1.3)
 Order = Callable[[int, int], int]
 """Function from a frame's number and the number of frames to the frame whose depth it gets."""
+
+
+def late(lag: int) -> Order:
+    """Return the order of depth that is `lag` frames late."""
+    return lambda time, _: time - lag
+
+
 FAULTS: dict[str, Order] = {
-    "none": lambda t, n: t,
-    **{f"late by {lag}": lambda t, n, lag=lag: t - lag for lag in (1, 2, 3, 5)},
-    "early by 1": lambda t, n: t + 1,
-    "every 2nd repeated": lambda t, n: t // 2 * 2,
-    "every 3rd repeated": lambda t, n: t - (t % 3 == 2),
+    "none": late(0),
+    **{f"late by {lag}": late(lag) for lag in (1, 2, 3, 5)},
+    "early by 1": late(-1),
+    "every 2nd repeated": lambda t, _: t // 2 * 2,
+    "every 3rd repeated": lambda t, _: t - (t % 3 == 2),
     "a tenth frozen": lambda t, n: n // 2 if n // 2 <= t < n // 2 + n // 10 else t,
 }
 
@@ -136,12 +143,12 @@ def timing(count: int = 200, length: int = 40, drawn: int = 60, seed: int = 7) -
     found: dict[str, list[set[str]]] = {name: [] for name in FAULTS}
     found |= {"none, every 3rd frame": [], "unrelated frames": []}
     for number in range(count):
-        pair = [scenes[place] for place in rng.choice(drawn, 2, replace=False)]
-        frames = moving(*pair, rng, length)  # type: ignore
+        scene, other = (scenes[place] for place in rng.choice(drawn, 2, replace=False))
+        frames = moving(scene, other, rng, length)
         for name, order in FAULTS.items():
             found[name].append(codes(paired(frames, order)))
         if number % 4 == 0:
-            found["none, every 3rd frame"].append(codes(moving(*pair, rng, 3 * length)[::3]))  # type: ignore
+            found["none, every 3rd frame"].append(codes(moving(scene, other, rng, 3 * length)[::3]))
             others = rng.choice(drawn, min(length, drawn), replace=False)
             found["unrelated frames"].append(codes([scenes[place].frame for place in others]))
     print(f"| planted | recordings | {' | '.join(TIMING)} |\n|---|---|---|---|---|")

@@ -19,8 +19,11 @@ BLOCK_ROWS = 45
 """Number of rows of blocks: a block of 16 pixels at 720 rows, about the way of a hand from one frame to the next."""
 KNOWN = 0.5
 """Smallest fraction of a block with a reading for its depth to count."""
-MOVED, MOVED_NOISE, MOVED_BLOCKS = 0.03, 6.0, 8
-"""Colour moves if this many blocks change by MOVED of the mean brightness and by MOVED_NOISE times the median."""
+MOVED, MOVED_NOISE, MOVED_BLOCKS = (0.03, 0.1), 6.0, 8
+"""Colour moves if this many blocks change by MOVED_NOISE times the median change, at least and at most MOVED of the
+mean brightness."""
+SAME_SCENE = 0.7
+"""Smallest correlation of the colour of two frames that show one scene: motion between others means nothing."""
 FROZEN = 0.01
 """Smallest fraction of the frames whose depth is that of the frame before although colour moves."""
 LAGS = 6
@@ -69,15 +72,18 @@ class DepthTiming:
             return
         self.compared += 1
         colour = np.abs(blocks.colour - last[1].colour)
-        moves = (colour > max(MOVED, MOVED_NOISE * float(np.median(colour)))).sum() >= MOVED_BLOCKS
+        moves = (colour > np.clip(MOVED_NOISE * np.median(colour), *MOVED)).sum() >= MOVED_BLOCKS
         self.moving += bool(moves)
         same = np.array_equal(depth, last[2])
         if same and moves:
             self.frozen.append(name)
+        held, self._held = self._held, same
+        if not _alike(blocks.colour, last[1].colour):
+            self._finish_stretch()
+            return
         nearness = np.abs(blocks.nearness - last[1].nearness)
-        if same or self._held:  # no motion, then that of several frames at once
+        if same or held:  # no motion, then that of several frames at once
             nearness = np.full_like(nearness, np.nan)
-        self._held = same
         self._motion.append((name, colour, nearness))
         if len(self._motion) == STRETCH:
             self._finish_stretch()
@@ -101,6 +107,11 @@ class DepthTiming:
             if lag is not None:
                 self.lags.append((lag, names[0]))
         self._motion.clear()
+
+
+def _alike(colour: np.ndarray, other: np.ndarray) -> bool:
+    first, second = colour - colour.mean(), other - other.mean()
+    return bool(np.vdot(first, second) >= SAME_SCENE * np.sqrt(np.vdot(first, first) * np.vdot(second, second)))
 
 
 def clear_lag(colour: np.ndarray, depth: np.ndarray) -> float | None:
