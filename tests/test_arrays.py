@@ -16,9 +16,9 @@ K = np.array([[150.0, 0, 82.0], [0, 151, 57.5], [0, 0, 1]], np.float32)
 RGB = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def scene(noise: float = 1.0) -> np.ndarray:
+def scene(noise: float = 1.0, wall: float = 1200.0) -> np.ndarray:
     """Return depth in millimetres: a wall that faces the camera, a hand-sized block before it, and holes."""
-    depth = np.full((HEIGHT, WIDTH), 1200.0)
+    depth = np.full((HEIGHT, WIDTH), wall)
     depth[40:90, 50:100] = 500 + 0.4 * np.arange(50)
     depth += np.random.default_rng(1).normal(0, noise, depth.shape)
     depth[38:90, 42:50] = 0
@@ -86,13 +86,24 @@ def test_the_far_plane_is_no_surface():
 
 @pytest.mark.parametrize("noise", [0.2, 0.3, 0.6, 2.0])
 def test_a_wall_that_faces_the_camera_is_a_surface(noise):
-    depth = scene(noise).astype(np.uint16)
-    assert np.mean(depth == 1200) > 0.05
+    depth = scene(noise, 2200.0).astype(np.uint16)
+    assert np.mean(depth == 2200) > 0.05
     assert read(depth).findings == ()
 
 
+def test_a_wall_of_rendered_depth_is_a_surface():
+    """It may face the camera exactly, without noise, behind hands."""
+    assert read(np.where(scene(0) == 1200, 900, scene(0)).astype(np.uint16)).findings == ()
+
+
+def test_a_value_nearer_than_any_hand_is_no_reading():
+    depth = scene()
+    depth[60:, 100:] = 20
+    np.testing.assert_array_equal(read(depth.astype(np.uint16)).depth[60:, 100:], 0)
+
+
 def test_a_wall_without_noise_is_a_surface_if_it_is_slanted_at_all_or_alone():
-    slant = np.rint(1200 + np.linspace(0, 1.6, WIDTH) + np.zeros((HEIGHT, 1)))  # three values
+    slant = np.rint(2200 + np.linspace(0, 1.6, WIDTH) + np.zeros((HEIGHT, 1)))  # three values
     slant[40:90, 50:100] = 500
     slant[40:90, 60:100] = 501
     assert read(slant.astype(np.uint16)).findings == ()

@@ -10,6 +10,8 @@ BESIDE, MOST_BELOW, MOST_ABOVE = 0.05, 0.1, 0.001
 """Within a relative distance BESIDE of such a value are hardly any other readings, as fractions of its own number:
 below it some of surfaces that a far plane clips, above it none. Noise puts readings on both sides of a wall's value.
 """
+SURFACES = (0.1, 1.5)
+"""Range, metres, in which such a value is taken for a surface: in rendered depth a wall may face the camera exactly."""
 SPACING = 5
 """Distance, in pixels, of the readings that decide about such values."""
 FEWEST_OTHERS = 0.01
@@ -19,7 +21,7 @@ LARGEST_STEP = 0.025
 
 
 def marker_value(depth: np.ndarray) -> float | None:
-    """Return a value of depth (H, W) that a sensor or a program wrote where nothing was measured, None without one.
+    """Return a value of depth (H, W) in metres that was written where nothing was measured, None without one.
 
     It fills more than LEAST_FILLED of the image, with hardly any reading near it. A wall that faces the camera has
     some: noise and the smallest slant spread it over neighbouring values.
@@ -32,6 +34,7 @@ def marker_value(depth: np.ndarray) -> float | None:
     below, above = total[place] - total[low], total[high] - total[place + 1]
     alone = (counts > LEAST_FILLED * sample.size) & (below <= MOST_BELOW * counts) & (above <= MOST_ABOVE * counts)
     alone &= len(sample[sample > 0]) - counts >= FEWEST_OTHERS * sample.size
+    alone &= (values < SURFACES[0]) | (values > SURFACES[1])
     return float(values[alone][-1]) if alone.any() else None
 
 
