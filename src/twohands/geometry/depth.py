@@ -21,7 +21,7 @@ LARGEST_STEP = 0.025
 
 
 def marker_value(depth: np.ndarray) -> float | None:
-    """Return a value of depth (H, W), metres, that was written where nothing was measured, None without one.
+    """Return a value of depth (H, W) in metres that was written where nothing was measured, None without one.
 
     It fills more than LEAST_FILLED of the image, with hardly any reading near it. A wall that faces the camera has
     some: noise and the smallest slant spread it over neighbouring values.
