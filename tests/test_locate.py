@@ -167,6 +167,22 @@ def test_our_own_network_finds_the_hands_that_the_palm_network_misses(monkeypatc
     assert (np.linalg.norm(found.pixels - expected.pixels, axis=-1).mean(axis=-1) < 0.1 * lengths).all()
 
 
+@pytest.mark.parametrize(("moved", "doubted"), [(0.05, False), (0.6, True)])
+def test_our_own_network_refutes_two_hands_of_one_side(monkeypatch: pytest.MonkeyPatch, moved: float, doubted: bool):
+    """Both hands of the demo frame are misread as left hands; the network sees a left and a right one."""
+    folder = files("twohands") / "demo"
+    color, depth = read_rgb_file(str(folder / "color.jpg")), read_depth(str(folder / "depth.png"))
+    frame = RGBDFrame.from_arrays(color, depth, np.loadtxt(str(folder / "cam_K.txt")))
+    guided = GuidedLocator()
+    hands = guided.locate.find(frame.rgb)
+    lengths = np.ptp(hands.pixels, axis=1).max(axis=-1)[:, None, None]
+    misread = replace(hands, right=np.full(2, 0.02), relative=0 * hands.relative, pixels=hands.pixels + moved * lengths)
+    monkeypatch.setattr(guided.locate, "find", lambda rgb, elsewhere: misread)
+    monkeypatch.setattr(guided.locate, "mirrored", lambda rgb, hands: np.full(2, -3.0))
+    assert guided.locate.choose(frame, misread).one_side is not None
+    assert (guided(frame).one_side is not None) == doubted
+
+
 # Pixels --------------------------------------------------------------------------------------------------------------
 
 
@@ -368,6 +384,13 @@ def test_hands_that_point_to_each_other_are_rather_of_one_person(angles: tuple[f
     assert suspicion is not None
     assert parallel is not None
     assert (np.sign(np.round(parallel.odds - suspicion.odds, 3)) == expected).all()
+
+
+def test_two_readings_of_one_hand_and_another_hand_are_two_hands():
+    hands, places = row_of_hands([0.02, 0.98, 0.98], [200, 225, 400])
+    located = choose_hands(hands, places)
+    assert located.findings == ()
+    np.testing.assert_allclose(located.pixels, hands.pixels[[0, 2]])
 
 
 def test_hands_out_of_reach_of_each_other_are_of_two_people():

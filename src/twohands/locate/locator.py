@@ -8,6 +8,7 @@ also searches where this package's own network sees hands. Pixels (u, v): intege
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -38,6 +39,8 @@ SURE = 0.9
 """Presence above which a hand's first region is good enough."""
 TILED_ASPECT = 1.25
 """Aspect ratio from which an image is also searched in two tiles, where hands are larger for the palm network."""
+EXACT = 0.26
+"""Mean distance in hand lengths up to which this package's network agrees with a hand's landmarks."""
 SMALL_HAND = 1 / 6
 """Length of a hand over that of the image below which more hands may have been too small for the palm network."""
 
@@ -134,7 +137,23 @@ class GuidedLocator:
         self.person: Person = person
 
     def __call__(self, frame: RGBDFrame) -> LocatedHands:
-        return self.locate.choose(frame, self.locate.find(frame.rgb, lambda: self.regions(frame)), self.person)
+        located = self.locate.choose(frame, self.locate.find(frame.rgb, lambda: self.regions(frame)), self.person)
+        if located.one_side is not None and self.sees_both(frame, located.pixels):
+            return replace(located, one_side=None)
+        return located
+
+    def sees_both(self, frame: RGBDFrame, pixels: np.ndarray) -> bool:
+        """Return whether this package's network sees a left and a right hand at the landmarks (2, 21, 2).
+
+        On two hands of one side it puts the hand of the other side less exactly.
+        """
+        hands = self.network(view(frame, square_camera(frame.camera, self.network.image_size)))
+        away = np.linalg.norm(pixels[:, None] - frame.camera.project(hands.joints)[None], axis=-1).mean(
+            axis=-1
+        )  # (2, 2)
+        away /= np.ptp(pixels, axis=1).max(axis=-1)[:, None]
+        exact = bool((np.diag(away) < EXACT).all() or (np.diag(away[::-1]) < EXACT).all())
+        return bool(hands.is_present.all()) and exact
 
     def regions(self, frame: RGBDFrame) -> np.ndarray:
         """Return regions (N, 4) around the hands that this package's network sees."""

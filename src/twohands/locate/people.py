@@ -13,10 +13,12 @@ from twohands.hands.skeleton import KNUCKLES, WRIST
 from twohands.locate.sides import Candidates, extents, position_odds, side_odds
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, LocatedHands, OneSide, RGBDFrame
 
-CLEAR, CLEAR_OF_TWO = 0.7, 0.6
+CLEAR, CLEAR_OF_TWO = 0.75, 0.6
 """Smallest presence of a third hand, and of each of two hands of one side."""
-APART = 0.7
-"""Smallest distance of a third hand from the others, in hand lengths; nearer ones are often readings of one hand."""
+APART, APART_OF_TWO = 0.7, 0.4
+"""Smallest distance of a third hand from the others, and of two hands, in hand lengths; nearer ones are often readings
+of one hand.
+"""
 STRANGERS_APART = 1.0
 """Smallest distance of two hands of one side, in hand lengths; sides of hands that are nearer are often misread."""
 FACING, FACING_ODDS = 0.45, 3.0
@@ -85,7 +87,8 @@ def counted(hands: Candidates) -> list[int]:
     """Return the hands that are seen without doubt: up to two by their presence, and more that are clear and apart."""
     kept: list[int] = []
     for hand in np.argsort(-hands.present, kind="stable"):
-        if len(kept) < 2 or (hands.present[hand] > CLEAR and all(apart(hands, hand, other) > APART for other in kept)):
+        present, distance = (CLEAR, APART) if len(kept) > 1 else (0, APART_OF_TWO)
+        if hands.present[hand] > present and all(apart(hands, hand, other) > distance for other in kept):
             kept.append(int(hand))
     return kept
 
