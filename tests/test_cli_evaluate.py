@@ -84,13 +84,13 @@ def test_a_method_is_measured(tmp_path, capsys, chosen):
     assert markdown == report.markdown() + "\n"
     assert capsys.readouterr().out.startswith(markdown)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
-    assert chosen == [(None, None, None, True, False)]
+    assert chosen == [(None, None, None, True, True, None)]
 
 
 def test_method_fit_and_hand_model_are_those_of_the_product(tmp_path, chosen):
     assert evaluate(tmp_path, "--count", 1, "--method", "pdfnet", "--no-fit", "--hand-model", "mano") == 0
     assert evaluate(tmp_path, "--count", 1) == 0
-    assert chosen == [("pdfnet", None, "mano", False, False), (None, None, None, True, False)]
+    assert chosen == [("pdfnet", None, "mano", False, True, None), (None, None, None, True, True, None)]
 
 
 def test_a_user_network_is_trusted(tmp_path, chosen):
