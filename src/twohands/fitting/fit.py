@@ -83,7 +83,7 @@ class HandFitter:
     def _assemble(
         self, frame: RGBDFrame, present: np.ndarray, found: dict[int, FoundHand], odds: float, gain: float
     ) -> TwoHands:
-        """Return the hands with their quality; `odds` and `gain` speak for their sides, see `observation.Observation`."""
+        """Return the hands with their quality; `odds` and `gain` are those of their sides, see `Observation`."""
         parameters = self.model.neutral()
         fitted, energy = np.zeros(2, dtype=bool), np.full(2, np.nan, dtype=np.float32)
         for side, hand in ((side, hand.solved) for side, hand in found.items()):
@@ -94,9 +94,8 @@ class HandFitter:
             parameters.shape[side] = state.shape
             parameters.rotation[side] = axis_angle_from_matrix(state.rotation) * axes
             parameters.translation[side] = state.translation * points
-        hands = self.model(parameters)
+        hands = replace(self.model(parameters), present=present)
         assert hands.vertices is not None
-        hands = replace(hands, present=present)
         comparison = compare(hands.vertices, self.model.faces, present, frame)
         confidence, sigma = self.trust(observe(frame.camera, hands, comparison, found, self.solver, odds, gain))
         quality = Quality(comparison.residual, comparison.support, fitted, energy, confidence, sigma)

@@ -55,7 +55,9 @@ def compare(vertices: np.ndarray, faces: np.ndarray, present: np.ndarray, frame:
         points = vertices[sides].reshape(-1, 3).astype(np.float64)
         joined = np.concatenate([faces[side] + position * shape[1] for position, side in enumerate(sides)])
         as_hands = (len(sides), shape[1])
-        facing[sides], visible[sides] = (mask.reshape(as_hands) for mask in visible_vertices(points, joined, frame.camera))
+        facing[sides], visible[sides] = (
+            mask.reshape(as_hands) for mask in visible_vertices(points, joined, frame.camera)
+        )
         readings, within = sample_nearest(frame.depth, points, frame.camera)
         measured[sides], inside[sides] = readings.reshape(as_hands), within.reshape(as_hands)
         behind[sides] = (points[:, 2] - readings).reshape(as_hands)
