@@ -1,12 +1,14 @@
 """Calibrate the confidence and the sigma of hands (`fitting/trust.py`) on frames with known hands.
 
     python tools/calibrate_trust.py collect SHARDS ... --out landmarks.npz --method landmarks
-    python tools/calibrate_trust.py fit --landmarks landmarks.npz --pdfnet pdfnet.npz ...
+    python tools/calibrate_trust.py collect SHARDS ... --out holes.npz --method landmarks --fault holes --limit 100
+    python tools/calibrate_trust.py fit --landmarks landmarks.npz holes.npz ... --pdfnet pdfnet.npz ...
     python tools/calibrate_trust.py report test=test.npz shifted=shifted.npz --method landmarks --out report/
 
 `collect` runs a predictor over folders of shards, also over those that are still being written, and stores everything
-that is known about every found hand. It resumes: its parts are kept in a folder beside the output. `fit` writes the
-coefficients into the package, `report` measures those on other frames.
+that is known about every found hand. It resumes: its parts are kept in a folder beside the output. Some frames are
+collected again with damaged depth, which rendered frames never have: what is unheard-of would not lower the confidence.
+`fit` writes the coefficients into the package, `report` measures those on other frames.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from typing import Any
 import numpy as np
 import tyro
 
-from trust_formulas import calibrate
-from trust_records import FOUND, Recorder, packed, read_hands, rows_of
+from trust_formulas import calibrated, document_of
+from trust_records import FOUND, Fault, Recorder, damaged, packed, read_hands, rows_of
 from trust_tables import judged, pictures, table
 from twohands import load
 from twohands.choices import Method
@@ -43,6 +45,7 @@ def collect(
     method: Method = "landmarks",
     fit: bool = True,
     limit: int | None = None,
+    fault: Fault = "none",
 ) -> None:
     """Run a predictor over the finished shards of folders and store what is known about every found hand.
 
@@ -52,6 +55,7 @@ def collect(
         method: method of the predictor.
         fit: fit the hand model to the measured points.
         limit: number of frames of each folder, from the first on.
+        fault: damage to the depth of every frame, see `damaged`.
     """
     parts = out.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
@@ -66,12 +70,12 @@ def collect(
                 continue
             rows: list[dict[str, Any]] = []
             for sample in samples(folder, number, indices):
-                rows.extend(rows_of(sample, predictor, recorder))
+                rows.extend(rows_of(damaged(sample, fault), predictor, recorder))
             with write_atomically(path) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, **packed(rows))  # type: ignore
             print(f"{path.name}: {len(rows)} hands", flush=True)
     contents = [dict(np.load(path)) for path in paths]
-    merged = {name: np.concatenate([content[name] for content in contents]) for name in contents[0]}
+    merged: dict[str, Any] = {name: np.concatenate([content[name] for content in contents]) for name in contents[0]}
     with write_atomically(out) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **merged)  # type: ignore
     print(f"{out}: {int((merged['kind'] == FOUND).sum())} found hands in {len(paths)} shards")
@@ -130,9 +134,18 @@ def fit(
     given |= {("pdfnet", True): pdfnet, ("pdfnet", False): pdfnet_no_fit}
     for (method, fitted), paths in given.items():
         if paths:
-            document[trust.calibration_name(method, fitted)] = calibrate(read_hands(paths))
+            document[trust.calibration_name(method, fitted)] = document_of(calibrated(read_hands(paths)))
     with write_atomically(out) as temporary:
-        temporary.write_text(json.dumps(document, indent=1) + "\n")
+        temporary.write_text(one_line_each(document))
+
+
+def one_line_each(document: dict[str, Any]) -> str:
+    """Return JSON with a line for every part of every calibration."""
+    parts = []
+    for name, calibration in document.items():
+        lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in calibration.items())
+        parts.append(f" {json.dumps(name)}: {{\n  {lines}\n }}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 @app.command

@@ -1,32 +1,35 @@
-"""Fit the formulas of `fitting/trust.py` to hands with known errors. Used by tools/calibrate_trust.py."""
+"""Fit the formulas of `fitting/trust.py` to hands with known errors. Used by tools/calibrate_trust.py; needs torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import minimize
+
+from twohands.fitting.trust import Scaling, SigmaFormula, Trust, sigma_inputs
 
 RIGHT_WITHIN = 0.020
 """Metres of mean joint error below which a hand is right."""
 LIMITS = (0.008, 0.012, 0.016, 0.020, 0.025, 0.030, 0.045, 0.070)
 """Errors in metres at which hands are divided into better and worse ones; one score orders them at all of them."""
 RIDGE = 10.0
-"""Weight of the squared coefficients of standardised features in the score."""
+"""Weight of the squared weights of the score."""
 RANGE = (0.5, 99.5)
 """Percentiles of the calibration hands to which a feature is limited."""
-DEGREES, RIDGE_SIGMA, LARGEST_ERROR = 3.0, 3.0, 0.3
-"""Degrees of freedom of Student's t for joint errors, the ridge of its coefficients, the largest error in metres."""
-KNOTS = (-2.0, 0.0, 2.0)
-"""Knots of the hinges of the score in log sigma."""
-SIGMA_OF_HAND = ("log_depth", "log_pixels", "apart")
-"""Features of a hand that enter log sigma beside its score."""
-NOT_USED = ("fitted", "angles")
-COVERAGE = (0.695, 0.94)
-"""Aimed fractions of errors within 1 and 1.96 sigma, inside the tolerances of 68 % and 95 %."""
-FOLDS = 6
+NOT_USED = ("angles",)
+"""Features of a hand that are left out: they describe the scene and speak neither for nor against the hand."""
+DEGREES, LARGEST_ERROR = 4.0, 0.3
+"""Degrees of freedom of Student's t for joint errors, and the largest error in metres."""
+HIDDEN, EPOCHS, BATCH, RATE, DECAY = 24, 16, 2048, 5e-3, 1.0
+"""Hidden values of the formula of sigma and settings of its training (AdamW, one cycle)."""
+COVERAGE = (0.70, 0.935)
+"""Aimed fractions of errors within 1 and 1.96 sigma, between those of the heavy tails and 68 % and 95 %."""
+FOLDS, SIGMA_FOLDS = 6, 3
+"""Parts of the hands, each judged by formulas fitted to the others: for the score, and for sigma."""
 
 
 @dataclass(frozen=True)
@@ -41,93 +44,53 @@ class Hands:
     visible: np.ndarray  # (N, 21) bool, the camera sees the joint
     frame: np.ndarray  # (N,) names of the frames
 
-    def __getitem__(self, chosen: np.ndarray) -> Hands:
+    @staticmethod
+    def join(parts: Sequence[Hands]) -> Hands:
+        """Return the hands of all parts."""
+        first = parts[0]
         return Hands(
-            {name: values[chosen] for name, values in self.hand.items()},
-            {name: values[chosen] for name, values in self.joint.items()},
-            *(getattr(self, name)[chosen] for name in ("error", "along", "across", "visible", "frame")),
+            hand={name: np.concatenate([part.hand[name] for part in parts]) for name in first.hand},
+            joint={name: np.concatenate([part.joint[name] for part in parts]) for name in first.joint},
+            error=np.concatenate([part.error for part in parts]),
+            along=np.concatenate([part.along for part in parts]),
+            across=np.concatenate([part.across for part in parts]),
+            visible=np.concatenate([part.visible for part in parts]),
+            frame=np.concatenate([part.frame for part in parts]),
         )
 
 
-def calibrate(hands: Hands) -> dict[str, Any]:
-    """Return the document of a calibration, see `trust.trust_from`."""
-    return Calibration(hands).document()
+def calibrated(hands: Hands) -> Trust:
+    """Return the judgement fitted to hands. What uses the score is fitted to scores of hands left out of its fit."""
+    of_hand = scaling({name: values for name, values in hands.hand.items() if name not in NOT_USED})
+    of_joint = scaling(hands.joint)
+    features, honest = of_hand(hands.hand), np.empty(len(hands.error))
+    for rest, own in _parts(hands.frame, FOLDS):
+        weights, bias = ordered_fit(features[rest], hands.error[rest])
+        honest[own] = features[own] @ weights + bias
+    weights, bias = ordered_fit(features, hands.error)
+    slope, shift = straighten(honest, hands.error < RIGHT_WITHIN)
+    there = np.isfinite(hands.error)
+    inputs = sigma_inputs(slope * honest + shift, features, of_joint(hands.joint))[there]
+    errors = np.concatenate([hands.along, hands.across], axis=2)[there]
+    sigma = fitted_sigma(inputs, errors, hands.visible[there], hands.frame[there], column_of(of_hand, of_joint))
+    return Trust(of_hand, of_joint, slope * weights, slope * bias + shift, sigma)
 
 
-class Calibration:
-    """Formulas fitted to hands. What follows the score is fitted to scores of hands that it was not fitted to."""
-
-    def __init__(self, hands: Hands):
-        self.names = [name for name in hands.hand if name not in NOT_USED and np.std(hands.hand[name]) > 1e-6]
-        self.limits = {name: _limits(hands.hand[name]) for name in self.names}
-        self.joint_limits = {name: _limits(values) for name, values in hands.joint.items()}
-        features, fold = self._features(hands), folds(hands.frame)
-        honest = np.empty(len(fold))
-        for number in range(FOLDS):
-            weights, bias = ordered_fit(features[fold != number], hands.error[fold != number])
-            honest[fold == number] = features[fold == number] @ weights + bias
-        weights, bias = ordered_fit(features, hands.error)
-        slope, shift = straighten(honest, hands.error < RIGHT_WITHIN)
-        self.weights, self.bias = slope * weights, slope * bias + shift
-        self.sigma = [self._sigma(hands, slope * honest + shift, fold, name) for name in ("along", "across")]
-
-    def score(self, hands: Hands) -> np.ndarray:
-        """Return the log-odds (N,) that each hand is right."""
-        return self._features(hands) @ self.weights + self.bias
-
-    def _features(self, hands: Hands) -> np.ndarray:
-        return np.stack([_standard(hands.hand[name], self.limits[name]) for name in self.names], axis=1)
-
-    def _design(self, hands: Hands, score: np.ndarray) -> np.ndarray:
-        """Return (N, 21, P): joint, hinges of the score, features of the hand, features of the joint."""
-        count = len(score)
-        of_hand = [score, *(np.maximum(score - knot, 0) for knot in KNOTS)]
-        of_hand += [_standard(hands.hand[name], self.limits[name]) for name in SIGMA_OF_HAND]
-        of_joint = [_standard(values, self.joint_limits[name]) for name, values in hands.joint.items()]
-        return np.concatenate(
-            [
-                np.broadcast_to(np.eye(21), (count, 21, 21)),
-                np.broadcast_to(np.stack(of_hand, axis=1)[:, None], (count, 21, len(of_hand))),
-                np.stack(of_joint, axis=2),
-            ],
-            axis=2,
-        )
-
-    def _sigma(self, hands: Hands, score: np.ndarray, fold: np.ndarray, direction: str) -> np.ndarray:
-        """Return the coefficients (P,) of log sigma, metres, matched to both aimed coverages."""
-        there = np.isfinite(hands.error)
-        design, errors = self._design(hands, score)[there], getattr(hands, direction)[there]
-        fold, visible = fold[there], hands.visible[there]
-        honest = np.empty(errors.shape[:2])
-        for number in range(FOLDS):
-            honest[fold == number] = design[fold == number] @ t_fit(design[fold != number], errors[fold != number])
-        return matched(t_fit(design, errors), honest, design, errors, visible, self._shown())
-
-    def _shown(self) -> int:
-        """Return the column of the design with the visible fraction around the joint."""
-        return 21 + 1 + len(KNOTS) + len(SIGMA_OF_HAND) + list(self.joint_limits).index("shown")
-
-    def document(self) -> dict[str, Any]:
-        """Return the formulas in raw units of the features."""
-        terms, bias = _raw(self.names, self.limits, self.weights)
-        formulas = []
-        for weights in self.sigma:
-            own, of_score = weights[:21], weights[21 : 22 + len(KNOTS)]
-            of_hand = weights[22 + len(KNOTS) :][: len(SIGMA_OF_HAND)]
-            of_joint = weights[22 + len(KNOTS) + len(SIGMA_OF_HAND) :]
-            hand, more = _raw(SIGMA_OF_HAND, self.limits, of_hand)
-            joint, most = _raw(list(self.joint_limits), self.joint_limits, of_joint)
-            # below the first knot the score itself, as a hinge that is always open
-            hinges = [(-30.0, of_score[0]), *zip(KNOTS, of_score[1:], strict=True)]
-            start = own + more + most - 30.0 * of_score[0]
-            formulas.append({"bias": start.tolist(), "joint": joint, "hand": hand, "score": [list(h) for h in hinges]})
-        return _rounded({"bias": self.bias + bias, "terms": terms, "sigma": formulas})
+def column_of(of_hand: Scaling, of_joint: Scaling) -> int:
+    """Return the column of the inputs of sigma that has the fraction of the joint's surroundings that is seen."""
+    return 1 + len(of_hand.names) + of_joint.names.index("shown")
 
 
-def folds(frame: np.ndarray) -> np.ndarray:
-    """Return the number (N,) of the fold of every hand; hands of one frame stay together."""
-    names, index = np.unique(frame, return_inverse=True)
-    return (np.random.default_rng(0).permutation(len(names)) % FOLDS)[index]
+def scaling(features: Mapping[str, np.ndarray]) -> Scaling:
+    """Return the standardisation of features that are not constant."""
+    names = [name for name, values in features.items() if np.std(values) > 1e-6]
+    rows = []
+    for name in names:
+        low, high = np.percentile(features[name], RANGE)
+        limited = np.clip(features[name], low, high)
+        rows.append((low, high, limited.mean(), max(limited.std(), 1e-6)))
+    low, high, mean, deviation = np.array(rows).T
+    return Scaling(tuple(names), low, high, mean, deviation)
 
 
 def ordered_fit(features: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, float]:
@@ -157,89 +120,114 @@ def straighten(score: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     return float(slope), float(shift)
 
 
-def t_fit(design: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Return weights (P,) of the log scale of Student's t for errors (N, 21, D), which share a scale along D."""
-    rows, axes = design.reshape(-1, design.shape[-1]), errors.shape[-1]
-    squared = np.minimum(np.abs(errors.reshape(-1, axes)), LARGEST_ERROR) ** 2
+def fitted_sigma(
+    inputs: np.ndarray, errors: np.ndarray, visible: np.ndarray, frame: np.ndarray, shown: int
+) -> SigmaFormula:
+    """Return the formula of sigma for inputs (N, 21, P) and errors (N, 21, 3), matched to both aimed coverages.
 
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        scale = np.clip(rows @ weights, -12, 2)
-        ratio = squared * np.exp(-2 * scale)[:, None] / DEGREES
-        value = axes * scale + (DEGREES + 1) / 2 * np.log1p(ratio).sum(axis=1)
-        pull = axes - (DEGREES + 1) * (ratio / (1 + ratio)).sum(axis=1)
-        return float(value.sum() + RIDGE_SIGMA / 2 * weights @ weights), rows.T @ pull + RIDGE_SIGMA * weights
+    errors are metres along the ray and along both axes across it, visible (N, 21) bool, frame (N,) names of frames;
+    `shown` is the column of the inputs that has the fraction of the joint's surroundings that is seen.
+    """
+    honest = np.empty((*errors.shape[:2], 2))
+    for rest, own in _parts(frame, SIGMA_FOLDS):
+        honest[own] = np.log(t_fit(inputs[rest], errors[rest]).of_inputs(inputs[own]))
+    formula = t_fit(inputs, errors)
+    for axis, columns in enumerate((slice(0, 1), slice(1, 3))):
+        start, seen, power = matched(honest[..., axis], np.abs(errors[..., columns]), visible, inputs[..., shown])
+        bias, linear, outer = formula.bias.copy(), formula.linear.copy(), formula.outer.copy()
+        bias[:, axis] = bias[:, axis] * power + start
+        linear[:, axis] *= power
+        outer[:, axis] *= power
+        linear[shown, axis] += seen
+        formula = replace(formula, bias=bias, linear=linear, outer=outer)
+    return formula
 
-    return minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
+
+def t_fit(inputs: np.ndarray, errors: np.ndarray) -> SigmaFormula:
+    """Return the formula under which errors are most likely, as Student's t with the scale sigma."""
+    torch.manual_seed(0)
+    count = inputs.shape[-1]
+    x = torch.as_tensor(inputs.reshape(-1, count), dtype=torch.float32)
+    joint = torch.arange(21).repeat(len(inputs))
+    away = torch.as_tensor(np.clip(errors, -LARGEST_ERROR, LARGEST_ERROR).reshape(-1, 3), dtype=torch.float32)
+    sizes = {
+        "bias": (21, 2),
+        "linear": (count, 2),
+        "start": (21, HIDDEN),
+        "inner": (count, HIDDEN),
+        "outer": (HIDDEN, 2),
+    }
+    parts = {
+        name: torch.randn(size) * (size[0] ** -0.5 if name in ("inner", "outer") else 0) for name, size in sizes.items()
+    }
+    parts["bias"] -= 4.5
+    for values in parts.values():
+        values.requires_grad_()
+    decayed = [parts[name] for name in ("linear", "inner", "outer", "start")]
+    groups = [{"params": decayed, "weight_decay": DECAY}, {"params": [parts["bias"]], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=RATE)
+    steps = EPOCHS * (len(x) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + 1)
+    for _ in range(EPOCHS):
+        order = torch.randperm(len(x))
+        for first in range(0, len(x) - BATCH + 1, BATCH):
+            rows = order[first : first + BATCH]
+            own, of = x[rows], joint[rows]
+            hidden = torch.tanh(parts["start"][of] + own @ parts["inner"])
+            scale = (parts["bias"][of] + own @ parts["linear"] + hidden @ parts["outer"])[:, [0, 1, 1]]
+            ratio = (away[rows] * torch.exp(-scale)) ** 2 / DEGREES
+            loss = (scale + (DEGREES + 1) / 2 * torch.log1p(ratio)).sum(dim=1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return SigmaFormula(**{name: values.detach().numpy().astype(np.float64) for name, values in parts.items()})
 
 
 def matched(
-    weights: np.ndarray, scale: np.ndarray, design: np.ndarray, errors: np.ndarray, visible: np.ndarray, shown: int
-) -> np.ndarray:
-    """Return the weights (P,) changed so that both aimed coverages hold, for visible and for hidden joints alike.
+    scale: np.ndarray, errors: np.ndarray, visible: np.ndarray, shown: np.ndarray
+) -> tuple[float, float, float]:
+    """Return a, b, c such that a + b shown + c scale is the log sigma (N, 21) whose coverages are the aimed ones.
 
-    The errors have heavier tails than a normal distribution of any scale that the features explain. So a constant, the
-    visibility around the joint (column `shown`), the spread of all scales and the score of doubtful hands are changed.
-    scale (N, 21) is the log scale of hands that the formula was not fitted to.
+    Both coverages count for visible and for hidden joints alike; scale is the log scale of hands that were left out of
+    the fit, errors (N, 21, D) metres. No sigma has both: the tails of the errors are heavier than a normal
+    distribution's, for any scale that the features explain.
     """
-    size = np.log(np.abs(errors) + 1e-5)
-    score, vis = design[..., 21], design[..., shown]
+    size = np.log(errors + 1e-6)
     middle = float(scale.mean())
-    doubt = [np.maximum(score - knot, 0) for knot in KNOTS]
-
-    def changed(unknowns: np.ndarray) -> np.ndarray:
-        start, seen, power, *doubts = unknowns
-        result = start + seen * vis + power * (scale - middle) + scale + doubts[0] * score
-        return result + sum(weight * hinge for weight, hinge in zip(doubts[1:], doubt, strict=True))
 
     def loss(unknowns: np.ndarray) -> float:
-        limit = changed(unknowns)[..., None]
-        value = MATCH_RIDGE * (unknowns[2:] ** 2).sum()
+        limit = (scale + unknowns[0] + unknowns[1] * shown + unknowns[2] * (scale - middle))[..., None]
+        value = 0.0
         for aimed, factor in zip(COVERAGE, (0.0, np.log(1.96)), strict=True):
             inside = _sigmoid((limit + factor - size) / 0.05)
             value += sum((inside[group].mean() - aimed) ** 2 for group in (visible, ~visible))
-        return 1e3 * float(value)
+        return 1e4 * value + 0.1 * unknowns[2] ** 2
 
-    found = minimize(loss, np.zeros(3 + 1 + len(KNOTS)), method="Powell", options={"maxiter": 60, "xtol": 1e-3}).x
-    result = weights * (1 + found[2])
-    result[:21] += found[0] - found[2] * middle
-    result[shown] += found[1]
-    result[21 : 22 + len(KNOTS)] += found[3:]
-    return result
+    start, seen, power = minimize(loss, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3}).x
+    return float(start - power * middle), float(seen), float(1 + power)
 
 
-MATCH_RIDGE = 2e-5
+def document_of(trust: Trust) -> dict[str, Any]:
+    """Return a judgement as its part of the asset, see `trust.trust_from`."""
+    tables = {}
+    for name, one in (("hand", trust.hand), ("joint", trust.joint)):
+        values = np.stack([one.low, one.high, one.mean, one.deviation], axis=1)
+        tables[name] = dict(zip(one.names, _rounded(values), strict=True))
+    sigma = {name: _rounded(values) for name, values in vars(trust.sigma).items()}
+    return {**tables, "weights": _rounded(trust.weights), "bias": float(f"{trust.bias:.4g}"), "sigma": sigma}
 
 
-def _limits(values: np.ndarray) -> tuple[float, float, float, float]:
-    """Return the lowest and highest value of a feature, and mean and deviation within them."""
-    low, high = np.percentile(values, RANGE)
-    limited = np.clip(values, low, high)
-    return float(low), float(high), float(limited.mean()), float(max(limited.std(), 1e-6))
+def _rounded(values: np.ndarray) -> Any:
+    return np.vectorize(lambda value: float(f"{value:.4g}"))(values).tolist()
 
 
-def _standard(values: np.ndarray, limits: tuple[float, float, float, float]) -> np.ndarray:
-    low, high, mean, deviation = limits
-    return (np.clip(values, low, high) - mean) / deviation
-
-
-def _raw(
-    names: Sequence[str], limits: Mapping[str, tuple[float, float, float, float]], weights: np.ndarray
-) -> tuple[dict[str, list[float]], float]:
-    """Return low, high and weight of features in their own units by name, and the bias that this takes."""
-    terms, bias = {}, 0.0
-    for name, weight in zip(names, weights, strict=True):
-        low, high, mean, deviation = limits[name]
-        terms[name] = [low, high, weight / deviation]
-        bias -= weight * mean / deviation
-    return terms, bias
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_rounded(part) for part in value]
-    return float(f"{value:.5g}")
+def _parts(frame: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the masks (N,) of the rest and of each part; the hands of a frame stay together."""
+    names, index = np.unique(frame, return_inverse=True)
+    part = (np.random.default_rng(0).permutation(len(names)) % count)[index]
+    for number in range(count):
+        yield part != number, part == number
 
 
 def _sigmoid(odds: np.ndarray) -> np.ndarray:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from scipy import ndimage
 
 from trust_formulas import Hands
 from twohands.fitting import HandFitter
@@ -22,6 +25,9 @@ from twohands.types import PRESENT, RGBDFrame, Sample
 
 CLOUD = 180
 """Largest number of points of the fit, see `FitConfig`."""
+Fault: TypeAlias = Literal["none", "holes", "shifted"]
+HOLE, LEAST_SHIFT, LARGEST_SHIFT = 0.15, 12, 60
+"""Margin of a hole as a fraction of the hand's extent, and limits of a shift in pixels."""
 RAGGED = ("points", "point_colors")
 """Arrays whose length differs between hands."""
 
@@ -32,12 +38,33 @@ class Recorder:
     def __init__(self):
         self.observations: list[Observation] = []
 
-    def __call__(self, observations: list[Observation]) -> tuple[np.ndarray, np.ndarray]:
-        self.observations = observations
+    def __call__(self, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
+        self.observations = list(observations)
         return np.full(2, np.nan, np.float32), np.full((2, 21, 2), np.nan, np.float32)
 
 
 FOUND, MISSED = 1, 0
+
+
+def damaged(sample: Sample, fault: Fault) -> Sample:
+    """Return the sample with damaged depth: without readings at most hands ('holes'), or beside the colour
+    ('shifted').
+    """
+    depth, rng = np.array(sample.frame.depth), np.random.default_rng(zlib.crc32(sample.id.encode()))
+    height, width = depth.shape
+    if fault == "holes":
+        for side in sample.hands.present_sides:
+            pixels = sample.frame.camera.project(sample.hands.joints[side])
+            margin = HOLE * np.ptp(pixels, axis=0).max()
+            left, top = np.clip(pixels.min(axis=0) - margin, 0, [width, height]).astype(int)
+            right, bottom = np.clip(pixels.max(axis=0) + margin, 0, [width, height]).astype(int)
+            if rng.uniform() < 0.8:
+                depth[top:bottom, left:right] = 0
+    elif fault == "shifted":
+        angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(LEAST_SHIFT, LARGEST_SHIFT)
+        shift = np.rint(length * np.array([np.sin(angle), np.cos(angle)]))
+        depth = ndimage.shift(depth, shift, order=0)
+    return replace(sample, frame=replace(sample.frame, depth=depth))
 
 
 def rows_of(sample: Sample, predictor: Predictor, recorder: Recorder) -> list[dict[str, Any]]:
@@ -116,7 +143,7 @@ def stored(seen: Observation, frame: RGBDFrame) -> dict[str, Any]:
     }
 
 
-def packed(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def packed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the rows as arrays by name; missing values are NaN or 0, points of all hands follow one another."""
     template: dict[str, np.ndarray] = {}
     for row in rows:
@@ -133,16 +160,7 @@ def packed(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 def read_hands(paths: list[Path]) -> Hands:
     """Return the found hands of archives with their features and errors."""
-    parts = [_hands_of(dict(np.load(path))) for path in paths]
-    first = parts[0]
-    return Hands(
-        {name: np.concatenate([part.hand[name] for part in parts]) for name in first.hand},
-        {name: np.concatenate([part.joint[name] for part in parts]) for name in first.joint},
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("error", "along", "across", "visible", "frame")
-        ),
-    )
+    return Hands.join([_hands_of(dict(np.load(path))) for path in paths])
 
 
 def _hands_of(stored: dict[str, np.ndarray]) -> Hands:
@@ -207,11 +225,14 @@ def _found_hand(one: dict[str, Any], points: np.ndarray, colors: np.ndarray, sol
     width, height = one["window_size"]
     evidence = HandEvidence(
         Camera(one["window_K"], int(width), int(height)),
-        *(one[name] for name in ("plane", "relative", "landmark_depth", "palm_depth")),
-        points,  # type: ignore
-        colors,  # type: ignore
+        one["plane"],
+        one["relative"],
+        one["landmark_depth"],
+        one["palm_depth"],
+        points,
+        colors,
     )
-    rig = solver.hand.rig(HandState(*(one[name] for name in ("rotation", "translation", "angles", "shape"))))
+    rig = solver.hand.rig(HandState(one["rotation"], one["translation"], one["angles"], one["shape"]))
     kept = one["cloud"][np.isfinite(one["cloud"][:, 0])].astype(np.float64)
     cloud = Cloud(kept[:, :3], kept[:, 3]) if one["fitted"] else None
     vertices = solver.hand.points(rig, solver.hand.surface)

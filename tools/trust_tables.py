@@ -33,14 +33,7 @@ class Judged:
 
 def judged(hands: Hands, trust: Trust) -> Judged:
     """Return hands with the confidence and sigma that their features give."""
-    confidence, sigma = np.empty(len(hands.error)), np.empty((len(hands.error), 21, 2))
-    for row in range(len(confidence)):
-        hand = {name: values[row] for name, values in hands.hand.items()}
-        joint = {name: values[row] for name, values in hands.joint.items()}
-        score = trust.score(hand)
-        confidence[row] = 1 / (1 + np.exp(-score))
-        sigma[row] = np.stack([formula(joint, hand, score) for formula in trust.sigma], axis=1)
-    return Judged(hands, confidence, sigma)
+    return Judged(hands, *trust.judge(hands.hand, hands.joint))
 
 
 def reliability(found: Judged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

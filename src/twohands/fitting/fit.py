@@ -104,10 +104,9 @@ class HandFitter:
             parameters.shape[side] = state.shape
             parameters.rotation[side] = axis_angle_from_matrix(state.rotation) * axes
             parameters.translation[side] = state.translation * points
-        hands = self.model(parameters)
+        hands = replace(self.model(parameters), present=present)
         assert hands.vertices is not None
-        hands = replace(hands, present=present)
-        comparison = compare(hands.vertices, self.model.faces, present, frame)  # type: ignore
+        comparison = compare(hands.vertices, self.model.faces, present, frame)
         confidence, sigma = self.trust(observe(frame.camera, hands, comparison, found, self.solver, odds, gain))
         quality = Quality(comparison.residual, comparison.support, fitted, energy, confidence, sigma)
         return replace(hands, quality=quality)

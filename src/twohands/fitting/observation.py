@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -26,7 +27,10 @@ APART = 0.015
 """Metres between mesh and measured surface from which both are different surfaces."""
 EXPLAINED, NEAR = 0.010, 0.045
 """Metres from the mesh up to which a depth point is explained by it, and up to which it is near."""
+POINTS_STEP = 4
+"""Every fourth of the depth points is looked at: a fraction of them is wanted, not their shape."""
 IMAGE_WEIGHT, DEPTH_WEIGHT = 0.9, 0.024
+"""Weights of both kinds of evidence in the log-odds of the sides, as in `fit`."""
 PARENT, CHILD = np.array(BONES).T
 """Parent and child joint of each bone (20,)."""
 
@@ -51,6 +55,32 @@ class Observation:
     side_odds: float = np.inf  # log-odds of the sides of all hands of the frame, from the colour image
     depth_gain: float = np.nan  # depth energy that all hands would gain on exchanged sides; NaN: not tried
 
+    @property
+    def mirror(self) -> np.ndarray:
+        """Factors (3,) from the camera frame to the frame of the fit."""
+        return np.array([-1.0, 1.0, 1.0]) if self.side == LEFT else np.ones(3)
+
+    @cached_property
+    def misfit(self) -> np.ndarray:
+        """Distance (21,) in metres of every joint from its landmark's ray, at the joint's depth."""
+        assert self.found is not None
+        joints = self.joints * self.mirror
+        return np.linalg.norm(joints[:, :2] - self.found.evidence.plane * joints[:, 2:], axis=1)
+
+    @cached_property
+    def bone_misfit(self) -> tuple[float, np.ndarray, np.ndarray]:
+        """Scale and rotation (3, 3) that take the relative landmarks to the joints, and the difference (20,) of the
+        unit directions of each bone after this rotation.
+        """
+        assert self.found is not None
+        joints, relative = self.joints * self.mirror, self.found.evidence.relative
+        scale, rotation, _ = procrustes(relative, joints)
+        ours, theirs = joints[CHILD] - joints[PARENT], (relative[CHILD] - relative[PARENT]) @ rotation.T
+        ours, theirs = (
+            bones / np.maximum(np.linalg.norm(bones, axis=1, keepdims=True), 1e-6) for bones in (ours, theirs)
+        )
+        return float(scale), rotation, np.linalg.norm(ours - theirs, axis=1)
+
 
 def observe(
     camera: Camera,
@@ -69,21 +99,24 @@ def observe(
     sides, result = hands.present_sides, []
     for side in sides:
         fit = None if found is None else found[side]
-        result.append(
-            Observation(
-                side,
-                camera,
-                float(hands.present[side]),
-                np.asarray(hands.vertices[side], np.float64),
-                np.asarray(hands.joints[side], np.float64),
-                *(getattr(comparison, name)[side] for name in ("facing", "visible", "inside", "measured", "behind")),
-                np.asarray(hands.joints[1 - side], np.float64) if 1 - side in sides else None,  # type: ignore
-                fit,  # type: ignore
-                None if fit is None or solver is None else solver.spread(fit.solved),  # type: ignore
-                odds,  # type: ignore
-                gain,  # type: ignore
-            )
+        seen = Observation(
+            side=side,
+            camera=camera,
+            present=float(hands.present[side]),
+            vertices=np.asarray(hands.vertices[side], np.float64),
+            joints=np.asarray(hands.joints[side], np.float64),
+            facing=comparison.facing[side],
+            visible=comparison.visible[side],
+            inside=comparison.inside[side],
+            measured=comparison.measured[side],
+            behind=comparison.behind[side],
+            other=np.asarray(hands.joints[1 - side], np.float64) if 1 - side in sides else None,
+            found=fit,
+            spread=None if fit is None or solver is None else solver.spread(fit.solved),
+            side_odds=odds,
+            depth_gain=gain,
         )
+        result.append(seen)
     return result
 
 
@@ -147,13 +180,9 @@ def _landmark_features(seen: Observation) -> dict[str, float]:
     """Return the agreement of the fit with the landmarks and the readings at them, and its prior energies."""
     assert seen.found is not None
     evidence, solved = seen.found.evidence, seen.found.solved
-    joints = seen.joints * _mirror(seen)
-    misfit = _landmark_misfit(seen)
-    ours, theirs = joints[CHILD] - joints[PARENT], evidence.relative[CHILD] - evidence.relative[PARENT]
-    ours, theirs = (bones / np.maximum(np.linalg.norm(bones, axis=1, keepdims=True), 1e-6) for bones in (ours, theirs))
-    centered = joints - joints.mean(axis=0)
-    scale, rotation, _ = procrustes(evidence.relative - evidence.relative.mean(axis=0), centered)
-    turned = theirs @ rotation.T
+    joints = seen.joints * seen.mirror
+    misfit = seen.misfit
+    scale, rotation, bones = seen.bone_misfit
     turn = float(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
     extent = [
         np.sqrt(((p - p.mean(axis=0)) ** 2).sum(axis=1).mean()) for p in (evidence.plane, joints[:, :2] / joints[:, 2:])
@@ -167,9 +196,9 @@ def _landmark_features(seen: Observation) -> dict[str, float]:
         "landmark_energy": _log(seen.found.landmark_energy, 5.0),
         "misfit": _log(np.median(misfit), 0.002),
         "misfit_largest": _log(np.percentile(misfit, 90), 0.002),
-        "misfit_tips": _log(np.mean(misfit[list(FINGERTIPS)]), 0.002),  # type: ignore
-        "bones": float(np.sqrt(((ours - turned) ** 2).sum(axis=1).mean())),
-        "bones_largest": float(np.sqrt(((ours - turned) ** 2).sum(axis=1).max())),
+        "misfit_tips": _log(float(np.mean(misfit[list(FINGERTIPS)])), 0.002),
+        "bones": float(np.sqrt((bones**2).mean())),
+        "bones_largest": float(bones.max()),
         "turn": turn,
         "scale": float(np.log(max(scale, 1e-3))),
         "extent": float(np.log(max(extent[1], 1e-6) / max(extent[0], 1e-6))),
@@ -189,12 +218,12 @@ def _point_features(seen: Observation) -> dict[str, float]:
     """Return how well the mesh explains the depth points around it, and what it leaves unexplained."""
     assert seen.found is not None
     evidence, solved = seen.found.evidence, seen.found.solved
-    tree = KDTree(solved.vertices)
-    points, colors = evidence.points[::3], evidence.colors[::3]
+    tree = KDTree(solved.vertices, balanced_tree=False, compact_nodes=False)  # few queries: built fast
+    points, colors = evidence.points[::POINTS_STEP], evidence.colors[::POINTS_STEP]
     distance, _ = tree.query(points, distance_upper_bound=NEAR)
     own = np.isfinite(distance)
     if seen.other is not None and own.any():
-        others = seen.other * _mirror(seen)
+        others = seen.other * seen.mirror
         own[own] = np.linalg.norm(points[own][:, None] - others[None], axis=2).min(axis=1) > np.maximum(
             0.02, distance[own]
         )
@@ -223,8 +252,9 @@ def _point_features(seen: Observation) -> dict[str, float]:
 
 def joint_features(seen: Observation) -> dict[str, np.ndarray]:
     """Return features (21,) of the joints by name: is the surface around each seen, measured and explained?"""
-    squared = ((seen.joints[:, None] - seen.vertices[None]) ** 2).sum(axis=2)
-    weights = np.exp(-0.5 * squared / NEIGHBOURHOOD**2) + 1e-12
+    joints, vertices = ((points - seen.joints[ROOT]).astype(np.float32) for points in (seen.joints, seen.vertices))
+    squared = (joints**2).sum(axis=1)[:, None] + (vertices**2).sum(axis=1) - 2 * joints @ vertices.T
+    weights = np.exp(np.maximum(squared, 0) * np.float32(-0.5 / NEIGHBOURHOOD**2)) + np.float32(1e-12)
     weights /= weights.sum(axis=1, keepdims=True)
     read = seen.visible & (seen.measured > 0)
     near = read & (np.abs(seen.behind) < SUPPORTED)
@@ -235,8 +265,11 @@ def joint_features(seen: Observation) -> dict[str, np.ndarray]:
         read & (seen.behind < -APART),
         seen.visible & ~(seen.measured > 0),
     )
-    shown, supported, covered, through, unread = np.stack(masks).astype(np.float64) @ weights.T
-    distance = np.stack([near, near * np.abs(seen.behind)]).astype(np.float64) @ weights.T
+    shown, supported, covered, through, unread = (np.stack(masks).astype(np.float32) @ weights.T).astype(np.float64)
+    distance = (np.stack([near, near * np.abs(seen.behind)]).astype(np.float32) @ weights.T).astype(np.float64)
+    other_near = np.full(21, 0.3)
+    if seen.other is not None:
+        other_near = np.linalg.norm(seen.joints[:, None] - seen.other[None], axis=2).min(axis=1)
     features = {
         "shown": shown,
         "supported": supported,
@@ -244,26 +277,30 @@ def joint_features(seen: Observation) -> dict[str, np.ndarray]:
         "through": through,
         "unread": unread,
         "distance": np.log(distance[1] / np.maximum(distance[0], 1e-6) + 0.002),
+        "finger_supported": _of_finger(supported),
+        "other_near": np.log(np.minimum(other_near, 0.3) + 0.005),
     }
     if seen.found is None or seen.spread is None:
         return features
-    misfit = _landmark_misfit(seen)
+    misfit = seen.misfit
+    bones = seen.bone_misfit[2]
     behind = seen.joints[:, 2] - seen.found.evidence.landmark_depth - 0.01
     return features | {
         "spread_along": np.log(seen.spread[:, 0] + 1e-4),
         "spread_across": np.log(seen.spread[:, 1] + 1e-4),
         "misfit": np.log(misfit + 0.002),
+        "finger_misfit": np.log(_of_finger(misfit) + 0.002),
+        "bone": np.concatenate([bones[:1], bones]),
+        "finger_bones": _of_finger(np.concatenate([bones[:1], bones])),
         "reading_covers": np.nan_to_num(np.clip(behind, 0, 0.05)) * 20,
         "reading_through": np.nan_to_num(np.clip(-behind, 0, 0.05)) * 20,
         "no_reading": np.isnan(behind).astype(np.float64),
     }
 
 
-def _landmark_misfit(seen: Observation) -> np.ndarray:
-    """Return the distance (21,) in metres of every joint from its landmark's ray, at the joint's depth."""
-    assert seen.found is not None
-    joints = seen.joints * _mirror(seen)
-    return np.linalg.norm(joints[:, :2] - seen.found.evidence.plane * joints[:, 2:], axis=1)
+def _of_finger(values: np.ndarray) -> np.ndarray:
+    """Return values (21,) replaced by the mean of their finger; the wrist keeps its own."""
+    return np.concatenate([values[:1], np.repeat(values[1:].reshape(5, 4).mean(axis=1), 4)])
 
 
 def _mirror(seen: Observation) -> np.ndarray:

@@ -138,7 +138,8 @@ class HandSolver:
         hand, rows = self.hand, self.hand.joint_rows
         joints = hand.points(solved.rig, rows)
         jacobian = hand.jacobian(solved.rig, rows, joints).astype(np.float64)
-        covariance = np.linalg.inv(solved.matrix + np.eye(hand.num_unknowns))  # nothing is more unsure than 1 m, 1 rad  # type: ignore
+        assert solved.matrix is not None
+        covariance = np.linalg.inv(solved.matrix + np.eye(hand.num_unknowns))  # nothing is more unsure than 1 m, 1 rad
         rays = joints / np.linalg.norm(joints, axis=1, keepdims=True)
         moved = (rays[:, None] @ jacobian)[:, 0]  # (21, U)
         along = ((moved @ covariance) * moved).sum(axis=1)

@@ -1,13 +1,13 @@
 """Say how far to trust a reconstructed hand: its confidence, and the sigma of each of its joints.
 
-Both are linear in the features x of `observation`, each first limited to the range in which it was seen at calibration,
-so that nothing unheard-of decides:
+Both are formulas of the features of `observation`. A feature is first limited to the range in which it was seen at
+calibration, so that no value decides that was never seen, and standardised: z of the hand, z_j of each of its joints.
 
-    score = bias + sum w x of the hand           confidence = 1 / (1 + exp(-score))
-    log sigma = bias of the joint + sum w x of the joint + sum w x of the hand + sum w hinge(score)
+    score      = bias + weights z                                   confidence = 1 / (1 + exp(-score))
+    log sigma_j = bias_j + linear x_j + outer tanh(start_j + inner x_j)     x_j = (score / 4, z, z_j)
 
-with hinges max(score - knot, 0) and sigma in metres. One such formula gives the sigma along the viewing ray, another
-the sigma across it. `tools/calibrate_trust.py` fits the coefficients, for each method with and without the fit.
+with sigma_j in metres, along and across the viewing ray. `tools/calibrate_trust.py` fits the coefficients, for each
+method with and without the fit.
 """
 
 from __future__ import annotations
@@ -27,46 +27,64 @@ COEFFICIENTS = "trust.json"
 """Asset with the coefficients of every calibration by its name: `landmarks`, `landmarks, no fit`, `pdfnet`, ..."""
 LARGEST_SIGMA = 1.0
 """Metres; a larger standard deviation says no more."""
+SCORE_SCALE = 4.0
+"""Typical size of the score, by which it is divided in the formula of sigma."""
 
 Judge = Callable[[Sequence[Observation]], tuple[np.ndarray, np.ndarray]]
 """Function from the observed hands of a frame to confidence (2,) in [0, 1] and sigma (2, 21, 2) metres."""
 
 
 @dataclass(frozen=True)
-class Term:
-    """Part of a linear formula: weight * the feature, limited to [low, high]."""
+class Scaling:
+    """Limits and standardisation of F features."""
 
-    low: float
-    high: float
-    weight: float
+    names: tuple[str, ...]
+    low: np.ndarray  # (F,)
+    high: np.ndarray  # (F,)
+    mean: np.ndarray  # (F,)
+    deviation: np.ndarray  # (F,)
 
-    def __call__(self, value: Any) -> Any:
-        """Return the contribution of values of any shape."""
-        return self.weight * np.clip(value, self.low, self.high)
+    def __call__(self, features: Mapping[str, Any]) -> np.ndarray:
+        """Return the standardised features (*B, F) of values (*B) by name."""
+        values = np.stack([features[name] for name in self.names], axis=-1)
+        return (np.clip(values, self.low, self.high) - self.mean) / self.deviation
 
 
 @dataclass(frozen=True)
 class SigmaFormula:
-    """Coefficients of log sigma (metres) of the joints in one direction."""
+    """Coefficients of log sigma; P inputs, H hidden values."""
 
-    bias: np.ndarray  # (21,)
-    joint: Mapping[str, Term]
-    hand: Mapping[str, Term]
-    score: Sequence[tuple[float, float]]  # knot and weight of each hinge of the score
+    bias: np.ndarray  # (21, 2) along and across the viewing ray
+    linear: np.ndarray  # (P, 2)
+    start: np.ndarray  # (21, H)
+    inner: np.ndarray  # (P, H)
+    outer: np.ndarray  # (H, 2)
 
-    def __call__(self, joint: Mapping[str, np.ndarray], hand: Mapping[str, float], score: float) -> np.ndarray:
-        """Return sigma (21,) in metres."""
-        total = self.bias + sum(term(joint[name]) for name, term in self.joint.items())
-        total = total + _sum_of(self.hand, hand) + sum(weight * max(score - knot, 0.0) for knot, weight in self.score)
-        return np.minimum(np.exp(np.minimum(total, 10.0)), LARGEST_SIGMA)
+    def __call__(self, score: np.ndarray, hand: np.ndarray, joint: np.ndarray) -> np.ndarray:
+        """Return sigma (*B, 21, 2) in metres of a score (*B), features (*B, F) of a hand and (*B, 21, G) of joints."""
+        return self.of_inputs(sigma_inputs(score, hand, joint))
+
+    def of_inputs(self, inputs: np.ndarray) -> np.ndarray:
+        """Return sigma (*B, 21, 2) in metres of the inputs (*B, 21, P) of `sigma_inputs`."""
+        logarithm = self.bias + inputs @ self.linear + np.tanh(self.start + inputs @ self.inner) @ self.outer
+        return np.exp(np.minimum(logarithm, np.log(LARGEST_SIGMA)))
 
 
+def sigma_inputs(score: np.ndarray, hand: np.ndarray, joint: np.ndarray) -> np.ndarray:
+    """Return the inputs x (*B, 21, 1 + F + G) of the formula of sigma."""
+    of_hand = np.concatenate([np.asarray(score)[..., None] / SCORE_SCALE, hand], axis=-1)[..., None, :]
+    return np.concatenate([np.broadcast_to(of_hand, (*joint.shape[:-1], of_hand.shape[-1])), joint], axis=-1)
+
+
+@dataclass(frozen=True)
 class Trust:
     """Calibrated judgement of the hands of one method."""
 
-    def __init__(self, bias: float, terms: Mapping[str, Term], sigma: tuple[SigmaFormula, SigmaFormula]):
-        """Judge by the score's `bias` and `terms`, and by the formulas of sigma along and across the viewing ray."""
-        self.bias, self.terms, self.sigma = bias, terms, sigma
+    hand: Scaling
+    joint: Scaling
+    weights: np.ndarray  # (F,) of the score
+    bias: float
+    sigma: SigmaFormula
 
     def __call__(self, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
         """Return confidence (2,) in [0, 1] and sigma (2, 21, 2) metres, float32: 0 and NaN for absent hands.
@@ -76,19 +94,14 @@ class Trust:
         """
         confidence, sigma = np.zeros(2, np.float32), np.full((2, 21, 2), np.nan, np.float32)
         for seen in observations:
-            hand, joint = hand_features(seen), joint_features(seen)
-            score = self.score(hand)
-            confidence[seen.side] = 1 / (1 + np.exp(-np.clip(score, -30, 30)))
-            sigma[seen.side] = np.stack([formula(joint, hand, score) for formula in self.sigma], axis=1)
+            confidence[seen.side], sigma[seen.side] = self.judge(hand_features(seen), joint_features(seen))
         return confidence, sigma
 
-    def score(self, hand: Mapping[str, float]) -> float:
-        """Return the log-odds of the confidence from the features of a hand."""
-        return self.bias + _sum_of(self.terms, hand)
-
-
-def _sum_of(terms: Mapping[str, Term], values: Mapping[str, float]) -> float:
-    return float(sum(term(values[name]) for name, term in terms.items()))
+    def judge(self, hand: Mapping[str, Any], joint: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Return confidence (*B) and sigma (*B, 21, 2) metres for features (*B) of hands, and (*B, 21) of joints."""
+        of_hand = self.hand(hand)
+        score = of_hand @ self.weights + self.bias
+        return 1 / (1 + np.exp(-score)), self.sigma(score, of_hand, self.joint(joint))
 
 
 @cache
@@ -108,14 +121,11 @@ def calibration_name(method: str, fit: bool) -> str:
 
 def trust_from(document: Mapping[str, Any]) -> Trust:
     """Return the judgement of one calibration of the asset."""
-    formulas = [
-        SigmaFormula(
-            np.array(part["bias"]), _terms(part["joint"]), _terms(part["hand"]), [tuple(pair) for pair in part["score"]]
-        )
-        for part in document["sigma"]
-    ]
-    return Trust(document["bias"], _terms(document["terms"]), (formulas[0], formulas[1]))
+    sigma = SigmaFormula(**{name: np.array(values) for name, values in document["sigma"].items()})
+    hand, joint = _scaling(document["hand"]), _scaling(document["joint"])
+    return Trust(hand, joint, np.array(document["weights"]), document["bias"], sigma)
 
 
-def _terms(document: Mapping[str, Sequence[float]]) -> dict[str, Term]:
-    return {name: Term(*values) for name, values in document.items()}
+def _scaling(document: Mapping[str, Sequence[float]]) -> Scaling:
+    low, high, mean, deviation = np.array(list(document.values())).T
+    return Scaling(tuple(document), low, high, mean, deviation)
