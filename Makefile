@@ -21,7 +21,7 @@ types: $(VENV)/dev.stamp
 	$(BIN)/pyright
 
 unit: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 # The built wheel with its base dependencies alone must run the demo.
 wheel: $(VENV)/dev.stamp

@@ -60,7 +60,7 @@ def collect(
     parts = out.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
     predictor, recorder = load(method, fit=fit, trusted=True), Recorder()
-    recording(predictor).trust = recorder  # type: ignore
+    recording(predictor).trust = recorder
     paths = []
     for folder in shards:
         for number, indices in finished(folder, limit):

@@ -186,7 +186,7 @@ def _hands_of(stored: dict[str, np.ndarray]) -> Hands:
 
 def observations(stored: dict[str, np.ndarray]) -> Iterator[tuple[int, Observation]]:
     """Yield the row and the observation of every found hand."""
-    solver = HandFitter(free_hand(), trust=Recorder()).solver  # type: ignore
+    solver = HandFitter(free_hand(), trust=Recorder()).solver
     found = np.flatnonzero(stored["kind"] == FOUND)
     row_of = {(stored["frame"][row], int(stored["side"][row])): row for row in found}
     ends = np.cumsum(stored["number_of_points"]) if "number_of_points" in stored else None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -232,12 +232,11 @@ def _ideal_points(camera: dict[str, Any]) -> PointMap | None:
     """Return the map from points of a distorted depth image to ideal ones, None without distortion."""
     if "D" not in camera:
         return None
-
     lens = lens_of(camera["distortion_model"], camera["D"])
-    opposite = {"brown": "inverse", "inverse": "brown"}
+    opposite: dict[str, Literal["brown", "inverse"]] = {"brown": "inverse", "inverse": "brown"}
     if lens is None or lens.model not in opposite:
         raise ValueError(f"depth with the lens model {camera['distortion_model']} cannot be moved to colour; {REMEDY}")
-    return Lens(opposite[lens.model], lens.coefficients).distort  # type: ignore
+    return Lens(opposite[lens.model], lens.coefficients).distort
 
 
 def _stamp(message: Any) -> int:
