@@ -22,6 +22,7 @@ __all__ = [
     "evaluate",
     "hand_model",
     "load",
+    "open_source",
     "read_results",
     "write_glb",
 ]
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     from twohands.overlay import draw_overlay
     from twohands.predictor import load
     from twohands.results import read_results
+    from twohands.sources.opening import open_source
     from twohands.types import LEFT, RIGHT, HandParameters, RGBDFrame, TwoHands
 
 _HOMES = {"Camera": "geometry.camera", "draw_overlay": "overlay", "evaluate": "evaluation.evaluate"}
 _HOMES |= {"hand_model": "hands", "load": "predictor", "read_results": "results", "write_glb": "export"}
-_HOMES |= {"check": "checks.examiner", "Finding": "findings"}
+_HOMES |= {"open_source": "sources.opening", "check": "checks.examiner", "Finding": "findings"}
 _HOMES |= dict.fromkeys(("LEFT", "RIGHT", "HandParameters", "RGBDFrame", "TwoHands"), "types")
 """Modules of the public names."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from twohands import files
 from twohands.arrays import DepthSizeError
 from twohands.intrinsics import read_intrinsics
 from twohands.sources.layouts import find_intrinsics, find_layout, is_tum
+from twohands.sources.source import Entry
 from twohands.types import RGBDFrame
 
 SIZE_SAMPLES = 25
@@ -58,6 +61,23 @@ class FolderRecording:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def about(self) -> str:
+        """Kind and content of the recording in one sentence."""
+        return f"folder of {len(self)} images"
+
+    @property
+    def length(self) -> int | None:
+        """Number of frames."""
+        return len(self)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for frame_id in self.ids:
+            yield Entry(frame_id, None, partial(self._frame, frame_id))
+
+    def _frame(self, frame_id: str) -> RGBDFrame:
+        return self.open(frame_id)[0]
 
     def open(self, frame_id: str) -> tuple[RGBDFrame, float]:
         """Return the frame with this stem and its depth unit; raise FileNotFoundError or ValueError if unreadable."""
