@@ -21,7 +21,7 @@ from twohands.evaluation.scoring import Forgiving, predictions, report_of
 from twohands.geometry.camera import Camera
 from twohands.predictor import Predictor
 from twohands.shards import Shards
-from twohands.types import LEFT, RIGHT, Frames, RGBDFrame, Sample, TwoHands
+from twohands.types import LEFT, RIGHT, Frames, RGBDFrame, Sample, TwoHands, no_hands
 
 CODES = ("two_hands_of_one_side", "more_than_two_hands", "hands_of_two_people")
 SIMILAR_FOCAL = 1.15
@@ -105,9 +105,17 @@ def hand_on(hands: TwoHands, camera: Camera, pixels: np.ndarray) -> int | None:
     return None
 
 
+def reconstructed(predictor: Predictor, frame: RGBDFrame) -> TwoHands:
+    """Return the hands of a frame, none and no finding for one that is refused."""
+    try:
+        return predictor(frame)
+    except ValueError:
+        return no_hands()
+
+
 def is_right(predictor: Predictor, cut: Window) -> bool:
     """Return whether all hands of a window are found on their sides when it is alone, and nothing else."""
-    hands = predictor(cut.frame)
+    hands = reconstructed(predictor, cut.frame)
     on = [hand_on(hands, cut.frame.camera, cut.pixels[side]) == side for side in cut.sides]
     return all(on) and len(hands.present_sides) == len(cut.sides)
 
@@ -132,7 +140,7 @@ def planted(
             continue
         pair = (a, b) if rng.random() < 0.5 else (b, a)
         both = beside(*pair)
-        hands = predictor(both.frame)
+        hands = reconstructed(predictor, both.frame)
         shifted = [pair[0].pixels, pair[1].pixels + [pair[0].frame.camera.width, 0]]
         sides = [
             {s: hand_on(hands, both.frame.camera, p[s]) for s in cut.sides}
