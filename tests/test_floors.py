@@ -14,7 +14,7 @@ FLOORS = [
     {"intrinsics", "claims"},
     {"arrays"},
     {"types"},
-    {"hands", "views", "shards", "runtime"},
+    {"hands", "views", "shards", "runtime", "region"},
     {"sources", "networks", "data", "locate", "fitting", "results", "export", "pictures", "checks"},
     {"predictor", "overlay", "synth"},
     {"evaluation", "batch"},

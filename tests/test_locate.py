@@ -89,7 +89,8 @@ def test_shipped_networks_have_the_declared_inputs_and_outputs():
             shapes[path.name.split("_")[0]] = {x.name: x.shape for x in session.get_inputs() + session.get_outputs()}
     assert shapes["palm"] == {"image": [1, 3, 192, 192], "boxes": [1, 2016, 18], "scores": [1, 2016, 1]}
     numbers = {"landmarks": ["N", 63], "present": ["N", 1], "right": ["N", 1], "relative": ["N", 63]}
-    assert shapes["landmark"] == {"crops": ["N", 3, 224, 224], **numbers}
+    maps = {"stride_4": ["N", 24, 56, 56], "stride_8": ["N", 40, 28, 28], "stride_16": ["N", 112, 14, 14]}
+    assert shapes["landmark"] == {"crops": ["N", 3, 224, 224], **numbers, **maps}
 
 
 def test_shipped_networks_are_small():

@@ -2,8 +2,10 @@
 
 from typing import Literal
 
-Method = Literal["landmarks", "pdfnet"]
-"""Starts of the fit: image landmarks, or a network of the PDFNet family on colour and depth."""
+Method = Literal["light", "landmarks", "pdfnet"]
+"""Starts of the fit: the region network on colour, depth and landmarks; image landmarks alone; or a network of the
+PDFNet family on colour and depth.
+"""
 Person = Literal["nearest", "largest", "left", "right"]
 """Person whose hands are given where several are seen: nearest to the camera, with the largest hands in the image, or
 furthest left or right in it.

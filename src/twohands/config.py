@@ -117,6 +117,32 @@ class NetworkConfig(Config):
 
 
 @dataclass(frozen=True)
+class RegionConfig(Config):
+    """The region network of method `light`; each switch is a row of its ablation."""
+
+    colour: bool = True
+    """Feature maps of the landmark network."""
+    landmarks: bool = True
+    """Landmarks of the landmark network, its presence and its side."""
+    join: str = "transform"
+    """Join of depth and colour: 'transform', the paper's formula (1), or 'concat'."""
+    refinements: int = 2
+    """Rounds in which tokens of the joints move the joints."""
+    cross_hand: bool = True
+    """Attention to the joints of the person's other hand."""
+    widths: tuple[int, int, int, int] = (32, 48, 96, 160)
+    """Channels at strides 2, 4, 8 and 16 of the depth picture."""
+    tokens: int = 128
+    """Channels of a joint's token."""
+
+    def __post_init__(self) -> None:
+        if self.join not in ("transform", "concat"):
+            raise ValueError(f"join is 'transform' or 'concat'; got {self.join!r}")
+        if min(*self.widths, self.tokens) < 4 or self.refinements < 0:
+            raise ValueError("widths and tokens must be at least 4, refinements at least 0")
+
+
+@dataclass(frozen=True)
 class LossConfig(Config):
     """Weights of the loss terms (`training.losses.TERMS`), as published (paper, section III-E); 0 leaves a term out.
 

@@ -22,11 +22,13 @@ from twohands.fitting.trust import Judge, shipped_trust
 from twohands.geometry.camera import Camera
 from twohands.hands import HandModel, free_hand
 from twohands.hands import hand_model as named_model
-from twohands.locate import GuidedLocator
+from twohands.locate import GuidedLocator, LightLocator
+from twohands.locate.region_reader import REGION_GRAPH, SHIPPED_LIGHT
 from twohands.runtime import LOCATE, SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 from twohands.views import region_camera, view, view_masks
 
+DEFAULT_METHOD: Method = "landmarks"
 Locate = Callable[[RGBDFrame], LocatedHands]
 Step = Callable[[str], AbstractContextManager[Any]]
 """Step name -> context manager that is entered around the step, for instance a `Stopwatch`."""
@@ -220,9 +222,18 @@ def _predictor(
         raise ValueError(f"method {method!r} is unknown; known are {', '.join(get_args(Method))}")
     if person not in (None, *get_args(Person)):
         raise ValueError(f"person {person!r} is unknown; known are {', '.join(get_args(Person))}")
-    if method == "landmarks" and network is not None:
-        raise ValueError("a network belongs to method 'pdfnet'; the networks of 'landmarks' are shipped")
-    if network is None and method != "pdfnet":
+    of_network = None if network is None else "light" if (Path(network) / REGION_GRAPH).is_file() else "pdfnet"
+    if method is not None and of_network not in (None, method):
+        raise ValueError(
+            f"{network} holds a network of method {of_network!r}; leave out the method, or give another network"
+        )
+    method = of_network or method or DEFAULT_METHOD
+    if method == "light":
+        model = named_model(hand_model or "free")
+        fitter = HandFitter(model, None if fit else FitConfig(point_rounds=0))
+        locate = LightLocator(person or "nearest", network or SHIPPED_LIGHT)
+        return TwoHandPredictor(model, locate, fitter)
+    if method == "landmarks":
         model = named_model(hand_model or "free")
         fitter = HandFitter(model, None if fit else FitConfig(point_rounds=0))
         return TwoHandPredictor(model, GuidedLocator(person or "nearest"), fitter)

@@ -138,6 +138,8 @@ class LocatedHands(Presence, TensorRecord):
     side_odds: Array  # (2,) log-odds, from the colour image, that the hand has the side it was given
     findings: tuple[Finding, ...] = ()  # about hands of several people
     one_side: OneSide | None = None
+    joints: Array | None = None  # (2, 21, 3) metres, camera frame, where a network predicts them
+    sigma: Array | None = None  # (2, 21, 2) metres: their standard deviation along and across the viewing ray
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,12 @@ class EnergyConfig:
     point_outlier: float = 0.012
     slip: float = 0.1
     """Weight of sliding along the surface (its square enters the energy), relative to leaving the surface."""
+    joint: float = 1.5
+    """Factor on the sigma of joints that a network predicts."""
+    joint_outlier: float = 4.0
+    """Distance in sigmas at which a predicted joint has a quarter of its weight left, once depth points are used."""
+    joint_start: float = 25.0
+    """The same before, while the fingers are still far from where they belong."""
     points_count: float = 110.0
     """Number of independent points that weigh as much as all depth points together."""
     pose_scale: float = 1.2
@@ -108,21 +114,44 @@ class Energy:
         hand, size = self.hand, self.hand.num_unknowns
         matrix, vector = np.zeros((size, size)), np.zeros(size)
         energy = self._priors(rig, matrix, vector)
-        rows = hand.landmark_rows
+        rows = hand.landmark_rows if self.evidence.joints is None else hand.joint_rows
         landmarks = hand.points(rig, rows)
         if self.cloud is None or self.surface is None:
             jacobian = hand.jacobian(rig, rows, landmarks)
-            energy += self._landmarks(landmarks, jacobian, matrix, vector)
-            energy += self._landmark_depths(landmarks, jacobian, matrix, vector)
+            energy += self._seen(landmarks, jacobian, matrix, vector)
+            if self.evidence.joints is None:
+                energy += self._landmark_depths(landmarks, jacobian, matrix, vector)
             return Equations(rig, matrix, vector, energy)
         seen = hand.points(rig, self.surface.rows)
         matched, index = np.unique(nearest(self.cloud.points, seen), return_inverse=True)
         points = np.concatenate([landmarks, seen[matched]])
         jacobian = hand.jacobian(rig, np.concatenate([rows, self.surface.rows[matched]]), points)
         count, normals = len(rows), self.surface.normals[matched]
-        energy += self._landmarks(landmarks, jacobian[:count], matrix, vector)
+        energy += self._seen(landmarks, jacobian[:count], matrix, vector)
         energy += self._points(points[count:], normals, index, jacobian[count:], matrix, vector)
         return Equations(rig, matrix, vector, energy)
+
+    def _seen(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
+        """Return the energy of the predicted joints, or of the landmarks where there are none."""
+        term = self._landmarks if self.evidence.joints is None else self._joints
+        return term(points, jacobian, matrix, vector)
+
+    def _joints(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
+        """Return sum rho(|S_i^-1 (p_i - j_i)|^2) / joint^2 of 21 predicted joints j_i with sigma S_i along and across
+        their rays. Adds to `matrix`, `vector`.
+        """
+        config, joints, sigma = self.config, self.evidence.joints, self.evidence.sigma
+        assert joints is not None
+        assert sigma is not None
+        rays = joints / np.linalg.norm(joints, axis=1, keepdims=True)
+        # S^-1 = 1 / across + (1 / along - 1 / across) ray ray^T
+        whiten = np.eye(3) / sigma[:, 1, None, None]
+        whiten = whiten + (1 / sigma[:, 0] - 1 / sigma[:, 1])[:, None, None] * rays[:, :, None] * rays[:, None, :]
+        residual = (whiten @ (points - joints)[..., None])[..., 0]
+        outlier = config.joint_start if self.cloud is None else config.joint_outlier
+        energy, weight = geman_mcclure((residual**2).sum(axis=1), outlier)
+        accumulate(matrix, vector, whiten @ jacobian, residual, weight[:, None] / config.joint**2)
+        return float(energy.sum()) / config.joint**2
 
     def _landmarks(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
         """Return sum rho(|r_i|^2) / landmark^2 + sum |u_k - R d_k|^2 / bone_direction^2 of 21 landmarks.

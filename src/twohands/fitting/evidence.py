@@ -32,10 +32,21 @@ class HandEvidence:
     palm_depth: np.ndarray  # (14,) metres, measured around each of PALM_POINTS; NaN without a reading
     points: np.ndarray  # (N, 3) metres, the readings on a regular pixel grid over the window
     colors: np.ndarray  # (N, 3) sRGB in [0, 1] of those points
+    joints: np.ndarray | None = None  # (21, 3) metres, predicted by a network
+    sigma: np.ndarray | None = None  # (21, 2) metres: their standard deviation along and across the viewing ray
 
 
-def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray) -> HandEvidence:
-    """Return the evidence for one hand of a frame: `pixels` (21, 2) in the image, `relative` (21, 3) metres."""
+def gather(
+    frame: RGBDFrame,
+    side: int,
+    pixels: np.ndarray,
+    relative: np.ndarray,
+    joints: np.ndarray | None = None,
+    sigma: np.ndarray | None = None,
+) -> HandEvidence:
+    """Return the evidence for one hand of a frame: `pixels` (21, 2) in the image, `relative` (21, 3) metres; where a
+    network predicts them also `joints` (21, 3) in the camera frame and their `sigma` (21, 2), metres.
+    """
     height, width = frame.depth.shape
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     margin = WINDOW_MARGIN * (high - low).max()
@@ -61,6 +72,8 @@ def gather(frame: RGBDFrame, side: int, pixels: np.ndarray, relative: np.ndarray
         palm_depth=_depth_around(depth, PALM_POINTS @ landmarks[list(PALM)]),
         points=points.astype(np.float64),
         colors=rgb[:, rows, columns].T,
+        joints=joints * [-1, 1, 1] if joints is not None and side == LEFT else joints,
+        sigma=sigma,
     )
 
 

@@ -130,4 +130,7 @@ def _are_of_one_side(suspicion: OneSide, hands: dict[int, FoundHand], others: di
 def _evidence(frame: RGBDFrame, located: LocatedHands, index: int, side: int) -> HandEvidence:
     """Return the evidence for located hand `index`, read as a hand of `side`."""
     pixels, relative = np.asarray(located.pixels[index], float), np.asarray(located.relative[index], float)
-    return gather(frame, side, pixels, relative)
+    if located.joints is None or located.sigma is None:
+        return gather(frame, side, pixels, relative)
+    joints, sigma = np.asarray(located.joints[index], float), np.asarray(located.sigma[index], float)
+    return gather(frame, side, pixels, relative, joints, sigma)

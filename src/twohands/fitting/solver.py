@@ -93,6 +93,10 @@ class HandSolver:
         """
         config, hand = self.config, self.hand
         state = HandState(np.eye(3), np.zeros(3), hand.pose_mean, np.zeros(hand.num_shape))
+        if evidence.joints is not None:
+            rest = hand.points(hand.rig(state), hand.joint_rows[list(PALM)])
+            _, rotation, shift = procrustes(rest, evidence.joints[list(PALM)], scale=False)
+            return [replace(state, rotation=rotation, translation=shift)]
         palm = PALM_POINTS @ hand.points(hand.rig(state), hand.landmark_rows[list(PALM)])
         _, rotation, _ = procrustes(palm, PALM_POINTS @ evidence.relative[list(PALM)])
         turned = palm @ rotation.T

@@ -58,7 +58,7 @@ def _stack(values: Sequence[Any]) -> Any:
             for f in fields(first)  # type: ignore[arg-type]
         }
         return replace(first, **merged)  # type: ignore[type-var]
-    if isinstance(first, tuple) and first and isinstance(first[0], TensorRecord):
+    if isinstance(first, tuple) and first and (isinstance(first[0], TensorRecord) or is_array_api_obj(first[0])):
         return tuple(_stack(items) for items in zip(*values, strict=True))
     if is_array_api_obj(first):
         return array_namespace(first).stack(list(values))

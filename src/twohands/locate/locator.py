@@ -7,7 +7,7 @@ also searches where this package's own network sees hands. Pixels (u, v): intege
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 
@@ -25,6 +25,7 @@ from twohands.views import square_camera, view
 
 PALM_SIZE, CROP_SIZE = 192, 224
 """Side in pixels of the input picture of the palm network, and of the landmark network."""
+LANDMARK_OUTPUTS = ("landmarks", "present", "right", "relative")
 PALM_GRIDS = ((8, 2), (16, 6))
 """Strides in pixels and anchors per cell of the palm network."""
 PALM_SCALE, PALM_SHIFT = 2.6, 0.5
@@ -49,8 +50,8 @@ class HandLocator:
     """Function from a colour image (3, H, W) float32 in [0, 1] to LocatedHands."""
 
     def __init__(self, palm: str = "palm_lite", landmark: str = "landmark_full"):
-        self.palm_network = open_network(palm)
-        self.landmark_network = open_network(landmark)
+        self.palm_network = open_network(palm, ("boxes", "scores"))
+        self.landmark_network = open_network(landmark, LANDMARK_OUTPUTS)
         self.anchors = palm_anchors()
 
     def __call__(self, rgb: np.ndarray) -> LocatedHands:
@@ -161,11 +162,11 @@ class GuidedLocator:
         return region_of_landmarks(frame.camera.project(hands.joints[hands.is_present]))
 
 
-def open_network(name: str) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Load a shipped network as a function from pictures (N, 3, size, size) to its list of outputs."""
+def open_network(name: str, outputs: Sequence[str]) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """Load a shipped network as a function from pictures (N, 3, size, size) to the list of the named outputs."""
     session = open_session((files("twohands") / "weights" / f"{name}.onnx").read_bytes())
     input_name = session.get_inputs()[0].name
-    return lambda pictures: [np.asarray(output) for output in session.run(None, {input_name: pictures})]
+    return lambda pictures: [np.asarray(output) for output in session.run(outputs, {input_name: pictures})]
 
 
 # Palms ---------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from twohands.hands.skeleton import KNUCKLES, WRIST
+from twohands.region import bilinear
 
 LANDMARK_SCALE, LANDMARK_SHIFT = 2.0, 0.1
 """Side of a region over the extent of BOUNDING_JOINTS, and shift to the fingers in extents."""
@@ -66,16 +67,3 @@ def sample(rgb: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
         rgb = np.array([Image.fromarray(plane[top:bottom, left:right]).reduce(factor) for plane in rgb])
         pixels = (pixels - np.array([left, top]) + 0.5) / factor - 0.5
     return bilinear(rgb, pixels).reshape(3, size, size)
-
-
-def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Return values (C, N) float32 of an image (C, H, W) float32 at pixels (N, 2), which are clamped to the image."""
-    height, width = image.shape[1:]
-    u, v = np.clip(pixels[:, 0], 0, width - 1), np.clip(pixels[:, 1], 0, height - 1)
-    column, row = u.astype(np.int64), v.astype(np.int64)
-    part_u, part_v = (u - column).astype(np.float32), (v - row).astype(np.float32)
-    flat, rows = image.reshape(len(image), -1), []
-    for first in (row * width, np.minimum(row + 1, height - 1) * width):
-        left, right = flat.take(first + column, axis=1), flat.take(first + np.minimum(column + 1, width - 1), axis=1)
-        rows.append(left + (right - left) * part_u)
-    return rows[0] + (rows[1] - rows[0]) * part_v

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -24,13 +24,16 @@ class Candidates(TensorRecord):
     pixels: np.ndarray  # (N, 21, 2)
     relative: np.ndarray  # (N, 21, 3) metres
     region: np.ndarray  # (N, 4)
+    odds: np.ndarray | None = None  # (N,) log-odds of a right hand; None: by `right` and the bend of the fingers
+    joints: np.ndarray | None = None  # (N, 21, 3) metres, camera frame
+    sigma: np.ndarray | None = None  # (N, 21, 2) metres, of the joints along and across the ray
 
     def __getitem__(self, index: np.ndarray | list[int]) -> Candidates:
         return self.map(lambda values: values[index])
 
     def __add__(self, other: Candidates) -> Candidates:
-        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
-        return Candidates(*(np.concatenate(pair) for pair in pairs))
+        pairs = {field.name: (getattr(self, field.name), getattr(other, field.name)) for field in fields(self)}
+        return replace(self, **{name: np.concatenate(pair) for name, pair in pairs.items() if pair[0] is not None})
 
 
 def distinct(hands: Candidates, known: int = 0) -> Candidates:
@@ -66,15 +69,20 @@ def finger_curl(relative: np.ndarray) -> np.ndarray:
 
 
 def side_odds(hands: Candidates) -> np.ndarray:
-    """Return log-odds (N,) of a right hand: the network's, with bounded probability, plus those of finger curl."""
+    """Return log-odds (N,) of a right hand: those known, or the landmark network's, bounded, plus those of the curl."""
+    if hands.odds is not None:
+        return hands.odds
     right = np.clip(hands.right.astype(np.float64), 0.01, 0.99)
     return np.log(right / (1 - right)) + CURL_ODDS * finger_curl(hands.relative)
 
 
 def position_odds(hands: Candidates) -> np.ndarray:
     """Return half of the log-odds (N, N) that hand i is left and j right, not the reverse, from their wrists; 0 unless
-    both forearms enter from below, as one's own do. Then the left wrist should be further left.
+    both forearms enter from below, as one's own do, and sides are not known otherwise. Then the left wrist should be
+    further left.
     """
+    if hands.odds is not None:
+        return np.zeros((len(hands.odds), len(hands.odds)))
     wrist = hands.pixels[:, WRIST, 0]
     apart = (wrist[None, :] - wrist[:, None]) / hands.region[:, 2].mean()
     upward = np.cos(hands.region[:, 3]) > 0

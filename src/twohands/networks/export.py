@@ -59,7 +59,7 @@ def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Pa
     about = {"format_version": FORMAT_VERSION, "weights": _digest(network), "reads_depth": network.reads_depth}
     metadata = json.dumps({**about, "network": config.to_dict()})
     first = {"rgb": frame.rgb, "depth": frame.depth}
-    _write(_Locate(network), first, _Locate.outputs, Path(folder) / LOCATE, metadata, compact)
+    write_graph(_Locate(network), first, _Locate.outputs, Path(folder) / LOCATE, metadata, compact)
     second = {
         **dict(zip(("image", "stem", "fused"), image.pyramid, strict=True)),
         "centers": image.centers,
@@ -70,7 +70,7 @@ def export_network(network: HandNetwork, config: NetworkConfig, folder: str | Pa
     reconstruct = _Reconstruct(network, image, size)
     with torch.no_grad():
         reconstruct(*second.values())
-    _write(reconstruct, second, reconstruct.outputs, Path(folder) / RECONSTRUCT, metadata, compact)
+    write_graph(reconstruct, second, reconstruct.outputs, Path(folder) / RECONSTRUCT, metadata, compact)
 
 
 def load_exported(folder: str | Path) -> tuple[HandNetwork, NetworkConfig]:
@@ -141,18 +141,20 @@ class _Reconstruct(nn.Module):
         return tuple(found.values())
 
 
-def _write(
+def write_graph(
     module: nn.Module,
     inputs: dict[str, Tensor],
     outputs: tuple[str, ...],
     path: Path,
     metadata: str,
     compact: bool,
+    dynamic: dict[str, Any] | None = None,
 ) -> None:
+    """Write a module as an ONNX file with the given names; `dynamic` names the axes whose size is free."""
     with write_atomically(path) as temporary:
         torch.onnx.export(
             module.eval(), tuple(inputs.values()), temporary, dynamo=True, verbose=False, external_data=False,
-            input_names=list(inputs), output_names=list(outputs), optimize=False,
+            input_names=list(inputs), output_names=list(outputs), optimize=False, dynamic_shapes=dynamic,
         )  # fmt: skip
         model = onnx.load(temporary)
         fold_constants(model, should_fold=lambda node: False if any(map(_is_weight, node.inputs)) else None)

@@ -1,0 +1,190 @@
+"""Locate hands with the region network: palms first, then spots; it decides presence, side and joints of every hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from twohands.choices import Person
+from twohands.geometry.transforms import shortest_turn
+from twohands.hands.skeleton import KNUCKLES, ROOT, WRIST
+from twohands.locate.locator import HandLocator
+from twohands.locate.people import choose_hands
+from twohands.locate.region_reader import SHIPPED_LIGHT, Readings, RegionReader
+from twohands.locate.regions import region_of_landmarks, upright_square
+from twohands.locate.sides import Candidates
+from twohands.locate.spots import SpotFinder
+from twohands.region import Region, region_at
+from twohands.types import PRESENT, LocatedHands, RGBDFrame
+
+PALM_SIDE = 0.25
+"""Usual side of the region of a palm, metres."""
+DEPTH_RATIO = (0.55, 1.8)
+"""Range of the measured depth of a palm over the depth at which its region has its usual side."""
+SKIN = 0.012
+"""Usual distance of the palm's joints behind the skin, metres."""
+PROMISING = 0.15
+"""Smallest presence of a first look for which there is a second one."""
+SPOT_LOOKS = 4
+"""Largest number of spots that are looked at."""
+NEAR = 0.07
+"""Distance from a known hand within which spots belong to it, metres."""
+SAME = 0.045
+"""Largest mean distance of the joints of two readings of one hand, metres."""
+PALM_LENGTHS = (0.05, 0.14)
+"""Range of the distance from the wrist to the middle knuckle, metres."""
+SEE_THROUGH = 0.06
+"""Median distance of the measured depth behind the joints from which there is no hand, metres."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A place to look at: a pixel, the direction of the fingers there, and the depth."""
+
+    pixel: np.ndarray  # (2,)
+    angle: float
+    depth: float
+
+    def region(self, frame: RGBDFrame, mirrored: bool) -> Region:
+        """Return the region for a hand of one side."""
+        return region_at(frame.camera.map(np.float64), self.pixel, self.angle, self.depth, mirrored)
+
+
+class LightLocator:
+    """Function from a frame to LocatedHands, with the joints of every hand and their sigma."""
+
+    def __init__(self, person: Person = "nearest", folder: Any = SHIPPED_LIGHT):
+        self.palms, self.spots, self.read = HandLocator(), SpotFinder(), RegionReader(folder)
+        self.person: Person = person
+
+    def __call__(self, frame: RGBDFrame) -> LocatedHands:
+        """Return the hands of one person."""
+        width, height = frame.camera.width, frame.camera.height
+        palms = self.palms.find_palms(frame.rgb, upright_square(0, 0, width, height))
+        hands = self.settled(frame, self.seen(frame, [_look_at_palm(frame, palm) for palm in palms]))
+        if len(hands.present) < 2:
+            hands = self.settled(frame, hands + self.seen(frame, self._spots(frame, hands), hands))
+        hands = self.settled(frame, self.together(frame, hands))
+        return choose_hands(hands, _palms(hands), self.person)
+
+    def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
+        """Return the hands at some places. Where one hand is known, the other side is expected first."""
+        expect_left = known is not None and len(known.present) == 1 and _odds(known)[0] > 0
+        mirrored = np.full(len(looks), expect_left)
+        first = self.read(frame, [look.region(frame, expect_left) for look in looks])
+        promising = np.flatnonzero(first.present > PROMISING).tolist()
+        odds = np.where(mirrored, -first.right, first.right)
+        best: list[tuple[Readings, int, float]] = []
+        other = [i for i in promising if first.right[i] < 0]
+        second = self.read(frame, [looks[i].region(frame, not mirrored[i]) for i in other])
+        for i in promising:
+            if i in other:
+                k = other.index(i)
+                turned = second.right[k] * (1 if mirrored[i] else -1)
+                best.append((second, k, float(odds[i] + turned) / 2))
+            else:
+                best.append((first, i, float(odds[i])))
+        hands = _no_candidates()
+        for reading, i, odd in best:
+            hands = hands + _candidates(frame, reading[[i]], np.array([odd]))
+        return hands
+
+    def together(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
+        """Return the hands after one more look at each from a region around its joints; a pair sees each other."""
+        if not len(hands.present):
+            return hands
+        odds = _odds(hands)
+        regions = [
+            _look_at_hand(frame, joints).region(frame, odd < 0)
+            for joints, odd in zip(_joints(hands), odds, strict=True)
+        ]
+        companion = np.zeros((len(odds), len(odds)))
+        if len(odds) == 2 and odds[0] * odds[1] < 0:
+            companion = 1 - np.eye(2)
+        again = self.read(frame, regions, companion)
+        turned = np.where(odds < 0, -again.right, again.right)
+        return _candidates(frame, again, (odds + turned) / 2)
+
+    def settled(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
+        """Return the hands that are there, possible and distinct, most probable first."""
+        kept: list[int] = []
+        for hand in np.argsort(-hands.present, kind="stable"):
+            joints = _joints(hands)[hand]
+            if hands.present[hand] < PRESENT or not possible(frame, joints):
+                continue
+            if all(np.linalg.norm(joints - _joints(hands)[other], axis=-1).mean() > SAME for other in kept):
+                kept.append(int(hand))
+        return hands[kept]
+
+    def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
+        """Return the likeliest spots that do not belong to a known hand."""
+        spots = self.spots(frame)
+        points = np.asarray(frame.camera.map(np.float64).unproject(spots.pixels, spots.depth))
+        looks = []
+        for number, point in enumerate(points):
+            if all(np.linalg.norm(joints - point, axis=-1).min() > NEAR for joints in _joints(hands)):
+                looks.append(Look(spots.pixels[number], float(spots.angle[number]), float(spots.depth[number])))
+        return looks[:SPOT_LOOKS]
+
+
+def possible(frame: RGBDFrame, joints: np.ndarray) -> bool:
+    """Return whether joints (21, 3) can be a hand: of possible size, and not behind what is measured through it."""
+    length = float(np.linalg.norm(joints[KNUCKLES[1]] - joints[WRIST]))
+    if not PALM_LENGTHS[0] < length < PALM_LENGTHS[1] or joints[:, 2].min() < 0.05:
+        return False
+    column, row = np.rint(frame.camera.project(joints)).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < frame.camera.width) & (row < frame.camera.height)
+    measured = frame.depth[row[inside], column[inside]]
+    behind = (measured - joints[inside, 2])[measured > 0]
+    return len(behind) < 8 or float(np.median(behind)) < SEE_THROUGH
+
+
+def _look_at_palm(frame: RGBDFrame, palm: np.ndarray) -> Look:
+    """Return where to look for the hand of a palm's region (4,), at the measured depth if that can be the hand's."""
+    u, v, side, angle = palm
+    usual = float(np.mean(np.asarray(frame.camera.focal))) * PALM_SIDE / side
+    half = max(2, int(0.12 * side))
+    column, row = int(np.rint(u)), int(np.rint(v))
+    window = frame.depth[max(row - half, 0) : row + half + 1, max(column - half, 0) : column + half + 1]
+    readings = window[(window > DEPTH_RATIO[0] * usual) & (window < DEPTH_RATIO[1] * usual)]
+    return Look(np.array([u, v]), float(angle), float(np.median(readings)) if len(readings) > 8 else usual)
+
+
+def _look_at_hand(frame: RGBDFrame, joints: np.ndarray) -> Look:
+    """Return where to look for a hand with joints (21, 3)."""
+    u, v, _, angle = region_of_landmarks(frame.camera.project(joints)[None])[0]
+    return Look(np.array([u, v]), float(angle), float(joints[[WRIST, *KNUCKLES], 2].mean()) - SKIN)
+
+
+def _candidates(frame: RGBDFrame, readings: Readings, odds: np.ndarray) -> Candidates:
+    """Return N readings as candidates with their log-odds (N,) of a right hand."""
+    joints = readings.joints
+    pixels = frame.camera.project(joints)
+    regions = region_of_landmarks(pixels) if len(joints) else np.zeros((0, 4))
+    rays = joints.mean(axis=1)
+    turns = shortest_turn(rays, np.broadcast_to(np.array([0.0, 0.0, 1.0]), rays.shape))
+    relative = (joints - joints[:, ROOT : ROOT + 1]) @ np.swapaxes(turns, 1, 2)
+    right = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+    return Candidates(readings.present, right, pixels, relative, regions, odds, joints, readings.sigma)
+
+
+def _no_candidates() -> Candidates:
+    empty = (np.zeros((0, *shape)) for shape in ((), (), (21, 2), (21, 3), (4,), (), (21, 3), (21, 2)))
+    return Candidates(*empty)
+
+
+def _joints(hands: Candidates) -> np.ndarray:
+    assert hands.joints is not None
+    return hands.joints
+
+
+def _odds(hands: Candidates) -> np.ndarray:
+    assert hands.odds is not None
+    return hands.odds
+
+
+def _palms(hands: Candidates) -> np.ndarray:
+    """Return the middles (N, 3) of the palms, metres."""
+    return _joints(hands)[:, [WRIST, *KNUCKLES]].mean(axis=1)

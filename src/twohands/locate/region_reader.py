@@ -1,0 +1,97 @@
+"""The region network in ONNX Runtime: a frame and regions in, presence, side, joints and hand parameters out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twohands.geometry.record import TensorRecord
+from twohands.geometry.transforms import axis_angle_from_matrix
+from twohands.locate.landmarks import LandmarkReader
+from twohands.region import Region, colour_picture, depth_picture
+from twohands.runtime import METADATA, open_session
+from twohands.types import RGBDFrame
+
+SHIPPED_LIGHT = files("twohands") / "weights" / "light"
+"""Folder of the packaged region network."""
+REGION_GRAPH = "region.onnx"
+FORMAT_VERSION = 1
+"""Increases whenever the inputs or outputs of the graph change."""
+OUTPUTS = ("present", "right", "joints", "sigma", "mask", "rotation", "pose", "shape")
+
+
+@dataclass(frozen=True)
+class Readings(TensorRecord):
+    """What the region network says of N regions of a frame."""
+
+    axes: np.ndarray  # (N, 3, 3) of the regions
+    depth: np.ndarray  # (N,) of the regions, metres
+    present: np.ndarray  # (N,) probability that the region shows a hand
+    right: np.ndarray  # (N,) log-odds that it is a right hand, as the region shows it
+    joints: np.ndarray  # (N, 21, 3) metres, camera frame
+    sigma: np.ndarray  # (N, 21, 2) metres, along and across the ray
+    landmarks: np.ndarray  # (N, 2) the landmark network's probabilities of a hand and of a right hand, as shown
+
+    def __getitem__(self, index: Any) -> Readings:
+        return self.map(lambda values: values[index])
+
+
+class RegionReader:
+    """Function from a frame and regions to Readings."""
+
+    def __init__(self, folder: Any = SHIPPED_LIGHT):
+        """Read the graph of a folder. Raise FileNotFoundError or ValueError with the fix when it has none."""
+        folder = Path(folder) if isinstance(folder, str) else folder
+        if not (folder / REGION_GRAPH).is_file():
+            raise FileNotFoundError(
+                f"{folder} has no {REGION_GRAPH}; write it with: twohands export CHECKPOINT --out {folder}"
+            )
+        self.session = open_session((folder / REGION_GRAPH).read_bytes())
+        about = json.loads(self.session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
+        if about.get("format_version") != FORMAT_VERSION:
+            raise ValueError(
+                f"{folder} holds a region network of format {about.get('format_version')}, this version reads "
+                f"{FORMAT_VERSION}; export it again"
+            )
+        self.inputs = [argument.name for argument in self.session.get_inputs()]
+        self.landmarks = LandmarkReader()
+
+    def __call__(self, frame: RGBDFrame, regions: list[Region], companion: np.ndarray | None = None) -> Readings:
+        """Return what N regions show; companion (N, N) is 1 where the other region shows the person's other hand."""
+        count = len(regions)
+        axes = np.array([region.axes for region in regions], np.float32).reshape(-1, 3, 3)
+        depth = np.array([region.depth for region in regions], np.float32)
+        if not count:
+            empty = partial(np.zeros, dtype=np.float32)
+            return Readings(axes, depth, empty(0), empty(0), empty((0, 21, 3)), empty((0, 21, 2)), empty((0, 2)))
+        seen = self.landmarks(np.stack([colour_picture(region, frame) for region in regions]))
+        probabilities = np.stack([seen.present, seen.right], axis=-1).astype(np.float32)
+        given = {
+            "axes": axes,
+            "region_depth": depth,
+            "depth": np.stack([depth_picture(region, frame) for region in regions]),
+            **{f"map_{level}": values for level, values in enumerate(seen.maps)},
+            "landmarks": seen.points.astype(np.float32),
+            "seen": probabilities,
+            "companion": np.zeros((count, count), np.float32) if companion is None else companion.astype(np.float32),
+        }
+        values = self.session.run(OUTPUTS[:4], {name: given[name] for name in self.inputs})
+        present, right, joints, sigma = (np.asarray(value) for value in values)
+        placed = Region(axes.astype(np.float64), depth.astype(np.float64)).from_plane(joints.astype(np.float64))
+        probability = 1 / (1 + np.exp(-np.clip(present, -30, 30)))
+        return Readings(axes, depth, probability, right, placed, sigma, probabilities)
+
+
+def wrist_rotation(axes: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Return the axis-angle (3,) of a hand's wrist in the camera frame from its rotation in its region.
+
+    In a mirrored region (determinant -1) a left hand looks like a right one: the mirror applies on both sides.
+    """
+    mirror = np.diag([np.sign(np.linalg.det(axes)), 1.0, 1.0])
+    return np.asarray(axis_angle_from_matrix(axes.T @ rotation @ mirror))

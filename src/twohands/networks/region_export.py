@@ -1,0 +1,56 @@
+"""Write the region network as an ONNX graph for the product."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from twohands.networks.export import write_graph
+from twohands.networks.region_network import MAP_CHANNELS, RegionInput, RegionNetwork
+from twohands.region import COLOUR_SIZE, DEPTH_SIZE, Region
+
+GRAPH = "region.onnx"
+FORMAT_VERSION = 1
+"""Increases whenever the inputs or outputs of the graph change, as `locate.region_reader.FORMAT_VERSION`."""
+OUTPUTS = ("present", "right", "joints", "sigma", "mask", "rotation", "pose", "shape")
+
+
+class _Graph(nn.Module):
+    def __init__(self, network: RegionNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, axes: Tensor, region_depth: Tensor, depth: Tensor, map_0: Tensor, map_1: Tensor, map_2: Tensor,
+        landmarks: Tensor, seen: Tensor, companion: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        """Return the outputs by `OUTPUTS`."""
+        region = Region(axes, region_depth)
+        output = self.network(RegionInput(region, depth, (map_0, map_1, map_2), landmarks, seen, companion))
+        return tuple(getattr(output, name) for name in OUTPUTS)
+
+
+def export_region_network(network: RegionNetwork, folder: str | Path) -> None:
+    """Write `region.onnx` into a folder; it takes any number of regions."""
+    count = 2
+    maps = {
+        f"map_{level}": torch.rand(count, channels, COLOUR_SIZE // 4 // 2**level, COLOUR_SIZE // 4 // 2**level)
+        for level, channels in enumerate(MAP_CHANNELS)
+    }
+    inputs = {
+        "axes": torch.eye(3).repeat(count, 1, 1),
+        "region_depth": torch.full((count,), 0.5),
+        "depth": torch.rand(count, DEPTH_SIZE, DEPTH_SIZE) * 0.1,
+        **maps,
+        "landmarks": torch.rand(count, 21, 3) * 0.05,
+        "seen": torch.rand(count, 2),
+        "companion": torch.zeros(count, count),
+    }
+    regions = torch.export.Dim("regions", min=1, max=64)
+    dynamic = {name: {0: regions} for name in inputs} | {"companion": {0: regions, 1: regions}}
+    about = {"format_version": FORMAT_VERSION, "method": "light", "network": network.config.to_dict()}
+    graph = _Graph(network.cpu().eval())
+    write_graph(graph, inputs, OUTPUTS, Path(folder) / GRAPH, json.dumps(about), compact=True, dynamic=dynamic)

@@ -1,0 +1,239 @@
+"""Method `light`: the region network as a module and as a shipped graph, its training items, and its locator."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from twohands.config import RegionConfig
+from twohands.geometry.transforms import matrix_from_axis_angle
+from twohands.hands import free_hand
+from twohands.hands.model import HandParameters
+from twohands.hands.skeleton import ROOT
+from twohands.locate.region_reader import RegionReader, wrist_rotation
+from twohands.networks.region_checkpoint import load_region_network, save_region_network
+from twohands.networks.region_network import RegionNetwork
+from twohands.region import Region, region_at
+from twohands.shards.writing import write_shards
+from twohands.synth.config import FULL
+from twohands.synth.engine import SyntheticHands
+from twohands.training.region_items import Disturbance, RegionSet
+from twohands.training.region_loop import CALM, Stage, collate, run_stage
+from twohands.training.region_loss import RegionObjective, mesh, region_input
+from twohands.types import LEFT, RIGHT
+
+SMALL = RegionConfig(widths=(8, 8, 16, 16), tokens=16)
+SWITCHES = [
+    {},
+    {"colour": False},
+    {"landmarks": False},
+    {"join": "concat"},
+    {"refinements": 0},
+    {"cross_hand": False},
+]
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> Path:
+    """Six rendered frames of two hands each."""
+    folder = tmp_path_factory.mktemp("light") / "frames"
+    frames = SyntheticHands(5, "train", replace(FULL, two_hands=1.0, one_hand=0.0), 6)
+    write_shards(frames, 6, folder, frames.content)
+    return folder
+
+
+def test_targets_are_the_hands_of_the_frame(shards):
+    """Joints and vertices of an item, taken back to the camera, are those of the sample."""
+    items = RegionSet([shards], 0, replace(CALM, other_side=0, elsewhere=0))
+    sample = items.shards[shards][0]
+    item = items.item(sample, np.random.default_rng(0))
+    for side in (LEFT, RIGHT):
+        if item.shown[side] == 0:
+            continue
+        region = Region(item.axes[side].astype(float), np.float64(item.region_depth[side]))
+        joints = region.from_plane(item.joints[side].astype(float))
+        np.testing.assert_allclose(joints, sample.hands.joints[side], atol=2e-5)
+        vertices = item.vertices[side] @ item.axes[side]
+        about = sample.hands.vertices[side][items.vertex_ids] - sample.hands.joints[side][ROOT]
+        np.testing.assert_allclose(vertices, about, atol=2e-5)
+        assert np.linalg.det(item.axes[side]) == pytest.approx(-1 if side == LEFT else 1, abs=1e-5)
+        assert np.abs(item.joints[side, :, :2]).max() < 0.2
+
+
+def test_the_hand_lies_where_its_mask_and_depth_say(shards):
+    items = RegionSet([shards], 0, replace(CALM, other_side=0, elsewhere=0))
+    checked = 0
+    for number in range(6):
+        item = items[number]
+        for side in (LEFT, RIGHT):
+            if item.shown[side] > 0.7 and item.mask[side].sum() > 40:
+                rows, columns = np.nonzero(item.mask[side] > 0.5)
+                middle = ((np.stack([columns, rows], axis=-1) + 0.5) / 28 - 0.5) * 0.26
+                assert np.linalg.norm(middle.mean(axis=0) - item.joints[side, :, :2].mean(axis=0)) < 0.05
+                checked += 1
+    assert checked > 3
+
+
+def test_hands_shown_as_of_the_other_side_say_so(shards):
+    items = RegionSet([shards], 0, replace(CALM, other_side=1.0, elsewhere=0))
+    item = items[0]
+    there = item.shown > 0
+    assert there.any()
+    assert (item.right[there] == 0).all()
+    assert item.companions == 0
+
+
+def test_a_blind_region_has_no_depth_and_a_dark_one_no_colour(shards):
+    blind = RegionSet([shards], 0, Disturbance(no_depth=1.0, no_colour=0.0))[0]
+    assert np.isnan(blind.depth).all()
+    assert np.abs(blind.maps[0]).max() > 0
+    dark = RegionSet([shards], 0, Disturbance(no_depth=0.0, no_colour=1.0))[0]
+    assert np.isfinite(dark.depth).any()
+    assert not any(np.abs(values).max() > 0 for values in dark.maps)
+    assert (dark.seen[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=str)
+def test_every_ablation_learns(shards, switches):
+    """Some steps on one batch lower its loss; what a switch leaves out does not change the output."""
+    torch.manual_seed(0)
+    items = RegionSet([shards], 0, replace(CALM, alone=0))
+    batch = collate([items[number] for number in range(4)])
+    objective = RegionObjective(replace(SMALL, **switches))
+    optimizer = torch.optim.Adam(objective.parameters(), 3e-3)
+    losses = []
+    for _ in range(12):
+        loss, _ = objective(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+    objective.eval()
+    config = objective.network.config
+    with torch.no_grad():
+        given = region_input(batch, config)
+        first = objective.network(given).joints
+        dark = objective.network(replace(given, maps=tuple(torch.zeros_like(m) for m in given.maps))).joints
+        bare = objective.network(
+            replace(given, landmarks=torch.zeros_like(given.landmarks), seen=torch.zeros_like(given.seen))
+        ).joints
+    assert (first - dark).abs().max() == 0 if not config.colour else (first - dark).abs().max() > 0
+    assert (first - bare).abs().max() == 0 if not config.landmarks else (first - bare).abs().max() > 0
+
+
+def test_companions_see_each_other_and_nobody_else(shards):
+    torch.manual_seed(0)
+    items = RegionSet([shards], 0, replace(CALM, other_side=0, elsewhere=0))
+    batch = collate([items[number] for number in range(3)])
+    network = RegionNetwork(SMALL, 10).eval()
+    for refinement in network.refinements:
+        torch.nn.init.ones_(refinement.gate)
+    given = region_input(batch, SMALL)
+    pairs = torch.block_diag(*(torch.tensor([[0.0, 1.0], [1.0, 0.0]]) for _ in range(3)))
+    with torch.no_grad():
+        together = network(replace(given, companion=pairs)).joints
+        changed = replace(given, companion=pairs, depth=given.depth.clone())
+        changed.depth[1] += 0.05
+        moved = (network(changed).joints - together).abs().amax(dim=(1, 2))
+        lonely = network(replace(given, companion=torch.zeros_like(pairs))).joints
+    assert moved[0] > 0
+    assert moved[1] > 0
+    assert (moved[2:] == 0).all()
+    assert (lonely - together).abs().max() > 0
+
+
+def test_parameters_draw_the_right_hand():
+    """The mesh of the loss is that of the hand model, for the same pose."""
+    model = free_hand(252)
+    rng = np.random.default_rng(0)
+    parameters = model.neutral()
+    parameters = replace(
+        parameters,
+        pose=rng.normal(0, 0.3, (2, 15, 3)),
+        shape=rng.normal(0, 1, (2, 10)),
+        rotation=rng.normal(0, 1, (2, 3)),
+    )
+    hands = model(parameters)
+    batch = torch.tensor
+    output = type("Output", (), {})()
+    output.shape = batch(parameters.shape[RIGHT : RIGHT + 1], dtype=torch.float32)
+    output.pose = batch(matrix_from_axis_angle(parameters.pose[RIGHT : RIGHT + 1]), dtype=torch.float32)
+    output.rotation = batch(matrix_from_axis_angle(parameters.rotation[RIGHT : RIGHT + 1]), dtype=torch.float32)
+    vertices, joints = mesh(output, model.map(torch.as_tensor))
+    np.testing.assert_allclose(vertices[0].numpy(), hands.vertices[RIGHT], atol=1e-5)
+    np.testing.assert_allclose(joints[0].numpy(), hands.joints[RIGHT], atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [LEFT, RIGHT])
+def test_wrist_rotation_turns_a_hand_of_a_region_into_the_camera_frame(side):
+    """A right hand with some rotation in its region is, in the camera frame, the hand with the given wrist rotation."""
+    model, rng = free_hand(63), np.random.default_rng(2)
+    camera = SyntheticHands(5).staging(0).view.camera
+    region = region_at(camera, np.array([100.0, 300.0]), 0.7, 0.5, side == LEFT)
+    turn, pose = rng.normal(0, 1, 3), rng.normal(0, 0.3, (15, 3))
+    seen = replace(model.neutral(), pose=np.stack([pose, pose]), rotation=np.stack([turn, turn]))
+    in_region = model(seen).vertices[RIGHT]
+    own = pose * ([1, -1, -1] if side == LEFT else [1, 1, 1])
+    rotation = wrist_rotation(region.axes, matrix_from_axis_angle(turn))
+    placed = replace(model.neutral(), pose=np.stack([own, own]), rotation=np.stack([rotation, rotation]))
+    assert isinstance(placed, HandParameters)
+    np.testing.assert_allclose(model(placed).vertices[side], in_region @ region.axes, atol=1e-6)
+
+
+def test_a_stage_resumes_where_it_was_stopped(shards, tmp_path, monkeypatch):
+    """A run that is stopped and continued ends with the weights of one that was not."""
+    stage = Stage("one", (shards,), steps=4, batch=2, workers=0)
+    torch.manual_seed(0)
+    assert run_stage(stage, SMALL, tmp_path / "whole", save_steps=2, tell=lambda _: None)
+    torch.manual_seed(0)
+    clock = iter(range(100))
+    with monkeypatch.context() as patched:
+        patched.setattr("twohands.training.region_loop.time.time", lambda: next(clock))
+        assert not run_stage(stage, SMALL, tmp_path / "cut", save_steps=2, tell=lambda _: None, until=2.5)
+    assert run_stage(stage, SMALL, tmp_path / "cut", save_steps=2, tell=lambda _: None)
+    whole, cut = (load_region_network(tmp_path / name / "best").state_dict() for name in ("whole", "cut"))
+    for name, value in whole.items():
+        assert torch.equal(value, cut[name]), name
+
+
+def test_a_checkpoint_of_another_method_is_refused(tmp_path):
+    save_region_network(RegionNetwork(SMALL, 10), tmp_path)
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"light"', '"pdfnet"'))
+    with pytest.raises(ValueError, match="no network of method 'light'"):
+        load_region_network(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def reader() -> RegionReader:
+    return RegionReader()
+
+
+def test_mirrored_frames_give_mirrored_hands(reader, shards):
+    """Within 0.1 mm, as the region network sees the same pictures."""
+    sample = RegionSet([shards], 0).shards[shards][1]
+    frame = sample.frame
+    camera = frame.camera.map(np.float64)
+    rgb, depth = np.asarray(frame.rgb), np.asarray(frame.depth)
+    other = replace(frame, rgb=rgb[:, :, ::-1].copy(), depth=depth[:, ::-1].copy(), camera=frame.camera.mirror())
+    for side in (LEFT, RIGHT):
+        pixel = camera.project(np.asarray(sample.hands.joints[side], float)[[9]])[0]
+        place = float(sample.hands.joints[side][9, 2])
+        here = reader(frame, [region_at(camera, pixel, 0.4, place, side == LEFT)])
+        mirror = np.array([camera.width - 1 - pixel[0], pixel[1]])
+        there = reader(other, [region_at(other.camera.map(np.float64), mirror, -0.4, place, side != LEFT)])
+        np.testing.assert_allclose(here.joints * [-1, 1, 1], there.joints, atol=1e-4)
+        np.testing.assert_allclose(here.present, there.present, atol=1e-3)
+
+
+def test_the_reader_takes_no_regions(reader, shards):
+    frame = RegionSet([shards], 0).shards[shards][0].frame
+    assert reader(frame, []).joints.shape == (0, 21, 3)
+
+
+def test_a_folder_without_graph_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"twohands export"):
+        RegionReader(str(tmp_path))
