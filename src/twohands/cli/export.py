@@ -10,16 +10,22 @@ from twohands.cli.common import FINE, check_folder
 
 
 def export(checkpoint: Positional[Path], out: Path) -> int:
-    """Write a trained network as the two ONNX graphs that `--network FOLDER` runs without torch.
+    """Write a trained network as the ONNX graphs that `--network FOLDER` runs without torch.
 
     Args:
-        checkpoint: Folder of a checkpoint, for example RUN/final.
-        out: Folder for locate.onnx and reconstruct.onnx.
+        checkpoint: Folder of a checkpoint, for example RUN/final, or RUN/best of preset light.
+        out: Folder for locate.onnx and reconstruct.onnx, or region.onnx of preset light.
     """
     from twohands.networks.checkpoint import load_checkpoint
     from twohands.networks.export import export_network
+    from twohands.networks.region_checkpoint import is_region_checkpoint, load_region_network
+    from twohands.networks.region_export import GRAPH, export_region_network
 
     check_folder(out)
+    if is_region_checkpoint(checkpoint):
+        export_region_network(load_region_network(checkpoint), out)
+        print(f"wrote {out}/{GRAPH}")
+        return FINE
     export_network(*load_checkpoint(checkpoint), out)
     print(f"wrote {out}/locate.onnx and {out}/reconstruct.onnx")
     return FINE

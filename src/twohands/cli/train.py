@@ -8,10 +8,10 @@ from typing import Annotated
 import tyro
 
 from twohands.cli.common import FINE, check_folder
-from twohands.config import PRESETS, ExperimentConfig
+from twohands.config import PRESETS, ExperimentConfig, LightConfig
 
 Preset = Annotated[
-    tyro.extras.subcommand_type_from_defaults(PRESETS, prefix_names=False),  # type: ignore[valid-type]
+    tyro.extras.subcommand_type_from_defaults({"light": LightConfig(), **PRESETS}, prefix_names=False),  # type: ignore[valid-type]
     tyro.conf.arg(name=""),
 ]
 
@@ -47,6 +47,13 @@ def train(
     from twohands.training.validate import Validation
 
     check_folder(out)
+    if isinstance(config, LightConfig):
+        if mix or pretrained or start is not None:
+            raise ValueError("--mix, --pretrained and --start belong to the other presets; leave them out with 'light'")
+        from twohands.training.region_loop import train_light
+
+        print(f"wrote {train_light(config, [Path(folder) for folder in data], out, validation)}/")
+        return FINE
     assert isinstance(config, ExperimentConfig)
     mixture = open_mixture(data, "train", mix)
     parts = zip(data, mix or (1.0,) * len(data), mixture.datasets, strict=True)

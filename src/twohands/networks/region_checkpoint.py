@@ -28,6 +28,14 @@ def save_region_network(network: RegionNetwork, folder: str | Path) -> None:
         temporary.write_text(json.dumps({**about, "network": network.config.to_dict()}, indent=2))
 
 
+def is_region_checkpoint(folder: str | Path) -> bool:
+    """Return whether a folder holds a checkpoint of the region network."""
+    try:
+        return json.loads((Path(folder) / "config.json").read_text()).get("method") == METHOD
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def load_region_network(folder: str | Path) -> RegionNetwork:
     """Return the network of a folder in eval mode. Raise ValueError when it has another format or method."""
     folder = Path(folder)

@@ -18,6 +18,7 @@ from twohands.hands.free import free_hand_arrays
 from twohands.hands.skeleton import FINGERTIPS, NUM_JOINTS, ROOT
 from twohands.locate.landmarks import MAP_SHAPES, LandmarkReader, Landmarks
 from twohands.locate.regions import region_of_landmarks
+from twohands.locate.spots import SpotFinder
 from twohands.region import DEPTH_SIZE, Region, colour_picture, depth_picture, region_at
 from twohands.shards import Shards
 from twohands.types import LEFT, RGBDFrame, Sample
@@ -56,6 +57,8 @@ class Disturbance:
     other_side: float = 0.12
     elsewhere: float = 0.12
     """Fractions of the hands that are shown as of the other side, and that are replaced by another spot."""
+    tempting: float = 0.4
+    """Fraction of the other spots that the spot finder takes for a hand."""
     alone: float = 0.25
     """Fraction of the pairs that do not see each other."""
 
@@ -90,6 +93,7 @@ class RegionSet:
         self.reads = 0
         self._look()
         self._reader: LandmarkReader | None = None
+        self._finder: SpotFinder | None = None
         levels = free_hand_arrays()
         place = {int(vertex): index for index, vertex in enumerate(levels["level_778"])}
         self.vertex_ids = np.array([place[int(vertex)] for vertex in levels[f"level_{MESH_LEVEL}"]])
@@ -121,6 +125,13 @@ class RegionSet:
             self._reader = LandmarkReader()
         return self._reader
 
+    @property
+    def finder(self) -> SpotFinder:
+        """The spot finder."""
+        if self._finder is None:
+            self._finder = SpotFinder()
+        return self._finder
+
     def item(self, sample: Sample, rng: Generator) -> RegionItem:
         """Return a random view of both regions of a frame."""
         d = self.disturbance
@@ -131,7 +142,7 @@ class RegionSet:
             hand = shown[side] >= SHOWN and rng.random() >= d.elsewhere
             swapped = hand and rng.random() < d.other_side
             mirrored = (side == LEFT) != swapped
-            region = self._around(sample, side, mirrored, rng) if hand else _elsewhere(sample, mirrored, rng)
+            region = self._around(sample, side, mirrored, rng) if hand else self._elsewhere(sample, mirrored, rng)
             views.append(self._view(sample, frame, region, side if hand else None, swapped, rng))
         together = all(v.shown[0] > 0 and v.right[0] > 0 for v in views) and rng.random() >= d.alone
         joined = RegionItem.stack([v.map(lambda array: array[0]) for v in views])
@@ -148,6 +159,20 @@ class RegionSet:
         depth += float(rng.normal(0, d.far_depth if far else d.depth))
         angle += float(rng.normal(0, d.far_angle if far else d.angle))
         return region_at(camera.map(np.float64), pixel, angle, max(depth, 0.15), mirrored)
+
+    def _elsewhere(self, sample: Sample, mirrored: bool, rng: Generator) -> Region:
+        """Return a region without a hand: where the spot finder sees one, or anywhere."""
+        if rng.random() < self.disturbance.tempting:
+            spots = self.finder(sample.frame, 6)
+            camera = sample.frame.camera.map(np.float64)
+            away = _away(sample, np.asarray(camera.unproject(spots.pixels, spots.depth)))
+            allowed = np.flatnonzero(away > AWAY)
+            if len(allowed):
+                spot = allowed[rng.integers(len(allowed))]
+                return region_at(
+                    camera, spots.pixels[spot], float(spots.angle[spot]), float(spots.depth[spot]), mirrored
+                )
+        return _anywhere(sample, mirrored, rng)
 
     def _view(
         self, sample: Sample, frame: RGBDFrame, region: Region, side: int | None, swapped: bool, rng: Generator
@@ -217,20 +242,26 @@ class RegionSet:
         return seen
 
 
-def _elsewhere(sample: Sample, mirrored: bool, rng: Generator) -> Region:
+def _away(sample: Sample, points: np.ndarray) -> np.ndarray:
+    """Return the distances (N,) of points (N, 3) from the nearest joint of both hands, metres; 1 without hands."""
+    there = np.asarray(sample.hands.is_present)
+    joints = np.asarray(sample.hands.joints, np.float64)[there].reshape(-1, 3)
+    if not len(joints):
+        return np.ones(len(points))
+    return np.linalg.norm(points[:, None] - joints, axis=-1).min(axis=1)
+
+
+def _anywhere(sample: Sample, mirrored: bool, rng: Generator) -> Region:
     """Return a region at some measured spot of the frame away from both hands, half of the time near one."""
     camera = sample.frame.camera.map(np.float64)
     depth = np.asarray(sample.frame.depth)
-    there = np.asarray(sample.hands.is_present)
-    joints = np.asarray(sample.hands.joints, np.float64)[there].reshape(-1, 3)
     rows, columns = np.nonzero((depth > 0.15) & (depth < 2.2))
     pixel, distance = np.array([camera.width / 2, camera.height / 2]), 0.7
     if len(rows):
         chosen = rng.integers(0, len(rows), 48)
         pixels = np.stack([columns[chosen], rows[chosen]], axis=-1).astype(np.float64)
         measured = depth[rows[chosen], columns[chosen]].astype(np.float64)
-        points = camera.unproject(pixels, measured)
-        away = np.linalg.norm(points[:, None] - joints, axis=-1).min(axis=1) if len(joints) else np.full(48, 1.0)
+        away = _away(sample, np.asarray(camera.unproject(pixels, measured)))
         allowed = np.flatnonzero(away > AWAY)
         near = allowed[away[allowed] < 0.35]
         if len(near) and rng.random() < 0.6:

@@ -16,16 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import Progress
 from torch.utils.data import DataLoader
 
-from twohands.config import RegionConfig
+from twohands.claims import claim
+from twohands.config import LightConfig, RegionConfig
 from twohands.files import write_atomically
 from twohands.networks.region_checkpoint import save_region_network
 from twohands.region import Region
 from twohands.training.region_items import Disturbance, RegionItem, RegionSet
 from twohands.training.region_loss import RegionObjective, region_input
 
-STATE, LOG, BEST = "last.pt", "log.jsonl", "best"
+CONFIG, STATE, LOG, BEST = "config.json", "last.pt", "log.jsonl", "best"
+PREFIX = "stage-"
 CALM = Disturbance(
     far=0.0, place=0.006, angle=0.1, depth=0.008, no_depth=0, no_colour=0, true_landmarks=0, no_landmarks=0,
     other_side=0.1, elsewhere=0.1, alone=0,
@@ -47,6 +51,38 @@ class Stage:
     workers: int = 1
 
 
+def train_light(
+    config: LightConfig,
+    folders: Sequence[Path],
+    out: Path,
+    validation: str | Path | None = None,
+    minutes: float = math.inf,
+) -> Path:
+    """Train the region network in a run folder, or resume there, and return the checkpoint `best`.
+
+    The folders hold shards, or folders of shards to which a renderer may add. Raise ValueError when `out` holds another
+    run. After `minutes` the run stops, to be continued by the same call.
+    """
+    claim(out / CONFIG, config.to_dict(), f"{out} holds a run", "give another --out, or the settings it was begun with")
+    until = time.time() + 60 * minutes
+    torch.manual_seed(config.seed)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("steps", total=config.stages * config.steps)
+        for number in range(_stage_of(out / STATE), config.stages):
+            stage = Stage(
+                f"{PREFIX}{number}", tuple(folders), config.steps, config.learning_rate, config.batch_size,
+                seed=1000 * config.seed + number, workers=config.workers,
+            )  # fmt: skip
+            done = number * config.steps
+            held_out = () if validation is None else (Path(validation),)
+            if not run_stage(
+                stage, config.network, out, held_out, config.save_steps, bar.console.print, until,
+                lambda step, done=done: bar.update(task, completed=done + step),
+            ):  # fmt: skip
+                break
+    return out / BEST
+
+
 def run_stage(
     stage: Stage,
     config: RegionConfig,
@@ -55,6 +91,7 @@ def run_stage(
     save_steps: int = 250,
     tell: Callable[[str], None] = print,
     until: float = math.inf,
+    show: Callable[[int], None] = lambda step: None,
 ) -> bool:
     """Train one stage, or resume it, and write the checkpoint `best`. Return whether the stage is complete.
 
@@ -112,6 +149,7 @@ def run_stage(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         step += 1
+        show(step)
         done = before + step
         _average(averaged, network, min(0.999, (done + 1) / (done + 20)))
         for name, value in {"loss": loss, **terms}.items():
@@ -197,6 +235,12 @@ def _endless(loader: DataLoader) -> Iterator[Any]:
 
 def _load(path: Path) -> dict[str, Any] | None:
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def _stage_of(path: Path) -> int:
+    """Return the number of the stage in which a run was stopped."""
+    state = _load(path)
+    return 0 if state is None else int(state["stage"].removeprefix(PREFIX))
 
 
 def _number(name: str) -> int:
