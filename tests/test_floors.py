@@ -16,7 +16,7 @@ FLOORS = [
     {"types"},
     {"hands", "views", "shards", "runtime", "region"},
     {"sources", "networks", "data", "locate", "fitting", "results", "export", "pictures", "checks"},
-    {"predictor", "overlay", "synth"},
+    {"predictor", "overlay", "synth", "motion"},
     {"evaluation", "batch"},
     {"training"},
     {"experiments"},

@@ -167,6 +167,7 @@ class Quality(TensorRecord):
     energy: Array | None = None  # (*B, 2) remaining energy of the fit, see `fitting.energy`; NaN for an absent hand
     confidence: Array | None = None  # (*B, 2) in [0, 1]: probability that the mean joint error is below 20 mm
     sigma: Array | None = None  # (*B, 2, 21, 2) metres: standard deviation of every joint along and across its ray
+    infilled: Array | None = None  # (*B, 2) bool: the hand was not seen in this frame, only before or after it
 
 
 @dataclass(frozen=True)
@@ -185,11 +186,17 @@ class TwoHands(Presence, TensorRecord):
 
     @property
     def status(self) -> list[str]:
-        """Origin of each hand of a single frame: 'absent', 'fitted' (to the depth) or 'unfitted'."""
-        fitted = np.zeros(2, dtype=bool) if self.quality is None else np.asarray(self.quality.fitted)
-        return [
-            ("fitted" if fitted[side] else "unfitted") if side in self.present_sides else "absent" for side in range(2)
-        ]
+        """Origin of each hand of a single frame: 'absent', 'fitted' (to the depth), 'unfitted', or 'infilled' (seen
+        only in frames before or after this one).
+        """
+        names = ["absent", "absent"]
+        for side in self.present_sides:
+            names[side] = "unfitted"
+            if self.quality is not None and self.quality.fitted[side]:
+                names[side] = "fitted"
+            elif self.quality is not None and self.quality.infilled is not None and self.quality.infilled[side]:
+                names[side] = "infilled"
+        return names
 
     @property
     def doubtful(self) -> np.ndarray:

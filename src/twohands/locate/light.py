@@ -61,13 +61,26 @@ class LightLocator:
 
     def __call__(self, frame: RGBDFrame) -> LocatedHands:
         """Return the hands of one person."""
+        return self.choose(frame, self.find(frame))
+
+    def choose(self, frame: RGBDFrame, hands: Candidates) -> LocatedHands:
+        """Return the hands of one person among candidates, see `people.choose_hands`."""
+        return choose_hands(hands, _palms(hands), self.person)
+
+    def find(self, frame: RGBDFrame, known: Candidates | None = None) -> Candidates:
+        """Return all hands that are seen: known ones, those that show a palm and, unless these are two, at spots."""
         width, height = frame.camera.width, frame.camera.height
+        hands = no_candidates() if known is None else known
         palms = self.palms.find_palms(frame.rgb, upright_square(0, 0, width, height))
-        hands = self.settled(frame, self.seen(frame, [_look_at_palm(frame, palm) for palm in palms]))
+        looks = [look for look in (_look_at_palm(frame, palm) for palm in palms) if self._is_new(frame, look, hands)]
+        hands = self.settled(frame, hands + self.seen(frame, looks))
         if len(hands.present) < 2:
             hands = self.settled(frame, hands + self.seen(frame, self._spots(frame, hands), hands))
-        hands = self.settled(frame, self.together(frame, hands))
-        return choose_hands(hands, _palms(hands), self.person)
+        return self.settled(frame, self.together(frame, hands))
+
+    def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
+        """Return those of some known hands that are seen where their joints are expected in this frame."""
+        return self.settled(frame, self.together(frame, known))
 
     def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
         """Return the hands at some places. Where one hand is known, the other side is expected first."""
@@ -86,7 +99,7 @@ class LightLocator:
                 best.append((second, k, float(odds[i] + turned) / 2))
             else:
                 best.append((first, i, float(odds[i])))
-        hands = _no_candidates()
+        hands = no_candidates()
         for reading, i, odd in best:
             hands = hands + _candidates(frame, reading[[i]], np.array([odd]))
         return hands
@@ -121,12 +134,16 @@ class LightLocator:
     def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
         """Return the likeliest spots that do not belong to a known hand."""
         spots = self.spots(frame)
-        points = np.asarray(frame.camera.map(np.float64).unproject(spots.pixels, spots.depth))
-        looks = []
-        for number, point in enumerate(points):
-            if all(np.linalg.norm(joints - point, axis=-1).min() > NEAR for joints in _joints(hands)):
-                looks.append(Look(spots.pixels[number], float(spots.angle[number]), float(spots.depth[number])))
-        return looks[:SPOT_LOOKS]
+        looks = [
+            Look(pixel, float(angle), float(depth))
+            for pixel, angle, depth in zip(spots.pixels, spots.angle, spots.depth, strict=True)
+        ]
+        return [look for look in looks if self._is_new(frame, look, hands)][:SPOT_LOOKS]
+
+    def _is_new(self, frame: RGBDFrame, look: Look, hands: Candidates) -> bool:
+        """Return whether a place is away from all known hands."""
+        point = np.asarray(frame.camera.map(np.float64).unproject(look.pixel[None], np.array([look.depth])))[0]
+        return all(np.linalg.norm(joints - point, axis=-1).min() > NEAR for joints in _joints(hands))
 
 
 def possible(frame: RGBDFrame, joints: np.ndarray) -> bool:
@@ -170,7 +187,8 @@ def _candidates(frame: RGBDFrame, readings: Readings, odds: np.ndarray) -> Candi
     return Candidates(readings.present, right, pixels, relative, regions, odds, joints, readings.sigma)
 
 
-def _no_candidates() -> Candidates:
+def no_candidates() -> Candidates:
+    """Return a record of no hands."""
     empty = (np.zeros((0, *shape)) for shape in ((), (), (21, 2), (21, 3), (4,), (), (21, 3), (21, 2)))
     return Candidates(*empty)
 

@@ -138,7 +138,21 @@ class GuidedLocator:
         self.person: Person = person
 
     def __call__(self, frame: RGBDFrame) -> LocatedHands:
-        located = self.locate.choose(frame, self.locate.find(frame.rgb, lambda: self.regions(frame)), self.person)
+        return self.choose(frame, self.find(frame))
+
+    def find(self, frame: RGBDFrame, known: Candidates | None = None) -> Candidates:
+        """Return all hands that are seen, the `known` ones first."""
+        found = self.locate.find(frame.rgb, lambda: self.regions(frame))
+        return found if known is None else distinct(replace(known, odds=None) + found, len(known.present))
+
+    def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
+        """Return those of some known hands that are seen where their landmarks are expected in this frame."""
+        hands = self.locate.read_hands(frame.rgb, region_of_landmarks(known.pixels))
+        return distinct(hands[hands.present >= PRESENT])
+
+    def choose(self, frame: RGBDFrame, hands: Candidates) -> LocatedHands:
+        """Return the hands of one person, see `HandLocator.choose`."""
+        located = self.locate.choose(frame, hands, self.person)
         if located.one_side is not None and self.sees_both(frame, located.pixels):
             return replace(located, one_side=None)
         return located

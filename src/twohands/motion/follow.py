@@ -1,0 +1,146 @@
+"""Follow the hands of one person from frame to frame: look where they are expected, and keep their sides.
+
+The whole frame is searched when a hand is lost, and now and then while fewer than two are known. Sides are remembered:
+the log-odds of all frames add up, so that a single frame cannot exchange the hands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from twohands.locate.sides import Candidates, side_odds
+from twohands.types import LEFT, RIGHT, LocatedHands, RGBDFrame
+
+BEAT = 10
+"""Number of frames after which the whole frame is searched again while fewer than two hands are known."""
+MEMORY, MOST_ODDS = 0.9, 8.0
+"""Part of the log-odds of a side that lasts to the next frame, and their largest size."""
+LONGEST_STEP = 0.2
+"""Seconds between frames above which a hand is not expected where its velocity would bring it."""
+SAME_HAND = 0.5
+"""Largest mean distance of the landmarks of one hand in two frames, in hand lengths."""
+
+
+class Locator(Protocol):
+    """A locator that can look where hands are expected."""
+
+    def find(self, frame: RGBDFrame, known: Candidates | None = None) -> Candidates:
+        """Return all hands that are seen, the known ones included."""
+        ...
+
+    def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
+        """Return those of the known hands that are seen near where they are expected."""
+        ...
+
+    def choose(self, frame: RGBDFrame, hands: Candidates) -> LocatedHands:
+        """Return the hands of one person."""
+        ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The hands of a frame and its time."""
+
+    hands: Candidates
+    seconds: float
+
+
+class Follower:
+    """Function from a frame to LocatedHands that remembers the frames before; `at` tells the time of the next one."""
+
+    def __init__(self, locator: Locator):
+        self.locator = locator
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as at the start of a recording."""
+        self.last: Seen | None = None
+        self.before: Seen | None = None
+        self.seconds, self.count = 0.0, 0
+
+    def at(self, seconds: float) -> None:
+        """Set the time of the next frame."""
+        self.seconds = seconds
+
+    def __call__(self, frame: RGBDFrame) -> LocatedHands:
+        """Return the hands of the person in this frame."""
+        known = self._expected()
+        hands = known if known is None or not len(known.present) else self.locator.follow(frame, known)
+        count = 0 if hands is None else len(hands.present)
+        lost = known is not None and count < len(known.present)
+        if hands is None or (count < 2 and (lost or self.count % BEAT == 0)):
+            hands = self.locator.find(frame, hands)
+        self.count += 1
+        hands = replace(hands, odds=_remembered(hands, known))
+        located = self.locator.choose(frame, hands)
+        self.before, self.last = self.last, Seen(_chosen(hands, located), self.seconds)
+        return located
+
+    def _expected(self) -> Candidates | None:
+        """Return the hands of the last frame where they should be now; None before the first frame."""
+        if self.last is None:
+            return None
+        hands, seconds = self.last.hands, self.last.seconds
+        step = self.seconds - seconds
+        if self.before is None or not 0 < step < LONGEST_STEP or seconds <= self.before.seconds:
+            return hands
+        ratio = step / (seconds - self.before.seconds)
+        return _moved(hands, self.before.hands, min(ratio, 2.0))
+
+
+def _moved(hands: Candidates, before: Candidates, ratio: float) -> Candidates:
+    """Return hands moved on by `ratio` times their way from the frame before, if they were seen there."""
+    pixels, region = hands.pixels.copy(), hands.region.copy()
+    joints = None if hands.joints is None else hands.joints.copy()
+    for hand, other in enumerate(_same(hands, before)):
+        if other is None:
+            continue
+        way = ratio * (hands.pixels[hand] - before.pixels[other]).mean(axis=0)
+        pixels[hand] += way
+        region[hand, :2] += way
+        if joints is not None and hands.joints is not None and before.joints is not None:
+            joints[hand] += ratio * (hands.joints[hand] - before.joints[other]).mean(axis=0)
+    return replace(hands, pixels=pixels, region=region, joints=joints)
+
+
+def _remembered(hands: Candidates, known: Candidates | None) -> np.ndarray:
+    """Return the log-odds (N,) of a right hand: those of this frame and of the frames before."""
+    odds = np.asarray(side_odds(hands), float).copy()
+    if known is None or known.odds is None:
+        return odds
+    for hand, other in enumerate(_same(hands, known)):
+        if other is not None:
+            odds[hand] += MEMORY * known.odds[other]
+    return np.clip(odds, -MOST_ODDS, MOST_ODDS)
+
+
+def _same(hands: Candidates, others: Candidates) -> list[int | None]:
+    """Return for each hand the other frame's nearest one, if it can be the same hand; none is given twice."""
+    found: list[int | None] = [None] * len(hands.present)
+    if not len(hands.present) or not len(others.present):
+        return found
+    away = np.linalg.norm(hands.pixels[:, None] - others.pixels[None], axis=-1).mean(axis=-1)
+    away /= np.maximum(np.ptp(others.pixels, axis=1).max(axis=-1), 1)
+    for _ in range(min(away.shape)):
+        hand, other = np.unravel_index(away.argmin(), away.shape)
+        if away[hand, other] > SAME_HAND:
+            break
+        found[int(hand)] = int(other)
+        away[hand], away[:, other] = np.inf, np.inf
+    return found
+
+
+def _chosen(hands: Candidates, located: LocatedHands) -> Candidates:
+    """Return the candidates that were chosen, with the sign of their log-odds that of their side."""
+    index, odds = [], []
+    for side in (LEFT, RIGHT):
+        if side in located.present_sides:
+            away = np.abs(hands.pixels - np.asarray(located.pixels[side])).max(axis=(1, 2))
+            hand = int(away.argmin())
+            sign = 1.0 if side == RIGHT else -1.0
+            index.append(hand)
+            odds.append(sign * max(abs(float(side_odds(hands)[hand])), 0.1))
+    return replace(hands[index], odds=np.array(odds))

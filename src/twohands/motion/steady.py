@@ -1,0 +1,217 @@
+"""Make the hands of a recording steady: one shape a person, no jumps, smooth motion, short gaps filled.
+
+A sequence of hands with time stamps goes in and a sequence comes out. `Steady` works frame by frame without a look
+ahead; `steady` with `two_pass` also uses what comes later, and so has no lag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from twohands.hands.model import HandModel
+from twohands.hands.skeleton import KNUCKLES, WRIST
+from twohands.motion.coordinates import ACCELERATION, DEVIATION, PLACE, SPEED, coordinates, with_coordinates
+from twohands.motion.kalman import Estimate, Filtered, begun, corrected, predicted, smoothed
+from twohands.types import TwoHands
+
+NEW_PERSON = 2.0
+"""Seconds without hands after which the next ones are taken for another person's."""
+JUMP, FASTEST = 0.10, 2.5
+"""A hand that is further than JUMP metres and FASTEST metres a second from where it is expected is not believed ..."""
+BELIEVED_AFTER = 4
+"""... unless so many frames in a row say it."""
+CARRIED = 3
+"""Number of frames for which a lost hand is carried on without a look ahead."""
+LONGEST_GAP = 0.5
+"""Seconds of the longest gap that is filled where both of its ends are known."""
+USUAL_SIGMA = 0.006
+"""Sigma of the palm's joints at which the coordinates have their usual noise, metres."""
+KNOWN_SHAPE = 120
+"""Number of trusted hands after which the shape of a person no longer changes."""
+PALM = [WRIST, *KNUCKLES]
+
+
+@dataclass
+class Track:
+    """One hand as long as it is followed."""
+
+    side: int
+    first: int  # number of its first frame
+    estimate: Estimate
+    seconds: float  # of the last frame
+    measured: float  # seconds of the last frame that was believed
+    missed: int = 0  # frames since then
+    doubted: int = 0  # frames in a row that were not believed
+    steps: list[Filtered] = field(default_factory=list)
+
+
+@dataclass
+class Person:
+    """The shape of a person's hands, gathered over trusted frames of both sides."""
+
+    shapes: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, shape: np.ndarray) -> None:
+        """Count one more trusted hand."""
+        if len(self.shapes) < KNOWN_SHAPE:
+            self.shapes.append(shape)
+
+    def shape(self, own: np.ndarray) -> np.ndarray:
+        """Return the median of the trusted hands; `own` before there are any."""
+        return np.median(self.shapes, axis=0) if self.shapes else own
+
+
+class Steady:
+    """Function from the hands of a frame and its time in seconds to steady hands; frames come in order.
+
+    `tracks` and `people` are what was seen of each hand and person, `owner` tells the person of each frame.
+    """
+
+    def __init__(self, model: HandModel, smooth: float = 0.5):
+        """`smooth` in [0, 1] scales the noise that frames are thought to have; 0 keeps them nearly as they are."""
+        if not 0 <= smooth <= 1:
+            raise ValueError(f"smooth must lie in [0, 1]; got {smooth}")
+        self.model, self.noise = model, max(2 * smooth, 1e-3)
+        self.current: dict[int, Track] = {}
+        self.tracks: list[Track] = []
+        self.people: list[Person] = [Person()]
+        self.owner: list[int] = []
+        self.seen_at = -np.inf
+
+    def __call__(self, hands: TwoHands, seconds: float) -> TwoHands:
+        """Return the hands of this frame as far as they are known now."""
+        if hands.present_sides:
+            if seconds - self.seen_at > NEW_PERSON and self.people[-1].shapes:
+                self.people.append(Person())
+            self.seen_at = seconds
+        self.owner.append(len(self.people) - 1)
+        for side in (0, 1):
+            self._advance(hands, side, seconds)
+        known = {side: track for side, track in self.current.items() if track.missed <= CARRIED}
+        return placed(
+            hands,
+            {side: track.estimate.position for side, track in known.items()},
+            {side for side, track in known.items() if track.missed},
+            self.people[-1],
+            self.model,
+        )
+
+    def _advance(self, hands: TwoHands, side: int, seconds: float) -> None:
+        """Bring the track of one side to this frame."""
+        present = side in hands.present_sides
+        track = self.current.get(side)
+        if track is not None and seconds - track.measured > LONGEST_GAP:
+            track = None
+            del self.current[side]
+        if track is None:
+            if present:
+                self._begin(hands, side, seconds)
+            return
+        step = seconds - track.seconds
+        transition, expected = predicted(track.estimate, step, ACCELERATION)
+        known, believed = expected, False
+        if present:
+            values = self._values(hands, side, expected.position)
+            away = float(np.linalg.norm(values[PLACE] - expected.position[PLACE]))
+            believed = away < JUMP + FASTEST * step
+            track.doubted = 0 if believed else track.doubted + 1
+            if track.doubted >= BELIEVED_AFTER:
+                self._begin(hands, side, seconds)
+                return
+            if believed:
+                known = corrected(expected, values, self._deviation(hands, side))
+        track.missed = 0 if believed else track.missed + 1
+        track.measured = seconds if believed else track.measured
+        track.estimate, track.seconds = known, seconds
+        track.steps.append(Filtered(transition, expected, known))
+
+    def _begin(self, hands: TwoHands, side: int, seconds: float) -> None:
+        estimate = begun(self._values(hands, side, None), self._deviation(hands, side), SPEED)
+        steps = [Filtered(np.eye(2), estimate, estimate)]
+        self.current[side] = Track(side, len(self.owner) - 1, estimate, seconds, seconds, steps=steps)
+        self.tracks.append(self.current[side])
+
+    def _values(self, hands: TwoHands, side: int, near: np.ndarray | None) -> np.ndarray:
+        """Return the coordinates of a present hand with the person's shape in place of its own."""
+        assert hands.parameters is not None
+        own = np.asarray(hands.parameters.shape[side], float)
+        if not hands.doubtful[side]:
+            self.people[-1].add(own)
+        values = coordinates(hands.parameters, side, near)
+        values[PLACE] += _palm_shift(hands, side, self.people[-1].shape(own), self.model)
+        return values
+
+    def _deviation(self, hands: TwoHands, side: int) -> np.ndarray:
+        """Return the standard deviations of the coordinates of a hand, by the sigma of its palm."""
+        sigma = np.nan
+        if hands.quality is not None and hands.quality.sigma is not None:
+            sigma = float(np.mean(np.asarray(hands.quality.sigma)[side, PALM]))
+        ratio = np.clip(sigma / USUAL_SIGMA, 0.5, 8.0) if np.isfinite(sigma) else 1.0
+        return DEVIATION * self.noise * ratio
+
+
+def steady(
+    sequence: Sequence[tuple[float, TwoHands]], model: HandModel, smooth: float = 0.5, two_pass: bool = False
+) -> list[TwoHands]:
+    """Return the steady hands of a recording of (seconds, hands) in order.
+
+    Gaps of at most LONGEST_GAP between two frames that show the hand are filled. With `two_pass` every frame also uses
+    the later ones: there is no lag.
+    """
+    online = Steady(model, smooth)
+    results = [online(hands, seconds) for seconds, hands in sequence]
+    found: list[dict[int, np.ndarray]] = [{} for _ in results]
+    filled: list[set[int]] = [set() for _ in results]
+    for track in online.tracks:
+        steps = track.steps[: len(track.steps) - track.missed]  # after the last measurement nothing is known
+        estimates = smoothed(steps)
+        for number, (step, estimate) in enumerate(zip(steps, estimates, strict=True), track.first):
+            measured = number == track.first or step.known is not step.expected
+            known = estimate if two_pass or not measured else step.known
+            found[number][track.side] = known.position
+            if not measured:
+                filled[number].add(track.side)
+    shaped = [online.people[owner] for owner in online.owner]
+    return [
+        placed(hands, known, missing, person, model)
+        for (_, hands), known, missing, person in zip(sequence, found, filled, shaped, strict=True)
+    ]
+
+
+def placed(
+    hands: TwoHands, known: dict[int, np.ndarray], filled: set[int], person: Person, model: HandModel
+) -> TwoHands:
+    """Return hands at coordinates by side, with the person's shape; the sides `filled` were not seen in this frame."""
+    parameters = hands.parameters if hands.parameters is not None else model.neutral()
+    hands = replace(hands, parameters=parameters)
+    for side, values in known.items():
+        own = np.asarray(parameters.shape[side], float)
+        usable = own if np.isfinite(own).all() else np.zeros_like(own)
+        parameters = with_coordinates(hands, side, values, person.shape(usable))
+        hands = replace(hands, parameters=parameters)
+    drawn = model(parameters)
+    present = np.array([1.0 if side in known else 0.0 for side in (0, 1)], dtype=np.float32)
+    present = np.where(np.asarray(hands.present) >= 0.5, np.minimum(present, hands.present), present)
+    quality = hands.quality
+    if quality is not None and filled:
+        unseen = np.array([side in filled for side in (0, 1)])
+        quality = replace(
+            quality,
+            infilled=unseen,
+            fitted=np.asarray(quality.fitted) & ~unseen,
+            depth_residual=np.where(unseen, np.nan, quality.depth_residual),
+            depth_support=np.where(unseen, 0, quality.depth_support),
+        )
+    return replace(hands, vertices=drawn.vertices, joints=drawn.joints, present=present, quality=quality)
+
+
+def _palm_shift(hands: TwoHands, side: int, shape: np.ndarray, model: HandModel) -> np.ndarray:
+    """Return the translation (3,) that keeps the palm where it is when a hand gets another shape."""
+    assert hands.parameters is not None
+    changed = hands.parameters.map(lambda array: np.array(array, dtype=np.float64))
+    changed.shape[side] = shape
+    palms = [np.asarray(joints[side], float)[PALM].mean(axis=0) for joints in (hands.joints, model(changed).joints)]
+    return palms[0] - palms[1]
