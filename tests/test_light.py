@@ -14,7 +14,7 @@ from twohands.hands.model import HandParameters
 from twohands.hands.skeleton import ROOT
 from twohands.locate.region_reader import RegionReader, wrist_rotation
 from twohands.networks.region_checkpoint import load_region_network, save_region_network
-from twohands.networks.region_network import RegionNetwork
+from twohands.networks.region_network import RegionNetwork, RegionOutput
 from twohands.region import Region, region_at
 from twohands.shards.writing import write_shards
 from twohands.synth.config import FULL
@@ -56,7 +56,7 @@ def test_targets_are_the_hands_of_the_frame(shards):
         joints = region.from_plane(item.joints[side].astype(float))
         np.testing.assert_allclose(joints, sample.hands.joints[side], atol=2e-5)
         vertices = item.vertices[side] @ item.axes[side]
-        about = sample.hands.vertices[side][items.vertex_ids] - sample.hands.joints[side][ROOT]
+        about = np.asarray(sample.hands.vertices)[side][items.vertex_ids] - sample.hands.joints[side][ROOT]
         np.testing.assert_allclose(vertices, about, atol=2e-5)
         assert np.linalg.det(item.axes[side]) == pytest.approx(-1 if side == LEFT else 1, abs=1e-5)
         assert np.abs(item.joints[side, :, :2]).max() < 0.2
@@ -129,8 +129,9 @@ def test_companions_see_each_other_and_nobody_else(shards):
     items = RegionSet([shards], 0, replace(CALM, other_side=0, elsewhere=0))
     batch = collate([items[number] for number in range(3)])
     network = RegionNetwork(SMALL, 10).eval()
-    for refinement in network.refinements:
-        torch.nn.init.ones_(refinement.gate)
+    for name, value in network.named_parameters():
+        if name.endswith("gate"):
+            torch.nn.init.ones_(value)
     given = region_input(batch, SMALL)
     pairs = torch.block_diag(*(torch.tensor([[0.0, 1.0], [1.0, 0.0]]) for _ in range(3)))
     with torch.no_grad():
@@ -157,13 +158,16 @@ def test_parameters_draw_the_right_hand():
         rotation=rng.normal(0, 1, (2, 3)),
     )
     hands = model(parameters)
-    batch = torch.tensor
-    output = type("Output", (), {})()
-    output.shape = batch(parameters.shape[RIGHT : RIGHT + 1], dtype=torch.float32)
-    output.pose = batch(matrix_from_axis_angle(parameters.pose[RIGHT : RIGHT + 1]), dtype=torch.float32)
-    output.rotation = batch(matrix_from_axis_angle(parameters.rotation[RIGHT : RIGHT + 1]), dtype=torch.float32)
+    nothing = torch.zeros(1)
+    own = slice(RIGHT, RIGHT + 1)
+    output = RegionOutput(
+        nothing, nothing, (), nothing, nothing,
+        rotation=torch.tensor(matrix_from_axis_angle(parameters.rotation[own]), dtype=torch.float32),
+        pose=torch.tensor(matrix_from_axis_angle(parameters.pose[own]), dtype=torch.float32),
+        shape=torch.tensor(parameters.shape[own], dtype=torch.float32),
+    )  # fmt: skip
     vertices, joints = mesh(output, model.map(torch.as_tensor))
-    np.testing.assert_allclose(vertices[0].numpy(), hands.vertices[RIGHT], atol=1e-5)
+    np.testing.assert_allclose(vertices[0].numpy(), np.asarray(hands.vertices)[RIGHT], atol=1e-5)
     np.testing.assert_allclose(joints[0].numpy(), hands.joints[RIGHT], atol=1e-5)
 
 
@@ -175,12 +179,12 @@ def test_wrist_rotation_turns_a_hand_of_a_region_into_the_camera_frame(side):
     region = region_at(camera, np.array([100.0, 300.0]), 0.7, 0.5, side == LEFT)
     turn, pose = rng.normal(0, 1, 3), rng.normal(0, 0.3, (15, 3))
     seen = replace(model.neutral(), pose=np.stack([pose, pose]), rotation=np.stack([turn, turn]))
-    in_region = model(seen).vertices[RIGHT]
+    in_region = np.asarray(model(seen).vertices)[RIGHT]
     own = pose * ([1, -1, -1] if side == LEFT else [1, 1, 1])
     rotation = wrist_rotation(region.axes, matrix_from_axis_angle(turn))
     placed = replace(model.neutral(), pose=np.stack([own, own]), rotation=np.stack([rotation, rotation]))
     assert isinstance(placed, HandParameters)
-    np.testing.assert_allclose(model(placed).vertices[side], in_region @ region.axes, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(model(placed).vertices)[side], in_region @ region.axes, atol=1e-6)
 
 
 def test_a_stage_resumes_where_it_was_stopped(shards, tmp_path, monkeypatch):

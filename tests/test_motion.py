@@ -10,7 +10,7 @@ from twohands.hands import free_hand
 from twohands.locate.sides import Candidates
 from twohands.motion import Follower, Steady, steady
 from twohands.motion.kalman import Filtered, begun, corrected, predicted, smoothed
-from twohands.types import LEFT, RIGHT, LocatedHands, Quality, RGBDFrame, TwoHands
+from twohands.types import LEFT, RIGHT, HandParameters, LocatedHands, Quality, RGBDFrame, TwoHands
 
 MODEL = free_hand(63)
 RATE = 30.0
@@ -34,6 +34,12 @@ def moving(count: int = 150, seed: int = 0) -> list[tuple[float, TwoHands]]:
     return sequence
 
 
+def of(hands: TwoHands) -> HandParameters:
+    """The parameters of hands that have them."""
+    assert hands.parameters is not None
+    return hands.parameters
+
+
 def as_hands(parameters, sigma=0.006, confidence=0.9) -> TwoHands:
     quality = Quality(
         np.full(2, 0.003),
@@ -51,7 +57,7 @@ def shaken(sequence, seed: int = 1) -> list[tuple[float, TwoHands]]:
     rng = np.random.default_rng(seed)
     result = []
     for t, hands in sequence:
-        parameters = hands.parameters.map(lambda array: np.array(array, np.float64))
+        parameters = of(hands).map(lambda array: np.array(array, np.float64))
         parameters.translation[:] += rng.normal(0, 0.004, (2, 3))
         parameters.rotation[:] += rng.normal(0, 0.04, (2, 3))
         parameters.pose[:] += rng.normal(0, 0.08, (2, 15, 3))
@@ -132,7 +138,7 @@ def test_no_smoothing_keeps_places_and_fingers():
     seen = shaken(moving(40))
     kept = steady(seen, MODEL, smooth=0.0)
     for (_, before), after in zip(seen, kept, strict=True):
-        np.testing.assert_allclose(after.parameters.pose, before.parameters.pose, atol=1e-4)
+        np.testing.assert_allclose(of(after).pose, of(before).pose, atol=1e-4)
 
 
 def test_one_shape_within_two_per_cent_of_the_truth():
@@ -148,14 +154,14 @@ def test_one_shape_within_two_per_cent_of_the_truth():
 def test_a_jump_is_not_believed_and_a_lasting_one_is():
     sequence = moving(60)
     far = sequence[30][1]
-    parameters = far.parameters.map(lambda array: np.array(array, np.float64))
+    parameters = of(far).map(lambda array: np.array(array, np.float64))
     parameters.translation[RIGHT] += [0.4, 0, 0]
     sequence[30] = (sequence[30][0], as_hands(parameters))
     kept = steady(sequence, MODEL)
     assert np.linalg.norm(kept[30].joints[RIGHT, 0] - sequence[29][1].joints[RIGHT, 0]) < 0.05
     assert kept[30].status[RIGHT] == "infilled"
     for number in range(30, 60):
-        parameters = moving(60)[number][1].parameters.map(lambda array: np.array(array, np.float64))
+        parameters = of(moving(60)[number][1]).map(lambda array: np.array(array, np.float64))
         parameters.translation[RIGHT] += [0.4, 0, 0]
         sequence[number] = (sequence[number][0], as_hands(parameters))
     kept = steady(sequence, MODEL)
@@ -170,7 +176,9 @@ def test_short_gaps_are_filled_and_long_ones_are_not():
         assert kept[number].status[LEFT] == "infilled"
         away = np.linalg.norm(kept[number].joints[LEFT] - truth[number][1].joints[LEFT], axis=-1).mean()
         assert away < 0.025
-        assert np.isnan(kept[number].quality.depth_residual[LEFT])
+        quality = kept[number].quality
+        assert quality is not None
+        assert np.isnan(quality.depth_residual[LEFT])
     assert all(kept[number].status[LEFT] == "absent" for number in range(72, 98))
     assert all(h.status[RIGHT] == "fitted" for h in kept)
 
