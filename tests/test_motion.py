@@ -268,3 +268,19 @@ def test_the_frame_is_searched_only_when_a_hand_is_lost_or_at_a_slow_beat():
     assert locator.searched[0] == 0
     assert locator.searched[1] == 20
     assert 1 <= len(locator.searched) - 2 <= 3
+
+
+def test_a_follower_goes_on_from_its_memory():
+    script = [(-3.0, 3.0)] * 5 + [(2.0, -2.0)] + [(-3.0, 3.0)] * 5
+    whole, first = Scripted(script), Scripted(script)
+    follower, cut = Follower(whole), Follower(first)
+    for number in range(len(script)):
+        if number == 6:
+            memory = cut.memory()
+            cut = Follower(first)
+            cut.recall(memory)
+        follower.at(number / 30)
+        cut.at(number / 30)
+        np.testing.assert_array_equal(follower(FRAME).pixels, cut(FRAME).pixels)
+        assert whole.searched == first.searched
+    np.testing.assert_array_equal(follower.memory(), cut.memory())

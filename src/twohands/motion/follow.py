@@ -6,8 +6,9 @@ the log-odds of all frames add up, so that a single frame cannot exchange the ha
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -60,6 +61,29 @@ class Follower:
         self.last: Seen | None = None
         self.before: Seen | None = None
         self.seconds, self.count = 0.0, 0
+
+    def memory(self) -> np.ndarray:
+        """Return what is remembered as bytes (N,) uint8, for a run that is interrupted."""
+        arrays: dict[str, Any] = {"count": np.array(self.count)}
+        for name, seen in (("last", self.last), ("before", self.before)):
+            if seen is not None:
+                arrays[f"{name}.seconds"] = np.array(seen.seconds)
+                arrays |= {f"{name}.{key}": value for key, value in vars(seen.hands).items() if value is not None}
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)
+        return np.frombuffer(stream.getvalue(), dtype=np.uint8)
+
+    def recall(self, memory: np.ndarray) -> None:
+        """Go on from what `memory` returned."""
+        with np.load(io.BytesIO(memory.tobytes())) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        self.count = int(arrays.pop("count"))
+        found: dict[str, Seen | None] = {}
+        for name in ("last", "before"):
+            own = {key.partition(".")[2]: value for key, value in arrays.items() if key.startswith(f"{name}.")}
+            seconds = own.pop("seconds", None)
+            found[name] = None if seconds is None else Seen(Candidates(**own), float(seconds))
+        self.last, self.before = found["last"], found["before"]
 
     def at(self, seconds: float) -> None:
         """Set the time of the next frame."""
