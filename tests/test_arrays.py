@@ -9,6 +9,8 @@ from PIL import Image
 from twohands.files import read_depth
 from twohands.geometry.depth import resized
 from twohands.sources.folder import FolderRecording, open_frame
+from twohands.sources.opening import open_source
+from twohands.sources.options import SourceOptions
 from twohands.types import RGBDFrame
 
 WIDTH, HEIGHT = 160, 120
@@ -204,8 +206,8 @@ def test_files_and_folders_take_the_options(tmp_path):
     expected = RGBDFrame.from_arrays(RGB, read_depth(paths[1]), K, **options)
     for frame in (
         RGBDFrame.open(*paths, **options),
-        open_frame(*paths, **options)[0],
-        FolderRecording(tmp_path, **options).open("1")[0],
+        open_frame(*paths, **options),
+        next(iter(open_source(tmp_path, SourceOptions(**options)))).open(),
     ):
         np.testing.assert_array_equal(frame.depth, expected.depth)
         assert [note.code for note in frame.findings] == ["depth_enlarged", "mirrored"]

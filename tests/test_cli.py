@@ -252,7 +252,7 @@ def test_order_and_intrinsics_of_a_recording(tmp_path):
     (tmp_path / "cam_K.txt").unlink()
     frames = FolderRecording(tmp_path, None, K)
     assert frames.ids == ["frame0.25", "frame0.5", "frame9", "frame10"]
-    np.testing.assert_array_equal(frames.open("frame9")[0].camera.K, K)
+    np.testing.assert_array_equal(frames.open("frame9").camera.K, K)
 
 
 @pytest.mark.parametrize("overlays", [[], ["--overlays", "--glb"]])
@@ -420,8 +420,8 @@ def all_in_other_unit(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [
-        (nothing, "does not exist; give a folder"),
-        (a_file, "is a file; give a folder with rgb/"),
+        (nothing, "does not exist; check the path"),
+        (a_file, "is no recording of a known kind; known are"),
         (empty, "no folder rgb/, color/ or image/; put the images there"),
         (no_colour, "no colour image in rgb/; put PNG or JPEG"),
         (other_stems, "no depth image named like a colour image; name the pairs alike"),

@@ -14,7 +14,7 @@ from containers import write_record3d
 from recordings import PERIOD, START, K, coded, colour_image, depth_image, plain
 from twohands import cli
 from twohands.sources.folder import FolderRecording
-from twohands.sources.opening import SourceOptions
+from twohands.sources.options import SourceOptions
 from twohands.sources.writing import STEP
 
 
@@ -30,8 +30,8 @@ def test_a_bag_becomes_a_folder(tmp_path, name, ros1, capsys):
     folder = FolderRecording(tmp_path / "out")
     assert len(folder) == 3
     for number, frame_id in enumerate(folder.ids):
-        frame, unit = folder.open(frame_id)
-        assert unit == STEP
+        frame = folder.open(frame_id)
+        assert frame.depth_unit == STEP
         np.testing.assert_allclose(frame.depth, depth_image(number) * 0.001, atol=STEP / 2 + 1e-6)
         np.testing.assert_array_equal(frame.rgb_uint8(), colour_image(number))
         np.testing.assert_allclose(frame.camera.K, K, atol=1e-4)

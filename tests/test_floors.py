@@ -17,7 +17,7 @@ FLOORS = [
     {"hands", "views", "shards", "runtime", "region"},
     {"sources", "networks", "data", "locate", "fitting", "results", "export", "pictures", "checks"},
     {"predictor", "overlay", "synth", "motion"},
-    {"evaluation", "batch"},
+    {"evaluation", "batch", "doctor"},
     {"training"},
     {"experiments"},
     {"cli"},
@@ -37,6 +37,7 @@ PRODUCT = (
     "twohands.overlay",
     "twohands.results",
     "twohands.batch",
+    "twohands.doctor.page",
     "twohands.cli",
 )
 

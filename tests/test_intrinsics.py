@@ -211,17 +211,17 @@ def test_depth_scale_is_the_unit_of_integers_unless_the_user_gives_one(tmp_path)
     columns = [60, 0, 0, 0, 60, 0, 31.5, 23.5, 1]
     file.write_text(json.dumps({"width": 64, "height": 48, "intrinsic_matrix": columns, "depth_scale": 5000.0}))
     for given, metres in ((None, 0.6), (0.001, 3.0)):
-        for frame, unit in (
+        for frame in (
             FolderRecording(tmp_path, given).open("1"),
             open_frame(tmp_path / "rgb" / "1.png", tmp_path / "depth" / "1.png", file, given),
         ):
             np.testing.assert_allclose(frame.depth, metres, rtol=1e-6)
-            assert unit == pytest.approx(metres / 3000)
+            assert frame.depth_unit == pytest.approx(metres / 3000)
         colour = np.full((48, 64, 3), 90, np.uint8)
         np.testing.assert_allclose(RGBDFrame.from_arrays(colour, depth, file, given).depth, metres, rtol=1e-6)
-    frame, unit = open_frame(tmp_path / "rgb" / "1.png", tmp_path / "metres.npy", file)
+    frame = open_frame(tmp_path / "rgb" / "1.png", tmp_path / "metres.npy", file)
     np.testing.assert_allclose(frame.depth, 0.6)
-    assert unit == 1
+    assert frame.depth_unit == 1
     assert Intrinsics(MATRIX).unit_of(depth) == 0.001
 
 

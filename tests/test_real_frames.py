@@ -22,7 +22,7 @@ def results() -> dict[str, list]:
     found = {}
     for name in ("two_hands", "one_hand", "no_hands"):
         recording = FolderRecording(Path(str(FRAMES)) / name)
-        opened = [(frame_id, recording.open(frame_id)[0]) for frame_id in recording.ids]
+        opened = [(frame_id, recording.open(frame_id)) for frame_id in recording.ids]
         found[name] = [(frame_id, frame, model(frame)) for frame_id, frame in opened]
     return found
 

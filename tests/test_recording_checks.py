@@ -144,7 +144,7 @@ def table():
     if "TWOHANDS_REAL_FRAMES" not in os.environ:
         pytest.skip("needs the real frames")
     recording = FolderRecording(Path(os.environ["TWOHANDS_REAL_FRAMES"]) / "table_sequence")
-    return [recording.open(frame_id)[0] for frame_id in recording.ids]
+    return [recording.open(frame_id) for frame_id in recording.ids]
 
 
 def test_real_recording_whose_depth_is_one_frame_early(table):

@@ -29,6 +29,7 @@ SHAPES = {
     "hand_model": (),
     "format_version": (),
     "frame_id": (3,),
+    "seconds": (3,),
     "vertices": (3, 2, 778, 3),
     "joints": (3, 2, 21, 3),
     "present": (3, 2),
@@ -54,7 +55,7 @@ SHAPES = {
 def three_rows():
     """Both hands; a right hand only; an unreadable frame."""
     return [
-        make_row("000074", make_hands(), K),
+        make_row("000074", make_hands(), K, seconds=1_700_000_000.123456),
         make_row("000075", make_hands((0.3, 0.9)), K),
         failed_row("000076", "rgb/000076.png is damaged", K, free_hand()),
     ]
@@ -69,7 +70,9 @@ def test_schema(tmp_path):
     kinds |= {"b": ("fitted", "doubtful", "examined")}
     others = {name: kind for kind, names in kinds.items() for name in names}
     assert {name: arrays[name].dtype.kind for name in others} == others
-    assert all(arrays[name].dtype == np.float32 for name in set(SHAPES) - set(others))
+    assert all(arrays[name].dtype == np.float32 for name in set(SHAPES) - set(others) - {"seconds"})
+    assert arrays["seconds"].dtype == np.float64
+    np.testing.assert_array_equal(arrays["seconds"], [1_700_000_000.123456, np.nan, np.nan])
     assert arrays["frame_id"].tolist() == ["000074", "000075", "000076"]
     assert arrays["error"].tolist() == ["", "", "rgb/000076.png is damaged"]
     np.testing.assert_array_equal(arrays["faces"][0], arrays["faces"][1][:, ::-1])
@@ -192,7 +195,7 @@ def test_files_of_version_2_do_not_name_the_hand_model(tmp_path):
 
 def test_files_of_version_3_have_no_findings_and_no_confidence(tmp_path):
     write_npz(tmp_path / "hands.npz", three_rows(), FACES, "mano")
-    new = ("confidence", "sigma", "status", "doubtful", "examined", "findings")
+    new = ("confidence", "sigma", "status", "doubtful", "examined", "findings", "seconds")
     with np.load(tmp_path / "hands.npz") as archive:
         old = {name: archive[name] for name in archive.files if name not in new} | {"format_version": np.int32(3)}
     np.savez(tmp_path / "hands.npz", **old)
@@ -204,8 +207,18 @@ def test_files_of_version_3_have_no_findings_and_no_confidence(tmp_path):
     hands = hands_of_row(split_rows(arrays)[0])
     assert (hands.findings, hands.examined, hands.doubtful.tolist()) == ((), False, [False, False])
     np.savez(tmp_path / "hands.npz", **old | {"format_version": np.int32(4)})
-    with pytest.raises(ValueError, match=r"not a hands\.npz of format version 4"):
+    with pytest.raises(ValueError, match=r"not a hands\.npz of format version 5"):
         read_results(tmp_path)
+
+
+def test_files_of_version_4_have_no_time_stamps(tmp_path):
+    write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
+    with np.load(tmp_path / "hands.npz") as archive:
+        old = {name: archive[name] for name in archive.files if name != "seconds"} | {"format_version": np.int32(4)}
+    np.savez(tmp_path / "hands.npz", **old)
+    arrays = read_results(tmp_path)
+    assert np.isnan(arrays["seconds"]).all()
+    np.testing.assert_array_equal(arrays["confidence"], old["confidence"])
 
 
 def test_findings_about_frames_and_the_recording(tmp_path):

@@ -42,8 +42,8 @@ def pairs(root: Path) -> dict[str, str]:
 @pytest.mark.parametrize("depth", ["depth", "aligned_depth", "depth_aligned", "Depth"])
 def test_folder_names(tmp_path, colour, depth):
     root = record(tmp_path, f"{colour}/000001.png", f"{depth}/000001.png")
-    frame, unit = FolderRecording(root).open("000001")
-    assert unit == 0.001
+    frame = FolderRecording(root).open("000001")
+    assert frame.depth_unit == 0.001
     np.testing.assert_allclose(frame.depth, 0.5)
 
 
@@ -81,7 +81,7 @@ def test_names_with_the_kind_in_them(tmp_path, colour, depth):
     assert recording.ids == [Path(colour.format(number)).stem for number in sorted(numbers)]
     for frame_id, number in zip(recording.ids, sorted(numbers), strict=True):
         assert recording.depth[frame_id] == tmp_path / depth.format(number)
-        assert recording.open(frame_id)[0].depth[0, 0] == np.float32(0.5)
+        assert recording.open(frame_id).depth[0, 0] == np.float32(0.5)
 
 
 def test_one_folder_with_other_images(tmp_path):
@@ -168,11 +168,11 @@ def test_associations(tmp_path, depth_first):
 def test_depth_unit_of_tum_is_asked(tmp_path):
     root = record(tmp_path, "rgb/1.10.png", "depth/1.11.png")
     (root / "depth.txt").write_text("notes of the depth camera\n")
-    assert FolderRecording(root).open("1.10")[1] == 0.001
+    assert FolderRecording(root).open("1.10").depth_unit == 0.001
     (root / "depth.txt").write_text("# depth maps\n# file: 'desk.bag'\n# timestamp filename\n1.11 depth/1.11.png\n")
     with pytest.raises(ValueError, match=r"depth\.txt says .* TUM's.*pass --depth-unit 0\.0002, or 0\.001"):
         FolderRecording(root)
-    assert FolderRecording(root, depth_unit=0.0002).open("1.10")[1] == 0.0002
+    assert FolderRecording(root, depth_unit=0.0002).open("1.10").depth_unit == 0.0002
 
 
 def test_the_lists_of_tum_name_the_files(tmp_path):
@@ -195,7 +195,7 @@ def test_the_lists_of_tum_name_the_files(tmp_path):
 @pytest.mark.parametrize(("colour", "depth"), [("rgb/1.ppm", "depth/1.pgm"), ("rgb/1.webp", "depth/1.tiff")])
 def test_formats_of_images(tmp_path, colour, depth):
     root = record(tmp_path, colour, depth)
-    np.testing.assert_allclose(FolderRecording(root).open("1")[0].depth, 0.5)
+    np.testing.assert_allclose(FolderRecording(root).open("1").depth, 0.5)
 
 
 @pytest.mark.parametrize("name", ["calibration.yaml", "camera_info.yaml", "ost.yaml", "calibration.json"])
@@ -204,7 +204,7 @@ def test_distortion_of_a_folder_is_undone(tmp_path, name):
     values = {"image_width": WIDTH, "image_height": HEIGHT, "camera_matrix": {"data": K.ravel().tolist()}}
     values |= {"distortion_model": "plumb_bob", "distortion_coefficients": {"data": [-0.2, 0.03, 0.0, 0.0, 0.0]}}
     (root / name).write_text(json.dumps(values))  # JSON is YAML
-    frame, _ = FolderRecording(root).open("1")
+    frame = FolderRecording(root).open("1")
     assert [finding.code for finding in frame.findings] == ["undistorted"]
 
 

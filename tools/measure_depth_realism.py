@@ -37,7 +37,7 @@ FLYING = 0.05  # a flying pixel is at least this fraction of the step away from 
 def main(real: Path, frames: int = 24, seed: int = 3) -> None:
     """Print statistics of the frames in folder `real` (rgb/, depth/, cam_K.txt) and of `frames` renderings."""
     recording = FolderRecording(real)
-    measured = [np.asarray(recording.open(frame_id)[0].depth, dtype=np.float64) for frame_id in recording.ids]
+    measured = [np.asarray(recording.open(frame_id).depth, dtype=np.float64) for frame_id in recording.ids]
     height, width = measured[0].shape
     camera = Camera(np.asarray(recording.intrinsics), width, height)
     columns = [statistics(depths) for depths in (measured, renderings(camera, frames, seed))]

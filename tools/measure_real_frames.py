@@ -65,7 +65,7 @@ def frames(folder: Path) -> Iterator[tuple[str, str, RGBDFrame]]:
     for name in THERE:
         recording = FolderRecording(folder / name)
         for frame_id in recording.ids:
-            yield name, frame_id, recording.open(frame_id)[0]
+            yield name, frame_id, recording.open(frame_id)
 
 
 if __name__ == "__main__":

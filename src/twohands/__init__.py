@@ -20,6 +20,7 @@ __all__ = [
     "check",
     "draw_overlay",
     "evaluate",
+    "examine",
     "hand_model",
     "load",
     "open_source",
@@ -29,6 +30,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from twohands.checks.examiner import check
+    from twohands.doctor.examination import examine
     from twohands.evaluation.evaluate import evaluate
     from twohands.export import write_glb
     from twohands.findings import Finding
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
 
 _HOMES = {"Camera": "geometry.camera", "draw_overlay": "overlay", "evaluate": "evaluation.evaluate"}
 _HOMES |= {"hand_model": "hands", "load": "predictor", "read_results": "results", "write_glb": "export"}
-_HOMES |= {"open_source": "sources.opening", "check": "checks.examiner", "Finding": "findings"}
+_HOMES |= {"examine": "doctor.examination", "open_source": "sources.opening"}
+_HOMES |= {"check": "checks.examiner", "Finding": "findings"}
 _HOMES |= dict.fromkeys(("LEFT", "RIGHT", "HandParameters", "RGBDFrame", "TwoHands"), "types")
 """Modules of the public names."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from twohands.checks.examiner import is_due
 from twohands.checks.frame import advising_unit
 from twohands.checks.recording import SUPPORTED, check_hand_sizes, hand_sizes
 from twohands.checks.timing import TIMING, DepthTiming
+from twohands.checks.usual import usual
 from twohands.export import write_glb
 from twohands.files import NotWrittenError, write_atomically
 from twohands.findings import Finding, findings_from_text
@@ -24,13 +27,11 @@ from twohands.overlay import draw_overlay
 from twohands.pictures import contact_sheet
 from twohands.predictor import Predictor, Stopwatch
 from twohands.results import Row, RowStore, failed_row, hands_of_row, make_row
-from twohands.sources.folder import FolderRecording
+from twohands.sources.source import Entry, Source, changes_of
 from twohands.types import PRESENT, RIGHT, RGBDFrame, TwoHands
 
 SHEET_PICTURES = 40
 """Largest number of overlays on a contact sheet, evenly spread."""
-USUAL = 0.2
-"""Smallest fraction of the examined frames that have a finding about the recording."""
 
 
 def summary(rows: Sequence[Row]) -> str:
@@ -53,24 +54,13 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def usual_findings(rows: Sequence[Row]) -> list[Finding]:
-    """Return the findings that hold for a recording: the first one of every code that USUAL of the frames have.
+    """Return the findings that hold for a recording, see `usual`.
 
-    These are all frames if no frame was examined, otherwise the examined frames. The sentence ends with their number
-    and the first of them.
+    The frames looked at are the examined ones, or all if none was examined.
     """
     examined = [row for row in rows if row["examined"]]
     looked_at = examined or [row for row in rows if not str(row["error"])]
-    first: dict[str, tuple[Finding, str]] = {}
-    counts: Counter[str] = Counter()
-    for row in looked_at:
-        for finding in _findings(row):
-            first.setdefault(finding.code, (finding, str(row["frame_id"])))
-        counts.update({finding.code for finding in _findings(row)})
-    return [
-        replace(finding, sentence=f"{finding} (in {counts[code]} of {len(looked_at)} frames, first {frame_id})")
-        for code, (finding, frame_id) in first.items()
-        if counts[code] >= USUAL * len(looked_at)
-    ]
+    return usual((str(row["frame_id"]), _findings(row)) for row in looked_at)
 
 
 def size_findings(rows: Sequence[Row], model: HandModel) -> list[Finding]:
@@ -92,37 +82,43 @@ def _findings(row: Row) -> tuple[Finding, ...]:
 
 
 class BatchRun:
-    """A run over the frames `frame_ids` of a recording, with results in the folder `out`."""
+    """A run over every `every`-th frame of a recording, with results in the folder `out`.
+
+    `path` is the recording's file or folder; `settings` are what changes the rows beside it.
+    """
 
     def __init__(
         self,
-        recording: FolderRecording,
-        frame_ids: Sequence[str],
+        source: Source,
+        path: Path,
         predictor: Predictor,
         out: Path,
         settings: dict[str, object],
         watch: Stopwatch,
+        every: int = 1,
     ):
-        self.recording, self.frame_ids, self.predictor, self.out, self.watch = (
-            recording,
-            frame_ids,
-            predictor,
-            out,
-            watch,
-        )
+        self.source, self.predictor, self.out, self.watch, self.every = source, predictor, out, watch, every
         self.faces = np.asarray(predictor.model.faces)
-        own = {
-            "version": __version__,
-            "folder": str(recording.folder.resolve()),
-            "depth_unit": recording.depth_unit or recording.intrinsics.depth_unit,
-            "intrinsics": recording.intrinsics.matrix.tolist(),
-        }
         self.reused = 0
         """Number of rows that were there already."""
+        self.names: list[str] = []
+        """Names of the frames that were drawn from the recording, in its order."""
         self.findings: list[Finding] = []
         """Findings about the recording, once the run is finished."""
         self.timing = DepthTiming()
+        self._path = path
+        self._K = np.full((3, 3), np.nan) if source.intrinsics is None else source.intrinsics.matrix
+        own = {"version": __version__, "recording": str(path.resolve()), "every": every}
         self.store = RowStore(out, {**own, **settings}, self.faces, predictor.model.name)
+
+    @cached_property
+    def _whole(self) -> tuple[int, int]:
+        return changes_of(self._path, self.out)
+
+    @property
+    def length(self) -> int | None:
+        """Number of frames, None where only reading the recording tells."""
+        return None if self.source.length is None else math.ceil(self.source.length / self.every)
 
     def work(self, overlays: bool, glb: bool) -> Iterator[Row]:
         """Yield each frame's row once it is stored.
@@ -130,40 +126,51 @@ class BatchRun:
         Finished frames only get missing pictures, unless one of their input files has changed.
         """
         before = 0
-        for index, frame_id in enumerate(self.frame_ids):
-            inputs = self.recording.state(frame_id)
-            row = self.store.rows.get(frame_id)
-            if row is not None and not np.array_equal(row["inputs"], inputs):
-                row = None
-                self._overlay(frame_id).unlink(missing_ok=True)
-                self._glb(frame_id).unlink(missing_ok=True)
-            new, frame = row is None, None
-            self.reused += not new
-            try:
-                if row is None:
-                    frame, unit = self._open(frame_id)
-                    with self.watch("examine"):
-                        self.timing.observe(index, frame_id, frame)
-                    with advising_unit(unit):
-                        hands = self._reconstruct(frame, index, before)
-                    row = make_row(frame_id, hands, frame.camera.K, inputs)
-                if overlays and not os.path.exists(self._overlay(frame_id)):
-                    frame = frame or self._open(frame_id)[0]
-                    self._draw(frame, row)
-                if glb and not os.path.exists(self._glb(frame_id)):
-                    with self.watch("write"):
-                        write_glb(self._glb(frame_id), hands_of_row(row), self.faces)
-                if new:
-                    with self.watch("write"):
-                        self.store.keep(row)
-            except (ValueError, FileNotFoundError, NotWrittenError) as error:
-                if isinstance(error, NotWrittenError) and not error.name_too_long:
-                    raise
-                row = failed_row(frame_id, str(error), self.recording.intrinsics.matrix, self.predictor.model, inputs)
-                if new:
-                    self.store.keep(row)
+        for index, entry in enumerate(islice(self.source, 0, None, self.every)):
+            self.names.append(entry.name)
+            row = self._row(index, entry, before, overlays, glb)
+            self._K = row["K"]
             before = int(np.sum(row["present"] >= PRESENT))
             yield row
+
+    def _row(self, index: int, entry: Entry, before: int, overlays: bool, glb: bool) -> Row:
+        """Return the row of frame `index`, which follows one with `before` hands; write what is not there yet."""
+        name, inputs = entry.name, self._inputs(entry)
+        row = self.store.rows.get(name)
+        if row is not None and not np.array_equal(row["inputs"], inputs):
+            row = None
+            self._overlay(name).unlink(missing_ok=True)
+            self._glb(name).unlink(missing_ok=True)
+        new, frame = row is None, None
+        self.reused += not new
+        try:
+            if row is None:
+                frame = self._open(entry)
+                with self.watch("examine"):
+                    self.timing.observe(index, name, frame)
+                with advising_unit(frame.depth_unit):
+                    hands = self._reconstruct(frame, index, before)
+                row = make_row(name, hands, frame.camera.K, inputs, entry.seconds)
+            if overlays and not os.path.exists(self._overlay(name)):
+                self._draw(frame or self._open(entry), row)
+            if glb and not os.path.exists(self._glb(name)):
+                with self.watch("write"):
+                    write_glb(self._glb(name), hands_of_row(row), self.faces)
+            if new:
+                with self.watch("write"):
+                    self.store.keep(row)
+        except (ValueError, FileNotFoundError, NotWrittenError) as error:
+            if isinstance(error, NotWrittenError) and not error.name_too_long:
+                raise
+            row = failed_row(name, str(error), self._K, self.predictor.model, inputs, entry.seconds)
+            if new:
+                self.store.keep(row)
+        return row
+
+    def _inputs(self, entry: Entry) -> np.ndarray:
+        """Return (2, 2) int64: bytes and time of change in ns of the frame's files, or of the recording; 0 if none."""
+        found = [changes_of(path) for path in entry.files] or [self._whole]
+        return np.array([*found, (0, 0)][:2], dtype=np.int64)
 
     def _reconstruct(self, frame: RGBDFrame, index: int, before: int) -> TwoHands:
         """Return the hands of frame `index`, examined if it is due after a frame with `before` hands."""
@@ -173,13 +180,15 @@ class BatchRun:
         with self.watch("examine"):
             return examiner.examine(frame, hands)
 
-    def finish(self, overlays: bool) -> list[Row]:
+    def finish(self, overlays: bool, whole: bool = True) -> list[Row]:
         """Merge the rows into `hands.npz` and `hands.json`, draw the contact sheet, and return the rows.
 
-        `findings` are then those of the rows, and those about the timing of the frames that were processed now. Where
-        rows were there already, the findings about the timing of earlier parts of the run are kept.
+        They are those of the frames drawn from the recording; unless it was read to its end (`whole`), those of an
+        earlier run follow. `findings` are then those of the rows, and those about the timing of the frames that were
+        processed now. Where rows were there already, the findings about the timing of earlier parts of the run are
+        kept.
         """
-        rows = self.store.available(self.frame_ids)
+        rows = self.store.available(self.names if whole else dict.fromkeys([*self.names, *self.store.rows]))
         timing = {finding.code: finding for finding in self.store.findings if self.reused and finding.code in TIMING}
         timing |= {finding.code: finding for finding in self.timing.findings()}
         self.findings = [*usual_findings(rows), *size_findings(rows, self.predictor.model), *timing.values()]
@@ -193,9 +202,9 @@ class BatchRun:
                 Image.fromarray(contact_sheet(pictures, chosen)).save(temporary, quality=88)
         return rows
 
-    def _open(self, frame_id: str) -> tuple[RGBDFrame, float]:
+    def _open(self, entry: Entry) -> RGBDFrame:
         with self.watch("decode"):
-            return self.recording.open(frame_id)
+            return entry.open()
 
     def _overlay(self, frame_id: str) -> Path:
         return self.out / "overlays" / f"{frame_id}.jpg"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,25 @@ from twohands.findings import Finding, findings_from_text, findings_to_text
 from twohands.hands.model import HandModel
 from twohands.types import PRESENT, SIDE_NAMES, Quality, TwoHands
 
-FORMAT_VERSION = 4
-_READABLE = (2, 3, 4)
-"""Version 2 does not name the hand model; before 4, hands have no confidence, and frames no findings."""
+FORMAT_VERSION = 5
+_READABLE = (2, 3, 4, 5)
+"""Version 2 does not name the hand model; before 4, hands have no confidence, and frames no findings; before 5, frames
+have no time stamps."""
 FLOAT_FIELDS = ("vertices", "joints", "present", "pose", "shape", "T_camera_from_wrist", "depth_residual")
 FLOAT_FIELDS += ("depth_support", "confidence", "sigma", "K")
-FIELDS = ("frame_id", *FLOAT_FIELDS, "fitted", "status", "doubtful", "examined", "findings", "inputs", "error")
+FIELDS = ("frame_id", "seconds", *FLOAT_FIELDS, "fitted", "status", "doubtful")
+FIELDS += ("examined", "findings", "inputs", "error")
 """Fields with one row per frame; `format_version`, `hand_model` and `faces` are stored once."""
 NO_INPUTS = np.zeros((2, 2), dtype=np.int64)
-"""`inputs` of a row when its files are not compared again."""
+"""`inputs` of a row when its files are not compared again: bytes and time of change in ns of at most two files."""
 Row = dict[str, np.ndarray]
 """One frame: FIELDS without the leading axis."""
 
 
-def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray = NO_INPUTS) -> Row:
-    """Return the row of one frame; K (3, 3) pixels, `inputs` (2, 2) from `FolderRecording.state`.
+def make_row(
+    frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray = NO_INPUTS, seconds: float | None = None
+) -> Row:
+    """Return the row of one frame; K (3, 3) pixels, `inputs` (2, 2) like NO_INPUTS, `seconds` its time stamp if known.
 
     Values of absent hands (see `TwoHands.is_present`) become NaN, their support 0, `fitted` false.
     """
@@ -62,15 +66,23 @@ def make_row(frame_id: str, hands: TwoHands, K: np.ndarray, inputs: np.ndarray =
     row |= {"fitted": np.asarray(quality.fitted, dtype=bool) & ~absent, "inputs": inputs}
     row |= {"status": np.array(hands.status), "doubtful": hands.doubtful, "examined": np.array(hands.examined)}
     findings = np.array(findings_to_text(hands.findings))
-    return {**row, "frame_id": np.array(frame_id), "findings": findings, "error": np.array("")}
+    row |= {"frame_id": np.array(frame_id), "seconds": np.array(np.nan if seconds is None else seconds)}
+    return {**row, "findings": findings, "error": np.array("")}
 
 
-def failed_row(frame_id: str, error: str, K: np.ndarray, model: HandModel, inputs: np.ndarray = NO_INPUTS) -> Row:
+def failed_row(
+    frame_id: str,
+    error: str,
+    K: np.ndarray,
+    model: HandModel,
+    inputs: np.ndarray = NO_INPUTS,
+    seconds: float | None = None,
+) -> Row:
     """Return the row of a frame that could not be used: no hands, and the reason."""
     neutral = model(model.neutral())
     nothing = Quality(np.full(2, np.nan), np.zeros(2), np.zeros(2, dtype=bool))
     hands = TwoHands(neutral.vertices, neutral.joints, np.zeros(2), neutral.parameters, nothing)
-    return {**make_row(frame_id, hands, K, inputs), "error": np.array(error)}
+    return {**make_row(frame_id, hands, K, inputs, seconds), "error": np.array(error)}
 
 
 def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray, hand_model: str) -> None:
@@ -102,9 +114,12 @@ def _completed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of an earlier version with the fields that it lacks."""
     if not {"present", "fitted", "faces"} <= set(arrays):
         return arrays
+    if int(arrays["format_version"]) == 4:
+        return {"seconds": np.full(len(arrays["present"]), np.nan)} | arrays
     frames = len(arrays["present"])
     status = np.where(arrays["fitted"], "fitted", np.where(arrays["present"] >= PRESENT, "unfitted", "absent"))
     new = {
+        "seconds": np.full(frames, np.nan),
         "hand_model": np.array(_hand_model_of(arrays["faces"])),
         "confidence": np.full((frames, 2), np.nan, np.float32),
         "sigma": np.full((frames, 2, 21, 2), np.nan, np.float32),
@@ -153,6 +168,7 @@ def write_json(path: str | Path, rows: Sequence[Row], hand_model: str, findings:
     frames = [
         {
             "frame_id": str(row["frame_id"]),
+            "seconds": _plain(row["seconds"]),
             "error": str(row["error"]),
             "K": _plain(row["K"]),
             "findings": [asdict(finding) for finding in findings_from_text(str(row["findings"]))],
@@ -206,7 +222,7 @@ class RowStore:
         stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return [Finding(**finding) for finding in stored.get("findings", ())]
 
-    def available(self, frame_ids: Sequence[str]) -> list[Row]:
+    def available(self, frame_ids: Iterable[str]) -> list[Row]:
         """Return the rows that exist of these frames."""
         return [self.rows[frame_id] for frame_id in frame_ids if frame_id in self.rows]
 

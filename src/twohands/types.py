@@ -32,12 +32,13 @@ TRUSTED = 0.5
 class RGBDFrame(TensorRecord):
     """One colour image with registered depth, or a batch of them."""
 
-    NOT_STACKED: ClassVar[frozenset[str]] = frozenset({"findings"})
+    NOT_STACKED: ClassVar[frozenset[str]] = frozenset({"findings", "depth_unit"})
 
     rgb: Array  # (*B, 3, H, W) in [0, 1], red first
     depth: Array  # (*B, H, W) metres along +z, 0 = no reading
     camera: Camera
     findings: tuple[Finding, ...] = ()  # what was noticed, and done, when the frame was read
+    depth_unit: float | None = None  # metres of one step of the depth as it was read, None where nobody knows
 
     @staticmethod
     def from_arrays(
@@ -70,7 +71,7 @@ class RGBDFrame(TensorRecord):
             rgb, metres, camera, mirroring = arrays.unmirrored(rgb, metres, camera)
             findings += mirroring
         scaled = np.divide(rgb.transpose(2, 0, 1), np.float32(255), dtype=np.float32, order="C")
-        return RGBDFrame(scaled, metres, camera, tuple(findings))
+        return RGBDFrame(scaled, metres, camera, tuple(findings), unit)
 
     @staticmethod
     def open(

@@ -76,7 +76,7 @@ class DepthScaleError(ValueError):
 
 
 @contextmanager
-def advising_unit(depth_unit: float) -> Iterator[None]:
+def advising_unit(depth_unit: float | None) -> Iterator[None]:
     """Name the command line's --depth-unit in errors about the scale of depth that was read with `depth_unit`."""
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -84,11 +84,15 @@ def write_frame(
     return written
 
 
-def tell(findings: Iterable[Finding], strict: bool) -> int:
-    """Print findings on stderr and return the exit code: FINDINGS for a warning if `strict`, otherwise FINE."""
+def tell(findings: Iterable[Finding], strict: bool = False, told: Collection[str] = ()) -> int:
+    """Print findings on stderr and return the exit code: FINDINGS for a warning if `strict`, otherwise FINE.
+
+    Findings whose codes were `told` before are not printed again.
+    """
     warned = False
     for finding in findings:
-        print(f"twohands: {finding.severity}: {finding}", file=sys.stderr)
+        if finding.code not in told:
+            print(f"twohands: {finding.severity}: {finding}", file=sys.stderr)
         warned |= finding.severity == "warning"
     return FINDINGS if warned and strict else FINE
 

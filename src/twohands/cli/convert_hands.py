@@ -110,7 +110,8 @@ def _converted(rows: Sequence[Row], converter: HandConverter) -> tuple[list[Row]
     converted, distances, poor = [], [], []
     for row in track(rows, "frames", console=Console(stderr=True)):
         result = converter(hands_of_row(row))
-        kept = make_row(str(row["frame_id"]), replace(result.hands, quality=unknown), row["K"], row["inputs"])
+        hands = replace(result.hands, quality=unknown)
+        kept = make_row(str(row["frame_id"]), hands, row["K"], row["inputs"], float(row["seconds"]))
         converted.append({**kept, "error": row["error"]})
         distances += [result.distances[side].astype(np.float32) for side in result.hands.present_sides]
         high = result.quantile(0.95)

@@ -37,7 +37,7 @@ def demo(
     with ExitStack() as stack, watch("decode"):
         names = (colour[0].name, "depth.png", "cam_K.txt")
         rgb, depth, intrinsics = (stack.enter_context(as_file(folder / name)) for name in names)
-        frame, _ = open_frame(rgb, depth, intrinsics)
+        frame = open_frame(rgb, depth, intrinsics)
     print(f"read the packaged frame: {frame.camera.width}x{frame.camera.height} colour and depth")
     with watch("load"):
         predictor = choice.load()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from twohands.cli.choice import DEFAULT, Options
 from twohands.cli.common import check_results, describe, tell, write_frame
+from twohands.cli.reading import FRAME, OfFrame
 
 
 def predict(
@@ -13,9 +15,7 @@ def predict(
     depth: Path,
     intrinsics: str,
     out: Path,
-    depth_unit: float | None = None,
-    depth_registered: bool = False,
-    mirrored: bool = False,
+    reading: OfFrame = FRAME,
     choice: Options = DEFAULT,
     view: bool = False,
     skeleton: bool = False,
@@ -29,10 +29,6 @@ def predict(
         depth: Depth image registered to it: 16-bit PNG, TIFF, .npy or .npz.
         intrinsics: Text file with the matrix or fx fy cx cy, JSON or YAML of Open3D, RealSense, ROS, or "fx,fy,cx,cy".
         out: Folder for the results. Results of an earlier frame are replaced; other files are never overwritten.
-        depth_unit: Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001.
-        depth_registered: Depth of another size shows the view of colour (phones with LiDAR): scale it to colour's size.
-        mirrored: Colour, depth and intrinsics are of a mirrored image: undo it. A frame that is mirrored as a whole
-            cannot be told from one of the other hands, so nothing warns of it.
         view: Write view.html as well: cloud and meshes to turn in a browser.
         skeleton: Draw the joints on the overlay.
         timings: Print the time of each step.
@@ -45,10 +41,10 @@ def predict(
     check_results(out, (rgb, depth, Path(intrinsics)))
     watch = Stopwatch()
     with watch("decode"):
-        frame, unit = open_frame(rgb, depth, intrinsics, depth_unit, depth_registered, mirrored)
+        frame = open_frame(rgb, depth, intrinsics, **asdict(reading))
     with watch("load"):
         predictor = choice.load()
-    with advising_unit(unit):
+    with advising_unit(frame.depth_unit):
         hands = predictor(frame, watch)
     with watch("write"):
         write_frame(out, rgb.stem, frame, hands, predictor, view, skeleton)

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from twohands.cli.choice import DEFAULT, Options
+from twohands.cli.choice import DEFAULT, Choice, Options
 from twohands.cli.common import INTERRUPTED, SOME_FAILED, check_folder, tell
+from twohands.cli.reading import SOURCE, OfSource, with_progress
 
 if TYPE_CHECKING:
     from twohands.batch import BatchRun
+    from twohands.predictor import Predictor
+    from twohands.results import Row
+    from twohands.sources.options import SourceOptions
+    from twohands.sources.source import Source
 
 WEIGHTS = (".onnx", ".safetensors")
 """Suffixes of files with the weights of a network."""
 
 
 def run(
-    folder: Positional[Path],
+    recording: Positional[Path],
     out: Path,
-    depth_unit: float | None = None,
-    depth_registered: bool = False,
-    mirrored: bool = False,
-    intrinsics: str | None = None,
+    reading: OfSource = SOURCE,
     every: int = 1,
     choice: Options = DEFAULT,
     overlays: bool = False,
@@ -33,18 +35,16 @@ def run(
     timings: bool = False,
     strict: bool = False,
 ) -> int:
-    """Reconstruct both hands in every frame of a folder with rgb/, depth/ and cam_K.txt.
+    """Reconstruct both hands in every frame of a recording.
 
-    The same command resumes an interrupted run; frames whose files have changed are processed again.
+    Folders with rgb/, depth/ and cam_K.txt (see README for other names), ROS 1 and 2 bags, MCAP, RealSense .bag and
+    .db3 (needs the extra ros), Azure Kinect .mkv and Stray Scanner (video), Record3D .r3d (iphone), .npz, .npy and
+    pickled arrays, BOP scenes. The same command resumes an interrupted run; frames whose files have changed are
+    processed again.
 
     Args:
-        folder: Folder with rgb/*, depth/* (paired by name or time stamp) and cam_K.txt; see README for other names.
-        out: Folder for the results: hands.npz and hands.json, one row per colour image.
-        depth_unit: Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001.
-        depth_registered: Depth of another size shows the view of colour (phones with LiDAR): scale it to colour's size.
-        mirrored: Colour, depth and intrinsics are of a mirrored image: undo it. A frame that is mirrored as a whole
-            cannot be told from one of the other hands, so nothing warns of it.
-        intrinsics: Intrinsics to use instead of the folder's.
+        recording: File or folder of the recording; its kind is recognised by its content.
+        out: Folder for the results: hands.npz and hands.json, one row per frame.
         every: Take every N-th frame.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
@@ -53,42 +53,56 @@ def run(
     """
     from twohands.batch import BatchRun, summary
     from twohands.predictor import Stopwatch
-    from twohands.sources.folder import FolderRecording
+    from twohands.sources.opening import open_source
 
     check_folder(out)
     if every < 1:
         raise ValueError(f"--every must be at least 1; got {every}")
-    recording = FolderRecording(folder, depth_unit, intrinsics, depth_registered, mirrored)
+    source = open_source(recording, reading)
+    print(f"{recording}: {source.about}")
     watch = Stopwatch()
     with watch("load"):
         predictor = choice.load()
-    settings: dict[str, object] = {"every": every, "fit": choice.fit, "hand_model": predictor.model.name}
-    settings |= {"method": choice.method or ("pdfnet" if choice.network else "landmarks")}
-    settings |= {"network": choice.network and _digest(choice.network)}
-    settings |= {"person": choice.person}
-    settings |= {"depth_registered": depth_registered, "mirrored": mirrored}
-    settings |= {"lens": recording.intrinsics.lens and asdict(recording.intrinsics.lens)}
-    batch = BatchRun(recording, recording.ids[::every], predictor, out, settings, watch)
-    interrupted = False
+    settings = _settings(source, reading, choice, predictor)
+    batch = BatchRun(source, recording, predictor, out, settings, watch, every)
+    interrupted, told = False, set[str]()
     try:
-        _with_progress(batch, overlays, glb)
+        told = _work(batch, overlays, glb)
     except KeyboardInterrupt:
         interrupted = True
-    rows = batch.finish(overlays)
+    rows = batch.finish(overlays, not interrupted)
     if interrupted:
-        print(f"interrupted: {len(rows)} of {len(batch.frame_ids)} frames done; the same command resumes from here")
+        of = "" if batch.length is None else f" of {batch.length}"
+        print(f"interrupted: {len(rows)}{of} frames done; the same command resumes from here")
         return INTERRUPTED
     failed = [row for row in rows if str(row["error"])]
     if len(failed) == len(rows):
-        raise ValueError(f"no frame of {folder} could be used; the first: {failed[0]['error']}")
+        reason = str(failed[0]["error"]) if failed else "it has no frame with colour and depth"
+        raise ValueError(f"no frame of {recording} could be used; the first: {reason}")
     for row in failed[:10]:
         print(f"twohands: {row['frame_id']}: {row['error']}", file=sys.stderr)
     before = f"; {batch.reused} rows were there already" if batch.reused else ""
     print(f"{summary(rows)}{before}; wrote {batch.store.final}")
     if timings:
         print(watch.table())
-    told = tell(batch.findings, strict)
-    return SOME_FAILED if failed else told
+    code = tell(batch.findings, strict, told)
+    return SOME_FAILED if failed else code
+
+
+def _settings(source: Source, reading: SourceOptions, choice: Choice, predictor: Predictor) -> dict[str, object]:
+    """Return what changes the rows of a run, beside the recording and the choice of frames."""
+    intrinsics = source.intrinsics
+    return {
+        **asdict(reading),
+        "depth_unit": reading.depth_unit or (intrinsics and intrinsics.depth_unit),
+        "intrinsics": intrinsics and intrinsics.matrix.tolist(),
+        "lens": intrinsics and intrinsics.lens and asdict(intrinsics.lens),
+        "fit": choice.fit,
+        "hand_model": predictor.model.name,
+        "method": choice.method or ("pdfnet" if choice.network else "landmarks"),
+        "network": choice.network and _digest(choice.network),
+        "person": choice.person,
+    }
 
 
 def _digest(network: Path) -> str:
@@ -99,14 +113,19 @@ def _digest(network: Path) -> str:
     return f"{network} {sha256(content).hexdigest()[:16]}"
 
 
-def _with_progress(batch: BatchRun, overlays: bool, glb: bool) -> None:
-    """Process the frames of a run with a bar, the rate and the time left on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _work(batch: BatchRun, overlays: bool, glb: bool) -> set[str]:
+    """Process the frames of a run, and warn after the first ones already; return the codes of these warnings."""
+    from twohands.batch import usual_findings
+    from twohands.checks.examiner import FIRST_FRAMES
 
-    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("frames", total=len(batch.frame_ids), rate="")
-        for _ in batch.work(overlays, glb):
-            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f} frames/s" if speed else "")
+    first: list[Row] = []
+    told: set[str] = set()
+    for row in with_progress(batch.work(overlays, glb), batch.length):
+        if len(first) == FIRST_FRAMES:
+            continue
+        first.append(row)
+        if len(first) == FIRST_FRAMES:
+            findings = usual_findings(first)
+            tell(findings)
+            told = {finding.code for finding in findings}
+    return told

@@ -60,7 +60,7 @@ class ArrayFrames:
     """Frames of dictionaries of arrays, in the order of the files' numbers and of the arrays' first axes.
 
     `depth_unit` in metres per step and `intrinsics`, any input of `read_intrinsics`, stand in for those of the files;
-    the other options are those of `RGBDFrame.from_arrays`.
+    `depth_registered` is that of `RGBDFrame.from_arrays`.
     Raises FileNotFoundError or ValueError at once when a single file cannot be used; a file among others raises when
     its frame is opened.
     """
@@ -71,12 +71,11 @@ class ArrayFrames:
         depth_unit: float | None = None,
         intrinsics: Any = None,
         depth_registered: bool = False,
-        mirrored: bool = False,
     ):
         self._path = Path(path)
         self._depth_unit = depth_unit
-        self._options = depth_registered, mirrored
-        self._given = None if intrinsics is None else read_intrinsics(intrinsics)
+        self._depth_registered = depth_registered
+        self.intrinsics = None if intrinsics is None else read_intrinsics(intrinsics)
         if not self._path.exists():
             raise FileNotFoundError(f"recording {path} does not exist; check the path")
         self._files = _files(self._path) if self._path.is_dir() else [self._path]
@@ -161,15 +160,15 @@ class ArrayFrames:
         colour = _as_colour(np.asarray(rgb()), is_bgr)
         intrinsics = self._intrinsics_of(table, number)
         measured = np.squeeze(np.asarray(depth()))
-        return RGBDFrame.from_arrays(colour, measured, intrinsics, self._unit_of(table), *self._options)
+        return RGBDFrame.from_arrays(colour, measured, intrinsics, self._unit_of(table), self._depth_registered)
 
     def _unit_of(self, table: Mapping[str, Any]) -> float | None:
         name = _find(table, ("depth_unit", "depth_units"))
         return self._depth_unit if self._depth_unit or not name else float(column_of(table[name]).whole())
 
     def _intrinsics_of(self, table: Mapping[str, Any], number: int) -> Intrinsics:
-        if self._given is not None:
-            return self._given
+        if self.intrinsics is not None:
+            return self.intrinsics
         name = _find(table, INTRINSICS_NAMES)
         shared = {key: _whole(value) for key, value in table.items() if key in ALL_KEYS and key != name}
         if name is None:

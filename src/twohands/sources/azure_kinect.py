@@ -21,6 +21,7 @@ from twohands.findings import Finding
 from twohands.geometry.camera import Camera
 from twohands.geometry.distortion import Lens, undistorted
 from twohands.geometry.registration import Registration
+from twohands.intrinsics import Intrinsics
 from twohands.sources.common import decode_rgb, require
 from twohands.sources.source import Entry
 from twohands.types import RGBDFrame
@@ -95,6 +96,8 @@ class AzureKinect:
 
     length: int | None = None
     """Matroska does not store the number of images."""
+    intrinsics: Intrinsics | None = None
+    """They come with the frames."""
 
     def __init__(self, path: str | Path):
         self._path = Path(path)
@@ -147,7 +150,7 @@ class AzureKinect:
         sentence = f"depth was registered to colour, and colour's lens distortion undone (by up to {shift:.1f} px)"
         note = Finding("undistorted", "note", sentence, {"largest_shift_px": round(shift, 2)})
         frame = RGBDFrame.from_arrays(rgb, registered, camera.K, depth_unit=1)
-        return replace(frame, findings=(note, *frame.findings))
+        return replace(frame, findings=(note, *frame.findings), depth_unit=0.001)
 
     def _opened(self) -> Any:
         """Return the open container."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twohands import files
-from twohands.intrinsics import intrinsics_matrix
+from twohands.intrinsics import Intrinsics, intrinsics_matrix
 from twohands.sources.source import Entry
 from twohands.types import RGBDFrame
 
@@ -30,6 +30,9 @@ class BopScene:
     Raises FileNotFoundError or ValueError at once when the scene cannot be used. A frame with a missing file raises
     only when it is opened. BOP has no time stamps.
     """
+
+    intrinsics: Intrinsics | None = None
+    """Every frame has its own."""
 
     def __init__(self, path: str | Path):
         self._path = Path(path)

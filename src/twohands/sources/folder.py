@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from twohands import files
 from twohands.arrays import DepthSizeError
 from twohands.intrinsics import read_intrinsics
 from twohands.sources.layouts import find_intrinsics, find_layout, is_tum
 from twohands.sources.source import Entry
+from twohands.sources.times import read_times
 from twohands.types import RGBDFrame
 
 SIZE_SAMPLES = 25
@@ -39,14 +38,13 @@ class FolderRecording:
         depth_unit: float | None = None,
         intrinsics: Any = None,
         depth_registered: bool = False,
-        mirrored: bool = False,
     ):
         folder = Path(folder)
         if folder.is_file():
             raise ValueError(f"{folder} is a file; give a folder with rgb/, depth/ and cam_K.txt")
         if not folder.is_dir():
             raise FileNotFoundError(f"folder {folder} does not exist; give a folder with rgb/, depth/ and cam_K.txt")
-        self.depth_unit, self.depth_registered, self.mirrored = depth_unit, depth_registered, mirrored
+        self.depth_unit, self.depth_registered = depth_unit, depth_registered
         self.layout = find_layout(folder)
         self.colour, self.depth = self.layout.colour, self.layout.depth
         if depth_unit is None and is_tum(folder):
@@ -58,6 +56,7 @@ class FolderRecording:
         self.ids = sorted(self.colour, key=_in_order)
         found = read_intrinsics(find_intrinsics(folder) if intrinsics is None else intrinsics)
         self.intrinsics = replace(found, size=found.size or self._usual_size())
+        self.seconds = self.layout.seconds | read_times(folder)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,23 +73,15 @@ class FolderRecording:
 
     def __iter__(self) -> Iterator[Entry]:
         for frame_id in self.ids:
-            yield Entry(frame_id, None, partial(self._frame, frame_id))
+            files = [images[frame_id] for images in (self.colour, self.depth) if frame_id in images]
+            yield Entry(frame_id, self.seconds.get(frame_id), partial(self.open, frame_id), tuple(files))
 
-    def _frame(self, frame_id: str) -> RGBDFrame:
-        return self.open(frame_id)[0]
-
-    def open(self, frame_id: str) -> tuple[RGBDFrame, float]:
-        """Return the frame with this stem and its depth unit; raise FileNotFoundError or ValueError if unreadable."""
+    def open(self, frame_id: str) -> RGBDFrame:
+        """Return the frame with this stem; raise FileNotFoundError or ValueError if it cannot be read."""
         if frame_id not in self.depth:
             raise FileNotFoundError(f"no depth image {self.layout.rule} {frame_id}; add it or remove the colour image")
         paths = self.colour[frame_id], self.depth[frame_id]
-        return open_frame(*paths, self.intrinsics, self.depth_unit, self.depth_registered, self.mirrored)
-
-    def state(self, frame_id: str) -> np.ndarray:
-        """Return (2, 2) int64: bytes and time of change in ns of the colour and of the depth file; 0 if missing."""
-        paths = [folder.get(frame_id) for folder in (self.colour, self.depth)]
-        found = [path.stat() if path is not None and path.exists() else None for path in paths]
-        return np.array([(stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in found], dtype=np.int64)
+        return open_frame(*paths, self.intrinsics, self.depth_unit, self.depth_registered)
 
     def _usual_size(self) -> tuple[int, int] | None:
         """Return width and height of most images in a sample, so that the frames that are refused are the odd ones."""
@@ -108,16 +99,10 @@ def open_frame(
     depth_unit: float | None = None,
     depth_registered: bool = False,
     mirrored: bool = False,
-) -> tuple[RGBDFrame, float]:
-    """Read a frame from files like `RGBDFrame.open`; return it and the depth unit in metres with which it was read.
-
-    Errors name the options of the command line.
-    """
-    colour, measured = files.read_rgb(rgb), files.read_depth(depth)
-    found = read_intrinsics(intrinsics)
-    unit = found.unit_of(measured, depth_unit)
+) -> RGBDFrame:
+    """Return a frame from files like `RGBDFrame.open`; errors name the options of the command line."""
     try:
-        return RGBDFrame.from_arrays(colour, measured, found, unit, depth_registered, mirrored), unit
+        return RGBDFrame.open(rgb, depth, intrinsics, depth_unit, depth_registered, mirrored)
     except DepthSizeError as error:
         raise ValueError(error.remedy("--depth-registered")) from None
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class Layout:
     colour: dict[str, Path]
     depth: dict[str, Path]  # lacks the frames without depth
     rule: str  # how pairs were found, as in "no depth image {rule} 0001"
+    seconds: dict[str, float] = field(default_factory=dict)  # time stamps of colour images, as far as names tell them
 
 
 def find_layout(folder: Path) -> Layout:
@@ -72,7 +73,8 @@ def find_layout(folder: Path) -> Layout:
     depth = _by_stem(_depth_images(depth_at, files.DEPTH_SUFFIXES, depth_at == colour_at), depth_at)
     if not depth:
         _refuse_without_depth(folder, depth_at, depth_at == colour_at)
-    layout = _pair(folder, colour, depth)
+    seconds = {stem: time / 1e9 for stem, time in _times(colour).items()}
+    layout = replace(_pair(folder, colour, depth), seconds=seconds)
     if not layout.depth:
         raise ValueError(f"{folder} has no depth image {layout.rule} a colour image; name the pairs alike")
     return layout
@@ -101,14 +103,15 @@ def _is_list(path: Path) -> bool:
 def _listed(folder: Path) -> Layout:
     """Return the images that the lists `rgb.txt` and `depth.txt` name, paired by the time stamps in them."""
     colour, depth = ({Path(name).stem: folder / name for _, name in _entries(folder / f"{kind}.txt")} for kind in KINDS)
+    times = [{Path(name).stem: time for time, name in _entries(folder / f"{kind}.txt")} for kind in KINDS]
+    seconds = {stem: time / 1e9 for stem, time in times[0].items()}
     associations = folder / "associations.txt"
     if associations.is_file():
-        return Layout(colour, _associated(associations, colour, depth), "in associations.txt for")
-    times = [{Path(name).stem: time for time, name in _entries(folder / f"{kind}.txt")} for kind in KINDS]
+        return Layout(colour, _associated(associations, colour, depth), "in associations.txt for", seconds)
     pairs = {stem: depth[other] for stem, other in _nearest(*times).items()}
     if not pairs:
         raise ValueError(f"rgb.txt and depth.txt of {folder} have no two times within 20 ms; correct or remove them")
-    return Layout(colour, pairs, "in depth.txt within 20 ms of")
+    return Layout(colour, pairs, "in depth.txt within 20 ms of", seconds)
 
 
 def _entries(path: Path) -> list[tuple[int, str]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from twohands.sources.adjusted import Adjusted
 from twohands.sources.arrays import ArrayFrames, is_arrays
 from twohands.sources.azure_kinect import AzureKinect, is_azure_kinect
 from twohands.sources.bop import BopScene, is_bop
 from twohands.sources.folder import FolderRecording
+from twohands.sources.options import Kind, SourceOptions
 from twohands.sources.record3d import Record3D, is_record3d
 from twohands.sources.ros import RosRecording
 from twohands.sources.ros_files import is_ros
@@ -22,22 +25,39 @@ KNOWN = (
 )
 
 
-@dataclass(frozen=True)
-class SourceOptions:
-    """Choices for recordings that do not say everything themselves."""
+class _Reader(NamedTuple):
+    """Reader of one kind of recordings."""
 
-    depth_unit: float | None = None
-    """Metres of one depth step, where the recording does not state it."""
-    intrinsics: str | None = None
-    """Intrinsics of the colour camera, where the recording has none: a file, or fx,fy,cx,cy."""
-    color_topic: str | None = None
-    """Topic of the colour images of a bag."""
-    depth_topic: str | None = None
-    """Topic of the depth images of a bag."""
-    info_topic: str | None = None
-    """Topic of the colour camera's CameraInfo of a bag."""
-    max_delay: float | None = None
-    """Largest difference in seconds between the time stamps of a colour and a depth image of a bag."""
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, SourceOptions], Source]
+    takes: tuple[str, ...] = ()  # options that not every kind takes
+
+
+def _ros(path: Path, options: SourceOptions) -> Source:
+    topics = options.color_topic, options.depth_topic, options.info_topic
+    unit, delay = options.depth_unit, options.max_delay
+    return RosRecording(path, *topics, options.intrinsics, unit, delay, options.depth_registered)
+
+
+_IMAGES = ("depth_unit", "intrinsics", "depth_registered")
+_READERS: dict[Kind, _Reader] = {
+    "bop": _Reader(is_bop, lambda path, _: BopScene(path)),
+    "stray-scanner": _Reader(is_stray, lambda path, _: StrayScanner(path)),
+    "record3d": _Reader(is_record3d, lambda path, _: Record3D(path)),
+    "azure-kinect": _Reader(is_azure_kinect, lambda path, _: AzureKinect(path)),
+    "ros": _Reader(is_ros, _ros, (*_IMAGES, "color_topic", "depth_topic", "info_topic", "max_delay")),
+    "arrays": _Reader(
+        is_arrays,
+        lambda path, options: ArrayFrames(path, options.depth_unit, options.intrinsics, options.depth_registered),
+        _IMAGES,
+    ),
+    "folder": _Reader(
+        Path.is_dir,
+        lambda path, options: FolderRecording(path, options.depth_unit, options.intrinsics, options.depth_registered),
+        _IMAGES,
+    ),
+}
+"""Readers in the order in which they are asked whether they know a recording."""
 
 
 def open_source(path: str | Path, options: SourceOptions | None = None) -> Source:
@@ -49,30 +69,19 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
     path, options = Path(path), options or SourceOptions()
     if not os.path.exists(path):
         raise FileNotFoundError(f"recording {path} does not exist; check the path")
-    for recognise, read in ((is_bop, BopScene), (is_stray, StrayScanner), (is_record3d, Record3D)):
-        if recognise(path):
-            _refuse_all(options, path)
-            return read(path)
-    if is_azure_kinect(path):
-        _refuse_all(options, path)
-        return AzureKinect(path)
-    if is_ros(path):
-        topics = options.color_topic, options.depth_topic, options.info_topic
-        return RosRecording(path, *topics, options.intrinsics, options.depth_unit, options.max_delay)
-    _refuse(options, ("color_topic", "depth_topic", "info_topic", "max_delay"), path)
-    if is_arrays(path):
-        return ArrayFrames(path, options.depth_unit, options.intrinsics)
-    if path.is_file():
+    if options.fps is not None and not options.fps > 0:
+        raise ValueError(f"--fps must be more than 0; got {options.fps:g}")
+    recognised: Kind | None = next((kind for kind, reader in _READERS.items() if reader.recognises(path)), None)
+    kind = options.source or recognised
+    if kind is None:
         raise ValueError(f"{path} is no recording of a known kind; known are {KNOWN}")
-    return FolderRecording(path, options.depth_unit, options.intrinsics)
+    reader = _READERS[kind]
+    _refuse_others(options, reader.takes, path)
+    return Adjusted(reader.read(path, options), options.fps, options.mirrored)
 
 
-def _refuse_all(options: SourceOptions, path: Path) -> None:
-    _refuse(options, tuple(vars(options)), path)
-
-
-def _refuse(options: SourceOptions, names: tuple[str, ...], path: Path) -> None:
-    """Raise ValueError for the first of these options that is given."""
-    for name in names:
-        if getattr(options, name) is not None:
+def _refuse_others(options: SourceOptions, takes: tuple[str, ...], path: Path) -> None:
+    """Raise ValueError for the first option that is given although the recording's kind does not take it."""
+    for name, value in vars(options).items():
+        if name not in (*takes, "source", "fps", "mirrored") and value not in (None, False):
             raise ValueError(f"{path} takes no --{name.replace('_', '-')}; leave it out")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from twohands.intrinsics import intrinsics_matrix
+from twohands.intrinsics import Intrinsics, intrinsics_matrix
 from twohands.sources.common import decode_rgb, drop_uncertain, require, scale_intrinsics
 from twohands.sources.source import Entry
 from twohands.types import RGBDFrame
@@ -41,6 +41,9 @@ class Record3D:
     Raises FileNotFoundError or ValueError at once when the recording cannot be used. A frame without depth, or with a
     damaged stream, raises only when it is opened.
     """
+
+    intrinsics: Intrinsics | None = None
+    """Every frame has its own."""
 
     def __init__(self, path: str | Path):
         self._path = Path(path)

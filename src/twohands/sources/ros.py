@@ -54,9 +54,11 @@ class RosRecording:
         intrinsics: Any = None,
         depth_unit: float | None = None,
         largest_delay: float | None = None,
+        depth_registered: bool = False,
     ):
         """Take intrinsics of colour in place of camera info (any input of `read_intrinsics`), metres per step of
-        integer depth, and the largest difference of the stamps of a pair in seconds.
+        integer depth, the largest difference of the stamps of a pair in seconds, and whether depth of any size has the
+        view of colour.
         """
         self._path = Path(path)
         self._container = open_container(self._path)
@@ -72,7 +74,8 @@ class RosRecording:
         self._unit = self._depth_unit(pictures[1], depth_unit)
         if intrinsics is None and self._topics.colour_info is not None:
             intrinsics = self._camera_values(self._topics.colour, self._topics.colour_info)
-        self._intrinsics = read_intrinsics(intrinsics)
+        self.intrinsics = read_intrinsics(intrinsics)
+        self._depth_registered = depth_registered
         frames = [_frame_id(message.value) for message in (colour, depth)]
         self._registration = None if self._is_registered(frames) else self._new_registration(*frames)
 
@@ -109,11 +112,12 @@ class RosRecording:
         rgb, steps = colour_of(colour, self._topics.colour), depth_of(depth, self._topics.depth)
         unit = None if steps.dtype.kind == "f" else self._unit
         if self._registration is None:
-            frame = RGBDFrame.from_arrays(rgb, steps, self._intrinsics, unit)
+            frame = RGBDFrame.from_arrays(rgb, steps, self.intrinsics, unit, self._depth_registered)
         else:
             registered = self._registration(files.depth_in_metres(steps, unit))
-            frame = RGBDFrame.from_arrays(rgb, registered, self._intrinsics)
-            frame = replace(frame, depth=registered)  # it is in the image without distortion already
+            frame = RGBDFrame.from_arrays(rgb, registered, self.intrinsics)
+            unit = files.effective_depth_unit(steps, unit)
+            frame = replace(frame, depth=registered, depth_unit=unit)  # it is in the image without distortion already
         if not self._grey:
             return frame
         sentence = f"{self._topics.colour} is grey; hands are found less reliably than in colour, so record colour"
@@ -172,8 +176,8 @@ class RosRecording:
 
     def _is_registered(self, frames: list[str]) -> bool:
         """Return whether depth has the colour camera's view, by its topic or the frame ids of colour and depth."""
-        if self._is_realsense:
-            return False
+        if self._depth_registered or self._is_realsense:
+            return self._depth_registered
         return self._topics.says_registered or (frames[0] == frames[1] and frames[0] != "")
 
     def _new_registration(self, colour_frame: str, depth_frame: str) -> Registration:
@@ -196,7 +200,7 @@ class RosRecording:
         measured = read_intrinsics({name: values[name] for name in values if name not in ("D", "distortion_model")})
         colour_size, depth_size = self._sizes
         depth_camera = Camera(measured.of_image(*depth_size), *depth_size)
-        colour_camera = Camera(self._intrinsics.of_image(*colour_size), *colour_size)
+        colour_camera = Camera(self.intrinsics.of_image(*colour_size), *colour_size)
         return Registration(depth_camera, colour_camera, T, _ideal_points(values))
 
     def _transforms(self) -> dict[str, tuple[str, np.ndarray]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from twohands.intrinsics import Intrinsics
 from twohands.types import RGBDFrame
 
 
@@ -22,6 +24,8 @@ class Entry:
     seconds: float | None
     """Time stamp of the colour image, None where the recording has none."""
     open: Callable[[], RGBDFrame]
+    files: tuple[Path, ...] = ()
+    """Files of this frame alone, colour first; none where frames share a file."""
 
 
 class Source(Protocol):
@@ -37,4 +41,19 @@ class Source(Protocol):
         """Number of frames, None where only reading everything would tell."""
         ...
 
+    @property
+    def intrinsics(self) -> Intrinsics | None:
+        """Intrinsics of the colour camera in all frames, None where frames have their own."""
+        ...
+
     def __iter__(self) -> Iterator[Entry]: ...
+
+
+def changes_of(path: Path, without: Path | None = None) -> tuple[int, int]:
+    """Return bytes and time of the last change in ns of a file, or of all files in a folder; 0 if it is missing.
+
+    Files in the folder `without` are left out.
+    """
+    inner = path.rglob("*") if path.is_dir() else [path]
+    stats = [file.stat() for file in inner if file.is_file() and without not in file.parents]
+    return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)

@@ -44,7 +44,7 @@ class StrayScanner:
         if video is None:
             raise FileNotFoundError(f"{path} has no rgb.mp4; give the whole folder of the recording")
         self._video = self._path / video
-        self._intrinsics = read_intrinsics(
+        self.intrinsics = read_intrinsics(
             files.existing(self._path / "camera_matrix.csv", "intrinsics", "; export the whole folder from the phone")
         )
         self._depth, self._confidence = _numbered(self._path / "depth"), _numbered(self._path / "confidence")
@@ -92,7 +92,7 @@ class StrayScanner:
         if number in self._confidence:
             path = self._confidence[number]
             depth = drop_uncertain(depth, decode_plane(path.read_bytes(), str(path)), f"depth image {number:06d}")
-        return RGBDFrame.from_arrays(rgb, depth, self._intrinsics, depth_unit=0.001, depth_registered=True)
+        return RGBDFrame.from_arrays(rgb, depth, self.intrinsics, depth_unit=0.001, depth_registered=True)
 
     def _opened(self) -> Any:
         """Return the open video."""

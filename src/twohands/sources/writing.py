@@ -14,12 +14,13 @@ from twohands.claims import claim
 from twohands.files import write_atomically
 from twohands.geometry.camera import Camera
 from twohands.sources.source import Entry, Source
+from twohands.sources.times import write_times
 from twohands.types import RGBDFrame
 
 STEP = 0.00025
 """Metres of one step of the depth images: a quarter of a millimetre, up to 16 m."""
-CAMERA, TIMES, ORIGIN = "camera_intrinsic.json", "frames.csv", "convert.json"
-"""Names of the files with the camera and the depth unit, with the time stamps, and with what was converted."""
+CAMERA, ORIGIN = "camera_intrinsic.json", "convert.json"
+"""Names of the files with the camera and the depth unit, and with what was converted."""
 
 
 class FolderWriter:
@@ -43,19 +44,18 @@ class FolderWriter:
 
         Raise ValueError when the camera changes within the recording.
         """
-        lines = []
+        times = []
         for entry in source:
             try:
                 if not all(path.exists() for path in self._paths(entry.name)):
                     self._write(entry.name, entry.open())
-                lines.append(f"{entry.name},{'' if entry.seconds is None else f'{entry.seconds:.9f}'}")
+                times.append((entry.name, entry.seconds))
             except (ValueError, FileNotFoundError) as error:
                 if isinstance(error, CameraChangedError):
                     raise
                 self.failed[entry.name] = str(error)
             yield entry
-        with write_atomically(self.folder / TIMES) as temporary:
-            temporary.write_text("\n".join(["name,seconds", *lines]) + "\n", encoding="utf-8")
+        write_times(self.folder, times)
 
     def _paths(self, name: str) -> tuple[Path, Path]:
         return self.folder / "rgb" / f"{name}.png", self.folder / "depth" / f"{name}.png"

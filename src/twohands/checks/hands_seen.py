@@ -1,0 +1,155 @@
+"""How well the hands of a frame can be seen: their size, distance, readings, light and sharpness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import uniform_filter1d
+
+from twohands.findings import Finding
+from twohands.types import RGBDFrame, TwoHands
+
+HOLES = 0.4
+"""Smallest fraction of a hand's pixels without a reading."""
+RANGE = (0.17, 1.5)
+"""Distances in metres at which depth cameras measure hands well."""
+SMALL, SMALL_IN_DEPTH = 40.0, 20.0
+"""Longest side of the box around a small hand in pixels of colour, and in pixels of depth that was enlarged."""
+DARK, SATURATED = 0.1, 0.3
+"""Median of the brightest channel of a dark hand; fraction of the pixels of a bright one that are white."""
+BLURRED = 0.6
+"""Smallest blur, see `blur_of`, of a blurred hand."""
+_END = 0.985  # of a channel, from which it is saturated
+_ACROSS = 160  # pixels along the box of a larger hand when its blur is measured
+_WINDOW = 9  # pixels of the filter that measures it
+_FEWEST = 20  # pixels of a hand in the image from which it is judged
+
+
+@dataclass(frozen=True)
+class SeenHand:
+    """How one hand is seen."""
+
+    size: float  # pixels, longer side of the box around its joints
+    distance: float  # metres, median of its joints
+    holes: float  # fraction of its pixels without a reading
+    brightness: float  # median of the brightest channel, in [0, 1]
+    saturated: float  # fraction of its pixels with all channels at the end of their range
+    blur: float  # see `blur_of`
+
+
+def seen_hands(frame: RGBDFrame, hands: TwoHands) -> list[SeenHand]:
+    """Return how the present hands are seen, without those that are mostly outside the image."""
+    found = []
+    for side in hands.present_sides:
+        pixels = hand_pixels(frame, hands, side)
+        if len(pixels) < _FEWEST:
+            continue
+        column, row = pixels.T
+        colours = frame.rgb[:, row, column]
+        joints = np.asarray(hands.joints[side], np.float64)
+        corners = frame.camera.project(joints)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        found.append(
+            SeenHand(
+                size=float((high - low).max()),
+                distance=float(np.median(joints[:, 2])),
+                holes=float(np.mean(frame.depth[row, column] == 0)),
+                brightness=float(np.median(colours.max(axis=0))),
+                saturated=float(np.mean(colours.min(axis=0) >= _END)),
+                blur=_blur_in_box(frame, low, high),
+            )
+        )
+    return found
+
+
+def hand_pixels(frame: RGBDFrame, hands: TwoHands, side: int) -> np.ndarray:
+    """Return the pixels (N, 2) of the image, column and row, in which vertices of a hand lie, or its joints."""
+    surface = hands.joints if hands.vertices is None else hands.vertices
+    pixels = np.rint(frame.camera.project(np.asarray(surface[side], np.float64))).astype(np.int64)
+    inside = ((pixels >= 0) & (pixels < [frame.camera.width, frame.camera.height])).all(axis=1)
+    return np.unique(pixels[inside], axis=0)
+
+
+def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
+    """Return the warnings about how the hands of a frame are seen, each about the worst of them."""
+    if not seen:
+        return []
+    low, high = RANGE
+    enlarged = [finding.values for finding in frame.findings if finding.code == "depth_enlarged"]
+    coarse = float(enlarged[0]["width_px"]) / frame.camera.width if enlarged else 1.0
+    holes = max(hand.holes for hand in seen)
+    near, far = min(hand.distance for hand in seen), max(hand.distance for hand in seen)
+    small = min(hand.size for hand in seen)
+    dark, bright = min(hand.brightness for hand in seen), max(hand.saturated for hand in seen)
+    blur = min(hand.blur for hand in seen)
+    found = []
+    if holes >= HOLES:
+        sentence = (
+            f"{holes:.0%} of the pixels on a hand have no depth; keep the hands farther away than the sensor's nearest "
+            "distance and out of direct sunlight, take off gloves that swallow infrared light, and raise the laser's "
+            "power or the exposure of depth"
+        )
+        found.append(_warning("holes_on_hands", sentence, fraction=holes))
+    if near < low or far > high:
+        where, how = (near, "too near for most depth cameras") if near < low else (far, "far for a depth camera")
+        sentence = (
+            f"a hand is {where:.2f} m away, {how}; keep the hands between {low:g} and {high:g} m, and check the depth "
+            "unit if they were"
+        )
+        found.append(_warning("hands_out_of_range", sentence, distance_m=where))
+    if small < SMALL or (coarse < 1 and small * coarse < SMALL_IN_DEPTH):
+        depth = f" and {small * coarse:.0f} px of depth" if coarse < 1 else ""
+        sentence = (
+            f"a hand is only {small:.0f} px{depth} long in the image; bring the camera nearer, or record with a higher "
+            "resolution or a longer focal length"
+        )
+        found.append(_warning("hands_small", sentence, size_px=small))
+    if dark <= DARK:
+        sentence = f"a hand is nearly black ({dark:.0%} of full brightness); give more light or a longer exposure"
+        found.append(_warning("too_dark", sentence, brightness=dark))
+    if bright >= SATURATED:
+        sentence = f"{bright:.0%} of a hand is overexposed; shorten the exposure, or turn the lamp away from the hands"
+        found.append(_warning("overexposed", sentence, fraction=bright))
+    if blur >= BLURRED:
+        sentence = (
+            f"the hands are blurred ({blur:.2f}; sharp ones are below {BLURRED:g}); shorten the exposure and give more "
+            "light, and focus on the hands"
+        )
+        found.append(_warning("blurred", sentence, blur=blur))
+    return found
+
+
+def blur_of(luma: np.ndarray) -> float:
+    """Return the blur of an image (H, W) in [0, 1], along the axis on which it is more: what a further blur leaves.
+
+    A blur takes little from the differences of neighbouring pixels of an image that is blurred already (Crete et al.,
+    "The blur effect", 2007).
+    """
+    kept = []
+    for axis in (0, 1):
+        differences = np.abs(np.diff(luma, axis=axis))
+        after = np.abs(np.diff(uniform_filter1d(luma, _WINDOW, axis=axis), axis=axis))
+        taken = np.maximum(differences - after, 0).sum()
+        kept.append(1 - float(taken / max(float(differences.sum()), 1e-9)))
+    return max(kept)
+
+
+def _blur_in_box(frame: RGBDFrame, low: np.ndarray, high: np.ndarray) -> float:
+    """Return the blur of the image in a hand's box, reduced for large hands; 0 where hardly any of it is seen."""
+    size = float((high - low).max())
+    limits = np.array([frame.camera.width, frame.camera.height])
+    left, top = np.clip((low + high - 1.2 * size) / 2, 0, limits).astype(int).tolist()
+    right, bottom = np.clip((low + high + 1.2 * size) / 2 + 1, 0, limits).astype(int).tolist()
+    if min(right - left, bottom - top) < size / 4:
+        return 0.0
+    luma = Image.fromarray(np.ascontiguousarray(frame.rgb[:, top:bottom, left:right].mean(axis=0), np.float32))
+    factor = min(_ACROSS / size, 1.0)
+    width, height = (max(_WINDOW, round(side * factor)) for side in luma.size)
+    return blur_of(np.asarray(luma.resize((width, height), Image.Resampling.BOX)))
+
+
+def _warning(code: str, sentence: str, **values: float) -> Finding:
+    return Finding(code, "warning", sentence, {name: round(value, 4) for name, value in values.items()})

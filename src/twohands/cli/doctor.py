@@ -1,0 +1,74 @@
+"""The command `doctor`: say what is wrong with a recording."""
+
+from __future__ import annotations
+
+import json as text
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from twohands.cli.common import FINDINGS, FINE, check_folder
+from twohands.cli.reading import SOURCE, OfSource, with_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twohands.doctor.table import Check
+
+STYLES = {"ok": "green", "finding": "bold red", "unknown": "yellow"}
+"""Colours of the verdicts."""
+
+
+def doctor(
+    recording: Positional[Path],
+    json: Path | None = None,
+    page: Path | None = None,
+    reading: OfSource = SOURCE,
+) -> int:
+    """Say what is wrong with a recording, and what to do: exit code 0 if nothing is, 1 if there is a finding.
+
+    Takes everything that `run` takes, and looks at up to 60 frames spread over it.
+
+    Args:
+        recording: File or folder of the recording.
+        json: File for the table and the findings as JSON.
+        page: File for one page as PNG: colour with the edges of depth, the hands found, the depths, and the table.
+    """
+    from twohands.doctor.examination import Examination
+    from twohands.doctor.page import write_page
+    from twohands.files import write_atomically
+    from twohands.predictor import load
+    from twohands.sources.opening import open_source
+
+    for path in (json, page):
+        if path is not None:
+            check_folder(path.parent)
+    source = open_source(recording, reading)
+    print(f"{recording}: {source.about}")
+    examination = Examination(source, load())
+    for _ in with_progress(examination.work(), None):
+        pass
+    diagnosis = examination.diagnosis()
+    _print_table(diagnosis.checks)
+    if json is not None:
+        with write_atomically(json) as temporary:
+            temporary.write_text(text.dumps(diagnosis.as_dict(), allow_nan=False, indent=1) + "\n", encoding="utf-8")
+    if page is not None:
+        write_page(page, recording.name, diagnosis)
+    count = len(diagnosis.findings)
+    verdict = "nothing is wrong" if diagnosis.is_clean else f"{count} finding{'' if count == 1 else 's'}"
+    print(f"{diagnosis.looked_at} of {diagnosis.frames} frames looked at: {verdict}")
+    return FINE if diagnosis.is_clean else FINDINGS
+
+
+def _print_table(checks: Iterable[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("what", "measured", "verdict", "remedy")
+    for line in checks:
+        cells = (line.what, line.measured, Text(line.verdict, STYLES[line.verdict]), line.remedy)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+    Console().print(table)

@@ -1,0 +1,34 @@
+"""The options that say how frames are read, shared by `predict`, `run`, `convert` and `doctor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from twohands.sources.options import FrameOptions, SourceOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import TypeVar
+
+    Item = TypeVar("Item")
+
+FRAME, SOURCE = FrameOptions(), SourceOptions()
+OfFrame = Annotated[FrameOptions, tyro.conf.arg(name="")]
+OfSource = Annotated[SourceOptions, tyro.conf.arg(name="")]
+"""The choices as options without a prefix."""
+
+
+def with_progress(items: Iterable[Item], total: int | None, what: str = "frames") -> Iterator[Item]:
+    """Yield items with a bar, their number, the rate and the time left on stderr; `total` is None where unknown."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, rate="")
+        for item in items:
+            yield item
+            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+            progress.update(task, advance=1, rate=f"{speed:.1f} {what}/s" if speed else "")

@@ -1,0 +1,181 @@
+"""Look at frames spread over a recording and say what is wrong with it.
+
+The lines of the table stand for kinds of findings. A kind counts when a fifth of the frames looked at have it. What
+consecutive frames, time stamps and the size of the hands tell holds for the recording as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twohands.checks.examiner import Examiner, check
+from twohands.checks.frame import DepthScaleError
+from twohands.checks.hands_seen import check_seen
+from twohands.checks.rate import check_times
+from twohands.checks.recording import check_hand_sizes
+from twohands.checks.registration import CODE as NOT_REGISTERED
+from twohands.checks.usual import usual
+from twohands.doctor.look import Example, Look, example_of
+from twohands.doctor.table import Check, table_of
+from twohands.findings import Finding
+from twohands.predictor import Predictor, load
+from twohands.sources.opening import open_source
+from twohands.sources.options import SourceOptions
+from twohands.sources.source import Entry, Source
+from twohands.types import RGBDFrame, TwoHands, no_hands
+
+LOOKED_AT = 60
+"""Largest number of frames whose hands are looked at, spread evenly."""
+STRETCHES, STRETCH = 4, 40
+"""Number and length of the stretches of consecutive frames in which depth and colour are compared in time."""
+EXAMPLES, DRAWN = 3, 6
+"""Number of frames on the page, and of those that are drawn, from which they are taken."""
+MIRRORED = "depth and colour are mirrored against each other; mirror one of the two, as the software of selfies does"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with a recording."""
+
+    recording: str
+    """Kind and content of the recording."""
+    frames: int
+    looked_at: int
+    checks: tuple[Check, ...]
+    """Lines of the table."""
+    findings: tuple[Finding, ...]
+    """Warnings about the recording."""
+    examples: tuple[Example, ...]
+    depth_counts: np.ndarray
+    """Number of readings (2, N) in steps of `look.BIN` metres: of all, and of those on hands."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all but the pictures as plain values, for JSON."""
+        return {
+            "recording": self.recording,
+            "frames": self.frames,
+            "looked_at": self.looked_at,
+            "clean": self.is_clean,
+            "checks": [asdict(line) for line in self.checks],
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+class Examination:
+    """The look at one recording with one predictor; `work` does it, `diagnosis` is what comes out."""
+
+    def __init__(self, source: Source, predictor: Predictor):
+        self._source, self._predictor = source, predictor
+        self._examiner = predictor.examiner or Examiner(predictor.reconstruct)
+        self._look = Look(predictor.model)
+        self._examples: list[Example] = []
+
+    def work(self) -> Iterator[str]:
+        """Look at the frames, and yield the name of each that is decoded."""
+        count = self._source.length
+        count = sum(1 for _ in self._source) if count is None else count
+        looked_at, consecutive = spread(count, LOOKED_AT), stretches(count)
+        drawn = {looked_at[place] for place in spread(len(looked_at), DRAWN)}
+        for index, entry in enumerate(self._source):
+            self._look.seconds.append(entry.seconds)
+            if index not in consecutive and index not in looked_at:
+                continue
+            frame = self._frame(entry, index in looked_at)
+            if frame is not None and index in consecutive and frame.depth.any():
+                self._look.timing.observe(index, entry.name, frame)
+            if frame is not None and index in looked_at:
+                self._see(entry.name, frame, index in drawn)
+            yield entry.name
+
+    def diagnosis(self) -> Diagnosis:
+        """Return what the frames have told; raise ValueError when none could be read."""
+        look = self._look
+        if not look.found:
+            reason = next((str(found[0]) for _, found in look.findings), "it has no frame with colour and depth")
+            raise ValueError(f"no frame of the recording could be used; the first: {reason}")
+        warnings = [finding for finding in usual(look.findings) if finding.severity == "warning"]
+        warnings += look.timing.findings() + check_times(look.seconds)
+        focal = float(np.median([camera.K[0, 0] for camera in look.cameras]))
+        warnings += check_hand_sizes(np.array(look.sizes).reshape(-1, 2), focal)
+        if not np.any(look.found):
+            sentence = "no hands were found; check that they can be seen, upright and with their colours, on the page"
+            warnings.append(Finding("no_hands", "warning", sentence))
+        best = sorted(self._examples, key=lambda example: -example.interest)[:EXAMPLES]
+        return Diagnosis(
+            recording=self._source.about,
+            frames=len(look.seconds),
+            looked_at=len(look.findings),
+            checks=table_of(look, warnings),
+            findings=tuple(warnings),
+            examples=tuple(example for example in self._examples if example in best),
+            depth_counts=look.depth_counts,
+        )
+
+    def _frame(self, entry: Entry, looked_at: bool) -> RGBDFrame | None:
+        """Return a frame, None where it cannot be read."""
+        try:
+            return entry.open()
+        except (ValueError, FileNotFoundError) as error:
+            if looked_at:
+                self._look.findings.append((entry.name, (Finding("unreadable_frame", "warning", str(error)),)))
+            return None
+
+    def _see(self, name: str, frame: RGBDFrame, drawn: bool) -> None:
+        """Look at one frame and its hands."""
+        hands = self._hands(frame)
+        findings = [*hands.findings, *check_seen(frame, self._look.see(frame, hands))]
+        if any(finding.code == NOT_REGISTERED and finding.values["mirrored"] for finding in findings):
+            findings.append(Finding("depth_mirrored", "warning", MIRRORED))
+        self._look.findings.append((name, tuple(findings)))
+        if drawn:
+            warnings = sum(finding.severity == "warning" for finding in findings)
+            faces = np.asarray(self._predictor.model.faces)
+            self._examples.append(example_of(name, frame, hands, faces, warnings))
+
+    def _hands(self, frame: RGBDFrame) -> TwoHands:
+        """Return the hands with all findings about the frame; none, and the reason, where the frame is refused."""
+        try:
+            return self._examiner.examine(frame, self._predictor.reconstruct(frame))
+        except DepthScaleError as error:
+            reason = Finding("depth_unit", "warning", error.sentence(frame.depth_unit))
+        except ValueError as error:
+            reason = Finding("unusable_frame", "warning", str(error))
+        nothing = no_hands()
+        return TwoHands(None, nothing.joints, nothing.present, findings=(reason, *check(frame)))
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return at most `most` of the numbers from 0 to `count` - 1, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+
+
+def stretches(count: int) -> set[int]:
+    """Return the numbers of the frames in stretches spread over a recording of `count` frames."""
+    if count <= STRETCHES * STRETCH:
+        return set(range(count))
+    starts = np.linspace(0, count - STRETCH, STRETCHES).round().astype(int).tolist()
+    return {start + number for start in starts for number in range(STRETCH)}
+
+
+def examine(
+    recording: str | Path | Source, options: SourceOptions | None = None, predictor: Predictor | None = None
+) -> Diagnosis:
+    """Return what is wrong with a recording: a path, opened as by `open_source` with `options`, or an open one.
+
+    Raise ValueError or FileNotFoundError with the fix when it cannot be used at all.
+    """
+    source = open_source(recording, options) if isinstance(recording, str | Path) else recording
+    examination = Examination(source, predictor or load())
+    for _ in examination.work():
+        pass
+    return examination.diagnosis()

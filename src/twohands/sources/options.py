@@ -1,0 +1,43 @@
+"""Choices of how frames are read, shared by the commands that take a frame or a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["folder", "ros", "azure-kinect", "record3d", "stray-scanner", "bop", "arrays"]
+"""Kinds of recordings; `ros` stands for MCAP and for the .bag and .db3 of RealSense as well."""
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """Choices for frames that do not say everything themselves."""
+
+    depth_unit: float | None = None
+    """Metres of one depth step, where the input does not state it: by default 1 for floats, for integers depth_scale of
+    the intrinsics or 0.001."""
+    depth_registered: bool = False
+    """Depth of another size shows the view of colour (phones with LiDAR): scale it to colour's size."""
+    mirrored: bool = False
+    """Colour, depth and intrinsics are of a mirrored image: undo it. A frame that is mirrored as a whole cannot be told
+    from one of the other hands, so nothing warns of it."""
+
+
+@dataclass(frozen=True)
+class SourceOptions(FrameOptions):
+    """Choices for recordings that do not say everything themselves."""
+
+    intrinsics: str | None = None
+    """Intrinsics of the colour camera to use instead of the recording's: a file, or fx,fy,cx,cy."""
+    source: Kind | None = None
+    """Kind of the recording; by default it is recognised by its content. ros is for MCAP and RealSense as well."""
+    fps: float | None = None
+    """Frames per second, which gives the time stamps where the recording has none."""
+    color_topic: str | None = None
+    """Topic of the colour images of a bag."""
+    depth_topic: str | None = None
+    """Topic of the depth images of a bag."""
+    info_topic: str | None = None
+    """Topic of the CameraInfo of the colour camera of a bag."""
+    max_delay: float | None = None
+    """Largest difference between the time stamps of the two images of a pair of a bag, in seconds."""

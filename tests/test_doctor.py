@@ -1,0 +1,375 @@
+"""The doctor names what was planted into recordings of rendered frames, and is silent on clean ones."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import uniform_filter1d
+
+import twohands
+from fakes import fake_predictor, make_frame, write_frame
+from recordings import plain
+from twohands import cli
+from twohands.checks.examiner import Examiner
+from twohands.checks.frame import check_frame, check_hand_size
+from twohands.doctor.examination import Diagnosis, examine, spread, stretches
+from twohands.doctor.page import COLOURS, draw_page
+from twohands.hands import free_hand
+from twohands.predictor import Predictor
+from twohands.sources.source import Entry
+from twohands.synth.config import BASIC
+from twohands.synth.engine import SyntheticHands
+from twohands.types import Quality, RGBDFrame, Sample, TwoHands, no_hands
+
+
+def tool(name: str) -> ModuleType:
+    path = Path(__file__).parent.parent / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+planted, motion = tool("planted_faults"), tool("measure_recording_checks")
+DEMO = files("twohands") / "demo"
+
+
+@dataclass
+class Recording:
+    """Frames in memory; `passes` counts the iterations."""
+
+    frames: Sequence[RGBDFrame | str]  # or why one cannot be read
+    seconds: Sequence[float | None] = ()
+    length: int | None = None
+    about: str = "planted frames"
+    intrinsics: None = None
+    passes: int = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        self.passes += 1
+        for number, frame in enumerate(self.frames):
+            seconds = self.seconds[number] if self.seconds else number / 30
+            yield Entry(f"{number:06d}", seconds, partial(opened, frame))
+
+
+def opened(frame: RGBDFrame | str) -> RGBDFrame:
+    if isinstance(frame, str):
+        raise ValueError(frame)
+    return frame
+
+
+class Knowing(Predictor):
+    """A predictor that knows the hands of some frames, wherever their pictures were changed."""
+
+    def __init__(self, *known: tuple[RGBDFrame, Sample], examined: bool = False):
+        self.model = free_hand()
+        self.known = {id(frame): sample for frame, sample in known}
+        self.examiner = Examiner(self.reconstruct) if examined else Unexamined(self.reconstruct)
+
+    def reconstruct(self, frame: RGBDFrame, watch=None) -> TwoHands:
+        check_frame(frame)
+        sample = self.known.get(id(frame))
+        if sample is None:
+            return no_hands()
+        hands = sample.hands
+        pixels = np.where(hands.is_present[:, None, None], sample.frame.camera.project(hands.joints), np.nan)
+        pixels *= frame.camera.width / sample.frame.camera.width
+        check_hand_size(pixels, frame.depth, frame.camera)
+        far = frame.camera.K[0, 0] / sample.frame.camera.K[0, 0] * sample.frame.camera.width / frame.camera.width
+        stretched = np.array([1, 1, far], np.float32)
+        hands = replace(hands, vertices=hands.vertices * stretched, joints=hands.joints * stretched)
+        quality = Quality(np.full(2, 0.002), np.full(2, 0.9), np.ones(2, bool), confidence=np.full(2, 0.9))
+        return replace(hands, quality=quality, findings=frame.findings)
+
+
+class Unexamined(Examiner):
+    """Examiner without the costly checks."""
+
+    def examine(self, frame: RGBDFrame, hands: TwoHands) -> TwoHands:
+        return hands
+
+
+@pytest.fixture(scope="module")
+def engine() -> SyntheticHands:
+    return SyntheticHands(3, "train", replace(BASIC, two_hands=1.0, one_hand=0.0, sensor="ideal"))
+
+
+@pytest.fixture(scope="module")
+def samples(engine) -> list[Sample]:
+    return [engine[index] for index in range(3)]
+
+
+def diagnosis(samples, change: Callable[[Sample], RGBDFrame], examined=False, seconds=()) -> Diagnosis:
+    frames = [change(sample) for sample in samples]
+    predictor = Knowing(*zip(frames, samples, strict=True), examined=examined)
+    return examine(Recording(frames, seconds, len(frames)), predictor=predictor)
+
+
+def codes(found: Diagnosis) -> set[str]:
+    return {finding.code for finding in found.findings}
+
+
+def lines(found: Diagnosis) -> dict[str, str]:
+    return {line.what: line.verdict for line in found.checks}
+
+
+# Faults --------------------------------------------------------------------------------------------------------------
+
+
+def test_clean(samples):
+    found = diagnosis(samples, lambda sample: sample.frame, examined=True)
+    assert found.findings == ()
+    assert found.is_clean
+    assert (found.frames, found.looked_at) == (3, 3)
+    assert len(found.examples) == 3
+    assert "finding" not in lines(found).values()
+    unknown = {what for what, verdict in lines(found).items() if verdict == "unknown"}
+    assert unknown == {"lens distortion", "size of hands"}
+
+
+def by_tool(name: str, engine: SyntheticHands) -> Callable[[Sample], RGBDFrame]:
+    rng = np.random.default_rng(1)
+    return lambda sample: planted.FAULTS[name](rng, sample, engine, 0)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("shift", {"depth_not_registered"}),
+        ("mirrored_depth", {"depth_not_registered", "depth_mirrored"}),
+        ("blue_first", {"blue_first"}),
+    ],
+)
+def test_faults_of_registration_and_colour(samples, engine, name, expected):
+    found = diagnosis(samples, by_tool(name, engine), examined=True)
+    assert codes(found) == expected
+    (line,) = [line for line in found.checks if line.what == ("red and blue" if name == "blue_first" else "mirrored")]
+    assert line.verdict == ("ok" if name == "shift" else "finding")
+    for line in found.checks:
+        assert (line.verdict == "finding") <= bool(line.remedy)
+
+
+def other_intrinsics(sample: Sample) -> RGBDFrame:
+    K = sample.frame.camera.K.copy()
+    K[:2] *= 2
+    return replace(sample.frame, camera=replace(sample.frame.camera, K=K))
+
+
+def in_tenths(sample: Sample) -> RGBDFrame:
+    return replace(sample.frame, depth=sample.frame.depth * np.float32(10))
+
+
+def holed(sample: Sample) -> RGBDFrame:
+    gone = sample.masks.any(axis=0) & (np.random.default_rng(0).random(sample.frame.depth.shape) < 0.7)
+    return replace(sample.frame, depth=np.where(gone, np.float32(0), sample.frame.depth))
+
+
+def far(sample: Sample) -> RGBDFrame:
+    """The same picture through a lens of three times the focal length."""
+    K = sample.frame.camera.K.copy()
+    K[[0, 1], [0, 1]] *= 3
+    return replace(sample.frame, depth=sample.frame.depth * np.float32(3), camera=replace(sample.frame.camera, K=K))
+
+
+def small(sample: Sample) -> RGBDFrame:
+    frame = sample.frame
+    camera = frame.camera.resize(frame.camera.width // 5, frame.camera.height // 5)
+    return replace(frame, rgb=frame.rgb[:, 2::5, 2::5], depth=frame.depth[2::5, 2::5], camera=camera)
+
+
+def lit(gain: float, sample: Sample) -> RGBDFrame:
+    return replace(sample.frame, rgb=np.clip(sample.frame.rgb * np.float32(gain), 0, 1))
+
+
+def blurred(sample: Sample) -> RGBDFrame:
+    return replace(sample.frame, rgb=uniform_filter1d(sample.frame.rgb, 15, axis=2))
+
+
+def without_depth(sample: Sample) -> RGBDFrame:
+    return replace(sample.frame, depth=np.zeros_like(sample.frame.depth))
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "expected"),
+    [
+        (in_tenths, "unit of depth", "depth_unit"),
+        (holed, "depth on hands", "holes_on_hands"),
+        (far, "distance", "hands_out_of_range"),
+        (small, "hands in image", "hands_small"),
+        (partial(lit, 0.06), "exposure", "too_dark"),
+        (partial(lit, 8.0), "exposure", "overexposed"),
+        (blurred, "sharpness", "blurred"),
+        (without_depth, "frames", "unusable_frame"),
+    ],
+)
+def test_faults_of_the_view(samples, change, what, expected):
+    found = diagnosis(samples, change)
+    kinds = codes(found) - ({"no_hands"} if expected in ("depth_unit", "unusable_frame") else set())
+    assert kinds == {expected}
+    (line,) = [line for line in found.checks if line.what == what]
+    assert (line.verdict, bool(line.remedy)) == ("finding", True)
+    assert "of 3 frames, first 000000)" in line.measured
+
+
+def test_unit_is_advised(samples):
+    (finding, _) = diagnosis(samples, in_tenths).findings
+    assert "try depth_unit" not in str(finding)
+    assert "--depth-unit" in str(finding)
+
+
+def test_intrinsics_of_another_size(samples):
+    found = diagnosis(samples[:1], other_intrinsics, examined=True)
+    assert "intrinsics_of_other_size" in codes(found)
+    assert lines(found)["intrinsics"] == "finding"
+
+
+def test_more_than_two_hands(samples):
+    finding = twohands.Finding("more_than_two_hands", "warning", "3 hands were seen; choose a person (--person)")
+    found = diagnosis(samples, lambda sample: replace(sample.frame, findings=(finding,)))
+    assert lines(found)["people"] == "finding"
+
+
+def test_a_kind_that_no_line_knows_has_its_own(samples):
+    finding = twohands.Finding("odd_light", "warning", "light is odd; turn it off")
+    found = diagnosis(samples, lambda sample: replace(sample.frame, findings=(finding,)))
+    assert found.checks[-1].what == "odd light"
+    assert found.checks[-1].measured == "light is odd (in 3 of 3 frames, first 000000)"
+    assert found.checks[-1].remedy == "turn it off"
+
+
+def test_a_fifth_of_the_frames_counts(samples):
+    """One dark frame of six is chance, two are not; a frame that cannot be read counts as one looked at."""
+    for dark, expected in ((1, set()), (2, {"too_dark"})):
+        frames = [replace(small(samples[0])) for _ in range(6)]
+        frames[:dark] = [replace(frame, rgb=frame.rgb * np.float32(0.06)) for frame in frames[:dark]]
+        predictor = Knowing(*((frame, samples[0]) for frame in frames))
+        assert codes(examine(Recording(frames), predictor=predictor)) - {"hands_small"} == expected
+    found = examine(Recording([*frames, *["damaged; copy it again"] * 5]), predictor=predictor)
+    assert codes(found) - {"hands_small"} == {"unreadable_frame"}
+
+
+def test_hands_of_odd_size(samples):
+    frames = [small(samples[0]) for _ in range(20)]
+    large = replace(samples[0], hands=replace(samples[0].hands, joints=samples[0].hands.joints * np.float32(1.5)))
+    predictor = Knowing(*((frame, large) for frame in frames))
+    found = examine(Recording(frames), predictor=predictor)
+    assert "hand_size" in codes(found)
+    assert lines(found)["size of hands"] == "finding"
+
+
+EVEN = [k / 30 for k in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected", "verdict"),
+    [
+        (EVEN, set(), "ok"),
+        ([*EVEN[:6], *(value + 0.1 for value in EVEN[6:])], {"dropped_frames"}, "finding"),
+        ([*EVEN[:5], EVEN[6], EVEN[5], *EVEN[7:]], {"times_out_of_order"}, "finding"),
+        ([None] * 12, set(), "unknown"),
+    ],
+)
+def test_times(seconds, expected, verdict):
+    found = examine(Recording([make_frame() for _ in range(12)], seconds), predictor=Knowing())
+    assert codes(found) - {"no_hands"} == expected
+    assert lines(found)["frame rate"] == verdict
+
+
+def test_no_hands_are_a_finding(samples):
+    assert codes(examine(Recording([samples[0].frame]), predictor=Knowing())) == {"no_hands"}
+
+
+# Consecutive frames --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def moving(samples) -> list[RGBDFrame]:
+    """Rendered hands that move over another frame, with 8 more frames before and after."""
+    scenes = [motion.halved(sample) for sample in samples[:2]]
+    return motion.moving(*scenes, np.random.default_rng(1), 40)
+
+
+@pytest.mark.parametrize(("delay", "expected"), [(0, set()), (3, {"depth_late"}), (-3, {"depth_early"})])
+def test_depth_that_is_late(moving, delay, expected):
+    found = examine(Recording(motion.paired(moving, lambda time, _: time - delay)), predictor=Knowing())
+    assert codes(found) - {"no_hands"} == expected
+    assert lines(found)["depth in time"] == ("finding" if expected else "ok")
+
+
+def test_depth_that_is_frozen(moving):
+    frames = [replace(frame, depth=moving[0].depth) for frame in moving[:6]]
+    assert codes(examine(Recording(frames), predictor=Knowing())) == {"depth_frozen", "no_hands"}
+
+
+def test_frames_are_spread_and_one_pass_is_enough_where_the_length_is_known():
+    assert spread(0, 60) == []
+    assert spread(3, 60) == [0, 1, 2]
+    assert len(spread(10_000, 60)) == 60
+    assert spread(10_000, 60)[-1] == 9_999
+    assert len(stretches(160)) == 160
+    assert len(stretches(10_000)) == 160
+    frames = [make_frame()] * 240
+    for length, passes in ((240, 1), (None, 2)):
+        recording = Recording(frames, length=length)
+        found = examine(recording, predictor=Knowing())
+        assert (found.frames, found.looked_at, recording.passes) == (240, 60, passes)
+
+
+# Command -------------------------------------------------------------------------------------------------------------
+
+
+def test_command_on_a_clean_folder(tmp_path, capsys):
+    """The packaged frame, with the default predictor."""
+    for name, source in (("rgb/0.jpg", "color.jpg"), ("depth/0.png", "depth.png"), ("cam_K.txt", "cam_K.txt")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes((DEMO / source).read_bytes())
+    outputs = "--json", str(tmp_path / "doctor.json"), "--page", str(tmp_path / "doctor.png")
+    assert cli.main(["doctor", str(tmp_path / "in"), "--fps", "30", *outputs]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 1 frames looked at: nothing is wrong" in said
+    assert "left in 1, right in 1" in said
+    stored = json.loads((tmp_path / "doctor.json").read_text())
+    assert (stored["clean"], stored["findings"], stored["frames"]) == (True, [], 1)
+    assert {line["verdict"] for line in stored["checks"]} == {"ok", "unknown"}
+    with Image.open(tmp_path / "doctor.png") as page:
+        assert page.width == 1600
+        pixels = np.asarray(page.convert("RGB")).astype(int)
+    assert ((pixels[..., 1] - pixels[..., [0, 2]].max(axis=2)) > 100).sum() > 1000  # the edges of depth
+
+
+def test_command_on_a_bag(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("twohands.predictor.load", lambda: fake_predictor((0.0, 0.0)))
+    bag = plain(4, True).write(tmp_path / "a.bag")
+    assert cli.main(["doctor", str(bag), "--json", str(tmp_path / "doctor.json")]) == 1
+    assert "no_hands" in {found["code"] for found in json.loads((tmp_path / "doctor.json").read_text())["findings"]}
+    assert "30 frames a second" in capsys.readouterr().out
+
+
+def test_command_without_a_usable_frame(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("twohands.predictor.load", fake_predictor)
+    write_frame(tmp_path / "in")
+    (tmp_path / "in" / "rgb" / "000000.png").write_bytes(b"no image")
+    assert cli.main(["doctor", str(tmp_path / "in")]) == 2
+    assert "could be used; the first:" in capsys.readouterr().err
+    assert cli.main(["doctor", str(tmp_path / "missing")]) == 2
+
+
+def test_page_of_findings(samples):
+    found = diagnosis(samples, holed)
+    taller, clean = draw_page("a recording", found), draw_page("a recording", diagnosis(samples[:1], lambda s: s.frame))
+    red = [np.abs(np.asarray(page).astype(int) - COLOURS["finding"]).sum(axis=2) == 0 for page in (taller, clean)]
+    assert red[0].any()
+    assert not red[1].any()
