@@ -12,7 +12,6 @@ from twohands.synth.engine import SyntheticHands
 from twohands.synth.person.body import (
     arm_to_body,
     body_end,
-    bust,
     facing_out,
     hand_shape,
     present_sides,
@@ -20,6 +19,7 @@ from twohands.synth.person.body import (
     short_sleeve,
     with_arm,
 )
+from twohands.synth.person.bust import bust
 from twohands.synth.person.limb import arm_limb
 from twohands.synth.person.sleeves import long_sleeve, sample_style
 from twohands.synth.rendering.render import draw
@@ -50,8 +50,7 @@ def dressed(staging, rng, sleeved):
         else:
             rest += [arm_to_body(arm, staging.scale, end), short_sleeve(arm, staging.scale, end, 0.5, 0.015)]
     if not staging.egocentric:
-        person = bust(staging)
-        rest += [person.clothed, person.skin, person.hair]
+        rest += bust(rng, staging).shapes
     return hands, rest
 
 

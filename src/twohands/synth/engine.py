@@ -21,16 +21,20 @@ from twohands.hands.free import DEFAULT_LEVEL, free_hand_arrays
 from twohands.hands.skeleton import NUM_JOINTS
 from twohands.synth.acts.placement import Staging, sample_staging
 from twohands.synth.acts.poses import SPLITS, sample_shape
-from twohands.synth.config import FULL, GENERATOR_VERSION, SynthConfig
+from twohands.synth.config import FULL, SynthConfig
+from twohands.synth.person.dressed import NOBODY
 from twohands.synth.rendering.photo import develop
 from twohands.synth.rendering.render import Surfaces, draw, labels, shade
+from twohands.synth.rendering.shapes import OBJECT_LABEL
 from twohands.synth.scene import Scene, build_scene, hand_alone
 from twohands.synth.sensors import STEP, sample_sensor
+from twohands.synth.sensors.losses import Pictured, with_losses
 from twohands.types import RGBDFrame, Sample, TwoHands
 
 _STREAMS = (
     *("person", "staging", "scene", "photo", "sensor"),  # streams of the first engine
     *("acts", "person's look", "light", "bystanders", "clutter", "motion"),
+    *("cover", "depth faults"),
 )
 _DELAY = (0.006, 0.015)
 """Delay between colour and depth in seconds: standard deviation and largest value."""
@@ -62,7 +66,7 @@ class SyntheticHands:
     def content(self) -> dict[str, Any]:
         """All that the frames depend on, for `write_shards`. `generator` stands for the code and the environments."""
         return {
-            "generator": GENERATOR_VERSION,
+            "generator": self.config.generator,
             "renderer": self.renderer,
             "hand": _hand_digest(),
             "assets": _asset_digest(self.config),
@@ -79,12 +83,14 @@ class SyntheticHands:
         true_depth, triangle = draw(scene.surfaces, camera)
         label = labels(scene.surfaces, triangle)
         linear = self.linear_color(index, scene, camera)
-        moving = np.where(triangle >= 0, scene.owner[scene.surfaces.faces[triangle, 0]], 0)
+        moving = np.where(triangle >= 0, scene.owner[scene.surfaces.faces[triangle, 0]], NOBODY)
         photo = develop(self._rng(index, "photo"), linear, self.config, moving, true_depth)
         rng = self._rng(index, "sensor")
         sensor = sample_sensor(rng, self.config, camera)
         depth = sensor.measure(rng, self._later(index, scene), scene.materials, camera)
         masks = np.stack([label == side for side in range(2)])
+        pictured = Pictured(masks.any(axis=0), (label == OBJECT_LABEL) & (moving != NOBODY), true_depth)
+        depth = with_losses(self._rng(index, "depth faults"), self.config, depth, pictured)
         hands = target(staging, scene)
         matrix = np.asarray(camera.K, dtype=np.float64)
         return Sample(
@@ -123,7 +129,7 @@ class SyntheticHands:
 
     def _rng(self, index: int, stream: str) -> np.random.Generator:
         split = SPLITS.index(self.split)
-        return np.random.default_rng([GENERATOR_VERSION, split, self.seed, index, _STREAMS.index(stream)])
+        return np.random.default_rng([self.config.generator, split, self.seed, index, _STREAMS.index(stream)])
 
     def _later(self, index: int, scene: Scene) -> Surfaces:
         """Return the surfaces as the depth camera sees them: hands, arms and held objects have moved on."""

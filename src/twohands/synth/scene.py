@@ -12,7 +12,7 @@ from twohands.synth.acts.placement import Staging
 from twohands.synth.around.bystanders import pillars, stray_arms
 from twohands.synth.around.clutter import clutter
 from twohands.synth.around.surroundings import Occupied, Table, room, set_table
-from twohands.synth.config import SynthConfig
+from twohands.synth.config import DEEPEST_COVER, SynthConfig
 from twohands.synth.person.body import present_sides
 from twohands.synth.person.dressed import NOBODY, Owned, dressed_person, held_thing, plain_person
 from twohands.synth.rendering.light import sample_light, simple_light
@@ -21,6 +21,8 @@ from twohands.synth.rendering.shapes import ROOM_LABEL, Shape, joined
 from twohands.synth.things.palette import Palette
 from twohands.types import TwoHands
 
+_BEHIND_PERSON = 0.9  # metres from the hands of a person who may sit opposite or beside to the nearest wall
+_WAIST = 0.75  # metres below the top of a head or torso; what is below stands behind or under a table
 _BESIDE_LENS = 0.1  # metres in front of the camera; nearer points belong to an arm that leaves the picture
 
 Streams = Callable[[str], np.random.Generator]
@@ -41,6 +43,8 @@ class Scene:
 
 def build_scene(streams: Streams, staging: Staging, config: SynthConfig) -> Scene:
     """Build the hands, arms, objects, table, room and light of a frame."""
+    if streams("cover").random() < config.deep_cover:
+        config = replace(config, largest_cover=DEEPEST_COVER)
     palette = Palette(config)
     hands = free_hand(1609)(staging.parameters())
     skins = np.asarray(hands.vertices, dtype=np.float64)  # (2, 1609, 3)
@@ -51,9 +55,11 @@ def build_scene(streams: Streams, staging: Staging, config: SynthConfig) -> Scen
         person = plain_person(rng, staging, skins, config, palette)
     held = held_thing(rng, staging, skins, palette)
     level = _level(staging)
-    occupied = _occupied(rng, staging, skins, [*held, *person], [o.shape.vertices for o in held])
+    occupied = _occupied(rng, config, staging, skins, [*held, *person], [o.shape.vertices for o in held])
     if config.skin:  # the arms continue beside the lens
         occupied = replace(occupied, points=occupied.points[(occupied.points @ level)[:, 2] > _BESIDE_LENS])
+        trunk = [o.shape.vertices @ level.T for o in person if o.shape.label == ROOM_LABEL]
+        occupied = replace(occupied, points=np.concatenate([occupied.points, *(_upper(points) for points in trunk)]))
     around = _surroundings(rng, streams, staging, config, occupied, palette)
     origin = np.zeros(3)
     owned = [*person, *held, *(replace(o, shape=o.shape.moved(level.T, origin)) for o in around)]
@@ -77,7 +83,8 @@ def hand_alone(scene: Scene, side: int) -> Surfaces:
 
 def _parts(staging: Staging, owned: Sequence[Owned], light: Light) -> tuple[str, ...]:
     seen = dict.fromkeys(o.part for o in owned if o.part)
-    told = {"contact": staging.touching, "mirrored": staging.mirrored, "third person": not staging.egocentric}
+    told = {"contact": staging.touching, "mirrored": staging.mirrored, "facing": staging.facing}
+    told |= {"from beside": not staging.egocentric and not staging.facing, "object first": staging.object_first}
     told |= {"environment": light.environment is not None, "second lamp": light.second is not None}
     return (*(name for name, there in told.items() if there), *seen)
 
@@ -96,7 +103,7 @@ def _surroundings(
     palette: Palette,
 ) -> list[Owned]:
     """Return the table, room, other people's arms and clutter, in level axes."""
-    nearest = 1.3 if staging.egocentric else 2.0  # somebody may sit opposite or beside
+    nearest = 1.3 if staging.egocentric else max(2.0, float(staging.center[2]) + _BEHIND_PERSON)
     table = set_table(rng, config, occupied, palette) if rng.random() < config.table else None
     plain = [*(table.shapes if table else []), *room(rng, occupied.height, nearest, palette)]
     strange = replace(config, distractors=config.distractors / 2)  # half stray arms, half skin-like objects
@@ -122,8 +129,18 @@ def _stray(
     return stray_arms(rng, config, occupied, points, staging.view.camera, _level(staging), rests, palette)
 
 
+def _upper(points: np.ndarray) -> np.ndarray:
+    """Return the points (P, 3), in level axes, of the upper part of a torso or head."""
+    return points[points[:, 2] > points[:, 2].max() - _WAIST]
+
+
 def _occupied(
-    rng: np.random.Generator, staging: Staging, skins: np.ndarray, owned: Sequence[Owned], held: list[np.ndarray]
+    rng: np.random.Generator,
+    config: SynthConfig,
+    staging: Staging,
+    skins: np.ndarray,
+    owned: Sequence[Owned],
+    held: list[np.ndarray],
 ) -> Occupied:
     """Return the person in level axes, and the height of a table below the hands and held objects."""
     level = _level(staging)
@@ -135,10 +152,13 @@ def _occupied(
         half = arm.wrist + np.linspace(0, 0.5, 6)[:, None] * (arm.elbow - arm.wrist)
         lowest += [skins[side], half - 0.04 * staging.view.up]
     clearance = rng.uniform(0.001, 0.012) if rng.random() < 0.5 else rng.uniform(0.01, 0.18)
+    height = float((np.concatenate(lowest) @ staging.view.up).min()) - clearance
+    if config.level_shoulders and not staging.egocentric:  # seen level, a table at eye height would hide everything
+        height = min(height, -rng.uniform(0.10, 0.25))
     return Occupied(
         points=np.concatenate(solid) @ level.T if solid else np.zeros((0, 3)),
         hands=tuple(skins[side] @ level.T for side in sides),
         center=level @ staging.center,
         forward=level @ staging.body_forward,
-        height=float((np.concatenate(lowest) @ staging.view.up).min()) - clearance,
+        height=height,
     )

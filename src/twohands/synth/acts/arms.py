@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ UPPER_ARM, FOREARM = 0.29, 0.255
 """Metres from shoulder to elbow and from elbow to wrist of an adult with the mean hand."""
 _TURN_MEANS, _TURN_DEVIATIONS, _TURN_CHANCES = (12.0, 75.0, 150.0), (28.0, 24.0, 22.0), (0.48, 0.37, 0.15)
 """Degrees from palm down (0) through palm inwards (90) to palm up (180), and the probability of each kind."""
+_TURNS = np.radians(np.arange(-40.0, 186.0, 15.0))
+"""Turns of a forearm among which `reach` takes the one with the best score."""
+_TURN_DEVIATION = 8.0  # degrees, from the turn with the best score
 _LARGEST_BEND = np.radians(60.0)
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
@@ -38,8 +42,12 @@ def reach(
     shoulder: np.ndarray,
     axes: tuple[np.ndarray, np.ndarray, np.ndarray],
     scale: float,
+    score: Callable[[Arm], float] | None = None,
 ) -> Arm:
-    """Sample the arm whose middle knuckle is at `root`; axes are the body's forward, this side's outward, and up."""
+    """Sample the arm whose middle knuckle is at `root`; axes are the body's forward, this side's outward, and up.
+
+    With a `score` the forearm is turned, as far as forearms turn, about to where the score is largest.
+    """
     forward, lateral, up = axes
     kind = rng.choice(3, p=_TURN_CHANCES)
     turn = np.radians(rng.normal(_TURN_MEANS[kind], _TURN_DEVIATIONS[kind]))
@@ -48,7 +56,7 @@ def reach(
         bend = _MIRROR @ bend @ _MIRROR
     pole = -up + rng.uniform(0.1, 1.0) * lateral - 0.3 * forward  # direction in which the elbow hangs
 
-    def solve(wrist: np.ndarray) -> Arm:
+    def solve(wrist: np.ndarray, turn: float = turn) -> Arm:
         elbow, start = _elbow(wrist, shoulder, pole, scale)
         along = (wrist - elbow) / np.linalg.norm(wrist - elbow)
         forearm = _forearm_frame(side, along, up - 0.5 * forward, turn)
@@ -58,6 +66,11 @@ def reach(
     arm = solve(root - 0.09 * forward)
     for _ in range(4):  # wrist position and hand direction depend on each other
         arm = solve(arm.wrist)
+    if score is not None:
+        turn = max(_TURNS, key=lambda candidate: score(solve(arm.wrist, candidate)))
+        turn = turn + np.radians(rng.normal(0.0, _TURN_DEVIATION))
+        for _ in range(4):
+            arm = solve(arm.wrist, turn)
     return arm
 
 

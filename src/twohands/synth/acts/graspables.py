@@ -192,7 +192,19 @@ def bag_handle(rng: np.random.Generator) -> Graspable:
     )
 
 
-MAKERS: tuple[Maker, ...] = (can, bottle, glass, mug, bowl, block, phone, card, fruit, pen, tool, bag_handle)
+def roll(rng: np.random.Generator) -> Graspable:
+    """Make a foam tube, a paper roll or a rolled towel, held near its middle or near one end."""
+    radius, length = rng.uniform([0.022, 0.20], [0.040, 0.42])
+    holds = []
+    for place in (0.5, rng.uniform(0.22, 0.35)):
+        point = np.array([0.0, 0.0, place * length])
+        holds += [Hold("wrap", point, sign * _Z, _X) for sign in (1, -1)]
+    return _revolved("roll", [(0, 0), (radius, 0), (radius, length), (0, length)], holds)
+
+
+MAKERS: tuple[Maker, ...] = (can, bottle, glass, mug, bowl, block, phone, card, fruit, pen, tool, bag_handle, roll)
+LARGE_MAKERS: tuple[Maker, ...] = (can, bottle, glass, mug, block, roll, roll, roll)
+"""Makers of things that hide most of the hand from their own side."""
 
 
 def cuboid(kind: str, size: np.ndarray) -> Graspable:

@@ -6,17 +6,19 @@ kinematics), the turn of the forearm and a moderate bend of the wrist. Everythin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from twohands.geometry.camera import Camera
-from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
+from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.skeleton import ROOT
 from twohands.synth.acts.arms import Arm, arms_collide, follow, hidden_fraction, reach
 from twohands.synth.acts.contact import Pair, bring_together, mirror_fingers
+from twohands.synth.acts.cover import hidden_by_object, keeps_off
 from twohands.synth.acts.grasp import Grasp, sample_grasp
+from twohands.synth.acts.graspables import LARGE_MAKERS
 from twohands.synth.acts.poses import (
     hand_parameters,
     held_pose,
@@ -24,8 +26,10 @@ from twohands.synth.acts.poses import (
     local_rest_bone,
     penetration,
     sample_angles,
+    segment_distance,
 )
-from twohands.synth.config import CLOSEST_ROOTS, SynthConfig
+from twohands.synth.acts.viewing import Body, View, decide_view, faces_camera, sample_body, sample_view
+from twohands.synth.config import CLOSEST_ROOTS, DEEPEST_COVER, SynthConfig
 from twohands.types import LEFT, RIGHT, HandParameters
 
 _TRIES = 80
@@ -40,16 +44,12 @@ _MOST_HIDDEN = 0.45
 _TOUCHING_OFFSET, _TOUCHING_HIDDEN = 0.15, 0.6
 """`_LEAST_OFFSET` and `_MOST_HIDDEN` for hands in contact."""
 _CONTACT_TRIES = 3
-
-
-@dataclass(frozen=True)
-class View:
-    """A camera and the level world around it: unit vectors (3,) in the camera frame."""
-
-    camera: Camera
-    right: np.ndarray
-    forward: np.ndarray
-    up: np.ndarray
+_OBJECT_FIRST = 0.4
+"""Least fraction of a hand that an object which is to stand before it hides."""
+_BOTH_HOLD = 0.4
+"""Fraction of the frames with an object before the hand in which the other hand holds one like it."""
+_HEAD = (0.26, 0.12)
+"""Metres of the head's middle above the middle of the shoulders, and its radius."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,20 @@ class Staging:
     grasp: Grasp | None = None  # closed grasp of the holder; None: an object is to be fitted between its fingers
     mirrored: bool = False  # the fingers of one hand mirror the other's
     touching: bool = False  # the hands are in contact
+    object_first: bool = False  # the held object is to stand before the hand as seen from the camera
+    both_hold: bool = False  # the other hand holds a mirrored copy of the holder's grasp
+
+    @property
+    def facing(self) -> bool:
+        """Whether the person faces the camera."""
+        return faces_camera(self.view, self.body_forward)
+
+    @property
+    def holders(self) -> tuple[int, ...]:
+        """The hands that hold something."""
+        if self.holder is None:
+            return ()
+        return (self.holder, 1 - self.holder) if self.both_hold else (self.holder,)
 
     def arm(self, side: int) -> Arm:
         """Return the arm of a present hand."""
@@ -92,6 +106,8 @@ def sample_staging(
 
     `acts` draws how the hands interact with each other and with an object: touch, mirror, grasp.
     """
+    if config.generator > 1:
+        config = decide_view(acts, config)
     draw = rng.random()
     both, lonely = draw < config.two_hands, int(rng.random() < 0.5)
     one = not both and draw < config.two_hands + config.one_hand
@@ -100,7 +116,8 @@ def sample_staging(
     held = any(present) and rng.random() < config.held
     holder = int(rng.choice([side for side in (LEFT, RIGHT) if present[side]])) if held else None
     most_outside = 0.35 if rng.random() < config.truncated else 0.1
-    cast = _cast(rng, acts, config, shape, present, holder)
+    object_first = holder is not None and bool(acts.random() < config.object_first)
+    cast = _cast(rng, acts, config, shape, present, holder, object_first)
     if both and not close and acts.random() * (1 - config.close_roots) < config.contact:
         staging = _draw_touching(rng, acts, config, cast, most_outside)
         if staging is not None:
@@ -110,7 +127,8 @@ def sample_staging(
         if _acceptable(staging, config, most_outside, close):
             break
         if attempt % 15 == 14:
-            cast = _cast(rng, acts, config, shape, present, holder)
+            object_first = object_first and attempt < 60
+            cast = _cast(rng, acts, config, shape, present, holder, object_first)
         # a close pair that cannot be placed becomes a far one, so that every frame has its hands
         close = close and attempt < _TRIES // 2
         staging = _draw_staging(rng, config, cast, close)
@@ -124,6 +142,7 @@ def _cast(
     shape: np.ndarray,
     present: tuple[bool, bool],
     holder: int | None,
+    object_first: bool,
 ) -> _Cast:
     """Sample the person's fingers: free, mirroring each other, or holding something."""
     angles = np.stack([held_pose(rng) if side == holder else sample_angles(rng) for side in (LEFT, RIGHT)])
@@ -132,10 +151,14 @@ def _cast(
         angles = mirror_fingers(acts, angles)
     grasp = None
     if holder is not None and acts.random() < config.closed_grasps:
-        grasp = sample_grasp(acts, shape)
+        grasp = sample_grasp(acts, shape, LARGE_MAKERS if object_first else None)
         if grasp is not None:
             angles[holder] = grasp.angles
-    return _Cast(shape, angles, present, holder, grasp, mirrored and grasp is None)
+    object_first = object_first and grasp is not None
+    both_hold = object_first and all(present) and bool(acts.random() < _BOTH_HOLD)
+    if both_hold and grasp is not None:
+        angles[:] = grasp.angles
+    return _Cast(shape, angles, present, holder, grasp, mirrored and grasp is None, object_first, both_hold)
 
 
 def _draw_touching(
@@ -145,7 +168,9 @@ def _draw_touching(
     contacts = 0
     for _ in range(_TRIES):
         angles = np.stack([sample_angles(rng) for _ in (LEFT, RIGHT)])
-        cast = replace(cast, holder=None, grasp=None, mirrored=False, angles=angles)
+        cast = replace(
+            cast, holder=None, grasp=None, mirrored=False, object_first=False, both_hold=False, angles=angles
+        )
         staging = _draw_staging(rng, config, cast, close=True)
         if not all(_in_view(staging, config, side, staging.arm(side), most_outside) for side in (LEFT, RIGHT)):
             continue
@@ -181,43 +206,6 @@ def _both_local(angles: np.ndarray, shape: np.ndarray) -> np.ndarray:
     return np.stack([local_joints(a, shape) for a in angles]) * [[[-1, 1, 1]], [[1, 1, 1]]]
 
 
-def sample_view(rng: np.random.Generator, config: SynthConfig, egocentric: bool) -> View:
-    """Sample a camera that looks down at a table, as from a head or from beside."""
-    focal = rng.uniform(*config.focal) * config.width
-    center = (np.array([config.width, config.height]) - 1) / 2 + rng.normal(0.0, 0.01, 2) * config.width
-    aspect = rng.normal(1.0, 0.002)
-    K = np.array([[focal, 0.0, center[0]], [0.0, focal * aspect, center[1]], [0.0, 0.0, 1.0]])
-    K = K.astype(np.float32).astype(np.float64)  # frames keep it as float32
-    pitch = np.radians(rng.uniform(28.0, 78.0) if egocentric else rng.uniform(8.0, 65.0))
-    roll = np.radians(rng.normal(0.0, config.roll))
-    turn = matrix_from_axis_angle(np.array([0.0, 0.0, roll]))
-    up = turn @ np.array([0.0, -np.cos(pitch), -np.sin(pitch)])
-    forward = turn @ np.array([0.0, -np.sin(pitch), np.cos(pitch)])
-    return View(Camera(K, config.width, config.height), np.cross(forward, up), forward, up)
-
-
-@dataclass(frozen=True)
-class _Body:
-    """A person relative to the camera: unit vectors (3,), and the middle between the hands, metres."""
-
-    egocentric: bool
-    forward: np.ndarray
-    right: np.ndarray
-    up: np.ndarray
-    center: np.ndarray
-
-    def outward(self, side: int) -> np.ndarray:
-        """Return the direction from the middle of the body to one side."""
-        return self.right if side == RIGHT else -self.right
-
-    def shoulder(self, rng: np.random.Generator, side: int) -> np.ndarray:
-        """Sample the shoulder (3,) metres; it is below the camera when that is on the head."""
-        aside = 0.17 * self.outward(side)
-        if self.egocentric:
-            return aside - rng.uniform(0.20, 0.30) * self.up + rng.uniform(-0.08, 0.02) * self.forward
-        return self.center + aside + rng.uniform(0.0, 0.30) * self.up - rng.uniform(0.25, 0.45) * self.forward
-
-
 @dataclass(frozen=True)
 class _Cast:
     """Everything that stays fixed while placements are tried: the person, the hands and their fingers."""
@@ -228,6 +216,15 @@ class _Cast:
     holder: int | None
     grasp: Grasp | None
     mirrored: bool
+    object_first: bool
+    both_hold: bool
+
+    def score(self, side: int) -> Callable[[Arm], float] | None:
+        """Return what an arm is turned to: the fraction of its hand that the held object is to hide; None: nothing."""
+        if not self.object_first or self.grasp is None or not (self.both_hold or side == self.holder):
+            return None
+        grasp, local = self.grasp, self.local[side]
+        return lambda arm: hidden_by_object(grasp, local @ arm.hand.T + arm.wrist, arm, side)
 
     @cached_property
     def local(self) -> np.ndarray:
@@ -238,7 +235,7 @@ class _Cast:
 def _draw_staging(rng: np.random.Generator, config: SynthConfig, cast: _Cast, close: bool) -> Staging:
     egocentric = bool(rng.random() < config.egocentric)
     view = sample_view(rng, config, egocentric)
-    body = _sample_body(rng, config, view, egocentric)
+    body = sample_body(rng, config, view, egocentric)
     local = cast.local
     scale = float(np.linalg.norm(local[0, ROOT] - local[0, 0]) / np.linalg.norm(local_rest_bone()))
     roots = _roots(rng, config, view, body, close, sum(cast.present))
@@ -247,25 +244,19 @@ def _draw_staging(rng: np.random.Generator, config: SynthConfig, cast: _Cast, cl
     for side in (LEFT, RIGHT):
         if cast.present[side]:
             axes = (body.forward, body.outward(side), body.up)
-            arm = reach(rng, side, roots[side], local[side, ROOT], body.shoulder(rng, side), axes, scale)
+            shoulder, score = body.shoulder(rng, side), cast.score(side)
+            arm = reach(rng, side, roots[side], local[side, ROOT], shoulder, axes, scale, score)
             arms[side], joints[side] = arm, local[side] @ arm.hand.T + arm.wrist
     return Staging(
         *(view, egocentric, body.forward, body.center, cast.shape, scale, cast.angles),
         *((arms[0], arms[1]), joints, cast.holder, cast.grasp, cast.mirrored),
+        object_first=cast.object_first,
+        both_hold=cast.both_hold,
     )
 
 
-def _sample_body(rng: np.random.Generator, config: SynthConfig, view: View, egocentric: bool) -> _Body:
-    turn = rng.normal(0.0, 12.0) if egocentric else rng.choice([180, 90, -90], p=[0.5, 0.25, 0.25]) + rng.normal(0, 22)
-    forward = matrix_from_axis_angle(np.radians(turn) * view.up) @ view.forward
-    depth = config.distance[0] + (config.distance[1] - config.distance[0]) * rng.beta(1.6, 2.0)
-    offset = (rng.normal(0.0, [0.07, 0.06]) + [0.0, 0.03]) * [config.width, config.height]
-    center = view.camera.unproject((view.camera.center + offset)[None], np.array([depth]))[0]
-    return _Body(egocentric, forward, np.cross(forward, view.up), view.up, center)
-
-
 def _roots(
-    rng: np.random.Generator, config: SynthConfig, view: View, body: _Body, close: bool, count: int
+    rng: np.random.Generator, config: SynthConfig, view: View, body: Body, close: bool, count: int
 ) -> np.ndarray:
     """Sample the middle knuckles (2, 3) metres of both hands."""
     view_width = body.center[2] * config.width / float(view.camera.focal[0])  # metres
@@ -285,6 +276,10 @@ def _acceptable(staging: Staging, config: SynthConfig, most_outside: float, clos
     arms = [(side, arm) for side, arm in enumerate(staging.arms) if arm is not None]
     if not all(_in_view(staging, config, side, arm, most_outside) for side, arm in arms):
         return False
+    if not staging.egocentric and not _clear_of_lens(staging, config.clear_lens):
+        return False
+    if staging.object_first and not all(_object_before(staging, side) for side in staging.holders):
+        return False
     if len(arms) < 2:
         return True
     apart = float(np.linalg.norm(staging.joints[0, ROOT] - staging.joints[1, ROOT]))
@@ -301,6 +296,28 @@ def _acceptable(staging: Staging, config: SynthConfig, most_outside: float, clos
     if arms_collide(pair, staging.joints, staging.scale):
         return False
     return hidden_fraction(pair, staging.joints, staging.scale) <= most_hidden
+
+
+def _clear_of_lens(staging: Staging, least: float) -> bool:
+    """Return whether arms and head keep `least` metres from the camera, which is the origin."""
+    arms = [arm for arm in staging.arms if arm is not None]
+    if least == 0 or not arms:
+        return True
+    starts = np.array([point for arm in arms for point in (arm.wrist, arm.elbow)])
+    ends = np.array([point for arm in arms for point in (arm.elbow, arm.shoulder)])
+    lens = np.zeros_like(starts)
+    height, radius = _HEAD
+    head = np.mean([arm.shoulder for arm in arms], axis=0) + height * staging.view.up
+    return float(segment_distance(starts, ends, lens, lens).min()) > least and np.linalg.norm(head) > radius + least
+
+
+def _object_before(staging: Staging, side: int) -> bool:
+    """Return whether the held object hides enough of the hand, not all of it, and keeps off the other hand."""
+    grasp, arm, other = staging.grasp, staging.arm(side), staging.arms[1 - side]
+    assert grasp is not None
+    if not _OBJECT_FIRST <= hidden_by_object(grasp, staging.joints[side], arm, side) <= DEEPEST_COVER:
+        return False
+    return other is None or keeps_off(grasp, arm, side, other, staging.joints[1 - side], staging.both_hold)
 
 
 def _in_view(staging: Staging, config: SynthConfig, side: int, arm: Arm, most_outside: float) -> bool:

@@ -17,7 +17,7 @@ from twohands.synth.things import prints, textures
 from twohands.synth.things.objects import Thing
 from twohands.synth.things.palette import Palette
 
-_WALL_DISTANCE = (0.15, 1.3)
+_WALL_DISTANCE = (0.15, 2.8)
 """Range of the distance in metres from the camera to a wall near the hands. Farther walls belong to the room."""
 _FLOOR_TO_TABLE = 0.75  # metres
 

@@ -11,11 +11,12 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from twohands.synth.acts.placement import Staging, View
+from twohands.synth.acts.placement import Staging
+from twohands.synth.acts.viewing import View
 from twohands.synth.around.backgrounds import ground_without_table, wall_behind
 from twohands.synth.around.sight import Sight
 from twohands.synth.around.surroundings import GAP, Occupied, Table, Top, has_room, some_thing
-from twohands.synth.config import SynthConfig
+from twohands.synth.config import DEEPEST_COVER, SynthConfig
 from twohands.synth.rendering.shapes import OBJECT_LABEL, Shape, about_up
 from twohands.synth.things import lying, objects, prints, textures
 from twohands.synth.things.objects import Thing
@@ -23,7 +24,7 @@ from twohands.synth.things.palette import Palette
 
 _NEAR = 0.30  # metres from a hand, within which clutter is placed
 _PART = 0.5  # fraction of `largest_cover` that clutter may hide, so that it is not in front of most hands
-_FLOATING_COVER = (0.2, 0.6)
+_LEAST_COVER = (0.2, 0.45)  # least fraction of a hand that a floating object hides: as a rule, in a deep cover
 _FLOATING = (objects.carton, objects.book, objects.can, objects.bottle, objects.mug, objects.bowl, objects.plate)
 _FLOATING_TRIES = 40
 
@@ -162,7 +163,7 @@ def _litter(rng: np.random.Generator, site: _Site, staging: Staging) -> None:
     if site.top is None:
         site.top, site.occupied, shapes = ground_without_table(rng, staging, site.occupied, site.palette)
         site.shapes += shapes
-    elif rng.random() < 0.4:
+    elif rng.random() < (0.4 if staging.egocentric else 0.65):
         shapes, points = wall_behind(rng, site.occupied, site.placed, site.palette)
         site.shapes += shapes
         site.occupied = replace(site.occupied, points=np.concatenate([site.occupied.points, points]))
@@ -220,9 +221,9 @@ def _at_the_border(rng: np.random.Generator, site: _Site) -> None:
 
 
 def _hang_in_front(rng: np.random.Generator, site: _Site) -> None:
-    """Add an object between the camera and a hand that hides a fifth to three fifths of the hand."""
-    hands = site.occupied.hands
-    least, most = _FLOATING_COVER
+    """Add an object between the camera and a hand that hides a fifth of the hand or more."""
+    hands, most = site.occupied.hands, site.config.largest_cover
+    least = _LEAST_COVER[most == DEEPEST_COVER]
     for _ in range(_FLOATING_TRIES):
         hand = hands[int(rng.integers(len(hands)))]
         point = hand[int(rng.integers(len(hand)))]
@@ -230,5 +231,5 @@ def _hang_in_front(rng: np.random.Generator, site: _Site) -> None:
         center = point * rng.uniform(0.5, 0.93)
         if np.linalg.norm(center) < thing.radius + 0.5 * thing.height + 0.08:  # too close to the camera
             continue
-        if site.hang(rng, thing, center, min(most, site.config.largest_cover), least):
+        if site.hang(rng, thing, center, most, least):
             return

@@ -120,6 +120,7 @@ def _standing_things(
 ) -> list[tuple[np.ndarray, Thing]]:
     """Return spots (2,) and objects that touch neither people nor each other; first an occluder, where drawn."""
     placed: list[tuple[np.ndarray, Thing]] = []
+    level = config.level_shoulders and bool(occupied.hands)  # from outside, whatever stands about may hide the hands
 
     def fits(spot: np.ndarray, thing: Thing) -> bool:
         return top.holds(spot, thing.radius) and has_room(spot, thing, occupied, placed)
@@ -133,7 +134,7 @@ def _standing_things(
     for _ in range(int(rng.integers(0, 6))):
         thing = some_thing(rng, objects.STANDING, palette)
         spot = occupied.center[:2] + rng.normal(0.0, [0.22, 0.16])
-        if fits(spot, thing):
+        if fits(spot, thing) and (not level or _cover(spot, thing, occupied) <= config.largest_cover):
             placed.append((spot, thing))
     return placed
 

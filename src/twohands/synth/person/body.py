@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -13,7 +13,7 @@ from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axi
 from twohands.hands.free import free_hand, free_hand_arrays
 from twohands.synth.acts.arms import Arm
 from twohands.synth.acts.placement import Staging
-from twohands.synth.rendering.shapes import Shape, ball, merged, smooth_normals, tube
+from twohands.synth.rendering.shapes import Shape, ball, smooth_normals, tube
 from twohands.types import LEFT, RIGHT
 
 _BEND = 0.035  # metres over which the wrist bends into the forearm
@@ -23,20 +23,6 @@ _PROFILE = np.array(
 )
 _UPPER_WIDTH = 0.043  # metres, radius of the upper arm
 _UPPER_SECTIONS = 12  # cross-sections of the upper arm, from elbow to shoulder
-# rows: metres above the shoulders, half width and half depth of the torso, from the neck to below the floor
-_TORSO = np.array(
-    [
-        [0.10, 0.01, 0.01],
-        [0.09, 0.06, 0.06],
-        [0.05, 0.14, 0.12],
-        [-0.02, 0.185, 0.18],
-        [-0.15, 0.17, 0.18],
-        [-0.35, 0.15, 0.17],
-        [-0.60, 0.165, 0.18],
-        [-0.90, 0.15, 0.16],
-        [-1.50, 0.15, 0.16],
-    ]
-)
 
 
 @cache
@@ -130,7 +116,7 @@ def rounded_end(rings: np.ndarray) -> np.ndarray:
 def body_end(staging: Staging, side: int) -> np.ndarray:
     """Return the arm's end (3,) in metres beyond the shoulder: in the torso, or below the picture of a head camera."""
     if not staging.egocentric:
-        return _chest(staging) - 0.06 * staging.view.up
+        return chest(staging) - 0.06 * staging.view.up
     down = -(staging.view.up + staging.view.forward) * [1.0, 1.0, 0.0]  # beside the lens: no picture reaches so far
     outward = staging.view.right if side == RIGHT else -staging.view.right
     return 0.55 * down / np.linalg.norm(down) + 0.10 * outward
@@ -181,31 +167,7 @@ def _upper_rings(arm: Arm, scale: float, end: np.ndarray, extra: float) -> np.nd
     return path[:, None] + (radius + extra)[:, None, None] * circle
 
 
-@dataclass(frozen=True)
-class Bust:
-    """The parts of a person, besides the arms, that a camera opposite sees."""
-
-    clothed: Shape
-    skin: Shape  # neck and head
-    hair: Shape
-
-
-def bust(staging: Staging) -> Bust:
-    """Return a torso down to the floor, a neck, and a head that looks at the hands. Not for cameras on that head."""
-    up, forward = staging.view.up, staging.body_forward
-    right = np.cross(forward, up)
-    chest = _chest(staging)
-    body = _stack(chest, right, forward, up, _TORSO * [1.0, 1.0, 0.6])
-    neck = _stack(chest + 0.01 * forward, right, forward, up, np.array([[0.04, 0.062, 0.06], [0.19, 0.05, 0.055]]))
-    tilt = np.stack([right, forward - 0.45 * up, up + 0.45 * forward], axis=-1) / [1.0, 1.097, 1.097]
-    place = chest + 0.245 * up + 0.065 * forward
-    head = _ellipsoid((0.074, 0.093, 0.115)).moved(tilt, place)
-    nose = _ellipsoid((0.012, 0.022, 0.022)).moved(tilt, place + tilt @ [0.0, 0.084, -0.02])
-    hair = _ellipsoid((0.081, 0.094, 0.10)).moved(tilt, place + tilt @ [0.0, -0.022, 0.026])
-    return Bust(body, merged([neck, head, nose]), hair)
-
-
-def _chest(staging: Staging) -> np.ndarray:
+def chest(staging: Staging) -> np.ndarray:
     """Return the point (3,) midway between the shoulders and a little behind them."""
     forward = staging.body_forward
     right = np.cross(forward, staging.view.up)
@@ -213,22 +175,6 @@ def _chest(staging: Staging) -> np.ndarray:
     if len(present_sides(staging)) == 1:
         middle = middle + (0.17 if staging.arms[LEFT] is not None else -0.17) * right
     return middle - 0.05 * forward
-
-
-def _stack(place: np.ndarray, right: np.ndarray, forward: np.ndarray, up: np.ndarray, sections: np.ndarray) -> Shape:
-    """Return a stack of ellipses (height, half width, half depth) above `place`. The last one is rounded off."""
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
-    height, wide, deep = sections[:, :, None, None].transpose(1, 0, 2, 3)
-    rings = place + height * up + wide * np.cos(angle) * right + deep * np.sin(angle) * forward
-    return facing_out(tube(rounded_end(rings)))
-
-
-def _ellipsoid(axes: tuple[float, float, float]) -> Shape:
-    """Return an ellipsoid about the origin."""
-    sphere = ball(1.0).moved(np.eye(3), np.array([0.0, 0.0, -1.0]))
-    normals = sphere.vertices / np.array(axes)
-    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-    return replace(sphere, vertices=sphere.vertices * axes, normals=normals)
 
 
 def facing_out(shape: Shape) -> Shape:
@@ -259,7 +205,7 @@ def torso(staging: Staging) -> list[Shape]:
     circle = np.cos(angle)[:, None] * right + 0.6 * np.sin(angle)[:, None] * forward
     heights = np.array([0.10, 0.09, 0.05, -0.02, -0.15, -0.35, -0.60])
     widths = np.array([0.01, 0.06, 0.14, 0.18, 0.17, 0.15, 0.16])
-    return [tube((_chest(staging) + heights[:, None] * up)[:, None] + widths[:, None, None] * circle)]
+    return [tube((chest(staging) + heights[:, None] * up)[:, None] + widths[:, None, None] * circle)]
 
 
 def _outward(rings: np.ndarray, arm: Arm) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,6 @@ from twohands.synth.person import skin
 from twohands.synth.person.body import (
     arm_to_body,
     body_end,
-    bust,
     hand_shape,
     present_sides,
     short_sleeve,
@@ -22,6 +22,7 @@ from twohands.synth.person.body import (
     upper_arm,
     with_arm,
 )
+from twohands.synth.person.bust import bust
 from twohands.synth.person.limb import arm_limb
 from twohands.synth.person.sleeves import long_sleeve, sample_style
 from twohands.synth.person.wear import sample_rings, sample_wear
@@ -30,6 +31,7 @@ from twohands.synth.things import objects, textures
 from twohands.synth.things.palette import Palette
 from twohands.types import LEFT
 
+_HAIR = ((22, 17, 15), (38, 26, 20), (78, 54, 38), (150, 118, 78), (140, 136, 132))  # sRGB
 NOBODY = 0
 """Owner of shapes that stand still. Shapes of LEFT + 1 and RIGHT + 1 move with a hand."""
 
@@ -74,11 +76,22 @@ def dressed_person(
         shapes += [("ring", replace(part, label=ARM_LABEL + side)) for part in rings]
         owned += [Owned(shape, side + 1, part) for part, shape in shapes]
     if not staging.egocentric and owned:
-        seen = bust(staging)
-        hair = palette.add(np.full((4, 4, 3), (38, 26, 20), np.uint8), 0.05, 10.0, 0.1)
-        for shape, material in ((seen.clothed, cloth), (seen.skin, arm_skin), (seen.hair, hair)):
+        seen = bust(rng, staging)
+        hair, white, iris = (_plain(palette, color) for color in (_hair_color(rng), (225, 220, 214), (60, 42, 34)))
+        lips = _plain(palette, tuple(np.uint8(0.62 * look.arm.mean(axis=(0, 1)) + [62, 18, 20])))
+        for shape, material in zip(seen.shapes, (cloth, arm_skin, hair, white, iris, lips), strict=True):
             owned.append(Owned(replace(shape, material=material, label=ROOM_LABEL), NOBODY, ""))
     return owned
+
+
+def _plain(palette: Palette, color: tuple[int, ...]) -> int:
+    return palette.add(np.full((4, 4, 3), color, np.uint8), 0.05, 10.0, 0.1 if max(color) < 128 else 0.5)
+
+
+def _hair_color(rng: np.random.Generator) -> tuple[int, ...]:
+    """Sample black, brown, fair or grey hair."""
+    first, second = np.array(_HAIR)[rng.integers(len(_HAIR), size=2)]
+    return tuple(np.uint8(first + rng.uniform(0.0, 0.5) * (second - first)))
 
 
 def _arm(shape: Shape, side: int, material: int) -> Shape:
@@ -115,44 +128,42 @@ def plain_person(
 
 
 def held_thing(rng: np.random.Generator, staging: Staging, skins: np.ndarray, palette: Palette) -> list[Owned]:
-    """Return the object in the holder's hand, if the other hand leaves room for it."""
-    side = staging.holder
-    if side is None:
-        return []
-    shape = _grasped(staging, skins) if staging.grasp is not None else _fitted(rng, staging, skins)
-    if shape is None:
-        return []
-    if side == LEFT:
-        shape = objects.mirrored(shape)
-    arm = staging.arm(side)
-    part = "grasp" if staging.grasp is not None else ""
-    return [Owned(replace(shape.moved(arm.hand, arm.wrist), material=palette.add_thing(rng)), side + 1, part)]
+    """Return the objects in the holders' hands, as far as the other hand leaves room for them."""
+    held: list[Owned] = []
+    for side in staging.holders:
+        others = _others(staging, skins, side, held)
+        shape = _grasped(staging, others) if staging.grasp is not None else _fitted(rng, staging, side, others)
+        if shape is None:
+            continue
+        if side == LEFT:
+            shape = objects.mirrored(shape)
+        arm = staging.arm(side)
+        part = "grasp" if staging.grasp is not None else ""
+        held.append(Owned(replace(shape.moved(arm.hand, arm.wrist), material=palette.add_thing(rng)), side + 1, part))
+    return held
 
 
-def _grasped(staging: Staging, skins: np.ndarray) -> Shape | None:
+def _grasped(staging: Staging, others: np.ndarray) -> Shape | None:
     """Return the object around which the fingers are closed, in the right hand's wrist frame."""
     assert staging.grasp is not None
-    return staging.grasp.shape if staging.grasp.free_of(_others(staging, skins)) else None
+    return staging.grasp.shape if staging.grasp.free_of(others) else None
 
 
-def _fitted(rng: np.random.Generator, staging: Staging, skins: np.ndarray) -> Shape | None:
+def _fitted(rng: np.random.Generator, staging: Staging, side: int, others: np.ndarray) -> Shape | None:
     """Return an object that fits between the fingers as posed, in the right hand's wrist frame."""
-    side = staging.holder
-    assert side is not None
     grip = objects.find_grip(rng, *local_hand(staging.angles[side], staging.shape))
     if grip is None:
         return None
-    span = objects.free_span(rng, grip, _others(staging, skins))
+    span = objects.free_span(rng, grip, others)
     return None if span is None else objects.held_thing(rng, grip, *span)
 
 
-def _others(staging: Staging, skins: np.ndarray) -> np.ndarray:
-    """Return points (P, 3) of the other hand and forearm in the holder's wrist frame, mirrored for a left holder."""
-    side = staging.holder
-    assert side is not None
+def _others(staging: Staging, skins: np.ndarray, side: int, held: Sequence[Owned]) -> np.ndarray:
+    """Return points (P, 3) of the other hand and arm and of held objects in a hand's wrist frame, as of a right one."""
     if staging.arms[1 - side] is None:
         return np.zeros((0, 3))
     arm, other = staging.arm(side), staging.arm(1 - side)
     forearm = np.linspace(other.wrist, other.elbow, 12)
-    points = np.concatenate([skins[1 - side], forearm, forearm + 0.03 * other.forearm[:, 1]])
+    things = [owned.shape.vertices for owned in held]
+    points = np.concatenate([skins[1 - side], forearm, forearm + 0.03 * other.forearm[:, 1], *things])
     return (points - arm.wrist) @ arm.hand * ([-1.0, 1.0, 1.0] if side == LEFT else [1.0, 1.0, 1.0])

@@ -18,7 +18,9 @@ from twohands.synth.config import SynthConfig
 from twohands.synth.rendering.light import LUMINANCE, temperature_color
 
 _LOOKUP = 4096  # entries of the tone curve, over the square root of linear light from 0 to 2
-_MOVED = 0.35  # fraction of the moving parts that move while the shutter is open
+_MOVED = 0.45  # fraction of the moving parts that move while the shutter is open
+_DIM = 0.18
+"""Fraction of photographs in dim and mostly warm light: darker, less of the cast removed, and noisier."""
 _LARGEST_MOTION, _LARGEST_DEFOCUS = 8.0, 2.2  # pixels: length of a trace, radius of a disc
 
 
@@ -36,11 +38,12 @@ def develop(
     """
     if not config.camera_faults:
         return _good_camera(rng, linear)
-    image = _exposed(rng, linear)
+    dim = rng.random() < _DIM
+    image = _exposed(rng, linear, dim)
     if moving is not None:
         image = _with_moving_parts(rng, image, moving)
     image = _through_lens(rng, image, depth)
-    image = _with_noise(rng, image)
+    image = _with_noise(rng, image, dim)
     image = _toned(rng, image)
     return _stored(rng, image)
 
@@ -62,12 +65,15 @@ def _good_camera(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _exposed(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
+def _exposed(rng: np.random.Generator, linear: np.ndarray, dim: bool) -> np.ndarray:
     """Apply exposure, a colour cast partly removed by the camera, and darker corners; 1 is the sensor's white."""
     height, width = linear.shape[:2]
     bright = float(np.percentile(linear[::4, ::4].max(axis=-1), 92.0))
     exposure = np.clip(math.exp(rng.normal(-0.15, 0.42)), 0.25, 2.4) / max(bright, 0.05)
     cast = temperature_color(1e6 / rng.uniform(1e6 / 9000, 1e6 / 2500)) ** rng.uniform(0.0, 0.28)
+    if dim:
+        exposure *= rng.uniform(0.25, 0.7)
+        cast = temperature_color(rng.uniform(2300, 4500)) ** rng.uniform(0.15, 0.55)
     cast = cast * [1.0, math.exp(rng.normal(0.0, 0.025)), 1.0]
     v, u = np.mgrid[0:height, 0:width].astype(np.float32)
     square = ((u - width / 2) ** 2 + (v - height / 2) ** 2) / np.float32(width * width / 4 + height * height / 4)
@@ -95,7 +101,7 @@ def _with_moving_parts(rng: np.random.Generator, image: np.ndarray, moving: np.n
 def _through_lens(rng: np.random.Generator, image: np.ndarray, depth: np.ndarray | None) -> np.ndarray:
     """Apply the blur of lens and pixels, the shake of the camera and defocus."""
     scale = image.shape[1] / 640
-    softness, shakes, unfocused = rng.uniform(0.35, 0.85), rng.random() < 0.12, rng.random() < 0.30
+    softness, shakes, unfocused = rng.uniform(0.35, 0.85), rng.random() < 0.20, rng.random() < 0.30
     length, angle = rng.uniform(0.5, 0.5 * _LARGEST_MOTION), rng.uniform(0, 2 * np.pi)
     radius, focus = _LARGEST_DEFOCUS * rng.beta(1.2, 2.0), rng.uniform(0.25, 1.2)
     spread = _trace(length * scale, angle) if shakes else np.ones((1, 1))
@@ -111,10 +117,11 @@ def _through_lens(rng: np.random.Generator, image: np.ndarray, depth: np.ndarray
     return sharp + weight * (blurred - sharp)
 
 
-def _with_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+def _with_noise(rng: np.random.Generator, image: np.ndarray, dim: bool) -> np.ndarray:
     """Add shot noise (variance proportional to the light), read noise, and blotches of colour at high gain."""
     height, width = image.shape[:2]
     gain = math.exp(rng.uniform(math.log(1.5e-5), math.log(9e-4)))  # variance at white
+    gain *= 2.5 if dim else 1.0
     read = rng.uniform(0.02, 0.12) * math.sqrt(gain)
     grain = rng.standard_normal((height, width, 3), dtype=np.float32)
     neighbours = rng.uniform(0.0, 0.45)  # cameras interpolate and smooth

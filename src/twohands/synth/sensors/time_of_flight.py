@@ -71,11 +71,11 @@ def sample_time_of_flight(rng: np.random.Generator, color: Camera, error: Misreg
         noise=_log_uniform(rng, 0.0002, 0.0016),
         blur=float(rng.uniform(0.7, 1.4)),
         stray=float(rng.uniform(0.05, 0.18)),
-        spread=float(rng.uniform(0.05, 0.15)),
-        weakest=float(rng.uniform(0.008, 0.05)),
+        spread=float(rng.uniform(0.02, 0.09)),
+        weakest=float(rng.uniform(0.003, 0.025)),
         strongest=float(rng.uniform(10.0, 40.0)),
         largest_step=_log_uniform(rng, 0.03, 0.15),
-        range=(float(rng.uniform(0.20, 0.27)), float(rng.uniform(2.5, 5.0))),
+        range=(float(rng.uniform(0.20, 0.27)), float(rng.uniform(3.0, 5.5))),
     )
 
 
