@@ -135,7 +135,7 @@ class RegionSet:
     def item(self, sample: Sample, rng: Generator) -> RegionItem:
         """Return a random view of both regions of a frame."""
         d = self.disturbance
-        frame = replace(sample.frame, rgb=_recoloured(np.asarray(sample.frame.rgb), rng))
+        gains = np.exp(rng.normal(0, 0.15) + rng.normal(0, [0.06, 0.03, 0.09])).astype(np.float32)
         shown = np.where(sample.hands.is_present, np.asarray(sample.visible_fraction), 0.0)
         views = []
         for side in range(2):
@@ -143,7 +143,7 @@ class RegionSet:
             swapped = hand and rng.random() < d.other_side
             mirrored = (side == LEFT) != swapped
             region = self._around(sample, side, mirrored, rng) if hand else self._elsewhere(sample, mirrored, rng)
-            views.append(self._view(sample, frame, region, side if hand else None, swapped, rng))
+            views.append(self._view(sample, gains, region, side if hand else None, swapped, rng))
         together = all(v.shown[0] > 0 and v.right[0] > 0 for v in views) and rng.random() >= d.alone
         joined = RegionItem.stack([v.map(lambda array: array[0]) for v in views])
         return replace(joined, companions=np.asarray(float(together), np.float32))
@@ -175,10 +175,10 @@ class RegionSet:
         return _anywhere(sample, mirrored, rng)
 
     def _view(
-        self, sample: Sample, frame: RGBDFrame, region: Region, side: int | None, swapped: bool, rng: Generator
+        self, sample: Sample, gains: np.ndarray, region: Region, side: int | None, swapped: bool, rng: Generator
     ) -> RegionItem:
         """Return one region as an item with a leading axis of 1; `side` is the hand in it, None without one."""
-        d = self.disturbance
+        d, frame = self.disturbance, sample.frame
         joints = np.zeros((NUM_JOINTS, 3))
         vertices = np.zeros((MESH_LEVEL, 3))
         mask = np.zeros((DEPTH_SIZE // 4,) * 2)
@@ -199,7 +199,8 @@ class RegionSet:
         depth = np.full((DEPTH_SIZE,) * 2, np.nan, np.float32)
         if not blind:
             depth = _worse_depth(depth_picture(region, _shifted(frame, rng)), rng)
-        seen = self._seen(frame, region, joints if side is not None and not swapped else None, dark, rng)
+        colours = np.clip(colour_picture(region, frame) * gains[:, None, None], 0, 1)
+        seen = self._seen(colours, joints if side is not None and not swapped else None, dark, rng)
         fraction = 0.0 if side is None else float(np.asarray(sample.visible_fraction)[side])
         axes, place, joints, vertices, fraction, right, mask = (
             np.asarray(array, np.float32)[None]
@@ -220,15 +221,13 @@ class RegionSet:
             mask=mask,
         )
 
-    def _seen(
-        self, frame: RGBDFrame, region: Region, joints: np.ndarray | None, dark: bool, rng: Generator
-    ) -> Landmarks:
+    def _seen(self, colours: np.ndarray, joints: np.ndarray | None, dark: bool, rng: Generator) -> Landmarks:
         """Return what the landmark network says, or the truth with noise, or nothing."""
         d = self.disturbance
         if dark:
             maps = tuple(np.zeros((1, *shape), np.float32) for shape in MAP_SHAPES)
             return Landmarks(np.zeros((1, NUM_JOINTS, 3)), np.zeros(1), np.full(1, 0.5), maps)
-        seen = self.reader(colour_picture(region, frame)[None])
+        seen = self.reader(colours[None])
         draw = rng.random()
         if draw < d.no_landmarks:
             return replace(seen, points=np.zeros_like(seen.points), present=np.zeros(1), right=np.full(1, 0.5))
@@ -286,11 +285,6 @@ def _noisy(joints: np.ndarray, rng: Generator) -> np.ndarray:
     drift = rng.normal(0, 0.004, (5, 1, 3)) * np.arange(4)[:, None] / 3
     noise[1:] += drift.reshape(NUM_JOINTS - 1, 3)
     return points + noise * [1, 1, 2.5]
-
-
-def _recoloured(rgb: np.ndarray, rng: Generator) -> np.ndarray:
-    gains = np.exp(rng.normal(0, 0.15) + rng.normal(0, [0.06, 0.03, 0.09])).astype(np.float32)
-    return np.clip(rgb * gains[:, None, None], 0, 1)
 
 
 def _shifted(frame: RGBDFrame, rng: Generator) -> RGBDFrame:
