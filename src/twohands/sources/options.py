@@ -14,13 +14,11 @@ class FrameOptions:
     """Choices for frames that do not say everything themselves."""
 
     depth_unit: float | None = None
-    """Metres of one depth step, where the input does not state it: by default 1 for floats, for integers depth_scale of
-    the intrinsics or 0.001."""
+    """Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001."""
     depth_registered: bool = False
     """Depth of another size shows the view of colour (phones with LiDAR): scale it to colour's size."""
     mirrored: bool = False
-    """Colour, depth and intrinsics are of a mirrored image: undo it. A frame that is mirrored as a whole cannot be told
-    from one of the other hands, so nothing warns of it."""
+    """Colour, depth and intrinsics are of a mirrored image: undo it. Nothing warns of one mirrored as a whole."""
 
 
 @dataclass(frozen=True)
