@@ -1,4 +1,4 @@
-"""How well the hands of a frame can be seen: their size, distance, readings, light and sharpness."""
+"""Measure how well the hands of a frame can be seen: their size, distance, readings, light and sharpness."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FEWEST = 20  # pixels of a hand in the image from which it is judged
 
 @dataclass(frozen=True)
 class SeenHand:
-    """How one hand is seen."""
+    """One hand as the cameras see it."""
 
     size: float  # pixels, longer side of the box around its joints
     distance: float  # metres, median of its joints

@@ -17,7 +17,7 @@ GAP = 1.5
 
 @dataclass(frozen=True)
 class Rate:
-    """What the time stamps of a recording say."""
+    """Frame rate and faults that the time stamps of a recording show."""
 
     fps: float  # by the median distance of two frames
     missing: int  # frames that would fill the gaps

@@ -40,7 +40,7 @@ MIRRORED = "depth and colour are mirrored against each other; mirror one of the 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong with a recording."""
+    """Result of an examination: the table, the findings, and pictures."""
 
     recording: str
     """Kind and content of the recording."""
@@ -56,7 +56,7 @@ class Diagnosis:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if nothing is wrong."""
         return not self.findings
 
     def as_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Example:
 
 @dataclass
 class Look:
-    """What was seen in the frames looked at, and in the time stamps of all frames."""
+    """Observations in the frames looked at, and the time stamps of all frames."""
 
     model: HandModel
     findings: list[tuple[str, tuple[Finding, ...]]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a user says about any recording: its frame rate, and that it is mirrored."""
+"""Adjust any recording by what its user says: its frame rate, and that it is mirrored."""
 
 from __future__ import annotations
 
