@@ -4,7 +4,7 @@ Every hand is seen in its region (`twohands.region`), as a right hand. Colour en
 network at three strides, joined with the depth's maps by the paper's feature transform (formula 1). Every cell of a map
 of stride 4 votes for all 21 joints; then tokens of the joints look at the maps where their joints are, at each other
 and at those of the person's other hand, and move the joints. N regions are one batch; `companion` says which of them
-are the two hands of one person.
+are the two hands of one person. Under autocast the maps have its precision; votes, tokens and geometry are float32.
 """
 
 from __future__ import annotations
@@ -113,7 +113,14 @@ class RegionNetwork(nn.Module):
         depth = torch.nan_to_num(given.depth)
         near = known * (depth.abs() < DEPTH_REACH)
         relative = (depth / DEPTH_REACH).clamp(-1, 1) * known
-        finest = self._joined(0, self.stem(torch.stack([relative, near, known], dim=1)), given)
+        maps = self._maps(torch.stack([relative, near, known], dim=1), given)
+        with torch.autocast(depth.device.type, enabled=False):
+            finest, features, coarsest = (values.float() for values in maps)
+            return self._read(finest, features, coarsest, depth, near, given)
+
+    def _maps(self, picture: Tensor, given: RegionInput) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the maps of a depth picture (N, 3, S, S): finest, that which votes, coarsest."""
+        finest = self._joined(0, self.stem(picture), given)
         features = self._joined(1, self.down_4(finest), given)
         if self.config.landmarks:
             features = torch.cat([features, self._heat(given)], dim=1)
@@ -122,7 +129,13 @@ class RegionNetwork(nn.Module):
         coarsest = self.down_16(coarse)
         coarse = functional.relu(coarse + functional.interpolate(self.up_8(coarsest), scale_factor=2.0))
         features = self.smooth(functional.relu(middle + functional.interpolate(self.up_4(coarse), scale_factor=2.0)))
-        summary = coarsest.mean(dim=(2, 3)).float()
+        return finest, features, coarsest
+
+    def _read(
+        self, finest: Tensor, features: Tensor, coarsest: Tensor, depth: Tensor, near: Tensor, given: RegionInput
+    ) -> RegionOutput:
+        """Return what the maps say, with depth and whether it is near (N, S, S)."""
+        summary = coarsest.mean(dim=(2, 3))
         if self.config.landmarks:
             summary = torch.cat([summary, given.seen * 4 - 2], dim=1)
         present, right = self.verdict(summary).unbind(dim=1)
@@ -159,7 +172,7 @@ class RegionNetwork(nn.Module):
             numbers[:, : 16 * 6].unflatten(1, (16, 6)) + numbers.new_tensor([1.0, 0, 0, 0, 1, 0])
         )
         return RegionOutput(
-            present, right, tuple(stages), sigma, self.mask(features)[:, 0].float(),
+            present, right, tuple(stages), sigma, self.mask(features)[:, 0],
             rotations[:, 0], rotations[:, 1:], numbers[:, 16 * 6 :],
         )  # fmt: skip
 
@@ -180,7 +193,7 @@ class RegionNetwork(nn.Module):
 
     def _voted(self, features: Tensor) -> Tensor:
         """Return the joints (N, 21, 3) as the mean of all cells' votes, weighted by their softmax."""
-        votes = self.votes(features).float().unflatten(1, (NUM_JOINTS, 4)).flatten(3)  # (N, 21, 4, h w)
+        votes = self.votes(features).unflatten(1, (NUM_JOINTS, 4)).flatten(3)  # (N, 21, 4, h w)
         weights = votes[:, :, 3].softmax(dim=-1)
         offset = (votes[:, :, :3] * weights[:, :, None]).sum(dim=-1) * VOTE_REACH
         middle = weights @ self.cells

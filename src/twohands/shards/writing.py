@@ -39,7 +39,8 @@ from twohands.types import Frames
 FRAMES_PER_SHARD = 50
 _LOCK_NAME = ".lock"
 _WATCH = 0.3  # seconds between looks at the parent process
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Environment of processes of which every core has one."""
 
 
 def write_shards(
@@ -131,7 +132,7 @@ def _write_in_parallel(
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(os.getpid(), counter, dataset))
     told = 0
     try:
-        with _environment(_ONE_THREAD), _deaf():  # the workers inherit both
+        with environment(ONE_THREAD), _deaf():  # the workers inherit both
             waiting = {pool.submit(_work, shard_path(folder, number), span): number for number, span in missing.items()}
         while waiting:
             finished, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -150,7 +151,7 @@ def _write_in_parallel(
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
     """Set environment variables for the processes that are started inside."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -102,7 +102,7 @@ def train(
     log = RunLog(folder, recipe.seed, done.step) if accelerator.is_main_process else None
     save = partial(_save, folder, done, objective, optimizer, accelerator)
     mean, started = Mean(), time.process_time() - done.cpu_seconds
-    with _bar(progress and accelerator.is_main_process, total, done.step) as show, _stop_asked() as stop:
+    with _bar(progress and accelerator.is_main_process, total, done.step) as show, stop_asked() as stop:
         while True:
             if validate and _is_due(done, recipe, total):
                 _validate(validate, objective, config, folder, done, log, accelerator)
@@ -262,7 +262,7 @@ def _restore(folder: Path, objective: Objective, optimizer: Any, accelerator: Ac
 
 
 @contextmanager
-def _stop_asked() -> Iterator[Callable[[], bool]]:
+def stop_asked() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns whether Ctrl-C or SIGTERM asked the run to stop; a second Ctrl-C stops at once."""
     asked: list[int] = []
 

@@ -81,42 +81,16 @@ class RegionItem(TensorRecord):
     mask: Array  # (*B, 2, S / 4, S / 4) fraction of a cell that is the hand
 
 
-class RegionSet:
-    """Items by number: `items[n]` is a random view of a random frame.
+class RegionViews:
+    """Random views of frames: `item(sample, rng)`."""
 
-    A folder holds shards, or folders of shards, to which a renderer may add while this set is read.
-    """
-
-    def __init__(self, folders: Sequence[Path], seed: int, disturbance: Disturbance | None = None):
-        self.folders, self.seed, self.disturbance = [Path(f) for f in folders], seed, disturbance or Disturbance()
-        self.shards: dict[Path, Shards] = {}
-        self.reads = 0
-        self._look()
+    def __init__(self, disturbance: Disturbance | None = None):
+        self.disturbance = disturbance or Disturbance()
         self._reader: LandmarkReader | None = None
         self._finder: SpotFinder | None = None
         levels = free_hand_arrays()
         place = {int(vertex): index for index, vertex in enumerate(levels["level_778"])}
         self.vertex_ids = np.array([place[int(vertex)] for vertex in levels[f"level_{MESH_LEVEL}"]])
-
-    def __getitem__(self, number: int) -> RegionItem:
-        self.reads += 1
-        if self.reads % LOOK_EVERY == 0:
-            self._look()
-        rng = np.random.default_rng([self.seed, number])
-        index = int(rng.integers(self.bounds[-1]))
-        folder = int(np.searchsorted(self.bounds, index, side="right"))
-        shards = list(self.shards.values())[folder]
-        return self.item(shards[index - int(self.bounds[folder - 1] if folder else 0)], rng)
-
-    def _look(self) -> None:
-        """Open the folders of shards that are complete."""
-        for folder in self.folders:
-            for found in sorted([folder, *folder.glob("*")]):
-                if found not in self.shards and (found / INDEX).exists() and found.suffix != UNFINISHED:
-                    self.shards[found] = Shards(found)
-        if not self.shards:
-            raise ValueError(f"{', '.join(map(str, self.folders))} has no shards; render them with `twohands synth`")
-        self.bounds = np.cumsum([len(shards) for shards in self.shards.values()])
 
     @property
     def reader(self) -> LandmarkReader:
@@ -239,6 +213,40 @@ class RegionSet:
                 right=np.maximum(seen.right, rng.uniform(0.3, 1.0, 1)),
             )
         return seen
+
+
+class RegionSet(RegionViews):
+    """Items by number: `items[n]` is a random view of a random frame.
+
+    A folder holds shards, or folders of shards, to which a renderer may add while this set is read.
+    """
+
+    def __init__(self, folders: Sequence[Path], seed: int, disturbance: Disturbance | None = None):
+        super().__init__(disturbance)
+        self.folders, self.seed = [Path(f) for f in folders], seed
+        self.shards: dict[Path, Shards] = {}
+        self.reads = 0
+        self._look()
+
+    def __getitem__(self, number: int) -> RegionItem:
+        self.reads += 1
+        if self.reads % LOOK_EVERY == 0:
+            self._look()
+        rng = np.random.default_rng([self.seed, number])
+        index = int(rng.integers(self.bounds[-1]))
+        folder = int(np.searchsorted(self.bounds, index, side="right"))
+        shards = list(self.shards.values())[folder]
+        return self.item(shards[index - int(self.bounds[folder - 1] if folder else 0)], rng)
+
+    def _look(self) -> None:
+        """Open the folders of shards that are complete."""
+        for folder in self.folders:
+            for found in sorted([folder, *folder.glob("*")]):
+                if found not in self.shards and (found / INDEX).exists() and found.suffix != UNFINISHED:
+                    self.shards[found] = Shards(found)
+        if not self.shards:
+            raise ValueError(f"{', '.join(map(str, self.folders))} has no shards; render them with `twohands synth`")
+        self.bounds = np.cumsum([len(shards) for shards in self.shards.values()])
 
 
 def _away(sample: Sample, points: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from twohands.claims import claim
 from twohands.config import LightConfig, RegionConfig
 from twohands.files import write_atomically
 from twohands.networks.region_checkpoint import save_region_network
+from twohands.networks.region_network import RegionNetwork
 from twohands.region import Region
 from twohands.training.region_items import Disturbance, RegionItem, RegionSet
 from twohands.training.region_loss import RegionObjective, region_input
@@ -83,6 +84,78 @@ def train_light(
     return out / BEST
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where and how precisely the network is trained."""
+
+    device: str = "cpu"
+    bf16: bool = False
+    """Maps in bf16; votes, tokens, geometry and losses are always float32."""
+
+
+CPU = Place()
+
+
+class Learner:
+    """The region network in training: its optimiser, and the running average of its weights."""
+
+    def __init__(self, config: RegionConfig, learning_rate: float, place: Place = CPU):
+        self.place = place
+        self.objective = RegionObjective(config).to(place.device)
+        self.network = self.objective.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=learning_rate, weight_decay=1e-3)
+        self.averaged = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.step, self.before = 0, 0
+        """Steps of this stage, and of those before it."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that `resume` needs."""
+        return {
+            "step": self.step, "before": self.before, "network": self.network.state_dict(),
+            "averaged": self.averaged, "optimizer": self.optimizer.state_dict(),
+        }  # fmt: skip
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Continue the stage of a state."""
+        self.step, self.before = state["step"], state.get("before", 0)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._take(state["averaged"])
+
+    def follow(self, state: dict[str, Any]) -> None:
+        """Begin a stage after the one of a state, from its averaged weights."""
+        self.step, self.before = 0, state.get("before", 0) + state["step"]
+        self.network.load_state_dict(state["averaged"])
+        self._take(state["averaged"])
+
+    def learn(self, item: RegionItem, rate: float) -> dict[str, torch.Tensor]:
+        """Take one step on a batch and return the loss and its terms. A gradient that is not finite is left out."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.place.device, torch.bfloat16, enabled=self.place.bf16):
+            loss, terms = self.objective(item)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)):
+            self.optimizer.step()
+        self.step += 1
+        done = self.before + self.step
+        _average(self.averaged, self.network, min(0.999, (done + 1) / (done + 20)))
+        return {name: value.detach() for name, value in {"loss": loss, **terms}.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write the averaged weights as a checkpoint. Raise FloatingPointError when they are not finite."""
+        if not all(torch.isfinite(value).all() for value in self.averaged.values()):
+            raise FloatingPointError(f"weights are not finite; {folder} keeps the last ones that were")
+        network = RegionNetwork(self.network.config, self.network.num_shape)
+        network.load_state_dict(self.averaged)
+        save_region_network(network, folder)
+
+    def _take(self, averaged: dict[str, torch.Tensor]) -> None:
+        for name, value in self.averaged.items():
+            value.copy_(averaged[name])
+
+
 def run_stage(
     stage: Stage,
     config: RegionConfig,
@@ -92,30 +165,24 @@ def run_stage(
     tell: Callable[[str], None] = print,
     until: float = math.inf,
     show: Callable[[int], None] = lambda step: None,
+    place: Place = CPU,
 ) -> bool:
     """Train one stage, or resume it, and write the checkpoint `best`. Return whether the stage is complete.
 
     The run stops early at the time `until` (seconds of `time.time`), with its state saved.
     """
-    objective = RegionObjective(config)
-    network = objective.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=stage.learning_rate, weight_decay=1e-3)
+    learner = Learner(config, stage.learning_rate, place)
     state = _load(folder / STATE)
-    averaged = {name: value.clone() for name, value in network.state_dict().items()}
-    step, before, cpu_before = 0, 0, 0.0
+    cpu_before = 0.0
     if state is not None:
-        before, cpu_before = state.get("before", 0), state["cpu_seconds"]
+        cpu_before = state["cpu_seconds"]
         if state["stage"] == stage.name:
-            step = state["step"]
-            network.load_state_dict(state["network"])
-            optimizer.load_state_dict(state["optimizer"])
+            learner.resume(state)
         else:
-            before += state["step"]
-            network.load_state_dict(state["averaged"])
-        averaged = state["averaged"]
+            learner.follow(state)
     items = RegionSet(stage.folders, stage.seed)
     first = 1_000_003 * _number(stage.name)
-    numbers = range(first + step * stage.batch, first + stage.steps * stage.batch)
+    numbers = range(first + learner.step * stage.batch, first + stage.steps * stage.batch)
     loader = DataLoader(
         items,  # type: ignore[arg-type]
         batch_size=stage.batch,
@@ -124,69 +191,67 @@ def run_stage(
         collate_fn=collate,
         prefetch_factor=4 if stage.workers else None,
     )
-    started, means = time.process_time(), {}
-    objective.train()
+    started, means, held_out = time.process_time(), {}, []
+    learner.objective.train()
 
     def save() -> None:
         spent = cpu_before + time.process_time() - started
-        values = {
-            "stage": stage.name, "step": step, "before": before, "cpu_seconds": spent, "network": network.state_dict(),
-            "averaged": averaged, "optimizer": optimizer.state_dict(),
-        }  # fmt: skip
         with write_atomically(folder / STATE) as temporary:
-            torch.save(values, temporary)
+            torch.save({"stage": stage.name, "cpu_seconds": spent, **learner.state()}, temporary)
 
     for item in _endless(loader):
-        if step >= stage.steps or time.time() > until:
+        if learner.step >= stage.steps or time.time() > until:
             break
-        rise = min(1.0, (step + 1) / stage.warmup)
-        rate = stage.learning_rate * rise * (0.5 * (1 + math.cos(math.pi * step / stage.steps)) + 0.02)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss, terms = objective(item)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        step += 1
+        rate = stage.learning_rate * learning_rate(learner.step, stage.warmup, learner.step / stage.steps)
+        terms = learner.learn(item.to(place.device), rate)
+        step = learner.step
         show(step)
-        done = before + step
-        _average(averaged, network, min(0.999, (done + 1) / (done + 20)))
-        for name, value in {"loss": loss, **terms}.items():
-            means.setdefault(name, []).append(float(value.detach()))
+        for name, value in terms.items():
+            means.setdefault(name, []).append(float(value))
         if step % 50 == 0 or step == stage.steps:
             spent = cpu_before + time.process_time() - started
             row = {"stage": stage.name, "step": step, "cpu_hours": spent / 3600}
             row |= {name: float(np.mean(values)) for name, values in means.items()}
-            _write(folder / LOG, row)
+            write_row(folder / LOG, row)
             tell(f"{stage.name} {step}/{stage.steps} " + " ".join(f"{n} {np.mean(v):.4g}" for n, v in means.items()))
             means = {}
         if step % save_steps == 0 or step == stage.steps:
             save()
             if validation and (step % (4 * save_steps) == 0 or step == stage.steps):
-                measured = validate(objective, averaged, validation)
+                held_out = held_out or held_out_batches(validation)
+                measured = validate(learner, held_out)
                 spent = cpu_before + time.process_time() - started
-                _write(folder / LOG, {"stage": stage.name, "step": step, "cpu_hours": spent / 3600, **measured})
+                write_row(folder / LOG, {"stage": stage.name, "step": step, "cpu_hours": spent / 3600, **measured})
                 tell("validation " + " ".join(f"{name} {value:.4g}" for name, value in measured.items()))
     save()
-    network.load_state_dict(averaged)
-    save_region_network(network, folder / BEST)
-    return step >= stage.steps
+    learner.save(folder / BEST)
+    return learner.step >= stage.steps
+
+
+def learning_rate(step: int, warmup: int, progress: float) -> float:
+    """Return the factor of the learning rate at a step, counted from 0, and a fraction of the stage."""
+    rise = min(1.0, (step + 1) / warmup)
+    return rise * (0.5 * (1 + math.cos(math.pi * progress)) + 0.02)
+
+
+def held_out_batches(folders: Sequence[Path], frames: int = 150) -> list[RegionItem]:
+    """Return the batches of a validation: calm views of frames of folders."""
+    items = RegionSet(folders, 7, CALM)
+    return [collate([items[number] for number in range(start, start + 10)]) for start in range(0, frames, 10)]
 
 
 @torch.no_grad()
-def validate(
-    objective: RegionObjective, weights: dict[str, torch.Tensor], folders: Sequence[Path], frames: int = 150
-) -> dict[str, float]:
-    """Return errors in millimetres of hands at least 30 % visible, and the rates of wrong presence and side."""
-    network = objective.network
+def validate(learner: Learner, batches: Sequence[RegionItem]) -> dict[str, float]:
+    """Return errors in millimetres of hands at least 30 % visible, and the rates of wrong presence and side.
+
+    Measured are the averaged weights, in float32.
+    """
+    network = learner.network
     kept = {name: value.clone() for name, value in network.state_dict().items()}
-    network.load_state_dict(weights)
+    network.load_state_dict(learner.averaged)
     network.eval()
-    items = RegionSet(folders, 7, CALM)
     errors, aligned, shares, wrong_side, missed, invented = [], [], [], [], [], []
-    for start in range(0, frames, 10):
-        item = collate([items[number] for number in range(start, start + 10)])
+    for item in (batch.to(learner.place.device) for batch in batches):
         output = network(region_input(item, network.config))
         region = Region(item.axes.flatten(0, 1), item.region_depth.flatten())
         mine, true = (region.from_plane(plane) for plane in (output.joints, item.joints.flatten(0, 1)))
@@ -199,7 +264,7 @@ def validate(
         missed.append((output.present < 0)[shown >= 0.3])
         invented.append((output.present > 0)[shown == 0])
     network.load_state_dict(kept)
-    objective.train()
+    learner.objective.train()
     error, share = torch.cat(errors) * 1e3, torch.cat(shares)
     return {
         "mpjpe_mm": float(error.mean()),
@@ -247,7 +312,8 @@ def _number(name: str) -> int:
     return sum(ord(letter) * (index + 1) for index, letter in enumerate(name))
 
 
-def _write(path: Path, row: dict[str, Any]) -> None:
+def write_row(path: Path, row: dict[str, Any]) -> None:
+    """Append a row to a file of JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
         stream.write(json.dumps(row) + "\n")

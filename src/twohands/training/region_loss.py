@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,10 +33,16 @@ class RegionObjective(nn.Module):
         self.model: HandModel = free_hand(MESH_LEVEL).map(torch.as_tensor)
         self.network = RegionNetwork(config, self.model.num_shape)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RegionObjective:
+        """Move the hand model together with the network."""
+        self.model = self.model.map(fn)
+        return super()._apply(fn, recurse)
+
     def forward(self, item: RegionItem) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch of frames, and its terms before they are weighted."""
         output = self.network(region_input(item, self.network.config))
-        terms = region_terms(output, item, self.model)
+        with torch.autocast(item.depth.device.type, enabled=False):
+            terms = region_terms(output, item, self.model)
         return sum(WEIGHTS[name] * value for name, value in terms.items()), terms  # type: ignore[return-value]
 
 
@@ -59,12 +67,12 @@ def region_terms(output: RegionOutput, item: RegionItem, model: HandModel) -> di
     true, away = item.joints.flatten(0, 1), hand.sum().clamp(min=1)
     joints = torch.zeros((), device=true.device)
     for weight, stage in zip(STAGES[-len(output.stages) :], output.stages, strict=True):
-        error = functional.smooth_l1_loss(stage.float(), true, beta=BEND, reduction="none").sum(-1).mean(-1)
+        error = functional.smooth_l1_loss(stage, true, beta=BEND, reduction="none").sum(-1).mean(-1)
         joints = joints + weight * (error * hand).sum() / away
-    error = (output.joints.detach().float() - true).abs()
+    error = (output.joints.detach() - true).abs()
     along, across = error[..., 2], error[..., :2].square().mean(-1).add(1e-10).sqrt()
     spread = torch.stack([along, across], dim=-1)
-    scale = output.sigma.float()
+    scale = output.sigma
     likelihood = (torch.log(scale) + 0.5 * (spread / scale).square().clamp(max=20.0)).mean((1, 2))
     vertices, moved = mesh(output, model)
     about = torch.cat([vertices, moved], dim=1) - moved[:, ROOT : ROOT + 1]
@@ -75,8 +83,8 @@ def region_terms(output: RegionOutput, item: RegionItem, model: HandModel) -> di
     wanted = torch.cat([item.vertices.flatten(0, 1), points - points[:, ROOT : ROOT + 1]], dim=1)
     surface = functional.smooth_l1_loss(about, wanted, beta=BEND, reduction="none").sum(-1).mean(-1)
     sure = ((shown == 0) | (shown >= CLEAR)).float()
-    present = functional.binary_cross_entropy_with_logits(output.present.float(), (shown > 0).float(), reduction="none")
-    side = functional.binary_cross_entropy_with_logits(output.right.float(), right, reduction="none")
+    present = functional.binary_cross_entropy_with_logits(output.present, (shown > 0).float(), reduction="none")
+    side = functional.binary_cross_entropy_with_logits(output.right, right, reduction="none")
     there = (shown > 0).float()
     mask = functional.binary_cross_entropy_with_logits(output.mask, item.mask.flatten(0, 1), reduction="none")
     return {
