@@ -1,5 +1,6 @@
 """Method `light`: the region network as a module and as a shipped graph, its training items, and its locator."""
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,6 +202,20 @@ def test_a_stage_resumes_where_it_was_stopped(shards, tmp_path, monkeypatch):
     whole, cut = (load_region_network(tmp_path / name / "best").state_dict() for name in ("whole", "cut"))
     for name, value in whole.items():
         assert torch.equal(value, cut[name]), name
+
+
+def test_a_stopped_stage_keeps_its_last_step(shards, tmp_path):
+    """SIGTERM after the second step: the state and the checkpoint are written, and the run ends as interrupted."""
+    stage = Stage("one", (shards,), steps=40, batch=2, workers=0)
+
+    def terminate(step: int) -> None:
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage, SMALL, tmp_path, save_steps=1000, tell=lambda _: None, show=terminate)
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["step"] == 2
+    load_region_network(tmp_path / "best")
 
 
 def test_a_checkpoint_of_another_method_is_refused(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from twohands.files import write_atomically
 from twohands.networks.region_checkpoint import save_region_network
 from twohands.networks.region_network import RegionNetwork
 from twohands.region import Region
+from twohands.training.loop import stop_asked
 from twohands.training.region_items import Disturbance, RegionItem, RegionSet
 from twohands.training.region_loss import RegionObjective, region_input
 
@@ -169,7 +170,8 @@ def run_stage(
 ) -> bool:
     """Train one stage, or resume it, and write the checkpoint `best`. Return whether the stage is complete.
 
-    The run stops early at the time `until` (seconds of `time.time`), with its state saved.
+    The run stops early at the time `until` (seconds of `time.time`), with its state saved; so it does on Ctrl-C and
+    SIGTERM, after which KeyboardInterrupt is raised.
     """
     learner = Learner(config, stage.learning_rate, place)
     state = _load(folder / STATE)
@@ -199,32 +201,38 @@ def run_stage(
         with write_atomically(folder / STATE) as temporary:
             torch.save({"stage": stage.name, "cpu_seconds": spent, **learner.state()}, temporary)
 
-    for item in _endless(loader):
-        if learner.step >= stage.steps or time.time() > until:
-            break
-        rate = stage.learning_rate * learning_rate(learner.step, stage.warmup, learner.step / stage.steps)
-        terms = learner.learn(item.to(place.device), rate)
-        step = learner.step
-        show(step)
-        for name, value in terms.items():
-            means.setdefault(name, []).append(float(value))
-        if step % 50 == 0 or step == stage.steps:
-            spent = cpu_before + time.process_time() - started
-            row = {"stage": stage.name, "step": step, "cpu_hours": spent / 3600}
-            row |= {name: float(np.mean(values)) for name, values in means.items()}
-            write_row(folder / LOG, row)
-            tell(f"{stage.name} {step}/{stage.steps} " + " ".join(f"{n} {np.mean(v):.4g}" for n, v in means.items()))
-            means = {}
-        if step % save_steps == 0 or step == stage.steps:
-            save()
-            if validation and (step % (4 * save_steps) == 0 or step == stage.steps):
-                held_out = held_out or held_out_batches(validation)
-                measured = validate(learner, held_out)
+    with stop_asked() as stop:
+        for item in loader:
+            if learner.step >= stage.steps or time.time() > until or stop():
+                break
+            rate = stage.learning_rate * learning_rate(learner.step, stage.warmup, learner.step / stage.steps)
+            terms = learner.learn(item.to(place.device), rate)
+            step = learner.step
+            show(step)
+            for name, value in terms.items():
+                means.setdefault(name, []).append(float(value))
+            if step % 50 == 0 or step == stage.steps:
                 spent = cpu_before + time.process_time() - started
-                write_row(folder / LOG, {"stage": stage.name, "step": step, "cpu_hours": spent / 3600, **measured})
-                tell("validation " + " ".join(f"{name} {value:.4g}" for name, value in measured.items()))
+                row = {"stage": stage.name, "step": step, "cpu_hours": spent / 3600}
+                row |= {name: float(np.mean(values)) for name, values in means.items()}
+                write_row(folder / LOG, row)
+                tell(
+                    f"{stage.name} {step}/{stage.steps} " + " ".join(f"{n} {np.mean(v):.4g}" for n, v in means.items())
+                )
+                means = {}
+            if step % save_steps == 0 or step == stage.steps:
+                save()
+                if validation and (step % (4 * save_steps) == 0 or step == stage.steps):
+                    held_out = held_out or held_out_batches(validation)
+                    measured = validate(learner, held_out)
+                    spent = cpu_before + time.process_time() - started
+                    write_row(folder / LOG, {"stage": stage.name, "step": step, "cpu_hours": spent / 3600, **measured})
+                    tell("validation " + " ".join(f"{name} {value:.4g}" for name, value in measured.items()))
+        stopped = stop()
     save()
     learner.save(folder / BEST)
+    if stopped:
+        raise KeyboardInterrupt
     return learner.step >= stage.steps
 
 
@@ -292,10 +300,6 @@ def _average(averaged: dict[str, torch.Tensor], network: torch.nn.Module, share:
                 averaged[name].mul_(share).add_(value, alpha=1 - share)
             else:
                 averaged[name].copy_(value)
-
-
-def _endless(loader: DataLoader) -> Iterator[Any]:
-    yield from loader
 
 
 def _load(path: Path) -> dict[str, Any] | None:
