@@ -13,8 +13,9 @@ from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands import free_hand
 from twohands.hands.model import HandParameters
 from twohands.hands.skeleton import ROOT
-from twohands.locate.region_reader import RegionReader, wrist_rotation
+from twohands.locate.region_reader import SHIPPED_LIGHT, RegionReader, wrist_rotation
 from twohands.networks.region_checkpoint import load_region_network, save_region_network
+from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork, RegionOutput
 from twohands.region import Region, region_at
 from twohands.shards.writing import write_shards
@@ -216,6 +217,35 @@ def test_a_stopped_stage_keeps_its_last_step(shards, tmp_path):
         run_stage(stage, SMALL, tmp_path, save_steps=1000, tell=lambda _: None, show=terminate)
     assert torch.load(tmp_path / "last.pt", weights_only=True)["step"] == 2
     load_region_network(tmp_path / "best")
+
+
+def test_the_shipped_graph_starts_a_run(shards, tmp_path):
+    """Its weights, read back, say what the graph says."""
+    network = open_region_network(Path(str(SHIPPED_LIGHT)))
+    items = RegionSet([shards], 0, CALM)
+    given = region_input(collate([items[0]]), network.config)
+    session = RegionReader().session
+    names = ("axes", "region_depth", "depth", "map_0", "map_1", "map_2", "landmarks", "seen", "companion")
+    values = (
+        given.region.axes,
+        given.region.depth,
+        given.depth,
+        *given.maps,
+        given.landmarks,
+        given.seen,
+        given.companion,
+    )
+    with torch.no_grad():
+        output = network(given)
+    feeds = {name: value.numpy() for name, value in zip(names, values, strict=True)}
+    present, joints = session.run(("present", "joints"), feeds)
+    np.testing.assert_allclose(np.asarray(joints), output.joints.numpy(), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(present), output.present.numpy(), atol=1e-2)
+    stage = Stage("one", (shards,), steps=1, batch=1, workers=0, learning_rate=0.0)
+    run_stage(stage, network.config, tmp_path, tell=lambda _: None, weights=network.state_dict())
+    started = load_region_network(tmp_path / "best").state_dict()
+    own = network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in started.items() if name.endswith("weight"))
 
 
 def test_a_checkpoint_of_another_method_is_refused(tmp_path):

@@ -48,11 +48,13 @@ def train(
 
     check_folder(out)
     if isinstance(config, LightConfig):
-        if mix or pretrained or start is not None:
-            raise ValueError("--mix, --pretrained and --start belong to the other presets; leave them out with 'light'")
+        if mix or pretrained:
+            raise ValueError("--mix and --pretrained belong to the other presets; leave them out with 'light'")
+        from twohands.locate.region_reader import SHIPPED_LIGHT
         from twohands.training.region_loop import train_light
 
-        print(f"wrote {train_light(config, [Path(folder) for folder in data], out, validation)}/")
+        start = Path(str(SHIPPED_LIGHT)) if str(start) == "shipped" else start
+        print(f"wrote {train_light(config, [Path(folder) for folder in data], out, validation, start=start)}/")
         return FINE
     assert isinstance(config, ExperimentConfig)
     mixture = open_mixture(data, "train", mix)

@@ -18,7 +18,7 @@ MAP_SHAPES = ((24, 56, 56), (40, 28, 28), (112, 14, 14))
 
 @dataclass(frozen=True)
 class Landmarks(TensorRecord):
-    """What the landmark network says of N regions, each shown as a right hand."""
+    """Output of the landmark network for N regions, each shown as a right hand."""
 
     points: np.ndarray  # (N, 21, 3): x, y plane coordinates, z metres relative to joint 9
     present: np.ndarray  # (N,) probability of a hand

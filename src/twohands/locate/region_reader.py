@@ -28,7 +28,7 @@ OUTPUTS = ("present", "right", "joints", "sigma", "mask", "rotation", "pose", "s
 
 @dataclass(frozen=True)
 class Readings(TensorRecord):
-    """What the region network says of N regions of a frame."""
+    """Output of the region network for N regions of a frame."""
 
     axes: np.ndarray  # (N, 3, 3) of the regions
     depth: np.ndarray  # (N,) of the regions, metres

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,18 @@ def load_exported(folder: str | Path) -> tuple[HandNetwork, NetworkConfig]:
     Raises FileNotFoundError or ValueError when the folder holds no network, or one of another format.
     """
     config = OnnxNetwork(folder).config
+    network = build_network(config, HAND_MODELS[config.hand_model]())
+    take_weights(network, [Path(folder) / name for name in (LOCATE, RECONSTRUCT)])
+    return network.eval(), config
+
+
+def take_weights(network: nn.Module, graphs: Sequence[Path]) -> None:
+    """Copy the weights that are stored in graphs into a network. Raise ValueError when one is missing."""
     weights: dict[str, np.ndarray] = {}
-    for name in (LOCATE, RECONSTRUCT):
-        for tensor in onnx.load(Path(folder) / name).graph.initializer:
+    for graph in graphs:
+        for tensor in onnx.load(graph).graph.initializer:
             if tensor.name.startswith(PREFIX):
                 weights[tensor.name.removeprefix(PREFIX)] = numpy_helper.to_array(tensor)
-    network = build_network(config, HAND_MODELS[config.hand_model]())
     for name, value in network.state_dict().items():
         if name + STEPS in weights:
             scales = weights[name + SCALES][:, None, None, None]
@@ -92,8 +99,7 @@ def load_exported(folder: str | Path) -> tuple[HandNetwork, NetworkConfig]:
         elif name + HALF in weights or name in weights:
             value.copy_(torch.tensor(weights.get(name + HALF, weights.get(name))))
         elif not name.endswith("num_batches_tracked"):  # only training uses it
-            raise ValueError(f"{folder} lacks the weight {name}; export the network again with this version")
-    return network.eval(), config
+            raise ValueError(f"{graphs[0].parent} lacks the weight {name}; export the network again with this version")
 
 
 def _digest(network: nn.Module) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
-from twohands.networks.export import write_graph
+from twohands.config import RegionConfig
+from twohands.networks.export import take_weights, write_graph
+from twohands.networks.region_checkpoint import METHOD, load_region_network
 from twohands.networks.region_network import MAP_CHANNELS, RegionInput, RegionNetwork
 from twohands.region import COLOUR_SIZE, DEPTH_SIZE, Region
+from twohands.runtime import METADATA
 
 GRAPH = "region.onnx"
 FORMAT_VERSION = 1
@@ -51,6 +55,19 @@ def export_region_network(network: RegionNetwork, folder: str | Path) -> None:
     }
     regions = torch.export.Dim("regions", min=1, max=64)
     dynamic = {name: {0: regions} for name in inputs} | {"companion": {0: regions, 1: regions}}
-    about = {"format_version": FORMAT_VERSION, "method": "light", "network": network.config.to_dict()}
+    about = {"format_version": FORMAT_VERSION, "method": METHOD, "network": network.config.to_dict()}
+    about |= {"num_shape": network.num_shape}
     graph = _Graph(network.cpu().eval())
     write_graph(graph, inputs, OUTPUTS, Path(folder) / GRAPH, json.dumps(about), compact=True, dynamic=dynamic)
+
+
+def open_region_network(folder: str | Path) -> RegionNetwork:
+    """Return the network of a checkpoint, or of an exported graph, whose weights are rounded; in eval mode."""
+    folder = Path(folder)
+    if not (folder / GRAPH).is_file():
+        return load_region_network(folder)
+    metadata = {entry.key: entry.value for entry in onnx.load(folder / GRAPH).metadata_props}
+    about = json.loads(metadata[METADATA])
+    network = RegionNetwork(RegionConfig.from_dict(about["network"]), about["num_shape"])
+    take_weights(network, [folder / GRAPH])
+    return network.eval()

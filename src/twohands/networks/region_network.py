@@ -41,7 +41,7 @@ JOINS: dict[str, type[Join]] = {"transform": FeatureTransform, "concat": Concate
 
 @dataclass(frozen=True)
 class RegionInput(TensorRecord):
-    """What is known of N regions."""
+    """Input of the region network: N regions."""
 
     region: Region  # of N
     depth: Tensor  # (N, DEPTH_SIZE, DEPTH_SIZE) metres relative to the region, NaN: not measured
@@ -53,7 +53,7 @@ class RegionInput(TensorRecord):
 
 @dataclass(frozen=True)
 class RegionOutput(TensorRecord):
-    """What the network says of N regions."""
+    """Output of the region network for N regions."""
 
     present: Tensor  # (N,) logits that the region shows a hand
     right: Tensor  # (N,) logits that it is a right hand, as the region shows it

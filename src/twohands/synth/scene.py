@@ -58,8 +58,8 @@ def build_scene(streams: Streams, staging: Staging, config: SynthConfig) -> Scen
     occupied = _occupied(rng, config, staging, skins, [*held, *person], [o.shape.vertices for o in held])
     if config.skin:  # the arms continue beside the lens
         occupied = replace(occupied, points=occupied.points[(occupied.points @ level)[:, 2] > _BESIDE_LENS])
-        trunk = [o.shape.vertices @ level.T for o in person if o.shape.label == ROOM_LABEL]
-        occupied = replace(occupied, points=np.concatenate([occupied.points, *(_upper(points) for points in trunk)]))
+        torso = [o.shape.vertices @ level.T for o in person if o.shape.label == ROOM_LABEL]
+        occupied = replace(occupied, points=np.concatenate([occupied.points, *(_upper(points) for points in torso)]))
     around = _surroundings(rng, streams, staging, config, occupied, palette)
     origin = np.zeros(3)
     owned = [*person, *held, *(replace(o, shape=o.shape.moved(level.T, origin)) for o in around)]

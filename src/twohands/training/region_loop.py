@@ -24,6 +24,7 @@ from twohands.claims import claim
 from twohands.config import LightConfig, RegionConfig
 from twohands.files import write_atomically
 from twohands.networks.region_checkpoint import save_region_network
+from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork
 from twohands.region import Region
 from twohands.training.loop import stop_asked
@@ -59,15 +60,24 @@ def train_light(
     out: Path,
     validation: str | Path | None = None,
     minutes: float = math.inf,
+    start: Path | None = None,
 ) -> Path:
     """Train the region network in a run folder, or resume there, and return the checkpoint `best`.
 
     The folders hold shards, or folders of shards to which a renderer may add. Raise ValueError when `out` holds another
-    run. After `minutes` the run stops, to be continued by the same call.
+    run. After `minutes` the run stops, to be continued by the same call. A new run takes the weights of `start`, a
+    checkpoint or an exported graph.
     """
-    claim(out / CONFIG, config.to_dict(), f"{out} holds a run", "give another --out, or the settings it was begun with")
+    origin = {} if start is None else {"start": str(start)}
+    claim(
+        out / CONFIG,
+        {**config.to_dict(), **origin},
+        f"{out} holds a run",
+        "give another --out, or the settings it was begun with",
+    )
     until = time.time() + 60 * minutes
     torch.manual_seed(config.seed)
+    weights = None if start is None else open_region_network(start).state_dict()
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("steps", total=config.stages * config.steps)
         for number in range(_stage_of(out / STATE), config.stages):
@@ -79,7 +89,7 @@ def train_light(
             held_out = () if validation is None else (Path(validation),)
             if not run_stage(
                 stage, config.network, out, held_out, config.save_steps, bar.console.print, until,
-                lambda step, done=done: bar.update(task, completed=done + step),
+                lambda step, done=done: bar.update(task, completed=done + step), weights=weights,
             ):  # fmt: skip
                 break
     return out / BEST
@@ -87,7 +97,7 @@ def train_light(
 
 @dataclass(frozen=True)
 class Place:
-    """Where and how precisely the network is trained."""
+    """Device and precision of training."""
 
     device: str = "cpu"
     bf16: bool = False
@@ -167,8 +177,11 @@ def run_stage(
     until: float = math.inf,
     show: Callable[[int], None] = lambda step: None,
     place: Place = CPU,
+    weights: dict[str, torch.Tensor] | None = None,
 ) -> bool:
     """Train one stage, or resume it, and write the checkpoint `best`. Return whether the stage is complete.
+
+    The first stage of a run begins with `weights`, where they are given.
 
     The run stops early at the time `until` (seconds of `time.time`), with its state saved; so it does on Ctrl-C and
     SIGTERM, after which KeyboardInterrupt is raised.
@@ -176,6 +189,8 @@ def run_stage(
     learner = Learner(config, stage.learning_rate, place)
     state = _load(folder / STATE)
     cpu_before = 0.0
+    if state is None and weights is not None:
+        learner.follow({"step": 0, "averaged": weights})
     if state is not None:
         cpu_before = state["cpu_seconds"]
         if state["stage"] == stage.name:

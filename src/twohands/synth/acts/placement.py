@@ -74,7 +74,7 @@ class Staging:
 
     @property
     def facing(self) -> bool:
-        """Whether the person faces the camera."""
+        """True if the person faces the camera."""
         return faces_camera(self.view, self.body_forward)
 
     @property

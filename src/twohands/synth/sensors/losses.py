@@ -16,7 +16,7 @@ _BLOTCH = (4.0, 20.0)  # pixels at 640 of width: range of the deviation of the n
 
 @dataclass(frozen=True)
 class Pictured:
-    """What the pixels of the colour camera show; everything (H, W)."""
+    """Arrays (H, W) of what the pixels of the colour camera show."""
 
     hands: np.ndarray  # bool, skin of a present hand
     held: np.ndarray  # bool, a held object
