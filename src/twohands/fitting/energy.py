@@ -43,7 +43,7 @@ class EnergyConfig:
     joint_outlier: float = 4.0
     """Distance in sigmas at which a predicted joint has a quarter of its weight left, once depth points are used."""
     joint_start: float = 25.0
-    """The same distance before depth points are used, while the fingers are still far from where they belong."""
+    """Value of `joint_outlier` before depth points are used, while the fingers are far from where they belong."""
     points_count: float = 110.0
     """Number of independent points that weigh as much as all depth points together."""
     pose_scale: float = 1.2
