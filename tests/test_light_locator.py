@@ -157,6 +157,16 @@ def test_the_shipped_spot_finder_sees_hands(samples):
     assert hits >= total - 1
 
 
+def test_a_frame_without_readings_has_no_spots(samples):
+    """Neither has one whose few readings are too far away, nor one in which a single cell is measured."""
+    frame = samples[0].frame
+    finder = SpotFinder()
+    depths = [np.zeros_like(frame.depth), np.full_like(frame.depth, 5.0), np.zeros_like(frame.depth)]
+    depths[2][240:249, 320:329] = 0.6
+    for depth in depths:
+        assert len(finder(replace(frame, depth=depth)).score) <= 3
+
+
 def test_rings_are_metres(samples):
     """The surroundings of a cell are the same for a camera with twice the focal length and pixels."""
     sample = samples[0]

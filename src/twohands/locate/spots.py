@@ -62,7 +62,7 @@ class Cells(TensorRecord):
         around = self.around.copy()
         around[:, 2:] = np.clip(around[:, 2:] - self.colour[:, :, None], -1.5, 1.5)
         own = np.column_stack([np.log(self.depth), self.colour])
-        return np.concatenate([around.reshape(len(around), -1), own], axis=1).astype(np.float32)
+        return np.concatenate([around.reshape(len(around), 5 * len(RING)), own], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
