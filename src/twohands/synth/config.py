@@ -44,7 +44,9 @@ class SynthConfig:
     egocentric: float = 0.60
     """Fraction of frames seen from the person's own head. The others are seen from outside."""
     facing: float = 0.72
-    """Fraction of the frames from outside in which the person faces the camera. The others are seen from beside."""
+    """Fraction of the placements from outside in which the person faces the camera; others are seen from beside.
+
+    Of the frames a little fewer face it, since more of their placements are refused."""
     pitch_outside: tuple[float, float] = (0.0, 50.0)
     """Range of the angle by which a camera outside looks down, in degrees."""
     lower_outside: float = 0.10
@@ -191,6 +193,7 @@ FULL = SynthConfig()
 CONFIGS = {
     "full": FULL,
     "stored": replace(FULL, models=0.4, photographs=0.65),
+    "grips": replace(FULL, egocentric=0.2, facing=1.0, contact=0.1, held=0.9, object_first=0.8),
     "basic": BASIC,
     "no_sleeves": replace(FULL, sleeves=0.0, watches=0.0, rings=0.0),
     "no_objects": replace(FULL, held=0.0, occluder=0.0, floating=0.0),
@@ -199,4 +202,5 @@ CONFIGS = {
     "no_clutter": replace(FULL, clutter=0.0, distractors=0.0),
 }
 """Named configurations. `stored` adds the textures and models of the asset cache to `full`, which needs no download.
-`basic` is the first engine, for comparison. Each of the others leaves one part of `full` out."""
+`grips` has what is rare in `full`, people who face the camera with objects before their hands. `basic` is the first
+engine, for comparison. Each of the others leaves one part of `full` out."""

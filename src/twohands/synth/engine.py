@@ -89,7 +89,7 @@ class SyntheticHands:
         sensor = sample_sensor(rng, self.config, camera)
         depth = sensor.measure(rng, self._later(index, scene), scene.materials, camera)
         masks = np.stack([label == side for side in range(2)])
-        pictured = Pictured(masks.any(axis=0), (label == OBJECT_LABEL) & (moving != NOBODY), true_depth)
+        pictured = Pictured(masks[0] | masks[1], (label == OBJECT_LABEL) & (moving != NOBODY), true_depth)
         depth = with_losses(self._rng(index, "depth faults"), self.config, depth, pictured)
         hands = target(staging, scene)
         matrix = np.asarray(camera.K, dtype=np.float64)

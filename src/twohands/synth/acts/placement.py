@@ -308,7 +308,8 @@ def _clear_of_lens(staging: Staging, least: float) -> bool:
     lens = np.zeros_like(starts)
     height, radius = _HEAD
     head = np.mean([arm.shoulder for arm in arms], axis=0) + height * staging.view.up
-    return float(segment_distance(starts, ends, lens, lens).min()) > least and np.linalg.norm(head) > radius + least
+    nearest = min(float(segment_distance(starts, ends, lens, lens).min()), float(np.linalg.norm(head)) - radius)
+    return nearest > least
 
 
 def _object_before(staging: Staging, side: int) -> bool:

@@ -31,6 +31,7 @@ from twohands.synth.things import objects, textures
 from twohands.synth.things.palette import Palette
 from twohands.types import LEFT
 
+_WHITE, _IRIS = np.array([225, 220, 214]), np.array([60, 42, 34])  # sRGB
 _HAIR = ((22, 17, 15), (38, 26, 20), (78, 54, 38), (150, 118, 78), (140, 136, 132))  # sRGB
 NOBODY = 0
 """Owner of shapes that stand still. Shapes of LEFT + 1 and RIGHT + 1 move with a hand."""
@@ -77,21 +78,22 @@ def dressed_person(
         owned += [Owned(shape, side + 1, part) for part, shape in shapes]
     if not staging.egocentric and owned:
         seen = bust(rng, staging)
-        hair, white, iris = (_plain(palette, color) for color in (_hair_color(rng), (225, 220, 214), (60, 42, 34)))
-        lips = _plain(palette, tuple(np.uint8(0.62 * look.arm.mean(axis=(0, 1)) + [62, 18, 20])))
+        hair, white, iris = (_plain(palette, color) for color in (_hair_color(rng), _WHITE, _IRIS))
+        lips = _plain(palette, 0.62 * look.arm.mean(axis=(0, 1)) + [62.0, 18.0, 20.0])
         for shape, material in zip(seen.shapes, (cloth, arm_skin, hair, white, iris, lips), strict=True):
             owned.append(Owned(replace(shape, material=material, label=ROOM_LABEL), NOBODY, ""))
     return owned
 
 
-def _plain(palette: Palette, color: tuple[int, ...]) -> int:
-    return palette.add(np.full((4, 4, 3), color, np.uint8), 0.05, 10.0, 0.1 if max(color) < 128 else 0.5)
+def _plain(palette: Palette, color: np.ndarray) -> int:
+    texture = np.full((4, 4, 3), color.astype(np.uint8), np.uint8)
+    return palette.add(texture, 0.05, 10.0, 0.1 if texture.max() < 128 else 0.5)
 
 
-def _hair_color(rng: np.random.Generator) -> tuple[int, ...]:
-    """Sample black, brown, fair or grey hair."""
+def _hair_color(rng: np.random.Generator) -> np.ndarray:
+    """Sample the sRGB colour (3,) of black, brown, fair or grey hair."""
     first, second = np.array(_HAIR)[rng.integers(len(_HAIR), size=2)]
-    return tuple(np.uint8(first + rng.uniform(0.0, 0.5) * (second - first)))
+    return first + rng.uniform(0.0, 0.5) * (second - first)
 
 
 def _arm(shape: Shape, side: int, material: int) -> Shape:
