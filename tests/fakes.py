@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ from twohands.fitting.quality import measure_quality
 from twohands.geometry.camera import Camera
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands import HandModel, free_hand
+from twohands.locate.sides import Candidates
 from twohands.predictor import Step, TwoHandPredictor
-from twohands.types import LocatedHands, Quality, RGBDFrame, Sample, TwoHands
+from twohands.sources.source import Entry
+from twohands.types import RIGHT, LocatedHands, Quality, RGBDFrame, Sample, TwoHands
 
 WIDTH, HEIGHT = 160, 120
 K = np.array([[150.0, 0, 79.5], [0, 150, 59.5], [0, 0, 1]], np.float32)
@@ -123,3 +127,76 @@ class OneSample:
     def __getitem__(self, index: int) -> Sample:
         self.read.append(index)
         return replace(self.sample, id=f"{self.name}-{index}")
+
+
+class GreyLocator:
+    """A locator of one right hand whose place is the grey of the frame; where it is followed, also the place before."""
+
+    def find(self, frame: RGBDFrame, known: Candidates | None = None) -> Candidates:
+        return self._at(frame, 100 * float(frame.rgb[0, 0, 0]))
+
+    def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
+        seen = 100 * float(frame.rgb[0, 0, 0])
+        return self._at(frame, 0.7 * seen + 0.3 * float(known.pixels[0, 0, 0]))
+
+    def choose(self, frame: RGBDFrame, hands: Candidates) -> LocatedHands:
+        pixels = np.full((2, 21, 2), np.nan)
+        if len(hands.present):
+            pixels[RIGHT] = hands.pixels[0]
+        present = np.array([0.0, float(len(hands.present))])
+        return LocatedHands(present, pixels, np.zeros((2, 21, 3)), np.zeros((2, 4)), np.full(2, 9.0))
+
+    def __call__(self, frame: RGBDFrame) -> LocatedHands:
+        return self.choose(frame, self.find(frame))
+
+    def _at(self, frame: RGBDFrame, place: float) -> Candidates:
+        """No hand is seen in a black frame."""
+        count = int(float(frame.rgb[0, 0, 0]) > 0)
+        shape = 30 * np.random.default_rng(0).uniform(0, 1, (21, 2))
+        pixels = np.tile(shape - shape[0] + [place, 50.0], (count, 1, 1))
+        odds = np.full(count, 3.0)
+        return Candidates(odds / 3, odds / 3, pixels, np.zeros((count, 21, 3)), np.zeros((count, 4)), odds)
+
+
+class GreyFitter:
+    """A fitter that puts the right hand a millimetre to the right for each pixel of its wrist."""
+
+    def __call__(self, frame: RGBDFrame, located: LocatedHands, step: Step = nullcontext) -> TwoHands:
+        hands = make_hands()
+        assert hands.parameters is not None
+        parameters = hands.parameters.map(np.array)
+        if located.is_present[RIGHT]:
+            parameters.translation[RIGHT, 0] = 1e-3 * located.pixels[RIGHT, 0, 0]
+        confidence, sigma = np.full(2, 0.9), np.full((2, 21, 2), 0.006)
+        residual, support = np.full(2, 0.003), np.full(2, 0.7)
+        quality = Quality(residual, support, np.ones(2, bool), confidence=confidence, sigma=sigma)
+        return replace(free_hand()(parameters), present=located.present, quality=quality)
+
+
+def grey_predictor() -> TwoHandPredictor:
+    """Return a predictor that can follow hands, see `GreyLocator`."""
+    return TwoHandPredictor(free_hand(), GreyLocator(), GreyFitter())
+
+
+class GreyFrames:
+    """A recording of frames of one grey each, in [0, 1], read from memory; those of a negative grey are damaged."""
+
+    about, intrinsics = "grey frames", None
+
+    def __init__(self, greys: np.ndarray, fps: float | None = 30.0, names: Sequence[str] = ()):
+        self.greys, self.fps, self.names = greys, fps, names or [f"{index:06d}" for index in range(len(greys))]
+
+    @property
+    def length(self) -> int:
+        return len(self.greys)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for index, grey in enumerate(self.greys):
+            seconds = None if self.fps is None else index / self.fps
+            yield Entry(self.names[index], seconds, partial(self._open, float(grey)))
+
+    def _open(self, grey: float) -> RGBDFrame:
+        if grey < 0:
+            raise ValueError("this frame is damaged")
+        frame = make_frame()
+        return replace(frame, rgb=np.full_like(frame.rgb, grey))

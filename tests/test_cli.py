@@ -205,7 +205,7 @@ def test_run(tmp_path, capsys, predictor):
     arrays = read_results(out / "hands.npz")
     assert arrays["frame_id"].tolist() == [f"{index:06d}" for index in range(4)]
     assert len(json.loads((out / "hands.json").read_text())["frames"]) == 4
-    top = ["glb", "hands.json", "hands.npz", "overlays", "overlays.jpg", "run.json"]
+    top = ["glb", "hands.json", "hands.npz", "overlays", "overlays.jpg", "parts", "run.json", "summary.json"]
     assert sorted(path.name for path in out.iterdir()) == top
     assert sorted(path.name for path in (out / "overlays").iterdir()) == [f"{index:06d}.jpg" for index in range(4)]
     assert len(list((out / "glb").glob("*.glb"))) == 4
@@ -278,7 +278,7 @@ def test_full_disk_still_ends_a_run(tmp_path, capsys, monkeypatch):
     def full(*_):
         raise NotWrittenError(errno.ENOSPC, "No space left on device", "hands.npz")
 
-    monkeypatch.setattr("twohands.results.RowStore.keep", full)
+    monkeypatch.setattr("twohands.batch.store.Store.keep", full)
     assert run(folder, tmp_path / "out") == 2
     assert "(No space left on device); free some space" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ FLOORS = [
     {"hands", "views", "shards", "runtime", "region"},
     {"sources", "networks", "data", "locate", "fitting", "results", "export", "pictures", "checks"},
     {"predictor", "overlay", "synth", "motion"},
+    {"tracking"},
     {"evaluation", "batch", "doctor"},
     {"training"},
     {"experiments"},

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fakes import CAMERA, HEIGHT, WIDTH, K, fake_predictor, make_hands, write_frame
 from twohands import cli
-from twohands.batch import size_findings, summary, usual_findings
+from twohands.batch import Account
 from twohands.checks.recording import bone_length, check_hand_sizes, hand_sizes
 from twohands.checks.timing import DepthTiming
 from twohands.findings import Finding
@@ -212,12 +212,24 @@ def test_sizes_need_enough_frames_and_fitted_hands():
     sizes[19, 1] = 1.6
     assert len(check_hand_sizes(sizes, 600.0)) == 1
     giant = rows_of(1.5, 25)
-    assert [finding.code for finding in size_findings(giant, free_hand())] == ["hand_size"]
-    assert size_findings(rows_of(1.0, 25), free_hand()) == []
-    assert size_findings([{**row, "fitted": np.zeros(2, bool)} for row in giant], free_hand()) == []
-    assert size_findings([{**row, "depth_support": np.full(2, 0.1)} for row in giant], free_hand()) == []
+    assert [finding.code for finding in sizes_of(giant)] == ["hand_size"]
+    assert sizes_of(rows_of(1.0, 25)) == []
+    assert sizes_of([{**row, "fitted": np.zeros(2, bool)} for row in giant]) == []
+    assert sizes_of([{**row, "depth_support": np.full(2, 0.1)} for row in giant]) == []
     failed = failed_row("x", "unreadable", K, free_hand())
-    assert size_findings([failed] * 30, free_hand()) == []
+    assert sizes_of([failed] * 30) == []
+
+
+def sizes_of(rows):
+    return Account(free_hand(), rows).size_findings()
+
+
+def usual_of(rows):
+    return Account(free_hand(), rows).usual_findings()
+
+
+def line_of(rows) -> str:
+    return Account(free_hand(), rows).line()
 
 
 def rows_of(factor: float, count: int):
@@ -236,29 +248,29 @@ def row(frame_id: str, *findings: Finding, examined: bool = True):
 
 def test_usual_findings_are_those_of_a_fifth_of_the_frames():
     rows = [row(f"{index:06d}", *([WARNING] if index in (3, 7) else [])) for index in range(10)]
-    (finding,) = usual_findings(rows)
+    (finding,) = usual_of(rows)
     assert str(finding) == f"{WARNING} (in 2 of 10 frames, first 000003)"
     assert (finding.code, finding.values) == (WARNING.code, WARNING.values)
-    assert usual_findings([*rows, row("000010")]) == []
+    assert usual_of([*rows, row("000010")]) == []
     later = [row(f"1{index:05d}", examined=False) for index in range(90)]
-    assert len(usual_findings(rows + later)) == 1  # frames that were not examined do not count
+    assert len(usual_of(rows + later)) == 1  # frames that were not examined do not count
     failed = [failed_row(f"2{index:05d}", "unreadable", K, free_hand()) for index in range(9)]
-    assert len(usual_findings(rows + failed)) == 1
+    assert len(usual_of(rows + failed)) == 1
     unexamined = [row(f"{index:06d}", *([NOTE] if index % 5 == 4 else []), examined=False) for index in range(10)]
-    assert [str(finding) for finding in usual_findings(unexamined)] == [f"{NOTE} (in 2 of 10 frames, first 000004)"]
-    assert usual_findings([]) == []
+    assert [str(finding) for finding in usual_of(unexamined)] == [f"{NOTE} (in 2 of 10 frames, first 000004)"]
+    assert usual_of([]) == []
     both = [row("000000", NOTE, WARNING), row("000001", WARNING)]
-    assert [finding.code for finding in usual_findings(both)] == [NOTE.code, WARNING.code]
+    assert [finding.code for finding in usual_of(both)] == [NOTE.code, WARNING.code]
 
 
 def test_summary_counts_doubtful_hands_and_findings():
     hands = make_hands()
     assert hands.quality is not None
     unsure = replace(hands, quality=replace(hands.quality, confidence=np.array([0.2, 0.9])), findings=(NOTE, WARNING))
-    line = summary([make_row("0", unsure, K), row("1", WARNING), failed_row("2", "unreadable", K, free_hand())])
+    line = line_of([make_row("0", unsure, K), row("1", WARNING), failed_row("2", "unreadable", K, free_hand())])
     assert "left found in 2, right found in 2 (1 of these hands doubtful)" in line
     assert line.endswith("1 failed, depth_not_registered in 2, undistorted in 1")
-    assert "doubtful" not in summary([row("1")])
+    assert "doubtful" not in line_of([row("1")])
 
 
 class FakeExaminer:

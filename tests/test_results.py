@@ -13,7 +13,7 @@ from twohands.findings import Finding
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands import free_hand
 from twohands.results import (
-    RowStore,
+    STEP,
     failed_row,
     hands_of_row,
     holds_one_frame,
@@ -22,6 +22,7 @@ from twohands.results import (
     split_rows,
     write_json,
     write_npz,
+    write_part,
 )
 
 FACES = np.asarray(free_hand().faces)
@@ -145,44 +146,6 @@ def test_refuses_other_files(tmp_path):
         read_results(tmp_path / "nothing.npz")
 
 
-def test_store_survives_a_kill(tmp_path):
-    settings = {"depth_unit": 0.001, "every": 1}
-    rows = three_rows()
-    store = RowStore(tmp_path, settings, FACES, "free")
-    assert not list(tmp_path.iterdir())  # nothing is written before the first good row
-    store.keep(rows[0])
-    store.keep(rows[2])  # failed: tried again after a restart
-    (tmp_path / "rows" / ".000075.1-abc.npz").write_text("half a row of a killed process")
-    store = RowStore(tmp_path, settings, FACES, "free")
-    assert list(store.rows) == ["000074"]
-    store.keep(rows[1])
-    merged = store.available(["000074", "000075", "000076"])
-    store.merge(merged)
-    assert [str(row["frame_id"]) for row in merged] == ["000074", "000075"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hands.json", "hands.npz", "run.json"]
-    store = RowStore(tmp_path, settings, FACES, "free")
-    store.keep(rows[2])
-    store.merge(store.available(["000074", "000075", "000076"]))
-    assert read_results(store.final)["frame_id"].tolist() == ["000074", "000075", "000076"]
-    assert set(RowStore(tmp_path, settings, FACES, "free").rows) == {"000074", "000075"}
-    for changed in ({**settings, "every": 2}, {"every": 1}, {**settings, "more": 1}):
-        with pytest.raises(ValueError, match="give another --out or remove"):
-            RowStore(tmp_path, changed, FACES, "free")
-
-
-@pytest.mark.parametrize("text", ["{", "[1]", "{}"])
-def test_store_with_damaged_settings(tmp_path, text):
-    (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match=r"run\.json is damaged; give another --out or remove that folder"):
-        RowStore(tmp_path, {}, FACES, "free")
-
-
-def test_store_refuses_results_of_something_else(tmp_path):
-    write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
-    with pytest.raises(ValueError, match="give another --out"):
-        RowStore(tmp_path, {}, FACES, "free")
-
-
 def test_files_of_version_2_do_not_name_the_hand_model(tmp_path):
     write_npz(tmp_path / "hands.npz", three_rows(), FACES, "free")
     with np.load(tmp_path / "hands.npz") as archive:
@@ -232,11 +195,24 @@ def test_findings_about_frames_and_the_recording(tmp_path):
     again = [hands_of_row(row) for row in split_rows(read_results(tmp_path))]
     assert [hands.findings for hands in again] == [(one, other), ()]
     assert [hands.examined for hands in again] == [True, False]
-    store = RowStore(tmp_path / "run", {"every": 1}, FACES, "free")
-    assert store.findings == []
-    store.merge(rows, [other])
-    text = json.loads((tmp_path / "run" / "hands.json").read_text(encoding="utf-8"))
+    write_json(tmp_path / "hands.json", rows, "free", [other])
+    text = json.loads((tmp_path / "hands.json").read_text(encoding="utf-8"))
     assert [finding["code"] for finding in text["findings"]] == ["frozen"]
     assert [len(frame["findings"]) for frame in text["frames"]] == [2, 0]
     assert text["frames"][0]["findings"][0]["values"] == {"hands": 1.0, "order": "BGR"}
-    assert RowStore(tmp_path / "run", {"every": 1}, FACES, "free").findings == [other]
+
+
+def test_parts_are_rounded_and_read_as_one(tmp_path):
+    rows = three_rows()
+    for number, part in enumerate((rows[:2], rows[2:])):
+        write_part(tmp_path / "parts" / f"part-{number:05d}.npz", part, FACES, "free", {"timing": np.array("x")})
+    arrays = read_results(tmp_path)
+    assert {name: array.shape for name, array in arrays.items()} == {**SHAPES, "timing": ()}
+    for name in ("vertices", "joints", "sigma"):
+        whole = np.stack([row[name] for row in rows])
+        assert np.nanmax(np.abs(arrays[name] - whole), initial=0) <= STEP / 2
+        left = arrays[name][np.isfinite(arrays[name])] / STEP
+        np.testing.assert_array_equal(left, np.round(left))
+    first = (tmp_path / "parts" / "part-00000.npz").read_bytes()
+    write_part(tmp_path / "again.npz", rows[:2], FACES, "free", {"timing": np.array("x")})
+    assert (tmp_path / "again.npz").read_bytes() == first

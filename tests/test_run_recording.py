@@ -103,7 +103,7 @@ def test_interruption_of_a_recording_without_length_keeps_the_rows_of_before(tmp
     bag, out = plain(4).write(tmp_path / "a.mcap"), tmp_path / "out"
     assert run(bag, out) == 0
     names = read_results(out)["frame_id"].tolist()
-    monkeypatch.setattr("twohands.batch.changes_of", lambda *paths: (1, 1))  # as if the recording were another one
+    monkeypatch.setattr("twohands.batch.part.changes_of", lambda *paths: (1, 1))  # as if the recording were another one
 
     def interrupted(self, frame):
         raise KeyboardInterrupt

@@ -25,6 +25,7 @@ __all__ = [
     "load",
     "open_source",
     "read_results",
+    "track",
     "write_glb",
 ]
 
@@ -40,12 +41,13 @@ if TYPE_CHECKING:
     from twohands.predictor import load
     from twohands.results import read_results
     from twohands.sources.opening import open_source
+    from twohands.tracking import track
     from twohands.types import LEFT, RIGHT, HandParameters, RGBDFrame, TwoHands
 
 _HOMES = {"Camera": "geometry.camera", "draw_overlay": "overlay", "evaluate": "evaluation.evaluate"}
 _HOMES |= {"hand_model": "hands", "load": "predictor", "read_results": "results", "write_glb": "export"}
 _HOMES |= {"examine": "doctor.examination", "open_source": "sources.opening"}
-_HOMES |= {"check": "checks.examiner", "Finding": "findings"}
+_HOMES |= {"track": "tracking", "check": "checks.examiner", "Finding": "findings"}
 _HOMES |= dict.fromkeys(("LEFT", "RIGHT", "HandParameters", "RGBDFrame", "TwoHands"), "types")
 """Modules of the public names."""
 

@@ -1,11 +1,10 @@
-"""Result files: `hands.npz` with one row per frame, `hands.json`, and the store of an interruptible run."""
+"""Result files: `hands.npz` with one row per frame, the parts of a long run, and `hands.json`."""
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from twohands.claims import read_claim, refuse_other
 from twohands.files import write_atomically
 from twohands.findings import Finding, findings_from_text, findings_to_text
 from twohands.hands.model import HandModel
@@ -28,6 +26,13 @@ FLOAT_FIELDS += ("depth_support", "confidence", "sigma", "K")
 FIELDS = ("frame_id", "seconds", *FLOAT_FIELDS, "fitted", "status", "doubtful")
 FIELDS += ("examined", "findings", "inputs", "error")
 """Fields with one row per frame; `format_version`, `hand_model` and `faces` are stored once."""
+OPTIONAL = {"vertices"}
+"""Fields that a file may lack."""
+PARTS = "parts"
+"""Folder of a run with its rows in parts of a fixed length."""
+STEP = 2.0**-16
+"""Lengths in the parts of a run are rounded to multiples of this, metres; it is a 65th of a millimetre."""
+LENGTHS = ("vertices", "joints", "sigma", "depth_residual", "T_camera_from_wrist")
 NO_INPUTS = np.zeros((2, 2), dtype=np.int64)
 """`inputs` of a row when its files are not compared again: bytes and time of change in ns of at most two files."""
 Row = dict[str, np.ndarray]
@@ -79,19 +84,51 @@ def failed_row(
     seconds: float | None = None,
 ) -> Row:
     """Return the row of a frame that could not be used: no hands, and the reason."""
+    return {**make_row(frame_id, unseen(model), K, inputs, seconds), "error": np.array(error)}
+
+
+def unseen(model: HandModel) -> TwoHands:
+    """Return the hands of a frame in which none was looked for, with parameters and quality."""
     neutral = model(model.neutral())
     nothing = Quality(np.full(2, np.nan), np.zeros(2), np.zeros(2, dtype=bool))
-    hands = TwoHands(neutral.vertices, neutral.joints, np.zeros(2), neutral.parameters, nothing)
-    return {**make_row(frame_id, hands, K, inputs, seconds), "error": np.array(error)}
+    return TwoHands(neutral.vertices, neutral.joints, np.zeros(2), neutral.parameters, nothing)
 
 
-def write_npz(path: str | Path, rows: Sequence[Row], faces: np.ndarray, hand_model: str) -> None:
+def write_npz(
+    path: str | Path,
+    rows: Sequence[Row],
+    faces: np.ndarray,
+    hand_model: str,
+    more: Mapping[str, Any] | None = None,
+) -> None:
     """Write rows as one .npz (float32, no object arrays); faces (2, F, 3) of the named hand model, outward."""
+    with write_atomically(path) as temporary:
+        np.savez(temporary, **_stacked(rows, faces, hand_model), **(more or {}))
+
+
+def write_part(
+    path: str | Path,
+    rows: Sequence[Row],
+    faces: np.ndarray,
+    hand_model: str,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write rows like `write_npz`, with lengths rounded to STEP, compressed; `more` are further arrays by name.
+
+    The bytes depend on the values alone.
+    """
+    arrays = _stacked(rows, faces, hand_model)
+    for name in set(LENGTHS) & set(arrays):
+        arrays[name] = np.round(arrays[name] / np.float32(STEP)) * np.float32(STEP)
+    with write_atomically(path) as temporary:
+        np.savez_compressed(temporary, **arrays, **(more or {}))
+
+
+def _stacked(rows: Sequence[Row], faces: np.ndarray, hand_model: str) -> dict[str, Any]:
+    """Return the arrays of a file with these rows; without vertices if the rows have none."""
     arrays: dict[str, Any] = {"format_version": np.int32(FORMAT_VERSION), "faces": faces.astype(np.int32)}
     arrays["hand_model"] = np.array(hand_model)
-    arrays |= {name: np.stack([row[name] for row in rows]) for name in FIELDS}
-    with write_atomically(path) as temporary:
-        np.savez(temporary, **arrays)
+    return arrays | {name: np.stack([row[name] for row in rows]) for name in FIELDS if name in rows[0]}
 
 
 def read_results(path: str | Path) -> dict[str, np.ndarray]:
@@ -100,14 +137,23 @@ def read_results(path: str | Path) -> dict[str, np.ndarray]:
     Raise FileNotFoundError, or ValueError for another file or version.
     """
     path = Path(path)
+    parts = sorted((path / PARTS).glob("part-*.npz"))
+    if parts and not (path / "hands.npz").exists():
+        return joined([read_results(part) for part in parts])
     path = path / "hands.npz" if path.is_dir() else path
-    arrays = _arrays(path)
+    arrays = read_arrays(path)
     version = int(arrays.get("format_version", -1))
     if version in _READABLE and version < FORMAT_VERSION:
         arrays = _completed(arrays)
-    if version not in _READABLE or not {*FIELDS, "faces"} <= set(arrays):
+    if version not in _READABLE or not {*FIELDS, "faces"} - OPTIONAL <= set(arrays):
         raise ValueError(f"{path} is not a hands.npz of format version {FORMAT_VERSION}; remove it and run again")
     return arrays
+
+
+def joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the arrays of several files of one run as those of one file."""
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in FIELDS if name in parts[0]}
+    return {**parts[0], **rows}
 
 
 def _completed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -139,7 +185,7 @@ def _hand_model_of(faces: np.ndarray) -> str:
 def holds_one_frame(path: str | Path) -> bool:
     """Return whether a file is a `hands.npz` of a single frame, in this or an earlier version of the format."""
     try:
-        arrays = _arrays(path)
+        arrays = read_arrays(path)
     except (ValueError, FileNotFoundError):
         return False
     return "format_version" in arrays and "frame_id" in arrays and len(arrays["frame_id"]) == 1
@@ -147,7 +193,9 @@ def holds_one_frame(path: str | Path) -> bool:
 
 def split_rows(arrays: dict[str, np.ndarray]) -> list[Row]:
     """Return the rows of a `hands.npz` that was read."""
-    return [{name: arrays[name][index] for name in FIELDS} for index in range(len(arrays["frame_id"]))]
+    return [
+        {name: arrays[name][index] for name in FIELDS if name in arrays} for index in range(len(arrays["frame_id"]))
+    ]
 
 
 def hands_of_row(row: Row) -> TwoHands:
@@ -157,7 +205,7 @@ def hands_of_row(row: Row) -> TwoHands:
     )
     findings = findings_from_text(str(row["findings"]))
     examined = bool(row["examined"])
-    return TwoHands(row["vertices"], row["joints"], row["present"], None, quality, findings, examined)
+    return TwoHands(row.get("vertices"), row["joints"], row["present"], None, quality, findings, examined)
 
 
 def write_json(path: str | Path, rows: Sequence[Row], hand_model: str, findings: Sequence[Finding] = ()) -> None:
@@ -184,70 +232,19 @@ def write_json(path: str | Path, rows: Sequence[Row], hand_model: str, findings:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-class RowStore:
-    """Rows of a run before they are merged into `hands.npz`; each is a file, so a kill loses at most one frame.
+def read_array(path: str | Path, name: str) -> np.ndarray:
+    """Return one array of an .npz; raise like `read_arrays`."""
+    return read_arrays(path, {name})[name]
 
-    `settings` hold everything that changes the rows. They are stored in `run.json`; a folder with others is refused.
+
+def read_arrays(path: str | Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz by name, all or those of some `names`.
+
+    Raise FileNotFoundError, or ValueError if it cannot be read.
     """
-
-    def __init__(self, folder: str | Path, settings: dict[str, object], faces: np.ndarray, hand_model: str):
-        self.folder = Path(folder)
-        self.faces, self.hand_model = faces, hand_model
-        self.settings = settings
-        path, fix = self.folder / "run.json", "give another --out or remove that folder"
-        stored = read_claim(path, fix) if path.exists() else {}
-        if stored:  # a setting that this version lacks is a change
-            refuse_other(f"{self.folder} holds rows made", stored, {**dict.fromkeys(stored), **settings}, fix)
-        for path in (self.final, self.folder / "hands.json"):
-            if not stored and path.exists():
-                raise ValueError(f"{self.folder} holds the {path.name} of something else; give another --out")
-        self.rows = {str(row["frame_id"]): row for row in self._stored_rows() if not str(row["error"])}
-
-    @property
-    def final(self) -> Path:
-        """Path of the merged rows."""
-        return self.folder / "hands.npz"
-
-    def keep(self, row: Row) -> None:
-        """Keep a finished row; a failed one is kept in memory only, so that it is tried again after a restart."""
-        self.rows[str(row["frame_id"])] = row
-        if not str(row["error"]):
-            self._write_settings()
-            write_npz(self.folder / "rows" / f"{row['frame_id']}.npz", [row], self.faces, self.hand_model)
-
-    @property
-    def findings(self) -> list[Finding]:
-        """Findings about the recording that the last run in this folder ended with."""
-        path = self.folder / "hands.json"
-        stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return [Finding(**finding) for finding in stored.get("findings", ())]
-
-    def available(self, frame_ids: Iterable[str]) -> list[Row]:
-        """Return the rows that exist of these frames."""
-        return [self.rows[frame_id] for frame_id in frame_ids if frame_id in self.rows]
-
-    def merge(self, rows: Sequence[Row], findings: Sequence[Finding] = ()) -> None:
-        """Write `hands.npz` and `hands.json` with these rows and the findings about the recording."""
-        if any(not str(row["error"]) for row in rows):
-            self._write_settings()
-            write_npz(self.final, rows, self.faces, self.hand_model)
-            write_json(self.folder / "hands.json", rows, self.hand_model, findings)
-            shutil.rmtree(self.folder / "rows", ignore_errors=True)
-
-    def _write_settings(self) -> None:
-        if not (self.folder / "run.json").exists():
-            with write_atomically(self.folder / "run.json") as temporary:
-                temporary.write_text(json.dumps(self.settings, indent=1) + "\n", encoding="utf-8")
-
-    def _stored_rows(self) -> list[Row]:
-        single = [path for path in (self.folder / "rows").glob("*.npz") if not path.name.startswith(".")]
-        return [row for path in (self.final, *single) if path.exists() for row in split_rows(read_results(path))]
-
-
-def _arrays(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in archive.files if names is None or name in names}
     except FileNotFoundError:
         raise
     except (ValueError, OSError, EOFError, TypeError, BadZipFile) as error:  # TypeError: an .npy file

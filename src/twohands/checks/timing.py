@@ -7,6 +7,7 @@ a lag between them.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from typing import NamedTuple
 
@@ -99,6 +100,18 @@ class DepthTiming:
             if off and len(off) >= USUAL * len(self.lags):
                 found.append(_off(code, off, len(self.lags)))
         return found
+
+    def record(self) -> str:
+        """Return what was found so far as JSON."""
+        self._finish_stretch()
+        return json.dumps([self.compared, self.moving, self.frozen, self.lags])
+
+    def add(self, record: str) -> None:
+        """Add what another part of the recording had, see `record`."""
+        compared, moving, frozen, lags = json.loads(record)
+        self.compared, self.moving = self.compared + compared, self.moving + moving
+        self.frozen += frozen
+        self.lags += [(lag, name) for lag, name in lags]
 
     def _finish_stretch(self) -> None:
         if len(self._motion) >= SHORTEST:

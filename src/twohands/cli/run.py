@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ from twohands.cli.reading import SOURCE, OfSource, with_progress
 if TYPE_CHECKING:
     from twohands.batch import BatchRun
     from twohands.predictor import Predictor
-    from twohands.results import Row
     from twohands.sources.options import SourceOptions
     from twohands.sources.source import Source
 
@@ -30,6 +30,9 @@ def run(
     reading: OfSource = SOURCE,
     every: int = 1,
     choice: Options = DEFAULT,
+    tracking: bool = True,
+    smooth: float = 0.5,
+    two_pass: bool = False,
     overlays: bool = False,
     glb: bool = False,
     timings: bool = False,
@@ -40,53 +43,83 @@ def run(
     Folders with rgb/, depth/ and cam_K.txt (see README for other names), ROS 1 and 2 bags, MCAP, RealSense .bag and
     .db3 (needs the extra ros), Azure Kinect .mkv and Stray Scanner (video), Record3D .r3d (iphone), .npz, .npy and
     pickled arrays, BOP scenes. The same command resumes an interrupted run; frames whose files have changed are
-    processed again.
+    processed again. In frames with times, or numbered in order, hands are followed and their motion is made steady.
 
     Args:
         recording: File or folder of the recording; its kind is recognised by its content.
         out: Folder for the results: hands.npz and hands.json, one row per frame.
         every: Take every N-th frame.
+        tracking: Follow the hands from frame to frame, unless --no-tracking is given.
+        smooth: Strength of the smoothing of followed hands in [0, 1]; 0 = none.
+        two_pass: Smooth with what comes later as well: no lag.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
         timings: Print the time of each step, over all frames.
         strict: End with exit code 1 if there is a warning.
     """
-    from twohands.batch import BatchRun, summary
+    from twohands.batch import BatchRun, Selection, Tracking
     from twohands.predictor import Stopwatch
     from twohands.sources.opening import open_source
 
     check_folder(out)
     if every < 1:
         raise ValueError(f"--every must be at least 1; got {every}")
+    if not 0 <= smooth <= 1:
+        raise ValueError(f"--smooth must lie between 0 and 1; got {smooth:g}")
     source = open_source(recording, reading)
     print(f"{recording}: {source.about}")
     watch = Stopwatch()
     with watch("load"):
         predictor = choice.load()
+    tracked = Tracking(smooth, two_pass) if tracking and _is_in_order(source, predictor) else None
     settings = _settings(source, reading, choice, predictor)
-    batch = BatchRun(source, recording, predictor, out, settings, watch, every)
+    batch = BatchRun(source, recording, predictor, out, settings, watch, Selection(every=every), tracked)
     interrupted, told = False, set[str]()
     try:
-        told = _work(batch, overlays, glb)
+        told = _work(batch)
     except KeyboardInterrupt:
         interrupted = True
-    rows = batch.finish(overlays, not interrupted)
+    account = batch.finish(overlays, glb, not interrupted)
     if interrupted:
         of = "" if batch.length is None else f" of {batch.length}"
-        print(f"interrupted: {len(rows)}{of} frames done; the same command resumes from here")
+        print(f"interrupted: {account.frames}{of} frames done; the same command resumes from here")
         return INTERRUPTED
-    failed = [row for row in rows if str(row["error"])]
-    if len(failed) == len(rows):
-        reason = str(failed[0]["error"]) if failed else "it has no frame with colour and depth"
+    if account.failures == account.frames:
+        reason = account.failed[0][1] if account.failed else "it has no frame with colour and depth"
         raise ValueError(f"no frame of {recording} could be used; the first: {reason}")
-    for row in failed[:10]:
-        print(f"twohands: {row['frame_id']}: {row['error']}", file=sys.stderr)
+    for name, error in account.failed:
+        print(f"twohands: {name}: {error}", file=sys.stderr)
     before = f"; {batch.reused} rows were there already" if batch.reused else ""
-    print(f"{summary(rows)}{before}; wrote {batch.store.final}")
+    print(f"{account.line()}{before}; wrote {batch.store.written}")
     if timings:
         print(watch.table())
+    if batch.is_unrelated:
+        print(
+            "twohands: note: the hands of most pictures are further from those of the picture before than hands move, "
+            "so these pictures are no recording and every one stands for itself; pass --no-tracking",
+            file=sys.stderr,
+        )
     code = tell(batch.findings, strict, told)
-    return SOME_FAILED if failed else code
+    return SOME_FAILED if account.failures else code
+
+
+def _is_in_order(source: Source, predictor: Predictor) -> bool:
+    """Return whether hands can be followed through a recording; say which times are assumed where it has none."""
+    from twohands.batch.motion import has_times, is_numbered
+    from twohands.tracking import FPS, can_follow
+
+    if not can_follow(predictor):
+        return False
+    if has_times(source):
+        return True
+    if not is_numbered(source):
+        return False
+    print(
+        f"twohands: note: the frames have no times; to follow the hands, {FPS:g} frames a second are assumed; give "
+        "--fps, or --no-tracking for frames that stand for themselves",
+        file=sys.stderr,
+    )
+    return True
 
 
 def _settings(source: Source, reading: SourceOptions, choice: Choice, predictor: Predictor) -> dict[str, object]:
@@ -113,19 +146,19 @@ def _digest(network: Path) -> str:
     return f"{network} {sha256(content).hexdigest()[:16]}"
 
 
-def _work(batch: BatchRun, overlays: bool, glb: bool) -> set[str]:
+def _work(batch: BatchRun) -> set[str]:
     """Process the frames of a run, and warn after the first ones already; return the codes of these warnings."""
-    from twohands.batch import usual_findings
+    from twohands.batch import Account
     from twohands.checks.examiner import FIRST_FRAMES
 
-    first: list[Row] = []
-    told: set[str] = set()
-    for row in with_progress(batch.work(overlays, glb), batch.length):
-        if len(first) == FIRST_FRAMES:
-            continue
-        first.append(row)
-        if len(first) == FIRST_FRAMES:
-            findings = usual_findings(first)
-            tell(findings)
-            told = {finding.code for finding in findings}
+    first, told = Account(batch.predictor.model), set[str]()
+    with closing(batch.work()) as frames:
+        for done in with_progress(frames, batch.length):
+            if first.frames == FIRST_FRAMES:
+                continue
+            first.add(done.row)
+            if first.frames == FIRST_FRAMES:
+                findings = first.usual_findings()
+                tell(findings)
+                told = {finding.code for finding in findings}
     return told

@@ -6,7 +6,7 @@ ahead; `steady` with `two_pass` also uses what comes later, and so has no lag.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -83,13 +83,7 @@ class Steady:
 
     def __call__(self, hands: TwoHands, seconds: float) -> TwoHands:
         """Return the hands of this frame as far as they are known now."""
-        if hands.present_sides:
-            if seconds - self.seen_at > NEW_PERSON and self.people[-1].shapes:
-                self.people.append(Person())
-            self.seen_at = seconds
-        self.owner.append(len(self.people) - 1)
-        for side in (0, 1):
-            self._advance(hands, side, seconds)
+        self.observe(hands, seconds)
         known = {side: track for side, track in self.current.items() if track.missed <= CARRIED}
         return placed(
             hands,
@@ -98,6 +92,24 @@ class Steady:
             self.people[-1],
             self.model,
         )
+
+    def observe(self, hands: TwoHands, seconds: float) -> None:
+        """Take in the hands of the next frame."""
+        if hands.present_sides:
+            if seconds - self.seen_at > NEW_PERSON and self.people[-1].shapes:
+                self.people.append(Person())
+            self.seen_at = seconds
+        self.owner.append(len(self.people) - 1)
+        for side in (0, 1):
+            self._advance(hands, side, seconds)
+
+    def forget_before(self, number: int) -> None:
+        """Forget the steps of the tracks before a frame."""
+        for track in self.tracks:
+            gone = min(max(number - track.first, 0), len(track.steps))
+            del track.steps[:gone]
+            track.first += gone
+        self.tracks = [track for track in self.tracks if track.steps or track in self.current.values()]
 
     def _advance(self, hands: TwoHands, side: int, seconds: float) -> None:
         """Bring the track of one side to this frame."""
@@ -130,7 +142,7 @@ class Steady:
 
     def _begin(self, hands: TwoHands, side: int, seconds: float) -> None:
         estimate = begun(self._values(hands, side, None), self._deviation(hands, side), SPEED)
-        steps = [Filtered(np.eye(2), estimate, estimate)]
+        steps = [Filtered(np.eye(2), replace(estimate), estimate)]  # measured: known is not expected
         self.current[side] = Track(side, len(self.owner) - 1, estimate, seconds, seconds, steps=steps)
         self.tracks.append(self.current[side])
 
@@ -161,23 +173,48 @@ def steady(
     Gaps of at most LONGEST_GAP between two frames that show the hand are filled. With `two_pass` every frame also uses
     the later ones: there is no lag.
     """
+    return [hands for part in steady_parts([sequence], model, smooth, two_pass) for hands in part]
+
+
+def steady_parts(
+    parts: Iterable[Sequence[tuple[float, TwoHands]]], model: HandModel, smooth: float = 0.5, two_pass: bool = False
+) -> Iterator[list[TwoHands]]:
+    """Yield the steady hands of a recording that comes in parts, see `steady`, in memory for two parts.
+
+    What comes later is known for each part from itself and the following one.
+    """
     online = Steady(model, smooth)
-    results = [online(hands, seconds) for seconds, hands in sequence]
-    found: list[dict[int, np.ndarray]] = [{} for _ in results]
-    filled: list[set[int]] = [set() for _ in results]
+    first, waiting = 0, None
+    for part in parts:
+        for seconds, hands in part:
+            online.observe(hands, seconds)
+        if waiting is not None:
+            yield _settled(online, first, waiting, two_pass)
+            first += len(waiting)
+            online.forget_before(first)
+        waiting = [hands for _, hands in part]
+    if waiting is not None:
+        yield _settled(online, first, waiting, two_pass)
+
+
+def _settled(online: Steady, first: int, part: Sequence[TwoHands], two_pass: bool) -> list[TwoHands]:
+    """Return the steady hands of a part whose first frame has the number `first`."""
+    found: list[dict[int, np.ndarray]] = [{} for _ in part]
+    filled: list[set[int]] = [set() for _ in part]
     for track in online.tracks:
-        steps = track.steps[: len(track.steps) - track.missed]  # after the last measurement nothing is known
-        estimates = smoothed(steps)
-        for number, (step, estimate) in enumerate(zip(steps, estimates, strict=True), track.first):
-            measured = number == track.first or step.known is not step.expected
+        steps = track.steps[: max(len(track.steps) - track.missed, 0)]  # after the last measurement nothing is known
+        for number, (step, estimate) in enumerate(zip(steps, smoothed(steps), strict=True), track.first - first):
+            if number >= len(part):
+                break
+            measured = step.known is not step.expected
             known = estimate if two_pass or not measured else step.known
             found[number][track.side] = known.position
             if not measured:
                 filled[number].add(track.side)
-    shaped = [online.people[owner] for owner in online.owner]
+    owners = online.owner[first : first + len(part)]
     return [
-        placed(hands, known, missing, person, model)
-        for (_, hands), known, missing, person in zip(sequence, found, filled, shaped, strict=True)
+        placed(hands, known, missing, online.people[owner], online.model)
+        for hands, known, missing, owner in zip(part, found, filled, owners, strict=True)
     ]
 
 

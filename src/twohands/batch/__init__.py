@@ -1,0 +1,7 @@
+"""Runs over recordings: parts of a fixed length are seen one by one, then one sequential pass makes the result."""
+
+from twohands.batch.account import Account
+from twohands.batch.part import Selection
+from twohands.batch.run import BatchRun, Tracking
+
+__all__ = ["Account", "BatchRun", "Selection", "Tracking"]

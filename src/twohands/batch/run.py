@@ -1,0 +1,175 @@
+"""A run over a recording: its parts are seen, and then one sequential pass makes the result of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from twohands import __version__
+from twohands.batch.account import Account
+from twohands.batch.motion import is_unrelated, steady_rows, with_vertices
+from twohands.batch.part import Done, Frames, PartRun, Selection
+from twohands.batch.store import Store
+from twohands.checks.timing import DepthTiming
+from twohands.export import write_glb
+from twohands.files import write_atomically
+from twohands.findings import Finding
+from twohands.overlay import draw_overlay
+from twohands.pictures import contact_sheet
+from twohands.predictor import Predictor, Stopwatch
+from twohands.results import Row, hands_of_row
+from twohands.sources.source import Source
+
+SHEET_PICTURES = 40
+"""Largest number of overlays on a contact sheet, evenly spread."""
+
+
+class Tracking(NamedTuple):
+    """How hands are made steady, see `motion.steady`."""
+
+    smooth: float = 0.5
+    two_pass: bool = False
+
+
+class BatchRun:
+    """A run over the chosen frames of a recording, with results in the folder `out`.
+
+    `path` is the recording's file or folder; `settings` are what changes the rows beside it. With `tracking` the hands
+    are followed from frame to frame and made steady.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        path: Path,
+        predictor: Predictor,
+        out: Path,
+        settings: dict[str, object],
+        watch: Stopwatch,
+        selection: Selection,
+        tracking: Tracking | None,
+        vertices: bool = True,
+    ):
+        self.predictor, self.out, self.watch, self.tracking = predictor, out, watch, tracking
+        self.faces = np.asarray(predictor.model.faces)
+        self.selection, self.length = selection, selection.taken(source.length)
+        self.reused = self.done = 0
+        """Numbers of rows that were there already, and of those that are done now."""
+        self.findings: list[Finding] = []
+        """Findings about the recording, once the run is finished."""
+        self.is_unrelated = False
+        """Whether the frames turned out not to be one recording, once a tracked run is finished."""
+        own = {"version": __version__, "recording": str(path.resolve()), **selection._asdict()}
+        own |= {"tracking": tracking is not None, "vertices": vertices}
+        self.store = Store(out, {**own, **settings}, predictor.model, tracking is not None, vertices)
+        self.frames = Frames(source, selection)
+        self._parts = PartRun(self.frames, path, predictor, self.store, watch)
+
+    def work(self) -> Generator[Done]:
+        """Yield each frame of the recording once its row is stored."""
+        for number in count():
+            before = self.done + self.reused
+            for frame in self._parts(number):
+                self.reused += frame.reused
+                self.done += not frame.reused
+                if not frame.reused:
+                    self._forget_pictures([frame.row])
+                yield frame
+            if self.done + self.reused < before + self.frames.size:
+                self.store.remove_from(number + (self.done + self.reused > before))
+                return
+
+    def finish(self, overlays: bool, glb: bool, whole: bool = True) -> Account:
+        """Make the result of what was seen, with pictures, and return the account of it.
+
+        Unless the recording was read to its end (`whole`), the parts that are there make the result. `findings` are
+        then those of the rows, and those about the timing.
+        """
+        account, names = Account(self.predictor.model), []
+        for rows in self._results():
+            with self.watch("write"):
+                for row in rows:
+                    account.add(row)
+                    names.append(str(row["frame_id"]))
+        if account.failures == account.frames:
+            self.store.discard()
+            return account
+        timing = DepthTiming()
+        for number in self.store.numbers():
+            timing.add(self.store.timing(number))
+        self.findings = [*account.usual_findings(), *account.size_findings(), *timing.findings()]
+        self.store.merge(account.frames, self.findings)
+        self.store.write_summary(account.as_json())
+        if whole:
+            self.store.drop_all_rows()
+        if overlays or glb:
+            self._draw(overlays, glb)
+        if overlays:
+            self._sheet(names)
+        return account
+
+    def _results(self) -> Iterator[list[Row]]:
+        """Yield the rows of the result part by part, once they are stored."""
+        store, numbers = self.store, self.store.numbers()
+        if self.tracking is None:
+            yield from store.results()
+            return
+        self.is_unrelated = is_unrelated((store.seen(number) for number in numbers), self.selection)
+        seen = (store.seen(number) for number in numbers)
+        model = self.predictor.model
+        steady = seen if self.is_unrelated else steady_rows(seen, self.selection, model, *self.tracking)
+        for number, rows in zip(numbers, steady, strict=True):
+            if self.is_unrelated and store.vertices:
+                rows = [with_vertices(row, model) for row in rows]
+            if store.write_result(number, rows):
+                self._forget_pictures(rows)
+            yield store.result(number)
+
+    def _forget_pictures(self, rows: list[Row]) -> None:
+        for name in (str(row["frame_id"]) for row in rows):
+            for path in (self._overlay(name), self._glb(name)):
+                if os.path.exists(path):
+                    path.unlink()
+
+    def _draw(self, overlays: bool, glb: bool) -> None:
+        """Write the pictures and meshes of the result that are not there yet."""
+        for number in self.store.numbers():
+            known = {str(row["frame_id"]): row for row in self.store.result(number)}
+            for entry in self.frames.part(number):
+                row = known.get(entry.name)
+                if row is None or str(row["error"]):
+                    continue
+                if not self.store.vertices:
+                    row = with_vertices(row, self.predictor.model)
+                if glb and not os.path.exists(self._glb(entry.name)):
+                    with self.watch("write"):
+                        write_glb(self._glb(entry.name), hands_of_row(row), self.faces)
+                if overlays and not os.path.exists(self._overlay(entry.name)):
+                    with self.watch("decode"):
+                        frame = entry.open()
+                    with self.watch("write"), write_atomically(self._overlay(entry.name)) as temporary:
+                        picture = draw_overlay(frame, hands_of_row(row), self.faces)
+                        Image.fromarray(picture).save(temporary, quality=90)
+
+    def _sheet(self, names: list[str]) -> None:
+        """Draw the contact sheet of the overlays that there are."""
+        drawn = [name for name in names if os.path.exists(self._overlay(name))]
+        if not drawn:
+            return
+        places = np.unique(np.linspace(0, len(drawn) - 1, SHEET_PICTURES).astype(int))
+        chosen = [drawn[place] for place in places]
+        pictures = [np.asarray(Image.open(self._overlay(name))) for name in chosen]
+        with write_atomically(self.out / "overlays.jpg") as temporary:
+            Image.fromarray(contact_sheet(pictures, chosen)).save(temporary, quality=88)
+
+    def _overlay(self, frame_id: str) -> Path:
+        return self.out / "overlays" / f"{frame_id}.jpg"
+
+    def _glb(self, frame_id: str) -> Path:
+        return self.out / "glb" / f"{frame_id}.glb"
