@@ -165,6 +165,7 @@ def test_a_jump_is_not_believed_and_a_lasting_one_is():
         parameters.translation[RIGHT] += [0.4, 0, 0]
         sequence[number] = (sequence[number][0], as_hands(parameters))
     kept = steady(sequence, MODEL)
+    assert all(h.status[RIGHT] == "fitted" for h in kept)  # also in the frames that were doubted at first
     assert np.linalg.norm(kept[50].joints[RIGHT, 0] - sequence[50][1].joints[RIGHT, 0]) < 0.02
 
 
@@ -257,6 +258,22 @@ def test_sides_are_exchanged_only_on_lasting_evidence():
         lefts.append(follower(FRAME).pixels[LEFT, :, 0].mean() < 300)
     assert all(lefts[:11])  # one frame says otherwise and is not followed
     assert not lefts[-1]  # many frames say so
+
+
+def test_a_hand_that_was_lost_for_a_moment_keeps_its_side():
+    """It is read as of the other side when it comes back, more surely than the hand that stayed."""
+    script = [(-1.0, 3.0)] * 8 + [(-1.0, -3.0)] * 12
+    follower = Follower(Scripted(script, lost=frozenset(range(8, 12))))
+    rights = []
+    for number in range(14):
+        follower.at(number / 30)
+        rights.append(follower(FRAME).pixels[RIGHT, :, 0].mean())
+    assert np.isnan(rights[8:12]).all()
+    assert rights[12] > 300
+    memory = follower.memory()
+    other = Follower(Scripted(script))
+    other.recall(memory)
+    np.testing.assert_array_equal(other.memory(), memory)
 
 
 def test_the_frame_is_searched_only_when_a_hand_is_lost_or_at_a_slow_beat():

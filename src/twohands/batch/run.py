@@ -31,7 +31,7 @@ SHEET_PICTURES = 40
 
 
 class Tracking(NamedTuple):
-    """How hands are made steady, see `motion.steady`."""
+    """Options of the pass that makes hands steady, see `motion.steady`."""
 
     smooth: float = 0.5
     two_pass: bool = False
@@ -64,7 +64,7 @@ class BatchRun:
         self.findings: list[Finding] = []
         """Findings about the recording, once the run is finished."""
         self.is_unrelated = False
-        """Whether the frames turned out not to be one recording, once a tracked run is finished."""
+        """True if the frames turned out not to be one recording, once a tracked run is finished."""
         own = {"version": __version__, "recording": str(path.resolve()), **selection._asdict()}
         own |= {"tracking": tracking is not None, "vertices": vertices}
         self.store = Store(out, {**own, **settings}, predictor.model, tracking is not None, vertices)

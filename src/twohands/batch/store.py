@@ -61,7 +61,7 @@ class Store:
 
     @property
     def written(self) -> Path:
-        """What was written: the merged rows if there are any, otherwise the folder of the parts."""
+        """Path of the merged rows if there are any, otherwise of the folder of the parts."""
         return self.final if self.final.exists() else self.folder / PARTS
 
     @property

@@ -21,8 +21,10 @@ MEMORY, MOST_ODDS = 0.9, 8.0
 """Part of the log-odds of a side that lasts to the next frame, and their largest size."""
 LONGEST_STEP = 0.2
 """Seconds between frames above which a hand is not expected where its velocity would bring it."""
-SAME_HAND = 0.5
+SAME_HAND = 1.0
 """Largest mean distance of the landmarks of one hand in two frames, in hand lengths."""
+REMEMBERED = 0.5
+"""Seconds for which the place and the side of a lost hand are remembered."""
 
 
 class Locator(Protocol):
@@ -60,12 +62,15 @@ class Follower:
         """Begin anew, as at the start of a recording."""
         self.last: Seen | None = None
         self.before: Seen | None = None
+        self.lost: list[Seen] = []
+        """Single hands that were seen a moment ago."""
         self.seconds, self.count = 0.0, 0
 
     def memory(self) -> np.ndarray:
         """Return what is remembered as bytes (N,) uint8, for a run that is interrupted."""
         arrays: dict[str, Any] = {"count": np.array(self.count)}
-        for name, seen in (("last", self.last), ("before", self.before)):
+        lost = {f"lost{number}": seen for number, seen in enumerate(self.lost)}
+        for name, seen in {"last": self.last, "before": self.before, **lost}.items():
             if seen is not None:
                 arrays[f"{name}.seconds"] = np.array(seen.seconds)
                 arrays |= {f"{name}.{key}": value for key, value in vars(seen.hands).items() if value is not None}
@@ -79,11 +84,13 @@ class Follower:
             arrays = {name: archive[name] for name in archive.files}
         self.count = int(arrays.pop("count"))
         found: dict[str, Seen | None] = {}
-        for name in ("last", "before"):
+        lost = sorted({key.partition(".")[0] for key in arrays if key.startswith("lost")}, key=lambda key: int(key[4:]))
+        for name in ("last", "before", *lost):
             own = {key.partition(".")[2]: value for key, value in arrays.items() if key.startswith(f"{name}.")}
             seconds = own.pop("seconds", None)
             found[name] = None if seconds is None else Seen(Candidates(**own), float(seconds))
         self.last, self.before = found["last"], found["before"]
+        self.lost = [seen for name in lost if (seen := found[name]) is not None]
 
     def at(self, seconds: float) -> None:
         """Set the time of the next frame."""
@@ -98,10 +105,19 @@ class Follower:
         if hands is None or (count < 2 and (lost or self.count % BEAT == 0)):
             hands = self.locator.find(frame, hands)
         self.count += 1
+        self.lost = [seen for seen in self.lost if self.seconds - seen.seconds < REMEMBERED]
+        for seen in self.lost:
+            known = seen.hands if known is None else known + seen.hands
         hands = replace(hands, odds=_remembered(hands, known))
         located = self.locator.choose(frame, hands)
-        self.before, self.last = self.last, Seen(_chosen(hands, located), self.seconds)
+        self._remember(Seen(_chosen(hands, located), self.seconds))
         return located
+
+    def _remember(self, now: Seen) -> None:
+        """Keep the hands of this frame, and those of frames before that are not among them."""
+        earlier = [*self.lost, *([] if self.last is None else _apart(self.last))]
+        self.lost = [seen for seen in earlier if _same(seen.hands, now.hands)[0] is None]
+        self.before, self.last = self.last, now
 
     def _expected(self) -> Candidates | None:
         """Return the hands of the last frame where they should be now; None before the first frame."""
@@ -113,6 +129,11 @@ class Follower:
             return hands
         ratio = step / (seconds - self.before.seconds)
         return _moved(hands, self.before.hands, min(ratio, 2.0))
+
+
+def _apart(seen: Seen) -> list[Seen]:
+    """Return the hands of a frame one by one."""
+    return [Seen(seen.hands[[hand]], seen.seconds) for hand in range(len(seen.hands.present))]
 
 
 def _moved(hands: Candidates, before: Candidates, ratio: float) -> Candidates:

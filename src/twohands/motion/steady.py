@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,6 +35,16 @@ KNOWN_SHAPE = 120
 PALM = [WRIST, *KNUCKLES]
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """Coordinates of a hand in one frame."""
+
+    number: int  # of the frame
+    seconds: float
+    values: np.ndarray  # (COUNT,)
+    deviation: np.ndarray  # (COUNT,)
+
+
 @dataclass
 class Track:
     """One hand as long as it is followed."""
@@ -44,7 +55,7 @@ class Track:
     seconds: float  # of the last frame
     measured: float  # seconds of the last frame that was believed
     missed: int = 0  # frames since then
-    doubted: int = 0  # frames in a row that were not believed
+    doubted: list[Measurement] = field(default_factory=list)  # of frames in a row that were not believed
     steps: list[Filtered] = field(default_factory=list)
 
 
@@ -120,33 +131,41 @@ class Steady:
             del self.current[side]
         if track is None:
             if present:
-                self._begin(hands, side, seconds)
+                self._begin(side, [self._measured(hands, side, seconds, None)])
             return
         step = seconds - track.seconds
         transition, expected = predicted(track.estimate, step, ACCELERATION)
         known, believed = expected, False
         if present:
-            values = self._values(hands, side, expected.position)
-            away = float(np.linalg.norm(values[PLACE] - expected.position[PLACE]))
+            seen = self._measured(hands, side, seconds, expected.position)
+            away = float(np.linalg.norm(seen.values[PLACE] - expected.position[PLACE]))
             believed = away < JUMP + FASTEST * step
-            track.doubted = 0 if believed else track.doubted + 1
-            if track.doubted >= BELIEVED_AFTER:
-                self._begin(hands, side, seconds)
+            track.doubted = [] if believed else [*track.doubted, seen]
+            if len(track.doubted) >= BELIEVED_AFTER:
+                self._begin(side, track.doubted)
                 return
             if believed:
-                known = corrected(expected, values, self._deviation(hands, side))
+                known = corrected(expected, seen.values, seen.deviation)
+        else:
+            track.doubted = []  # only frames in a row count
         track.missed = 0 if believed else track.missed + 1
         track.measured = seconds if believed else track.measured
         track.estimate, track.seconds = known, seconds
         track.steps.append(Filtered(transition, expected, known))
 
-    def _begin(self, hands: TwoHands, side: int, seconds: float) -> None:
-        estimate = begun(self._values(hands, side, None), self._deviation(hands, side), SPEED)
+    def _begin(self, side: int, seen: Sequence[Measurement]) -> None:
+        """Begin a track with the measurements of one or more frames."""
+        estimate = begun(seen[0].values, seen[0].deviation, SPEED)
         steps = [Filtered(np.eye(2), replace(estimate), estimate)]  # measured: known is not expected
-        self.current[side] = Track(side, len(self.owner) - 1, estimate, seconds, seconds, steps=steps)
+        for before, now in pairwise(seen):
+            transition, expected = predicted(estimate, now.seconds - before.seconds, ACCELERATION)
+            estimate = corrected(expected, now.values, now.deviation)
+            steps.append(Filtered(transition, expected, estimate))
+        last = seen[-1].seconds
+        self.current[side] = Track(side, seen[0].number, estimate, last, last, steps=steps)
         self.tracks.append(self.current[side])
 
-    def _values(self, hands: TwoHands, side: int, near: np.ndarray | None) -> np.ndarray:
+    def _measured(self, hands: TwoHands, side: int, seconds: float, near: np.ndarray | None) -> Measurement:
         """Return the coordinates of a present hand with the person's shape in place of its own."""
         assert hands.parameters is not None
         own = np.asarray(hands.parameters.shape[side], float)
@@ -154,7 +173,7 @@ class Steady:
             self.people[-1].add(own)
         values = coordinates(hands.parameters, side, near)
         values[PLACE] += _palm_shift(hands, side, self.people[-1].shape(own), self.model)
-        return values
+        return Measurement(len(self.owner) - 1, seconds, values, self._deviation(hands, side))
 
     def _deviation(self, hands: TwoHands, side: int) -> np.ndarray:
         """Return the standard deviations of the coordinates of a hand, by the sigma of its palm."""
