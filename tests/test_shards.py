@@ -445,8 +445,9 @@ def test_doors(written, tmp_path):
         write_shards(dataset, 3, tmp_path / "a", dataset.content, workers=0)
     with pytest.raises(ValueError, match="seed = 21, not 22; give another folder"):
         write_shards(dataset, 14, written, SyntheticHands(22, config=TINY).content, per_shard=4)
+    other = SyntheticHands(21, config=replace(TINY, table=0.5))
     with pytest.raises(ValueError, match="config"):
-        write_shards(dataset, 14, written, SyntheticHands(21).content, per_shard=4)
+        write_shards(dataset, 14, written, other.content, per_shard=4)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "holiday.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="new or empty folder"):

@@ -71,5 +71,7 @@ def _frames(seed: int, split: str, config: str, sensor: str | None, count: int) 
         raise ValueError(f"unknown configuration {config!r}; choose one of {', '.join(CONFIGS)}")
     chosen = CONFIGS[config]
     if sensor is not None:
-        chosen = replace(chosen, sensor=sensor, registration=0.0 if sensor == "ideal" else chosen.registration)
+        chosen = replace(chosen, sensor=sensor)
+    if sensor == "ideal":
+        chosen = replace(chosen, registration=0.0, cut_out=0.0, lost_object=0.0)
     return SyntheticHands(seed, split, chosen, count)
