@@ -86,7 +86,7 @@ def train_light(
 
 @dataclass(frozen=True)
 class Place:
-    """Where and how precisely the network is trained."""
+    """The device on which the network is trained, and its precision."""
 
     device: str = "cpu"
     bf16: bool = False

@@ -56,7 +56,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a process sends for every frame."""
+    """The message of a process about one frame."""
 
     items: tuple[Any, ...] = ()
     held_out: bool = False
@@ -94,7 +94,7 @@ class Renderers:
 
     @property
     def alive(self) -> bool:
-        """Whether any process still renders."""
+        """True while any process renders."""
         return bool(self._places)
 
     @property
