@@ -70,7 +70,7 @@ class Stub:
     split, alive, faults, frames = "no frames", True, 0, 4
 
     def __init__(self, source, count, tell):
-        self.items, self.held_out = 8, [random_item(number) for number in range(100, 112)]
+        self.items, self.held_out = 8, [random_item(number) for number in range(4)]
 
     def __enter__(self):
         return self
@@ -79,7 +79,7 @@ class Stub:
         pass
 
     def take(self):
-        return [random_item(number) for number in range(8)]
+        return self.held_out[:4]
 
 
 class Watch:
@@ -121,17 +121,17 @@ def test_a_run_is_cut_carried_and_continued(tmp_path, monkeypatch):
     place = Place()
 
     def run(out: str, resume: Path | None, looks: int) -> dict:
-        script.train_light(tmp_path / out, Watch(looks, 20), resume, 1, 4, place, SMALL)
+        script.train_light(tmp_path / out, Watch(looks, 10), resume, 1, 4, place, SMALL)
         state = load_pieces(tmp_path / out)
         assert state is not None
         return state
 
-    cut = run("cut", None, 9)
+    cut = run("cut", None, 6)
     assert 0 < cut["progress"] < 1
     assert cut["step"] > 0
     for name, value in weights(tmp_path / "cut").items():
         assert torch.equal(value, cut["averaged"][name])
-    continued = run("continued", tmp_path / "cut", 30)
+    continued = run("continued", tmp_path / "cut", 12)
     assert continued["step"] > cut["step"]
     assert continued["progress"] == 1
     following = run("following", tmp_path / "continued", 5)
@@ -185,7 +185,7 @@ def test_a_state_that_is_not_whole_gives_way_to_the_one_before(tmp_path):
 def test_bf16_reaches_the_maps_alone():
     """The outputs are float32 and near those of float32; training in bf16 lowers the loss."""
     torch.manual_seed(0)
-    item = collate([random_item(number) for number in (1, 3, 5, 7)])
+    item = collate([random_item(number) for number in (1, 3)])
     learner = Learner(SMALL, 1e-3, Place("cpu", bf16=True))
     network = learner.network.eval()
     given = region_input(item, SMALL)
@@ -197,7 +197,7 @@ def test_bf16_reaches_the_maps_alone():
     assert (exact.joints - rough.joints).abs().max() < 1e-3
     assert {rough.joints.dtype, rough.sigma.dtype, rough.mask.dtype, rough.pose.dtype} == {torch.float32}
     learner.objective.train()
-    losses = [float(learner.learn(item, 3e-3)["loss"]) for _ in range(12)]
+    losses = [float(learner.learn(item, 3e-3)["loss"]) for _ in range(8)]
     assert losses[-1] < 0.9 * losses[0]
     assert all(value.dtype != torch.bfloat16 for value in learner.averaged.values())
 
@@ -266,7 +266,7 @@ def numbered(sample, rng) -> Numbered:
 def test_renderers_go_on_when_a_frame_fails_and_when_one_of_them_is_killed():
     told: list[str] = []
     source = Source(Frames(1), numbered, Frames(2, "validation"), 3, numbered)
-    until, seen = time.monotonic() + 60, set()
+    until, seen = time.monotonic() + 240, set()
     with Renderers(source, 1, told.append) as renderers:
         while time.monotonic() < until and not any(number > 10_000 for number in seen):
             seen |= {int(item.number[0]) for item in renderers.take()}
@@ -291,12 +291,12 @@ def test_timing_and_training_of_the_whole_frame_network(frame_item, tmp_path, mo
 
     monkeypatch.setattr(script, "Renderers", Whole)
     monkeypatch.setattr(script, "FIRST_BATCHES", 1)
-    monkeypatch.setattr(script, "TIMED_BATCHES", (1, 2))
+    monkeypatch.setattr(script, "TIMED_BATCHES", (2,))
     monkeypatch.setattr(script, "TIMED_REPEATS", 1)
-    script.train_paper(tmp_path, Watch(10, 12), 1, 4, "cpu", TINY, False)
+    script.train_paper(tmp_path, Watch(6, 8), 1, 4, "cpu", TINY, False)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     timed = [row for row in rows if row["kind"] == "timing"]
-    assert len(timed) == 8
+    assert len(timed) == 4
     assert all(row["forward_s"] > 0 and row["step_s"] > 0 for row in timed)
     assert rows[-1]["step"] > 0
     assert rows[-1]["al_mpjpe_mm"] > 0

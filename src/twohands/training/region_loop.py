@@ -97,7 +97,7 @@ def train_light(
 
 @dataclass(frozen=True)
 class Place:
-    """Device and precision of training."""
+    """The device on which the network is trained, and its precision."""
 
     device: str = "cpu"
     bf16: bool = False

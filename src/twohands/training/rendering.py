@@ -56,7 +56,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Message that a process sends for every frame."""
+    """The message of a process about one frame."""
 
     items: tuple[Any, ...] = ()
     held_out: bool = False
