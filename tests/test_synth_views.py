@@ -101,7 +101,7 @@ def test_an_object_before_the_hand_hides_its_pixels():
         staging = dataset.staging(index)
         if staging.object_first:
             assert staging.holder is not None
-            assert dataset[index].visible_fraction[staging.holder] < 0.8
+            assert np.asarray(dataset[index].visible_fraction)[staging.holder] < 0.8
 
 
 def test_some_occluders_hide_most_of_a_hand():
@@ -109,7 +109,7 @@ def test_some_occluders_hide_most_of_a_hand():
     for deep in (0.0, 1.0):
         config = replace(SMALL, held=0.0, contact=0.0, occluder=0.0, clutter=0.0, floating=1.0, deep_cover=deep)
         dataset = SyntheticHands(44, config=replace(config, egocentric=1.0, two_hands=1.0, one_hand=0.0))
-        most[deep] = max(1 - dataset[index].visible_fraction.min() for index in range(6))
+        most[deep] = max(1 - np.asarray(dataset[index].visible_fraction).min() for index in range(6))
     assert most[1.0] > 0.6
     assert most[1.0] > most[0.0]
 
