@@ -1,5 +1,5 @@
-"""The command line: `twohands demo | predict | run | doctor | convert | convert-hands | convert-results | info | synth |
-train | evaluate | experiment | export | bench | data | submit`; one file for each command.
+"""The command line: `twohands demo | predict | run | doctor | convert | convert-hands | convert-results | info |
+synth | train | evaluate | experiment | export | bench | data | submit`; one file for each command.
 
 Heavy imports are inside the commands, so that `--help` and `--version` are fast. Exit codes: 0 all fine, 1 a check has
 findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupted.

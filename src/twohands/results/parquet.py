@@ -6,6 +6,7 @@ convention, the hand model with its faces, and the settings of the run: source a
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -73,14 +74,13 @@ def read_parquet(path: Path) -> Iterator[dict[str, np.ndarray]]:
 
 def _pyarrow() -> ModuleType:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        importlib.import_module("pyarrow.parquet")
+        return importlib.import_module("pyarrow")
     except ImportError as error:
         raise ValueError(
             f"parquet needs the package pyarrow, which cannot be imported ({error}); install it with: "
             "pip install 'twohands[parquet]'"
         ) from None
-    return pyarrow
 
 
 def _keys(name: str) -> list[str]:
