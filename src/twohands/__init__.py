@@ -22,6 +22,7 @@ __all__ = [
     "evaluate",
     "examine",
     "hand_model",
+    "iter_results",
     "load",
     "open_source",
     "read_results",
@@ -39,13 +40,19 @@ if TYPE_CHECKING:
     from twohands.hands import hand_model
     from twohands.overlay import draw_overlay
     from twohands.predictor import load
-    from twohands.results import read_results
+    from twohands.results import iter_results, read_results
     from twohands.sources.opening import open_source
     from twohands.tracking import track
     from twohands.types import LEFT, RIGHT, HandParameters, RGBDFrame, TwoHands
 
 _HOMES = {"Camera": "geometry.camera", "draw_overlay": "overlay", "evaluate": "evaluation.evaluate"}
-_HOMES |= {"hand_model": "hands", "load": "predictor", "read_results": "results", "write_glb": "export"}
+_HOMES |= {
+    "hand_model": "hands",
+    "load": "predictor",
+    "read_results": "results",
+    "iter_results": "results",
+    "write_glb": "export",
+}
 _HOMES |= {"examine": "doctor.examination", "open_source": "sources.opening"}
 _HOMES |= {"track": "tracking", "check": "checks.examiner", "Finding": "findings"}
 _HOMES |= dict.fromkeys(("LEFT", "RIGHT", "HandParameters", "RGBDFrame", "TwoHands"), "types")

@@ -76,6 +76,12 @@ class Stopwatch:
             self.wall[step] = self.wall.get(step, 0.0) + time.perf_counter() - wall
             self.cpu[step] = self.cpu.get(step, 0.0) + time.process_time() - cpu
 
+    def add(self, wall: dict[str, float], cpu: dict[str, float]) -> None:
+        """Add the times that another process has measured."""
+        for step in wall:
+            self.wall[step] = self.wall.get(step, 0.0) + wall[step]
+            self.cpu[step] = self.cpu.get(step, 0.0) + cpu[step]
+
     def table(self) -> str:
         """Return one line for every step, in milliseconds."""
         lines = [f"{step:<8}{wall * 1e3:>10.0f}{self.cpu[step] * 1e3:>10.0f}" for step, wall in self.wall.items()]

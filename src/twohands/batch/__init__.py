@@ -2,6 +2,6 @@
 
 from twohands.batch.account import Account
 from twohands.batch.part import Selection
-from twohands.batch.run import BatchRun, Tracking
+from twohands.batch.run import BatchRun, Parallel, Tracking
 
-__all__ = ["Account", "BatchRun", "Selection", "Tracking"]
+__all__ = ["Account", "BatchRun", "Parallel", "Selection", "Tracking"]

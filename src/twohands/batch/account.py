@@ -52,7 +52,7 @@ class Account:
         if row["examined"]:
             self.examined.add(name, findings)
         sized = row["fitted"] & (row["depth_support"] >= SUPPORTED)
-        if sized.any():
+        if sized.any() and "joints" in row:  # rows of a part that was seen lack them
             self._sizes.append(np.where(sized, hand_sizes(row["joints"], self._rest), np.nan))
             self._focal.append(float(row["K"][0, 0]))
 

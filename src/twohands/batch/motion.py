@@ -12,7 +12,6 @@ from scipy.spatial.transform import Rotation
 
 from twohands.batch.part import Selection
 from twohands.hands import HandModel
-from twohands.hands.skeleton import WRIST
 from twohands.motion.steady import FASTEST, steady_parts
 from twohands.results import Row, hands_of_row, make_row
 from twohands.sources.source import Source
@@ -45,7 +44,8 @@ def is_unrelated(parts: Iterable[Sequence[Row]], selection: Selection) -> bool:
         now = clock(_seconds(row))
         if last is not None:
             both = (row["present"] >= PRESENT) & (last["present"] >= PRESENT)
-            way = np.linalg.norm(row["joints"][both, WRIST] - last["joints"][both, WRIST], axis=-1)
+            wrists = [each["T_camera_from_wrist"][both, :3, 3] for each in (row, last)]
+            way = np.linalg.norm(wrists[0] - wrists[1], axis=-1)
             ways += way.tolist()
             speeds += (way / (now - then)).tolist()
         last, then = row, now
@@ -61,32 +61,33 @@ def steady_rows(
 
     def sequences() -> Iterator[list[tuple[float, TwoHands]]]:
         for rows in parts:
-            waiting.append([{name: value for name, value in row.items() if name != "vertices"} for row in rows])
+            waiting.append(list(rows))
             yield [(clock(_seconds(row)), full_hands(row, model)) for row in rows]
 
     for part in steady_parts(sequences(), model, smooth, two_pass):
         yield [_row_with(row, hands) for row, hands in zip(waiting.pop(0), part, strict=True)]
 
 
-def with_vertices(row: Row, model: HandModel) -> Row:
-    """Return the row with the vertices of its parameters."""
-    parameters = full_hands(row, model).parameters
-    assert parameters is not None
-    drawn = np.array(model(parameters).vertices, dtype=np.float32)
-    drawn[row["present"] < PRESENT] = np.nan
-    return {**row, "vertices": drawn}
+def with_mesh(row: Row, model: HandModel) -> Row:
+    """Return the row with the vertices and joints of its parameters."""
+    hands = full_hands(row, model)
+    drawn = {name: np.array(getattr(hands, name), dtype=np.float32) for name in ("vertices", "joints")}
+    for values in drawn.values():
+        values[row["present"] < PRESENT] = np.nan
+    return {**row, **drawn}
 
 
 def full_hands(row: Row, model: HandModel) -> TwoHands:
-    """Return the two hands of a row with their parameters, those of an absent hand neutral, but without vertices."""
-    hands, parameters = hands_of_row(row), model.neutral()
-    for side in hands.present_sides:
+    """Return the two hands of a row with their parameters and the mesh of these; an absent hand is neutral."""
+    parameters = model.neutral()
+    for side in np.flatnonzero(row["present"] >= PRESENT):
         transform = np.asarray(row["T_camera_from_wrist"][side], dtype=np.float64)
         parameters.pose[side], parameters.shape[side] = row["pose"][side], row["shape"][side]
         parameters.rotation[side] = Rotation.from_matrix(transform[:3, :3]).as_rotvec()
         parameters.translation[side] = transform[:3, 3]
-    joints = np.where(np.isfinite(hands.joints), hands.joints, 0)
-    return replace(hands, vertices=None, joints=joints, parameters=parameters)
+    drawn = model(parameters)
+    hands = hands_of_row({**row, "joints": drawn.joints})
+    return replace(hands, vertices=drawn.vertices, parameters=parameters)
 
 
 def _seconds(row: Row) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,10 @@ from PIL import Image
 
 from twohands import __version__
 from twohands.batch.account import Account
-from twohands.batch.motion import is_unrelated, steady_rows, with_vertices
+from twohands.batch.motion import is_unrelated, steady_rows, with_mesh
 from twohands.batch.part import Done, Frames, PartRun, Selection
 from twohands.batch.store import Store
+from twohands.batch.workers import Job, in_parallel
 from twohands.checks.timing import DepthTiming
 from twohands.export import write_glb
 from twohands.files import write_atomically
@@ -37,6 +39,14 @@ class Tracking(NamedTuple):
     two_pass: bool = False
 
 
+class Parallel(NamedTuple):
+    """Number of processes, and how each gets a source and networks of its own: by functions of a module."""
+
+    workers: int
+    open_source: Callable[[], Source]
+    load: Callable[[], Predictor]
+
+
 class BatchRun:
     """A run over the chosen frames of a recording, with results in the folder `out`.
 
@@ -55,6 +65,7 @@ class BatchRun:
         selection: Selection,
         tracking: Tracking | None,
         vertices: bool = True,
+        parallel: Parallel | None = None,
     ):
         self.predictor, self.out, self.watch, self.tracking = predictor, out, watch, tracking
         self.faces = np.asarray(predictor.model.faces)
@@ -67,23 +78,51 @@ class BatchRun:
         """True if the frames turned out not to be one recording, once a tracked run is finished."""
         own = {"version": __version__, "recording": str(path.resolve()), **selection._asdict()}
         own |= {"tracking": tracking is not None, "vertices": vertices}
-        self.store = Store(out, {**own, **settings}, predictor.model, tracking is not None, vertices)
+        settings = {**own, **settings}
+        self.store = Store(out, settings, predictor.model, tracking is not None, vertices)
         self.frames = Frames(source, selection)
         self._parts = PartRun(self.frames, path, predictor, self.store, watch)
+        self._parallel = parallel
+        if parallel is not None:
+            place = selection, path, out, settings, tracking is not None, vertices
+            self._job = Job(parallel.open_source, parallel.load, *place)
 
     def work(self) -> Generator[Done]:
         """Yield each frame of the recording once its row is stored."""
+        frames = self._one_by_one() if self._parallel is None else self._by_workers(self._parallel.workers)
+        with closing(frames):
+            end = yield from self._counted(frames)
+        self.store.remove_from(end)
+
+    def _counted(self, frames: Generator[Done, None, int]) -> Generator[Done, None, int]:
+        """Yield frames, count them and remove the pictures of those that are new; return what `frames` returns."""
+        while True:
+            try:
+                frame = next(frames)
+            except StopIteration as ending:
+                return ending.value
+            self.reused += frame.reused
+            self.done += not frame.reused
+            if not frame.reused:
+                self._forget_pictures([frame.row])
+            yield frame
+
+    def _one_by_one(self) -> Generator[Done, None, int]:
+        """Yield the frames of all parts and return the number of parts."""
         for number in count():
-            before = self.done + self.reused
-            for frame in self._parts(number):
-                self.reused += frame.reused
-                self.done += not frame.reused
-                if not frame.reused:
-                    self._forget_pictures([frame.row])
-                yield frame
-            if self.done + self.reused < before + self.frames.size:
-                self.store.remove_from(number + (self.done + self.reused > before))
-                return
+            frames = 0
+            with closing(self._parts(number)) as part:
+                for frame in part:
+                    frames += 1
+                    yield frame
+            if frames < self.frames.size:
+                return number + (frames > 0)
+        raise AssertionError
+
+    def _by_workers(self, workers: int) -> Generator[Done, None, int]:
+        """Yield the frames as processes finish them and return the number of parts."""
+        self.store.write_settings()
+        return (yield from in_parallel(self._job, workers, self.frames.size, self.watch))
 
     def finish(self, overlays: bool, glb: bool, whole: bool = True) -> Account:
         """Make the result of what was seen, with pictures, and return the account of it.
@@ -125,8 +164,8 @@ class BatchRun:
         model = self.predictor.model
         steady = seen if self.is_unrelated else steady_rows(seen, self.selection, model, *self.tracking)
         for number, rows in zip(numbers, steady, strict=True):
-            if self.is_unrelated and store.vertices:
-                rows = [with_vertices(row, model) for row in rows]
+            if self.is_unrelated:
+                rows = [with_mesh(row, model) for row in rows]
             if store.write_result(number, rows):
                 self._forget_pictures(rows)
             yield store.result(number)
@@ -146,7 +185,7 @@ class BatchRun:
                 if row is None or str(row["error"]):
                     continue
                 if not self.store.vertices:
-                    row = with_vertices(row, self.predictor.model)
+                    row = with_mesh(row, self.predictor.model)
                 if glb and not os.path.exists(self._glb(entry.name)):
                     with self.watch("write"):
                         write_glb(self._glb(entry.name), hands_of_row(row), self.faces)

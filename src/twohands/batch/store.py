@@ -2,7 +2,7 @@
 
 `rows/NAME.npz` holds each row of a part in work, so that a kill costs one frame. When all frames of a part are done it
 is written as one file, and its rows are removed. Parts of a tracked run are first written to `seen/`, frame by frame as
-the hands were seen, without vertices; `parts/` is what results from all of them.
+the hands were seen, as parameters alone; `parts/` is what results from all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twohands.claims import read_claim, refuse_other
 from twohands.files import write_atomically
 from twohands.findings import Finding
 from twohands.hands import HandModel
-from twohands.results import PARTS, Row, read_array, read_results, split_rows, write_json, write_npz, write_part
+from twohands.results import PARTS, Row, read_array, read_npz, split_rows, write_json, write_npz, write_part
 
 MERGED = 2000
 """Largest number of frames of a run for which `hands.npz` and `hands.json` are written."""
@@ -71,7 +71,7 @@ class Store:
 
     def keep(self, row: Row, memory: np.ndarray) -> None:
         """Keep a finished row of a part in work, with what its follower remembers."""
-        self._write_settings()
+        self.write_settings()
         path = self.folder / "rows" / f"{row['frame_id']}.npz"
         write_npz(path, [row], self.faces, self.model.name, {"memory": memory})
 
@@ -80,18 +80,18 @@ class Store:
         path = self.folder / "rows" / f"{name}.npz"
         if not os.path.exists(path):  # also for a name that is too long
             return None, np.zeros(0, dtype=np.uint8)
-        return split_rows(read_results(path))[0], read_array(path, "memory")
+        return split_rows(read_npz(path))[0], read_array(path, "memory")
 
     def part(self, number: int) -> Part | None:
         """Return a part that was seen, None if it is not there."""
         path = _path(self.stage, number)
         if not path.exists():
             return None
-        return Part(split_rows(read_results(path)), self.timing(number))
+        return Part(split_rows(read_npz(path)), self.timing(number))
 
     def seen(self, number: int) -> list[Row]:
         """Return the rows of a part that was seen."""
-        return split_rows(read_results(_path(self.stage, number)))
+        return split_rows(read_npz(_path(self.stage, number)))
 
     def timing(self, number: int) -> str:
         """Return the record of the timing of a part that was seen."""
@@ -99,8 +99,9 @@ class Store:
 
     def pack(self, number: int, rows: Sequence[Row], timing: str) -> None:
         """Write what was seen in a part."""
-        self._write_settings()
-        self._write(_path(self.stage, number), rows, timing, self.vertices and not self.tracked)
+        self.write_settings()
+        without = {"vertices", "joints"} if self.tracked else self._without
+        self._write(_path(self.stage, number), rows, timing, without)
 
     def drop_rows(self, rows: Sequence[Row]) -> None:
         """Remove the files of the rows of a part."""
@@ -116,12 +117,12 @@ class Store:
         """Write a part of the result of a tracked run; return whether it is another one than before."""
         path = _path(self.folder / PARTS, number)
         before = path.read_bytes() if path.exists() else b""
-        self._write(path, rows, "", self.vertices)
+        self._write(path, rows, "", self._without)
         return path.read_bytes() != before
 
     def result(self, number: int) -> list[Row]:
         """Return the rows of a part of the result."""
-        return split_rows(read_results(_path(self.folder / PARTS, number)))
+        return split_rows(read_npz(_path(self.folder / PARTS, number)))
 
     def results(self) -> Iterator[list[Row]]:
         """Yield the rows of the result, part by part."""
@@ -164,12 +165,17 @@ class Store:
             if self.folder.is_dir() and not any(self.folder.iterdir()):
                 self.folder.rmdir()
 
-    def _write(self, path: Path, rows: Sequence[Row], timing: str, vertices: bool) -> None:
-        if not vertices:
-            rows = [{name: value for name, value in row.items() if name != "vertices"} for row in rows]
+    @property
+    def _without(self) -> set[str]:
+        """Fields that the result lacks."""
+        return set() if self.vertices else {"vertices"}
+
+    def _write(self, path: Path, rows: Sequence[Row], timing: str, without: set[str]) -> None:
+        rows = [{name: value for name, value in row.items() if name not in without} for row in rows]
         write_part(path, rows, self.faces, self.model.name, {"timing": np.array(timing)})
 
-    def _write_settings(self) -> None:
+    def write_settings(self) -> None:
+        """Write the settings of the run."""
         if not (self.folder / "run.json").exists():
             with write_atomically(self.folder / "run.json") as temporary:
                 temporary.write_text(json.dumps(self.settings, indent=1) + "\n", encoding="utf-8")

@@ -1,5 +1,5 @@
-"""The command line: `twohands demo | predict | run | doctor | convert | convert-hands | info | synth | train |
-evaluate | experiment | export | bench | data | submit`; one file for each command.
+"""The command line: `twohands demo | predict | run | doctor | convert | convert-hands | convert-results | info |
+synth | train | evaluate | experiment | export | bench | data | submit`; one file for each command.
 
 Heavy imports are inside the commands, so that `--help` and `--version` are fast. Exit codes: 0 all fine, 1 a check has
 findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupted.
@@ -69,6 +69,7 @@ def _command(arguments: list[str]) -> int:
     from twohands.cli.bench import bench
     from twohands.cli.convert import convert
     from twohands.cli.convert_hands import convert_hands
+    from twohands.cli.convert_results import convert_results
     from twohands.cli.data import data
     from twohands.cli.demo import demo
     from twohands.cli.doctor import doctor
@@ -83,7 +84,7 @@ def _command(arguments: list[str]) -> int:
     from twohands.cli.train import train
 
     app = tyro.extras.SubcommandApp()
-    of_frames = (demo, predict, run, doctor, convert, convert_hands, info)
+    of_frames = (demo, predict, run, doctor, convert, convert_hands, convert_results, info)
     for command in (*of_frames, synth, train, evaluate, experiment, export, bench, data, submit):
         app.command(command)
     try:

@@ -9,7 +9,7 @@ import tyro
 from twohands.sources.options import FrameOptions, SourceOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeVar
 
     Item = TypeVar("Item")
@@ -20,8 +20,13 @@ OfSource = Annotated[SourceOptions, tyro.conf.arg(name="")]
 """The choices as options without a prefix."""
 
 
-def with_progress(items: Iterable[Item], total: int | None, what: str = "frames") -> Iterator[Item]:
-    """Yield items with a bar, their number, the rate and the time left on stderr; `total` is None where unknown."""
+def with_progress(
+    items: Iterable[Item], total: int | None, what: str = "frames", is_work: Callable[[Item], bool] = lambda _: True
+) -> Iterator[Item]:
+    """Yield items with a bar, their number, the rate and the time left on stderr; `total` is None where unknown.
+
+    Items that are no work, because they were there already, are not counted.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -30,5 +35,9 @@ def with_progress(items: Iterable[Item], total: int | None, what: str = "frames"
         task = progress.add_task(what, total=total, rate="")
         for item in items:
             yield item
+            if not is_work(item):
+                total = None if total is None else total - 1
+                progress.update(task, total=total)
+                continue
             speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
             progress.update(task, advance=1, rate=f"{speed:.1f} {what}/s" if speed else "")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.cli.choice import DEFAULT, Choice, Options
@@ -28,11 +30,15 @@ def run(
     recording: Positional[Path],
     out: Path,
     reading: OfSource = SOURCE,
+    first: Annotated[int, tyro.conf.arg(name="from")] = 0,
+    last: Annotated[int | None, tyro.conf.arg(name="to")] = None,
     every: int = 1,
     choice: Options = DEFAULT,
     tracking: bool = True,
     smooth: float = 0.5,
     two_pass: bool = False,
+    workers: int = 1,
+    vertices: bool = True,
     overlays: bool = False,
     glb: bool = False,
     timings: bool = False,
@@ -47,23 +53,29 @@ def run(
 
     Args:
         recording: File or folder of the recording; its kind is recognised by its content.
-        out: Folder for the results: hands.npz and hands.json, one row per frame.
+        out: Folder for the results, one row per frame: parts/, summary.json, and up to 2,000 frames hands.npz and
+            hands.json.
+        first: Number of the first frame that is taken; the recording's first is 0.
+        last: Number of the frame before which to stop; by default all are taken.
         every: Take every N-th frame.
         tracking: Follow the hands from frame to frame, unless --no-tracking is given.
         smooth: Strength of the smoothing of followed hands in [0, 1]; 0 = none.
         two_pass: Smooth with what comes later as well: no lag.
+        workers: Number of processes, each with its own networks; the result does not depend on it.
+        vertices: Store the vertices of the meshes, unless --no-vertices is given; the parameters give them as well.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
         timings: Print the time of each step, over all frames.
         strict: End with exit code 1 if there is a warning.
     """
-    from twohands.batch import BatchRun, Selection, Tracking
+    from twohands.batch import BatchRun, Parallel, Selection, Tracking
     from twohands.predictor import Stopwatch
     from twohands.sources.opening import open_source
 
     check_folder(out)
-    if every < 1:
-        raise ValueError(f"--every must be at least 1; got {every}")
+    for name, number, least in (("every", every, 1), ("workers", workers, 1), ("from", first, 0), ("to", last, 1)):
+        if number is not None and number < least:
+            raise ValueError(f"--{name} must be at least {least}; got {number}")
     if not 0 <= smooth <= 1:
         raise ValueError(f"--smooth must lie between 0 and 1; got {smooth:g}")
     source = open_source(recording, reading)
@@ -73,7 +85,9 @@ def run(
         predictor = choice.load()
     tracked = Tracking(smooth, two_pass) if tracking and _is_in_order(source, predictor) else None
     settings = _settings(source, reading, choice, predictor)
-    batch = BatchRun(source, recording, predictor, out, settings, watch, Selection(every=every), tracked)
+    selection = Selection(first, last, every)
+    parallel = Parallel(workers, partial(open_source, recording, reading), choice.load) if workers > 1 else None
+    batch = BatchRun(source, recording, predictor, out, settings, watch, selection, tracked, vertices, parallel)
     interrupted, told = False, set[str]()
     try:
         told = _work(batch)
@@ -153,7 +167,7 @@ def _work(batch: BatchRun) -> set[str]:
 
     first, told = Account(batch.predictor.model), set[str]()
     with closing(batch.work()) as frames:
-        for done in with_progress(frames, batch.length):
+        for done in with_progress(frames, batch.length, is_work=lambda done: not done.reused):
             if first.frames == FIRST_FRAMES:
                 continue
             first.add(done.row)
