@@ -29,6 +29,8 @@ _FILMED = 1_000_003
 """Number in the random seeds that sets the streams of sequences apart from those of single frames."""
 _SWEPT = 0.6
 """Seconds between the moments at which the surroundings leave room for the person."""
+_DISTANCE = (0.34, 0.80)
+"""Range of the depth of the roots in metres, see `SynthConfig.distance`."""
 _PLACEMENTS, _MOTIONS = 60, 4
 """Number of placements of the person that are tried, and of motions of each."""
 
@@ -149,5 +151,4 @@ def filmed(config: SynthConfig) -> SynthConfig:
     """
     whole = {"two_hands": 1.0, "one_hand": 0.0, "facing": 1.0}
     none = dict.fromkeys(("close_roots", "contact", "mirrored", "crossed", "far", "truncated", "floating"), 0.0)
-    near = (max(config.distance[0], 0.34), min(config.distance[1], 0.80))
-    return replace(config, **whole, **none, object_first=0.0, distance=near)
+    return replace(config, **whole, **none, object_first=0.0, distance=_DISTANCE)

@@ -27,7 +27,7 @@ CLOSEST_WRISTS, FASTEST = 0.08, 1.0
 """Least metres between the wrists, and most metres a second of a wrist."""
 _FASTEST_JOINT = 1.12
 """Most metres a second of any joint."""
-_GAP = 0.15
+_GAP = 0.10
 """Seconds that a hand rests outside the picture; with the slow ends of its way it is absent about twice as long."""
 _EXIT_SPEED = 0.70
 """Largest speed on the way out of the picture in metres a second, besides the sway."""
