@@ -112,7 +112,7 @@ def track_of(hands: list[TwoHands]) -> Track:
     """Return the joints of the hands of all frames."""
     present = np.array([h.is_present for h in hands])
     joints = np.where(present[..., None, None], np.array([h.joints for h in hands], dtype=np.float64), np.nan)
-    return Track(joints, np.array([["infilled" == status for status in h.status] for h in hands]))
+    return Track(joints, np.array([[status == "infilled" for status in h.status] for h in hands]))
 
 
 def figures(track: Track, hands: list[TwoHands], period: float) -> dict[str, float]:

@@ -34,7 +34,7 @@ _EXIT_SPEED = 0.70
 _SWAY = np.array([0.045, 0.035, 0.025])  # metres to the right, forward and up
 _BEND = np.radians([12.0, 6.0, 22.0])  # flexion and abduction of the wrist, turn of the forearm
 _FINGERS = np.radians(7.0)  # each finger by itself
-_CROSSED = 0.03  # metres between the roots across the body when the hands have crossed
+_CROSSED = 0.08  # metres between the roots across the body when the hands have crossed
 _CROSS_RAMP, _CROSS_HOLD = 0.95, 0.30  # seconds
 _DEEPEST = 0.004  # metres, deepest overlap of the two hands' capsules
 _ARM_RADIUS = 0.033  # metres
@@ -187,7 +187,7 @@ def _crossing(rng: np.random.Generator, base: Staging, middle: float) -> list[Sh
     apart = float((base.joints[RIGHT, ROOT] - base.joints[LEFT, ROOT]) @ across)
     slope = rng.uniform(-0.5, 0.5)
     off = np.cos(slope) * base.view.up + np.sin(slope) * base.body_forward
-    off = rng.uniform(0.07, 0.10) * rng.choice([-1.0, 1.0]) * off
+    off = rng.uniform(0.06, 0.09) * rng.choice([-1.0, 1.0]) * off
     rise = Rise(middle, _CROSS_RAMP + 0.5 * max(apart - 0.2, 0.0), _CROSS_HOLD)
     before = Rise(middle, 0.7 * _CROSS_RAMP, _CROSS_HOLD + 1.0)  # the hands are apart before they come close
     way = 0.5 * (apart + _CROSSED) * across
