@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twohands.hands.skeleton import NUM_JOINTS
-from twohands.locate.light import LightLocator, possible
+from twohands.locate.light import LightLocator, beliefs, possible
 from twohands.locate.region_reader import Readings
 from twohands.locate.spots import SpotFinder, Spots, cells_of, headings
 from twohands.synth.config import FULL
@@ -129,6 +129,13 @@ def test_one_impossible_hand_does_not_refuse_the_other(samples):
     assert located.present_sides == [LEFT, RIGHT]
     assert located.joints is not None
     np.testing.assert_allclose(located.joints, sample.hands.joints, atol=1e-6)
+
+
+def test_unsure_joints_speak_against_a_hand(samples):
+    hands = locator(samples[0]).find(samples[0].frame)
+    assert (beliefs(hands) > 0).all()
+    doubtful = replace(hands, present=np.full(2, 0.7), sigma=np.full((2, NUM_JOINTS, 2), 0.025))
+    assert (beliefs(doubtful) < 0).all()
 
 
 def test_following_looks_only_where_hands_are_expected(samples):

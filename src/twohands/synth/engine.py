@@ -84,14 +84,12 @@ class SyntheticHands:
         label = labels(scene.surfaces, triangle)
         linear = self.linear_color(index, scene, camera)
         moving = np.where(triangle >= 0, scene.owner[scene.surfaces.faces[triangle, 0]], NOBODY)
-        photo = develop(self._rng(index, "photo"), linear, self.config, moving, true_depth)
-        rng = self._rng(index, "sensor")
-        sensor = sample_sensor(rng, self.config, camera)
-        depth = sensor.measure(rng, self._later(index, scene), scene.materials, camera)
+        photo = self._photograph(index, linear, moving, true_depth)
+        depth = self._measured(index, scene, camera)
         masks = np.stack([label == side for side in range(2)])
         pictured = Pictured(masks[0] | masks[1], (label == OBJECT_LABEL) & (moving != NOBODY), true_depth)
         depth = with_losses(self._rng(index, "depth faults"), self.config, depth, pictured)
-        hands = target(staging, scene)
+        hands = self._target(staging, scene)
         matrix = np.asarray(camera.K, dtype=np.float64)
         return Sample(
             frame=RGBDFrame.from_arrays(photo, depth, matrix, depth_unit=STEP),
@@ -130,6 +128,20 @@ class SyntheticHands:
     def _rng(self, index: int, stream: str) -> np.random.Generator:
         split = SPLITS.index(self.split)
         return np.random.default_rng([self.config.generator, split, self.seed, index, _STREAMS.index(stream)])
+
+    def _photograph(self, index: int, linear: np.ndarray, moving: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """Return the photograph (H, W, 3) uint8 of the light that reaches the colour camera, see `photo.develop`."""
+        return develop(self._rng(index, "photo"), linear, self.config, moving, depth)
+
+    def _measured(self, index: int, scene: Scene, camera: Camera) -> np.ndarray:
+        """Return what the depth camera measures, (H, W) uint16 in steps of `STEP`."""
+        rng = self._rng(index, "sensor")
+        sensor = sample_sensor(rng, self.config, camera)
+        return sensor.measure(rng, self._later(index, scene), scene.materials, camera)
+
+    def _target(self, staging: Staging, scene: Scene) -> TwoHands:
+        """Return the truth of a frame."""
+        return target(staging, scene)
 
     def _later(self, index: int, scene: Scene) -> Surfaces:
         """Return the surfaces as the depth camera sees them: hands, arms and held objects have moved on."""

@@ -41,36 +41,94 @@ class Scene:
     parts: tuple[str, ...]  # names of the engine's parts that this frame shows
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What stands still while a person moves."""
+
+    around: tuple[Owned, ...]  # in the camera frame
+    materials: Materials  # also those of the person
+    light: Light
+
+
+@dataclass(frozen=True)
+class _People:
+    """The person of a frame and what they hold."""
+
+    staging: Staging
+    hands: TwoHands  # 1609 vertices a hand
+    person: list[Owned]
+    held: list[Owned]
+
+    @property
+    def skins(self) -> np.ndarray:
+        """Return the vertices of both hands (2, 1609, 3) float64 metres."""
+        return np.asarray(self.hands.vertices, dtype=np.float64)
+
+
 def build_scene(streams: Streams, staging: Staging, config: SynthConfig) -> Scene:
     """Build the hands, arms, objects, table, room and light of a frame."""
-    if streams("cover").random() < config.deep_cover:
-        config = replace(config, largest_cover=DEEPEST_COVER)
-    palette = Palette(config)
+    palette, rng = Palette(config), streams("scene")
+    people = _people(streams, rng, staging, config, palette)
+    return _scene(people, _setting(streams, rng, [people], config, palette))
+
+
+def build_setting(streams: Streams, moments: Sequence[Staging], config: SynthConfig) -> Setting:
+    """Build what surrounds a person who moves, with room for all the `moments`; it is made for the first of them."""
+    palette, rng = Palette(config), streams("scene")
+    first = _people(streams, rng, moments[0], config, palette)
+    others = [_people(streams, streams("scene"), staging, config, Palette(config)) for staging in moments[1:]]
+    return _setting(streams, rng, [first, *others], config, palette)
+
+
+def build_moment(streams: Streams, staging: Staging, config: SynthConfig, setting: Setting) -> Scene:
+    """Build a frame of a person who moves in a setting; `streams` are those that the setting was built with."""
+    return _scene(_people(streams, streams("scene"), staging, config, Palette(config)), setting)
+
+
+def _people(
+    streams: Streams, rng: np.random.Generator, staging: Staging, config: SynthConfig, palette: Palette
+) -> _People:
+    """Return the person of a frame; `rng` is the generator of the scene, before anything was drawn with it."""
     hands = free_hand(1609)(staging.parameters())
     skins = np.asarray(hands.vertices, dtype=np.float64)  # (2, 1609, 3)
-    rng = streams("scene")
     if config.skin:
         person = dressed_person(streams("person's look"), staging, skins, config, palette)
     else:
         person = plain_person(rng, staging, skins, config, palette)
-    held = held_thing(rng, staging, skins, palette)
+    return _People(staging, hands, person, held_thing(rng, staging, skins, palette))
+
+
+def _setting(
+    streams: Streams, rng: np.random.Generator, moments: Sequence[_People], config: SynthConfig, palette: Palette
+) -> Setting:
+    """Return what surrounds one person at one or more moments."""
+    if streams("cover").random() < config.deep_cover:
+        config = replace(config, largest_cover=DEEPEST_COVER)
+    staging = moments[0].staging
     level = _level(staging)
-    occupied = _occupied(rng, config, staging, skins, [*held, *person], [o.shape.vertices for o in held])
+    occupied = _occupied(rng, config, moments)
     if config.skin:  # the arms continue beside the lens
         occupied = replace(occupied, points=occupied.points[(occupied.points @ level)[:, 2] > _BESIDE_LENS])
+        person = [owned for people in moments for owned in people.person]
         torso = [o.shape.vertices @ level.T for o in person if o.shape.label == ROOM_LABEL]
         occupied = replace(occupied, points=np.concatenate([occupied.points, *(_upper(points) for points in torso)]))
     around = _surroundings(rng, streams, staging, config, occupied, palette)
-    origin = np.zeros(3)
-    owned = [*person, *held, *(replace(o, shape=o.shape.moved(level.T, origin)) for o in around)]
     light = sample_light(streams("light"), simple_light(rng, level, staging.center), level, config)
+    origin = np.zeros(3)
+    placed = tuple(replace(o, shape=o.shape.moved(level.T, origin)) for o in around)
+    return Setting(placed, palette.materials(), light)
+
+
+def _scene(people: _People, setting: Setting) -> Scene:
+    """Return the renderer's input of a person in a setting."""
+    owned = [*people.person, *people.held, *setting.around]
     return Scene(
         surfaces=joined([o.shape for o in owned]),
-        materials=palette.materials(),
-        light=light,
-        hands=hands,
+        materials=setting.materials,
+        light=setting.light,
+        hands=people.hands,
         owner=np.repeat([o.owner for o in owned], [len(o.shape.vertices) for o in owned]),
-        parts=_parts(staging, owned, light),
+        parts=_parts(people.staging, owned, setting.light),
     )
 
 
@@ -134,30 +192,25 @@ def _upper(points: np.ndarray) -> np.ndarray:
     return points[points[:, 2] > points[:, 2].max() - _WAIST]
 
 
-def _occupied(
-    rng: np.random.Generator,
-    config: SynthConfig,
-    staging: Staging,
-    skins: np.ndarray,
-    owned: Sequence[Owned],
-    held: list[np.ndarray],
-) -> Occupied:
+def _occupied(rng: np.random.Generator, config: SynthConfig, moments: Sequence[_People]) -> Occupied:
     """Return the person in level axes, and the height of a table below the hands and held objects."""
+    staging = moments[0].staging
     level = _level(staging)
-    sides = present_sides(staging)
-    solid = [o.shape.vertices for o in owned if o.shape.label != ROOM_LABEL]
-    lowest = [staging.center[None]] if not sides else held
-    for side in sides:  # only the half of the forearm next to the hand counts; the elbow may hang beside the table
-        arm = staging.arm(side)
-        half = arm.wrist + np.linspace(0, 0.5, 6)[:, None] * (arm.elbow - arm.wrist)
-        lowest += [skins[side], half - 0.04 * staging.view.up]
+    solid = [o.shape.vertices for m in moments for o in (*m.held, *m.person) if o.shape.label != ROOM_LABEL]
+    lowest = [staging.center[None]] if not present_sides(staging) else []
+    for moment in moments:
+        lowest += [o.shape.vertices for o in moment.held]
+        for side in present_sides(moment.staging):  # only the half of the forearm next to the hand counts;
+            arm = moment.staging.arm(side)  # the elbow may hang beside the table
+            half = arm.wrist + np.linspace(0, 0.5, 6)[:, None] * (arm.elbow - arm.wrist)
+            lowest += [moment.skins[side], half - 0.04 * staging.view.up]
     clearance = rng.uniform(0.001, 0.012) if rng.random() < 0.5 else rng.uniform(0.01, 0.18)
     height = float((np.concatenate(lowest) @ staging.view.up).min()) - clearance
     if config.level_shoulders and not staging.egocentric:  # seen level, a table at eye height would hide everything
         height = min(height, -rng.uniform(0.10, 0.25))
     return Occupied(
         points=np.concatenate(solid) @ level.T if solid else np.zeros((0, 3)),
-        hands=tuple(skins[side] @ level.T for side in sides),
+        hands=tuple(m.skins[side] @ level.T for m in moments for side in present_sides(m.staging)),
         center=level @ staging.center,
         forward=level @ staging.body_forward,
         height=height,

@@ -90,6 +90,18 @@ def follow(arm: Arm, hand: np.ndarray, wrist: np.ndarray, scale: float) -> Arm |
     return Arm(hand, forearm, wrist, elbow, shoulder) if bend < _LARGEST_BEND else None
 
 
+def carry(arm: Arm, wrist: np.ndarray, turn: float, bend: np.ndarray, scale: float) -> Arm:
+    """Return the arm after its wrist moved to `wrist` (3,); elbow and, if needed, shoulder follow, and the hand turns.
+
+    The forearm turns about itself by `turn` radians, and the wrist by the rotation `bend` (3, 3) in the hand's axes.
+    """
+    elbow, shoulder = _elbow(wrist, arm.shoulder, arm.elbow - 0.5 * (arm.shoulder + arm.wrist), scale)
+    along = (wrist - elbow) / np.linalg.norm(wrist - elbow)
+    forearm = shortest_turn(arm.forearm[:, 2], along) @ arm.forearm
+    forearm = forearm @ matrix_from_axis_angle(np.array([0.0, 0.0, turn]))
+    return Arm(forearm @ arm.forearm.T @ arm.hand @ bend, forearm, wrist, elbow, shoulder)
+
+
 def _elbow(wrist: np.ndarray, shoulder: np.ndarray, pole: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the elbow, bent towards `pole`, and the shoulder, moved if the wrist is out of reach: the person leans."""
     upper, fore = UPPER_ARM * scale, FOREARM * scale

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -24,35 +25,50 @@ _DIM = 0.18
 _LARGEST_MOTION, _LARGEST_DEFOCUS = 8.0, 2.2  # pixels: length of a trace, radius of a disc
 
 
+@dataclass(frozen=True)
+class Film:
+    """What a picture of a moving sequence does not share with the others, and the exposure that it does share."""
+
+    noise: np.random.Generator  # of this picture alone
+    bright: float  # see `brightness`
+
+
+def brightness(linear: np.ndarray) -> float:
+    """Return the light that the exposure of a picture (H, W, 3) is set by."""
+    return float(np.percentile(linear[::4, ::4].max(axis=-1), 92.0))
+
+
 def develop(
     rng: np.random.Generator,
     linear: np.ndarray,
     config: SynthConfig,
     moving: np.ndarray | None = None,
     depth: np.ndarray | None = None,
+    film: Film | None = None,
 ) -> np.ndarray:
     """Return the sRGB photograph (H, W, 3) uint8 of linear light (H, W, 3).
 
     With `config.camera_faults`, `moving` (H, W) numbers the parts that move together from 1 (0 stands still), and
     `depth` (H, W) metres (0 = nothing) sets the defocus. Without them only the camera shakes, and defocus is uniform.
+    With a `film`, pictures of one stream `rng` are of one camera with a fixed exposure, each with its own noise.
     """
+    film = film or Film(rng, brightness(linear))
     if not config.camera_faults:
-        return _good_camera(rng, linear)
+        return _good_camera(rng, linear, film)
     dim = rng.random() < _DIM
-    image = _exposed(rng, linear, dim)
+    image = _exposed(rng, linear, dim, film.bright)
     if moving is not None:
         image = _with_moving_parts(rng, image, moving)
     image = _through_lens(rng, image, depth)
-    image = _with_noise(rng, image, dim)
+    image = _with_noise(rng, image, dim, film.noise)
     image = _toned(rng, image)
     return _stored(rng, image)
 
 
-def _good_camera(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
+def _good_camera(rng: np.random.Generator, linear: np.ndarray, film: Film) -> np.ndarray:
     """Develop with little blur and noise, and no other fault."""
     height, width = linear.shape[:2]
-    bright = float(np.percentile(linear[::4, ::4].max(axis=-1), 92.0))
-    exposure = rng.uniform(0.55, 1.05) / max(bright, 0.05)
+    exposure = rng.uniform(0.55, 1.05) / max(film.bright, 0.05)
     balance = 1 + rng.normal(0.0, 0.03, 3)
     image = linear * (exposure * balance).astype(np.float32)
     scale = width / 640
@@ -61,14 +77,13 @@ def _good_camera(rng: np.random.Generator, linear: np.ndarray) -> np.ndarray:
         image = gaussian_filter(image, (blur, blur, 0), truncate=3.0)
     image = np.clip(image, 0, 1) ** np.float32(1 / 2.2)
     grain = rng.uniform(0.002, 0.014)
-    image += np.float32(grain) * rng.standard_normal((height, width, 3), dtype=np.float32)
+    image += np.float32(grain) * film.noise.standard_normal((height, width, 3), dtype=np.float32)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _exposed(rng: np.random.Generator, linear: np.ndarray, dim: bool) -> np.ndarray:
+def _exposed(rng: np.random.Generator, linear: np.ndarray, dim: bool, bright: float) -> np.ndarray:
     """Apply exposure, a colour cast partly removed by the camera, and darker corners; 1 is the sensor's white."""
     height, width = linear.shape[:2]
-    bright = float(np.percentile(linear[::4, ::4].max(axis=-1), 92.0))
     exposure = np.clip(math.exp(rng.normal(-0.15, 0.42)), 0.25, 2.4) / max(bright, 0.05)
     cast = temperature_color(1e6 / rng.uniform(1e6 / 9000, 1e6 / 2500)) ** rng.uniform(0.0, 0.28)
     if dim:
@@ -117,17 +132,17 @@ def _through_lens(rng: np.random.Generator, image: np.ndarray, depth: np.ndarray
     return sharp + weight * (blurred - sharp)
 
 
-def _with_noise(rng: np.random.Generator, image: np.ndarray, dim: bool) -> np.ndarray:
+def _with_noise(rng: np.random.Generator, image: np.ndarray, dim: bool, noise: np.random.Generator) -> np.ndarray:
     """Add shot noise (variance proportional to the light), read noise, and blotches of colour at high gain."""
     height, width = image.shape[:2]
     gain = math.exp(rng.uniform(math.log(1.5e-5), math.log(9e-4)))  # variance at white
     gain *= 2.5 if dim else 1.0
     read = rng.uniform(0.02, 0.12) * math.sqrt(gain)
-    grain = rng.standard_normal((height, width, 3), dtype=np.float32)
+    grain = noise.standard_normal((height, width, 3), dtype=np.float32)
     neighbours = rng.uniform(0.0, 0.45)  # cameras interpolate and smooth
     kernel = np.array([[0, neighbours, 0], [neighbours, 1, neighbours], [0, neighbours, 0]])
     grain = _convolved(grain, kernel / np.sqrt((kernel**2).sum()))
-    coarse = rng.standard_normal((height // 4 + 1, width // 4 + 1, 3), dtype=np.float32)
+    coarse = noise.standard_normal((height // 4 + 1, width // 4 + 1, 3), dtype=np.float32)
     coarse -= coarse.mean(axis=-1, keepdims=True)
     blotches = np.repeat(np.repeat(coarse, 4, axis=0), 4, axis=1)[:height, :width]
     grain += np.float32(rng.uniform(0.0, 0.9)) * _convolved(blotches, np.full((3, 3), 1 / 9))
