@@ -99,7 +99,9 @@ class RegionNetwork(nn.Module):
         summary = coarsest + 2 * config.landmarks
         self.verdict = nn.Sequential(nn.Linear(summary, 64), nn.ReLU(), nn.Linear(64, 2))
         token = middle + channels[0] + 3 + 2 + 4 * config.landmarks + summary
-        self.refinements = nn.ModuleList(Refinement(token, config) for _ in range(config.refinements))
+        self.refinements = nn.ModuleList(
+            Refinement(token, config, first=number == 0) for number in range(config.refinements)
+        )
         sources = config.tokens if config.refinements else coarsest // NUM_JOINTS + 4
         self.no_tokens = None if config.refinements else nn.Linear(summary, NUM_JOINTS * sources)
         self.sigma = nn.Linear(sources, 2)
@@ -203,11 +205,11 @@ class RegionNetwork(nn.Module):
 class Refinement(nn.Module):
     """One round: tokens of the joints attend to each other and to those of the companion."""
 
-    def __init__(self, inputs: int, config: RegionConfig):
+    def __init__(self, inputs: int, config: RegionConfig, first: bool):
         super().__init__()
         width = config.tokens
         self.embed = nn.Linear(inputs, width)
-        self.before = nn.Linear(width, width)
+        self.before = None if first else nn.Linear(width, width)
         self.name = nn.Parameter(torch.randn(NUM_JOINTS, width) * 0.02)
         self.own = nn.TransformerEncoderLayer(width, 4, 2 * width, 0.0, batch_first=True, norm_first=True)
         self.place = nn.Linear(3, width) if config.cross_hand else None
@@ -221,7 +223,7 @@ class Refinement(nn.Module):
     ) -> Tensor:
         """Return the tokens (N, 21, c) of inputs (N, 21, inputs) and of the round before."""
         embedded = self.embed(parts) + self.name
-        if tokens is not None:
+        if self.before is not None:
             embedded = embedded + self.before(tokens)
         if self.place is not None:
             companion = given.companion

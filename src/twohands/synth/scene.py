@@ -43,7 +43,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Setting:
-    """What stands still while a person moves."""
+    """Parts of a scene that stand still while a person moves."""
 
     around: tuple[Owned, ...]  # in the camera frame
     materials: Materials  # also those of the person
