@@ -96,10 +96,9 @@ def test_times_and_length():
 @pytest.mark.parametrize("family", SENSOR_FAMILIES)
 def test_every_depth_camera_films(family):
     sample = render_sequence(SEED, config=replace(SMALL, sensor=family, cut_out=0.0))[0]
-    hand = sample.masks.any(axis=0)
-    assert (sample.frame.depth[hand] > 0).mean() > 0.3
-    near = np.abs(sample.frame.depth[hand] - np.median(sample.hands.joints[..., 2]))
-    assert np.median(near) < 0.25
+    read = sample.frame.depth[sample.masks.any(axis=0)]
+    assert (read > 0).mean() > 0.2
+    assert abs(np.median(read[read > 0]) - np.median(sample.hands.joints[..., 2])) < 0.15
 
 
 def test_a_rise_is_smooth_and_repeats():
