@@ -23,6 +23,8 @@ LONGEST_STEP = 0.2
 """Seconds between frames above which a hand is not expected where its velocity would bring it."""
 SAME_HAND = 1.0
 """Largest mean distance of the landmarks of one hand in two frames, in hand lengths."""
+SEARCHED = 0.2
+"""Seconds for which the whole frame is searched for a lost hand in every frame."""
 REMEMBERED = 0.5
 """Seconds for which the place and the side of a lost hand are remembered."""
 
@@ -102,6 +104,7 @@ class Follower:
         hands = known if known is None or not len(known.present) else self.locator.follow(frame, known)
         count = 0 if hands is None else len(hands.present)
         lost = known is not None and count < len(known.present)
+        lost = lost or any(self.seconds - seen.seconds < SEARCHED for seen in self.lost)
         if hands is None or (count < 2 and (lost or self.count % BEAT == 0)):
             hands = self.locator.find(frame, hands)
         self.count += 1

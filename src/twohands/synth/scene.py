@@ -43,7 +43,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Setting:
-    """Parts of a scene that stand still while a person moves."""
+    """The surroundings and the light of a person who moves."""
 
     around: tuple[Owned, ...]  # in the camera frame
     materials: Materials  # also those of the person

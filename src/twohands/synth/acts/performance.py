@@ -27,8 +27,10 @@ CLOSEST_WRISTS, FASTEST = 0.08, 1.0
 """Least metres between the wrists, and most metres a second of a wrist."""
 _FASTEST_JOINT = 1.12
 """Most metres a second of any joint."""
-_GAP = 0.10
-"""Seconds that a hand rests outside the picture; with the slow ends of its way it is absent about twice as long."""
+_GAP = 0.0
+"""Seconds that a hand rests outside the picture; with the slow ends of its way it is absent for about 0.4 more."""
+_BEYOND = 0.045
+"""Metres that a hand goes beyond the place where its last joint leaves the picture, so that hardly any skin is seen."""
 _EXIT_SPEED = 0.70
 """Largest speed on the way out of the picture in metres a second, besides the sway."""
 _SWAY = np.array([0.045, 0.035, 0.025])  # metres to the right, forward and up
@@ -224,7 +226,7 @@ def _way_out(performance: Performance, side: int, middle: float, direction: np.n
     for _ in range(7):
         length = 0.5 * (low + high)
         low, high = (low, length) if outside(length) else (length, high)
-    return high + 0.006
+    return high + _BEYOND
 
 
 def _natural(performance: Performance) -> bool:

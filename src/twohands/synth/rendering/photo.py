@@ -27,7 +27,7 @@ _LARGEST_MOTION, _LARGEST_DEFOCUS = 8.0, 2.2  # pixels: length of a trace, radiu
 
 @dataclass(frozen=True)
 class Film:
-    """Random stream of one picture of a moving sequence, and the exposure that it shares with the others."""
+    """The noise of one picture of a sequence, and the exposure that it shares with the others."""
 
     noise: np.random.Generator  # of this picture alone
     bright: float  # see `brightness`
