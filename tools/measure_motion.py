@@ -153,7 +153,7 @@ def lag(joints: np.ndarray, true: np.ndarray) -> float:
         flat = true_speed.reshape(len(moments), -1)
         moved = np.stack([np.interp(moments - late, moments, column) for column in flat.T], axis=-1)
         pair = [values.reshape(speed.shape)[known].ravel() for values in (speed, moved)]
-        return float(np.corrcoef(*pair)[0, 1])
+        return float(np.corrcoef(np.stack(pair))[0, 1])
 
     return float(LAGS[np.argmax([agreement(late) for late in LAGS])])
 
