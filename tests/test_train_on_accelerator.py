@@ -93,7 +93,7 @@ class Watch:
     @property
     def left(self) -> float:
         self.done += 1
-        return float(self.looks - self.done)
+        return 3600.0 * (self.looks - self.done)
 
     def passed(self, began: float) -> float:
         return self.done / self.whole

@@ -344,15 +344,18 @@ def measured_paper(objective: Objective, held_out: list[Any], batch: int, device
         item = collate(held_out[start : start + batch]).to(device)
         errors.append(al_mpjpe(objective.predict(item).hands, item.sample.hands).flatten())
     objective.train()
-    error = torch.cat(errors) if errors else torch.zeros(0)
+    error = torch.cat([*errors, torch.zeros(0, device=device)])
     error = error[torch.isfinite(error)]
-    return {"al_mpjpe_mm": float(error.mean() * 1e3), "hands": len(error)}
+    return {"al_mpjpe_mm": float(error.mean() * 1e3), "hands": len(error)} if len(error) else {}
 
 
 def timings(config: ExperimentConfig, item: TrainingItem, device: str, clock: Clock) -> Iterator[dict[str, Any]]:
     """Yield rows of the seconds of a forward pass and of a training step, and of the largest memory, in GiB."""
     until = time.monotonic() + TIMED_SHARE * clock.left
     for (name, timed), bf16, count in itertools.product(TIMED.items(), (True, False), TIMED_BATCHES):
+        if time.monotonic() > until:
+            tell("the timing ends early, for want of time")
+            return
         module, forward, loss_of = timed(config, collate([item] * count).to(device), device)
         optimizer = torch.optim.Adam(module.parameters())
         row: dict[str, Any] = {
