@@ -360,7 +360,7 @@ def test_run_says_that_depth_is_late_and_a_second_run_keeps_it(tmp_path, capsys,
 
 def test_interrupted_run_says_what_its_parts_have(tmp_path, capsys, predictor, moving, monkeypatch):
     """The hands' size comes from all rows, the frozen depth from the part in which it was seen."""
-    folder = write_recording(tmp_path / "in", tool.paired(moving[0], lambda t, _: t - (t < 20 and t % 2)), 40)
+    folder = write_recording(tmp_path / "in", tool.paired(moving[1], lambda t, _: t - (t < 20 and t % 2)), 40)
     good, giant = predictor.fit, np.float32(1.5)
 
     def fit(frame, located, step):
