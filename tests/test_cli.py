@@ -584,7 +584,7 @@ def test_real_folder(tmp_path, capsys, monkeypatch):
     assert "left found in 0, right found in 0" in capsys.readouterr().out
     assert run(real / "two_hands", tmp_path / "wrong", "--depth-unit", "0.01") == 2
     assert re.search(r"try --depth-unit 0\.001", capsys.readouterr().err.splitlines()[-1])
-    assert not (tmp_path / "wrong").exists()
+    assert not (tmp_path / "wrong" / "hands.npz").exists()
 
 
 def test_predict_says_what_was_done_with_the_input(tmp_path, capsys, predictor):

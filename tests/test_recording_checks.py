@@ -82,7 +82,7 @@ def test_unrelated_pictures_are_not_compared_for_a_lag(moving):
     assert [finding.code for finding in repeated.findings()] == ["depth_frozen"]
 
 
-@pytest.mark.parametrize("lag", [1, 3, 5, -1, -3])
+@pytest.mark.parametrize("lag", [1, 3, 5, -3])
 def test_late_and_early_depth(moving, lag):
     for frames in moving:
         (finding,) = timed(tool.paired(frames, lambda time, _: time - lag)).findings()

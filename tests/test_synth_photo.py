@@ -89,18 +89,27 @@ def test_focus_lies_at_a_depth():
 def test_dim_light_is_darker_and_mostly_warmer():
     linear = np.full((48, 64, 3), 0.5, dtype=np.float32)
     bright, dim = (
-        np.array([photo._exposed(np.random.default_rng(seed), linear, dim).mean(axis=(0, 1)) for seed in range(40)])
+        np.array(
+            [
+                photo._exposed(np.random.default_rng(seed), linear, dim, photo.brightness(linear)).mean(axis=(0, 1))
+                for seed in range(40)
+            ]
+        )
         for dim in (False, True)
     )
     assert (dim.sum(axis=1) < 0.8 * bright.sum(axis=1)).all()
     assert np.median(dim[:, 0] / dim[:, 2]) > 1.2 * np.median(bright[:, 0] / bright[:, 2])
 
 
+def _noisy(level, seed):
+    return photo._with_noise(np.random.default_rng(seed), level, False, np.random.default_rng(seed + 100))
+
+
 def test_noise_grows_with_light():
     growth = []
     for seed in range(12):
         levels = [np.full((64, 64, 3), level, dtype=np.float32) for level in (0.0, 0.2, 0.8)]
-        noise = [photo._with_noise(np.random.default_rng(seed), level, dim=False) - level for level in levels]
+        noise = [_noisy(level, seed) - level for level in levels]
         dark, middle, bright = (float((part**2).mean()) for part in noise)
         growth.append((bright - dark) / (middle - dark))
         assert dark < middle < bright
