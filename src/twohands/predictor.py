@@ -23,8 +23,8 @@ from twohands.geometry.camera import Camera
 from twohands.hands import HandModel, free_hand
 from twohands.hands import hand_model as named_model
 from twohands.locate import GuidedLocator, LightLocator
-from twohands.locate.region_reader import REGION_GRAPH, SHIPPED_LIGHT
-from twohands.runtime import LOCATE, SHIPPED, OnnxNetwork
+from twohands.locate.region_reader import SHIPPED_LIGHT
+from twohands.runtime import LOCATE, REGION_GRAPH, SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 from twohands.views import region_camera, view, view_masks
 

@@ -75,14 +75,12 @@ def grid(size: int) -> np.ndarray:
     return np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
 
 
-def _sources(region: Region, camera: Camera, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels (size * size, 2) of the image that a region's picture shows, and their rays (size * size, 3) in
-    the region frame.
-    """
+def _sources(region: Region, camera: Camera, size: int) -> np.ndarray:
+    """Return the pixels (size * size, 2) of the image that a region's picture shows."""
     places = grid(size)
     rays = np.concatenate([places / region.depth, np.ones((len(places), 1))], axis=1)
     seen = rays @ region.axes  # rays of the camera frame
-    return camera.project(seen[None])[0], rays
+    return camera.project(seen[None])[0]
 
 
 def depth_picture(region: Region, frame: RGBDFrame) -> np.ndarray:
@@ -90,7 +88,7 @@ def depth_picture(region: Region, frame: RGBDFrame) -> np.ndarray:
     nothing is measured.
     """
     camera = frame.camera.map(lambda array: np.asarray(array, np.float64))
-    pixels, _ = _sources(region, camera, DEPTH_SIZE)
+    pixels = _sources(region, camera, DEPTH_SIZE)
     height, width = frame.depth.shape
     column, row = np.rint(pixels).astype(np.int64).T
     inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
@@ -104,17 +102,24 @@ def depth_picture(region: Region, frame: RGBDFrame) -> np.ndarray:
 def colour_picture(region: Region, frame: RGBDFrame) -> np.ndarray:
     """Return the colours (3, COLOUR_SIZE, COLOUR_SIZE) float32 in [0, 1]: bilinear, the image's border is repeated."""
     camera = frame.camera.map(lambda array: np.asarray(array, np.float64))
-    pixels, _ = _sources(region, camera, COLOUR_SIZE)
+    pixels = _sources(region, camera, COLOUR_SIZE)
     rgb = np.asarray(frame.rgb)
     across = pixels.reshape(COLOUR_SIZE, COLOUR_SIZE, 2)[[0, -1, 0], [0, 0, -1]]
     factor = int(max(np.linalg.norm(across[1:] - across[:1], axis=1)) / COLOUR_SIZE)
     if factor > 1:  # shrink the region's window first to avoid aliasing
-        limits = np.array(rgb.shape[:0:-1])
-        left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int) - factor, 0, limits - 1)
-        right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + factor, (left + 1, top + 1), limits)
-        rgb = np.array([Image.fromarray(plane[top:bottom, left:right]).reduce(factor) for plane in rgb])
-        pixels = (pixels - np.array([left, top]) + 0.5) / factor - 0.5
+        rgb, pixels = shrunk(rgb, pixels, pixels, factor)
     return bilinear(rgb, pixels).reshape(3, COLOUR_SIZE, COLOUR_SIZE)
+
+
+def shrunk(rgb: np.ndarray, pixels: np.ndarray, corners: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the window of an image (3, H, W) around points `corners` (M, 2), shrunk `factor` times, and the image's
+    `pixels` (N, 2) as pixels of it.
+    """
+    limits = np.array(rgb.shape[:0:-1])  # width, height
+    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - factor, 0, limits - 1)
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + factor, (left + 1, top + 1), limits)
+    planes = np.array([Image.fromarray(plane[top:bottom, left:right]).reduce(factor) for plane in rgb])
+    return planes, (pixels - np.array([left, top]) + 0.5) / factor - 0.5
 
 
 def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:

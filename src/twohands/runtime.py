@@ -23,6 +23,11 @@ METADATA = "twohands"
 """Key of the graphs' metadata: JSON of format_version, weights (a digest), reads_depth, network (its configuration)."""
 FORMAT_VERSION = 1
 """Increases whenever the inputs or outputs of the two graphs change."""
+REGION_GRAPH = "region.onnx"
+"""File of the region network of method `light`."""
+REGION_OUTPUTS = ("present", "right", "joints", "sigma", "mask", "rotation", "pose", "shape")
+REGION_FORMAT_VERSION = 1
+"""Increases whenever the inputs or outputs of the region network's graph change."""
 
 
 def open_session(network: bytes) -> onnxruntime.InferenceSession:

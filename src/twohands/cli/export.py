@@ -19,12 +19,13 @@ def export(checkpoint: Positional[Path], out: Path) -> int:
     from twohands.networks.checkpoint import load_checkpoint
     from twohands.networks.export import export_network
     from twohands.networks.region_checkpoint import is_region_checkpoint, load_region_network
-    from twohands.networks.region_export import GRAPH, export_region_network
+    from twohands.networks.region_export import export_region_network
+    from twohands.runtime import REGION_GRAPH
 
     check_folder(out)
     if is_region_checkpoint(checkpoint):
         export_region_network(load_region_network(checkpoint), out)
-        print(f"wrote {out}/{GRAPH}")
+        print(f"wrote {out}/{REGION_GRAPH}")
         return FINE
     export_network(*load_checkpoint(checkpoint), out)
     print(f"wrote {out}/locate.onnx and {out}/reconstruct.onnx")

@@ -10,19 +10,17 @@ import numpy as np
 from twohands.choices import Person
 from twohands.geometry.transforms import shortest_turn
 from twohands.hands.skeleton import KNUCKLES, ROOT, WRIST
-from twohands.locate.locator import HandLocator
-from twohands.locate.people import choose_hands
+from twohands.locate.locator import PalmFinder
+from twohands.locate.people import HAND_SCALES, PALM, choose_hands
 from twohands.locate.region_reader import SHIPPED_LIGHT, Readings, RegionReader
 from twohands.locate.regions import region_of_landmarks, upright_square
-from twohands.locate.sides import Candidates
+from twohands.locate.sides import Candidates, side_odds
 from twohands.locate.spots import SpotFinder
 from twohands.region import Region, region_at
 from twohands.types import PRESENT, LocatedHands, RGBDFrame
 
 PALM_SIDE = 0.25
 """Usual side of the region of a palm, metres."""
-DEPTH_RATIO = (0.55, 1.8)
-"""Range of the measured depth of a palm over the depth at which its region has its usual side."""
 SKIN = 0.012
 """Usual distance of the palm's joints behind the skin, metres."""
 PROMISING = 0.15
@@ -59,7 +57,7 @@ class LightLocator:
     """Function from a frame to LocatedHands, with the joints of every hand and their sigma."""
 
     def __init__(self, person: Person = "nearest", folder: Any = SHIPPED_LIGHT):
-        self.palms, self.spots, self.read = HandLocator(), SpotFinder(), RegionReader(folder)
+        self.palms, self.spots, self.read = PalmFinder(), SpotFinder(), RegionReader(folder)
         self.person: Person = person
 
     def __call__(self, frame: RGBDFrame) -> LocatedHands:
@@ -87,7 +85,7 @@ class LightLocator:
 
     def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
         """Return the hands at some places. Where one hand is known, the other side is expected first."""
-        expect_left = known is not None and len(known.present) == 1 and _odds(known)[0] > 0
+        expect_left = known is not None and len(known.present) == 1 and side_odds(known)[0] > 0
         mirrored = np.full(len(looks), expect_left)
         first = self.read(frame, [look.region(frame, expect_left) for look in looks])
         promising = np.flatnonzero(first.present > PROMISING).tolist()
@@ -111,7 +109,7 @@ class LightLocator:
         """Return the hands after one more look at each from a region around its joints; a pair sees each other."""
         if not len(hands.present):
             return hands
-        odds = _odds(hands)
+        odds = side_odds(hands)
         regions = [
             _look_at_hand(frame, joints).region(frame, odd < 0)
             for joints, odd in zip(_joints(hands), odds, strict=True)
@@ -179,14 +177,14 @@ def _look_at_palm(frame: RGBDFrame, palm: np.ndarray) -> Look:
     half = max(2, int(0.12 * side))
     column, row = int(np.rint(u)), int(np.rint(v))
     window = frame.depth[max(row - half, 0) : row + half + 1, max(column - half, 0) : column + half + 1]
-    readings = window[(window > DEPTH_RATIO[0] * usual) & (window < DEPTH_RATIO[1] * usual)]
+    readings = window[(window > HAND_SCALES[0] * usual) & (window < HAND_SCALES[1] * usual)]
     return Look(np.array([u, v]), float(angle), float(np.median(readings)) if len(readings) > 8 else usual)
 
 
 def _look_at_hand(frame: RGBDFrame, joints: np.ndarray) -> Look:
     """Return where to look for a hand with joints (21, 3)."""
     u, v, _, angle = region_of_landmarks(frame.camera.project(joints)[None])[0]
-    return Look(np.array([u, v]), float(angle), float(joints[[WRIST, *KNUCKLES], 2].mean()) - SKIN)
+    return Look(np.array([u, v]), float(angle), float(joints[PALM, 2].mean()) - SKIN)
 
 
 def _candidates(frame: RGBDFrame, readings: Readings, odds: np.ndarray) -> Candidates:
@@ -212,11 +210,6 @@ def _joints(hands: Candidates) -> np.ndarray:
     return hands.joints
 
 
-def _odds(hands: Candidates) -> np.ndarray:
-    assert hands.odds is not None
-    return hands.odds
-
-
 def _palms(hands: Candidates) -> np.ndarray:
     """Return the middles (N, 3) of the palms, metres."""
-    return _joints(hands)[:, [WRIST, *KNUCKLES]].mean(axis=1)
+    return _joints(hands)[:, PALM].mean(axis=1)

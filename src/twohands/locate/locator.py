@@ -46,13 +46,33 @@ SMALL_HAND = 1 / 6
 """Length of a hand over that of the image below which more hands may have been too small for the palm network."""
 
 
-class HandLocator:
+class PalmFinder:
+    """The palm network on squares of a colour image (3, H, W) float32 in [0, 1]."""
+
+    def __init__(self, palm: str = "palm_lite"):
+        self.palm_network = open_network(palm, ("boxes", "scores"))
+        self.anchors = palm_anchors()
+
+    def find_palms(self, rgb: np.ndarray, square: np.ndarray) -> np.ndarray:
+        """Return regions (N, 4) around hands whose palms are seen in the upright region `square` (4,), best first."""
+        boxes, logits = self.palm_network(sample(rgb, square, PALM_SIZE)[None])
+        scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
+        likely = scores > PALM_SCORE
+        boxes = boxes[0, likely].reshape(-1, 9, 2)  # centre, (width, height), seven key points
+        points = np.delete(boxes, 1, axis=1) + self.anchors[likely, None]
+        points, sides = merge_palms(points, boxes[:, 1].max(axis=-1), scores[likely])
+        points = from_region(points, square, PALM_SIZE)
+        wrist, middle_knuckle = points[:, 1], points[:, 3]
+        sides = sides * square[2] / PALM_SIZE
+        return region_around(points[:, 0], middle_knuckle - wrist, sides * PALM_SHIFT, sides * PALM_SCALE)
+
+
+class HandLocator(PalmFinder):
     """Function from a colour image (3, H, W) float32 in [0, 1] to LocatedHands."""
 
     def __init__(self, palm: str = "palm_lite", landmark: str = "landmark_full"):
-        self.palm_network = open_network(palm, ("boxes", "scores"))
+        super().__init__(palm)
         self.landmark_network = open_network(landmark, LANDMARK_OUTPUTS)
-        self.anchors = palm_anchors()
 
     def __call__(self, rgb: np.ndarray) -> LocatedHands:
         """Return the hands of the nearest person, by the sizes of hands in an image with a usual field of view."""
@@ -89,19 +109,6 @@ class HandLocator:
         left, top, side, angle = hands.region.T
         regions = np.column_stack([rgb.shape[2] - 1 - left, top, side, -angle])
         return -side_odds(self.read_hands(np.ascontiguousarray(rgb[:, :, ::-1]), regions))
-
-    def find_palms(self, rgb: np.ndarray, square: np.ndarray) -> np.ndarray:
-        """Return regions (N, 4) around hands whose palms are seen in the upright region `square` (4,), best first."""
-        boxes, logits = self.palm_network(sample(rgb, square, PALM_SIZE)[None])
-        scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
-        likely = scores > PALM_SCORE
-        boxes = boxes[0, likely].reshape(-1, 9, 2)  # centre, (width, height), seven key points
-        points = np.delete(boxes, 1, axis=1) + self.anchors[likely, None]
-        points, sides = merge_palms(points, boxes[:, 1].max(axis=-1), scores[likely])
-        points = from_region(points, square, PALM_SIZE)
-        wrist, middle_knuckle = points[:, 1], points[:, 3]
-        sides = sides * square[2] / PALM_SIZE
-        return region_around(points[:, 0], middle_knuckle - wrist, sides * PALM_SHIFT, sides * PALM_SCALE)
 
     def find_hands(self, rgb: np.ndarray, regions: np.ndarray) -> Candidates:
         """Return the distinct hands in regions (N, 4); a doubtful hand is read again from a better centred region."""

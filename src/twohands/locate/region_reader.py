@@ -15,15 +15,11 @@ from twohands.geometry.record import TensorRecord
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.locate.landmarks import LandmarkReader
 from twohands.region import Region, colour_picture, depth_picture
-from twohands.runtime import METADATA, open_session
+from twohands.runtime import METADATA, REGION_FORMAT_VERSION, REGION_GRAPH, REGION_OUTPUTS, open_session
 from twohands.types import RGBDFrame
 
 SHIPPED_LIGHT = files("twohands") / "weights" / "light"
 """Folder of the packaged region network."""
-REGION_GRAPH = "region.onnx"
-FORMAT_VERSION = 1
-"""Increases whenever the inputs or outputs of the graph change."""
-OUTPUTS = ("present", "right", "joints", "sigma", "mask", "rotation", "pose", "shape")
 
 
 @dataclass(frozen=True)
@@ -54,10 +50,10 @@ class RegionReader:
             )
         self.session = open_session((folder / REGION_GRAPH).read_bytes())
         about = json.loads(self.session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
-        if about.get("format_version") != FORMAT_VERSION:
+        if about.get("format_version") != REGION_FORMAT_VERSION:
             raise ValueError(
                 f"{folder} holds a region network of format {about.get('format_version')}, this version reads "
-                f"{FORMAT_VERSION}; export it again"
+                f"{REGION_FORMAT_VERSION}; export it again"
             )
         self.inputs = [argument.name for argument in self.session.get_inputs()]
         self.landmarks = LandmarkReader()
@@ -81,7 +77,7 @@ class RegionReader:
             "seen": probabilities,
             "companion": np.zeros((count, count), np.float32) if companion is None else companion.astype(np.float32),
         }
-        values = self.session.run(OUTPUTS[:4], {name: given[name] for name in self.inputs})
+        values = self.session.run(REGION_OUTPUTS[:4], {name: given[name] for name in self.inputs})
         present, right, joints, sigma = (np.asarray(value) for value in values)
         placed = Region(axes.astype(np.float64), depth.astype(np.float64)).from_plane(joints.astype(np.float64))
         probability = 1 / (1 + np.exp(-np.clip(present, -30, 30)))

@@ -7,10 +7,9 @@ by the angle, so that the hand in it points up: angle 0 is a hand that points up
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from twohands.hands.skeleton import KNUCKLES, WRIST
-from twohands.region import bilinear
+from twohands.region import bilinear, shrunk
 
 LANDMARK_SCALE, LANDMARK_SHIFT = 2.0, 0.1
 """Side of a region over the extent of BOUNDING_JOINTS, and shift to the fingers in extents."""
@@ -60,10 +59,6 @@ def sample(rgb: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
     pixels = from_region(np.stack([u, v], axis=-1).reshape(-1, 2), region, size)  # (size * size, 2)
     factor = int(region[2] / size)
     if factor > 1:  # shrink the region's window first to avoid aliasing
-        limits = np.array(rgb.shape[:0:-1])  # width, height
         corners = from_region(np.array([[0, 0], [0, size], [size, 0], [size, size]]) - 0.5, region, size)
-        left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - factor, 0, limits - 1)
-        right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + factor, (left + 1, top + 1), limits)
-        rgb = np.array([Image.fromarray(plane[top:bottom, left:right]).reduce(factor) for plane in rgb])
-        pixels = (pixels - np.array([left, top]) + 0.5) / factor - 0.5
+        rgb, pixels = shrunk(rgb, pixels, corners, factor)
     return bilinear(rgb, pixels).reshape(3, size, size)

@@ -14,12 +14,7 @@ from twohands.networks.export import take_weights, write_graph
 from twohands.networks.region_checkpoint import METHOD, load_region_network
 from twohands.networks.region_network import MAP_CHANNELS, RegionInput, RegionNetwork
 from twohands.region import COLOUR_SIZE, DEPTH_SIZE, Region
-from twohands.runtime import METADATA
-
-GRAPH = "region.onnx"
-FORMAT_VERSION = 1
-"""Increases whenever the inputs or outputs of the graph change, as `locate.region_reader.FORMAT_VERSION`."""
-OUTPUTS = ("present", "right", "joints", "sigma", "mask", "rotation", "pose", "shape")
+from twohands.runtime import METADATA, REGION_FORMAT_VERSION, REGION_GRAPH, REGION_OUTPUTS
 
 
 class _Graph(nn.Module):
@@ -31,10 +26,10 @@ class _Graph(nn.Module):
         self, axes: Tensor, region_depth: Tensor, depth: Tensor, map_0: Tensor, map_1: Tensor, map_2: Tensor,
         landmarks: Tensor, seen: Tensor, companion: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """Return the outputs by `OUTPUTS`."""
+        """Return the outputs by `REGION_OUTPUTS`."""
         region = Region(axes, region_depth)
         output = self.network(RegionInput(region, depth, (map_0, map_1, map_2), landmarks, seen, companion))
-        return tuple(getattr(output, name) for name in OUTPUTS)
+        return tuple(getattr(output, name) for name in REGION_OUTPUTS)
 
 
 def export_region_network(network: RegionNetwork, folder: str | Path) -> None:
@@ -55,19 +50,21 @@ def export_region_network(network: RegionNetwork, folder: str | Path) -> None:
     }
     regions = torch.export.Dim("regions", min=1, max=64)
     dynamic = {name: {0: regions} for name in inputs} | {"companion": {0: regions, 1: regions}}
-    about = {"format_version": FORMAT_VERSION, "method": METHOD, "network": network.config.to_dict()}
+    about = {"format_version": REGION_FORMAT_VERSION, "method": METHOD, "network": network.config.to_dict()}
     about |= {"num_shape": network.num_shape}
     graph = _Graph(network.cpu().eval())
-    write_graph(graph, inputs, OUTPUTS, Path(folder) / GRAPH, json.dumps(about), compact=True, dynamic=dynamic)
+    write_graph(
+        graph, inputs, REGION_OUTPUTS, Path(folder) / REGION_GRAPH, json.dumps(about), compact=True, dynamic=dynamic
+    )
 
 
 def open_region_network(folder: str | Path) -> RegionNetwork:
     """Return the network of a checkpoint, or of an exported graph, whose weights are rounded; in eval mode."""
     folder = Path(folder)
-    if not (folder / GRAPH).is_file():
+    if not (folder / REGION_GRAPH).is_file():
         return load_region_network(folder)
-    metadata = {entry.key: entry.value for entry in onnx.load(folder / GRAPH).metadata_props}
+    metadata = {entry.key: entry.value for entry in onnx.load(folder / REGION_GRAPH).metadata_props}
     about = json.loads(metadata[METADATA])
     network = RegionNetwork(RegionConfig.from_dict(about["network"]), about["num_shape"])
-    take_weights(network, [folder / GRAPH])
+    take_weights(network, [folder / REGION_GRAPH])
     return network.eval()
