@@ -11,9 +11,8 @@ import torch
 from twohands.config import RegionConfig
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands import free_hand
-from twohands.hands.model import HandParameters
 from twohands.hands.skeleton import ROOT
-from twohands.locate.region_reader import SHIPPED_LIGHT, RegionReader, wrist_rotation
+from twohands.locate.region_reader import SHIPPED_LIGHT, RegionReader
 from twohands.networks.region_checkpoint import load_region_network, save_region_network
 from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork, RegionOutput
@@ -21,7 +20,7 @@ from twohands.region import Region, region_at
 from twohands.shards.writing import write_shards
 from twohands.synth.config import FULL
 from twohands.synth.engine import SyntheticHands
-from twohands.training.region_items import Disturbance, RegionSet
+from twohands.training.region_items import ECHO_STEPS, ECHOES, Disturbance, RegionSet, echoed
 from twohands.training.region_loop import CALM, Stage, collate, run_stage
 from twohands.training.region_loss import RegionObjective, mesh, region_input
 from twohands.types import LEFT, RIGHT
@@ -173,20 +172,21 @@ def test_parameters_draw_the_right_hand():
     np.testing.assert_allclose(joints[0].numpy(), hands.joints[RIGHT], atol=1e-5)
 
 
-@pytest.mark.parametrize("side", [LEFT, RIGHT])
-def test_wrist_rotation_turns_a_hand_of_a_region_into_the_camera_frame(side):
-    """A right hand with some rotation in its region is, in the camera frame, the hand with the given wrist rotation."""
-    model, rng = free_hand(63), np.random.default_rng(2)
-    camera = SyntheticHands(5).staging(0).view.camera
-    region = region_at(camera, np.array([100.0, 300.0]), 0.7, 0.5, side == LEFT)
-    turn, pose = rng.normal(0, 1, 3), rng.normal(0, 0.3, (15, 3))
-    seen = replace(model.neutral(), pose=np.stack([pose, pose]), rotation=np.stack([turn, turn]))
-    in_region = np.asarray(model(seen).vertices)[RIGHT]
-    own = pose * ([1, -1, -1] if side == LEFT else [1, 1, 1])
-    rotation = wrist_rotation(region.axes, matrix_from_axis_angle(turn))
-    placed = replace(model.neutral(), pose=np.stack([own, own]), rotation=np.stack([rotation, rotation]))
-    assert isinstance(placed, HandParameters)
-    np.testing.assert_allclose(np.asarray(model(placed).vertices)[side], in_region @ region.axes, atol=1e-6)
+def test_items_come_back_in_later_batches():
+    """Whatever step a stage resumes at; most items of a long stage are drawn once and learned from ECHOES times."""
+    numbers = echoed(1000, 300, 0, 12)
+    assert len(numbers) == 300 * 12
+    assert numbers[12 * 100 :] == echoed(1000, 200, 100, 12)
+    batches = np.array(numbers).reshape(300, 12)
+    assert all(len(set(batch)) == 12 for batch in batches.tolist())
+    item = batches[150, 0]
+    steps = np.flatnonzero((batches == item).any(axis=1))
+    assert steps.tolist() == [150 - ECHO_STEPS * echo for echo in reversed(range(ECHOES))]
+
+
+def test_an_item_that_comes_back_is_not_drawn_again(shards):
+    items = RegionSet([shards], 4)
+    assert items[7] is items[7]
 
 
 def test_a_stage_resumes_where_it_was_stopped(shards, tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ class KnowingReader:
         self.present = np.asarray(sample.hands.is_present)
         self.extra = extra
         self.looks: list[int] = []
+        self.clear, self.landmark_error = 0.0, np.zeros(3)
 
     def __call__(self, frame, regions, companion=None) -> Readings:
         self.looks.append(len(regions))
@@ -45,15 +46,13 @@ class KnowingReader:
                     joints = self.joints[side] if shown_right else self.joints[side] + [0.0, 0.0, 0.02]
             if self.extra is not None and np.linalg.norm(self.extra[9] - middle) < NEAR:
                 present, right, joints = 0.9, 4.0, self.extra
-            readings.append((region.axes, region.depth, present, right, joints))
-        axes, depth, present, right, joints = (
-            [np.array(values) for values in zip(*readings, strict=True)] if readings else [np.zeros(0)] * 5
+            readings.append((present, right, joints))
+        present, right, joints = (
+            [np.array(values) for values in zip(*readings, strict=True)] if readings else [np.zeros(0)] * 3
         )
-        count = len(readings)
-        return Readings(
-            axes.reshape(-1, 3, 3), depth, present, right, joints.reshape(-1, NUM_JOINTS, 3),
-            np.full((count, NUM_JOINTS, 2), 0.005), np.zeros((count, 2)),
-        )  # fmt: skip
+        count, joints = len(readings), joints.reshape(-1, NUM_JOINTS, 3)
+        sigma = np.full((count, NUM_JOINTS, 2), 0.005)
+        return Readings(present, right, joints, sigma, joints + self.landmark_error, np.full(count, self.clear))
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +135,20 @@ def test_unsure_joints_speak_against_a_hand(samples):
     assert (beliefs(hands) > 0).all()
     doubtful = replace(hands, present=np.full(2, 0.7), sigma=np.full((2, NUM_JOINTS, 2), 0.025))
     assert (beliefs(doubtful) < 0).all()
+
+
+@pytest.mark.parametrize(("error", "clear", "used"), [(0.006, 0.9, True), (0.006, 0.4, False), (0.08, 0.9, False)])
+def test_clear_landmarks_of_the_same_hand_are_kept_beside_the_joints(samples, error, clear, used):
+    """Landmarks of doubtful presence, or that lie on something else, are not; the pixels are then those of joints."""
+    sample = samples[0]
+    finder = locator(sample)
+    reader = finder.read
+    assert isinstance(reader, KnowingReader)
+    reader.clear, reader.landmark_error = clear, np.array([error, 0.0, 0.0])
+    located = finder(sample.frame)
+    joints = np.asarray(sample.hands.joints, float) + [error * used, 0.0, 0.0]
+    np.testing.assert_allclose(located.clear, clear * used)
+    np.testing.assert_allclose(located.pixels, sample.frame.camera.project(joints), atol=1e-3)
 
 
 def test_following_looks_only_where_hands_are_expected(samples):

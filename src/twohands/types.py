@@ -141,6 +141,7 @@ class LocatedHands(Presence, TensorRecord):
     one_side: OneSide | None = None
     joints: Array | None = None  # (2, 21, 3) metres, camera frame, where a network predicts them
     sigma: Array | None = None  # (2, 21, 2) metres: their standard deviation along and across the viewing ray
+    clear: Array | None = None  # (2,) in [0, 1]: weight of the landmarks beside these joints
 
 
 @dataclass(frozen=True)

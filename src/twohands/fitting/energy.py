@@ -38,6 +38,9 @@ class EnergyConfig:
     point_outlier: float = 0.012
     slip: float = 0.1
     """Weight of sliding along the surface (its square enters the energy), relative to leaving the surface."""
+    beside: float = 0.3
+    """Weight of clear landmarks where a network predicts the joints as well. The network has read the landmarks; it
+    learned how far to trust them on rendered pictures, on which they are worse than on photographs."""
     joint: float = 1.5
     """Factor on the sigma of joints that a network predicts."""
     joint_outlier: float = 4.0
@@ -108,13 +111,17 @@ class Energy:
         self._depths = np.concatenate([evidence.landmark_depth, evidence.palm_depth[6:]])
         bones = evidence.relative[CHILD] - evidence.relative[PARENT]
         self._directions = bones / np.maximum(np.linalg.norm(bones, axis=1, keepdims=True), 1e-9)
+        self._clear = evidence.clear * (1.0 if evidence.joints is None else config.beside)
+        self._num_landmarks = len(hand.landmark_rows) if self._clear else 0
+        rows = [hand.landmark_rows[: self._num_landmarks]]
+        self._rows = np.concatenate(rows if evidence.joints is None else [*rows, hand.joint_rows])
 
     def equations(self, rig: Rig) -> Equations:
         """Return the energy and the normal equations of a state."""
         hand, size = self.hand, self.hand.num_unknowns
         matrix, vector = np.zeros((size, size)), np.zeros(size)
         energy = self._priors(rig, matrix, vector)
-        rows = hand.landmark_rows if self.evidence.joints is None else hand.joint_rows
+        rows = self._rows
         landmarks = hand.points(rig, rows)
         if self.cloud is None or self.surface is None:
             jacobian = hand.jacobian(rig, rows, landmarks)
@@ -132,9 +139,13 @@ class Energy:
         return Equations(rig, matrix, vector, energy)
 
     def _seen(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
-        """Return the energy of the predicted joints, or of the landmarks where there are none."""
-        term = self._landmarks if self.evidence.joints is None else self._joints
-        return term(points, jacobian, matrix, vector)
+        """Return the energy of the landmarks and of the predicted joints, of those that there are."""
+        count, energy = self._num_landmarks, 0.0
+        if count:
+            energy += self._landmarks(points[:count], jacobian[:count], matrix, vector)
+        if self.evidence.joints is not None:
+            energy += self._joints(points[count:], jacobian[count:], matrix, vector)
+        return energy
 
     def _joints(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
         """Return sum rho(|S_i^-1 (p_i - j_i)|^2) / joint^2 of 21 predicted joints j_i with sigma S_i along and across
@@ -154,7 +165,8 @@ class Energy:
         return float(energy.sum()) / config.joint**2
 
     def _landmarks(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
-        """Return sum rho(|r_i|^2) / landmark^2 + sum |u_k - R d_k|^2 / bone_direction^2 of 21 landmarks.
+        """Return sum rho(|r_i|^2) / landmark^2 + sum |u_k - R d_k|^2 / bone_direction^2 of 21 landmarks, times
+        `clear` of the evidence, and `beside` where there are predicted joints.
 
         r_i (2,) metres is the offset of joint i from its landmark's ray at the joint's depth. The bones' directions u_k
         are compared with the measured ones d_k, turned by the best common rotation R. Adds to `matrix`, `vector`.
@@ -163,14 +175,16 @@ class Energy:
         residual = points[:, :2] - plane * points[:, 2:]
         lateral = jacobian[:, :2] - plane[..., None] * jacobian[:, 2:]
         energy, weight = geman_mcclure((residual**2).sum(axis=1), config.landmark_outlier)
-        accumulate(matrix, vector, lateral, residual, weight[:, None] / config.landmark**2)
+        factor = self._clear / config.landmark**2
+        accumulate(matrix, vector, lateral, residual, weight[:, None] * factor)
         bones = points[CHILD] - points[PARENT]
         lengths = np.sqrt((bones**2).sum(axis=1, keepdims=True))
         # the network's error is larger in the hand's orientation than in its finger angles
         away = bones / lengths - self._directions @ turn_between(self._directions, bones / lengths).T
         turning = (jacobian[CHILD] - jacobian[PARENT]) / lengths[..., None]
-        accumulate(matrix, vector, turning, away, np.full((len(away), 1), 1 / config.bone_direction**2))
-        return float(energy.sum()) / config.landmark**2 + float((away**2).sum()) / config.bone_direction**2
+        stiff = self._clear / config.bone_direction**2
+        accumulate(matrix, vector, turning, away, np.full((len(away), 1), stiff))
+        return float(energy.sum()) * factor + float((away**2).sum()) * stiff
 
     def _landmark_depths(
         self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray

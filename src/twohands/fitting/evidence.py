@@ -34,6 +34,7 @@ class HandEvidence:
     colors: np.ndarray  # (N, 3) sRGB in [0, 1] of those points
     joints: np.ndarray | None = None  # (21, 3) metres, predicted by a network
     sigma: np.ndarray | None = None  # (21, 2) metres: their standard deviation along and across the viewing ray
+    clear: float = 1.0  # weight of the landmarks
 
 
 def gather(
@@ -43,6 +44,7 @@ def gather(
     relative: np.ndarray,
     joints: np.ndarray | None = None,
     sigma: np.ndarray | None = None,
+    clear: float = 1.0,
 ) -> HandEvidence:
     """Return the evidence for one hand of a frame: `pixels` (21, 2) in the image, `relative` (21, 3) metres; where a
     network predicts them also `joints` (21, 3) in the camera frame and their `sigma` (21, 2), metres.
@@ -74,6 +76,7 @@ def gather(
         colors=rgb[:, rows, columns].T,
         joints=joints * [-1, 1, 1] if joints is not None and side == LEFT else joints,
         sigma=sigma,
+        clear=clear,
     )
 
 

@@ -133,4 +133,5 @@ def _evidence(frame: RGBDFrame, located: LocatedHands, index: int, side: int) ->
     if located.joints is None or located.sigma is None:
         return gather(frame, side, pixels, relative)
     joints, sigma = np.asarray(located.joints[index], float), np.asarray(located.sigma[index], float)
-    return gather(frame, side, pixels, relative, joints, sigma)
+    clear = 0.0 if located.clear is None else float(located.clear[index])
+    return gather(frame, side, pixels, relative, joints, sigma, clear)

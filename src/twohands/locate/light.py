@@ -34,6 +34,9 @@ SAME = 0.045
 SIGMA_ODDS, USUAL_SIGMA = 4.0, 0.015
 """Log-odds against a hand for each e-fold of the mean sigma of its joints above the usual one, metres. On validation
 frames this drops 1 % of the hands and half of the others."""
+AGREE = 0.2
+"""Largest mean distance of the landmarks from the joints in the image, over the hand's extent, at which both are of one
+hand."""
 PALM_LENGTHS = (0.05, 0.14)
 """Range of the distance from the wrist to the middle knuckle, metres."""
 SEE_THROUGH = 0.06
@@ -188,20 +191,27 @@ def _look_at_hand(frame: RGBDFrame, joints: np.ndarray) -> Look:
 
 
 def _candidates(frame: RGBDFrame, readings: Readings, odds: np.ndarray) -> Candidates:
-    """Return N readings as candidates with their log-odds (N,) of a right hand."""
+    """Return N readings as candidates with their log-odds (N,) of a right hand.
+
+    Their pixels are the landmarks where the landmark network sees the same hand, elsewhere the joints.
+    """
     joints = readings.joints
-    pixels = frame.camera.project(joints)
+    pixels, landmarks = (frame.camera.project(points) for points in (joints, readings.landmarks))
     regions = region_of_landmarks(pixels) if len(joints) else np.zeros((0, 4))
-    rays = joints.mean(axis=1)
+    away = np.linalg.norm(landmarks - pixels, axis=-1).mean(axis=-1) / np.maximum(np.ptp(pixels, axis=1).max(-1), 1)
+    clear = np.where((away < AGREE) & (readings.clear > PRESENT), readings.clear, 0.0)
+    shown = np.where(clear[:, None, None] > 0, readings.landmarks, joints)
+    rays = shown.mean(axis=1)
     turns = shortest_turn(rays, np.broadcast_to(np.array([0.0, 0.0, 1.0]), rays.shape))
-    relative = (joints - joints[:, ROOT : ROOT + 1]) @ np.swapaxes(turns, 1, 2)
+    relative = (shown - shown[:, ROOT : ROOT + 1]) @ np.swapaxes(turns, 1, 2)
     right = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
-    return Candidates(readings.present, right, pixels, relative, regions, odds, joints, readings.sigma)
+    pixels = frame.camera.project(shown)
+    return Candidates(readings.present, right, pixels, relative, regions, odds, joints, readings.sigma, clear)
 
 
 def no_candidates() -> Candidates:
     """Return a record of no hands."""
-    empty = (np.zeros((0, *shape)) for shape in ((), (), (21, 2), (21, 3), (4,), (), (21, 3), (21, 2)))
+    empty = (np.zeros((0, *shape)) for shape in ((), (), (21, 2), (21, 3), (4,), (), (21, 3), (21, 2), ()))
     return Candidates(*empty)
 
 

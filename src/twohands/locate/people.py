@@ -213,9 +213,11 @@ def _located(
     for side, hand in chosen.items():
         present[side], certainty[side] = hands.present[hand], (odds[hand] if side == RIGHT else -odds[hand]) + position
         pixels[side], relative[side], region[side] = hands.pixels[hand], hands.relative[hand], hands.region[hand]
-    joints = sigma = None
-    if hands.joints is not None and hands.sigma is not None:
-        joints, sigma = np.full((2, 21, 3), np.nan), np.full((2, 21, 2), np.nan)
-        for side, hand in chosen.items():
-            joints[side], sigma[side] = hands.joints[hand], hands.sigma[hand]
-    return LocatedHands(present, pixels, relative, region, certainty, findings, one_side, joints, sigma)
+    predicted: dict[str, np.ndarray] = {}
+    for name in ("joints", "sigma", "clear"):
+        values = getattr(hands, name)
+        if values is not None:
+            predicted[name] = np.full((2, *values.shape[1:]), np.nan)
+            for side, hand in chosen.items():
+                predicted[name][side] = values[hand]
+    return LocatedHands(present, pixels, relative, region, certainty, findings, one_side, **predicted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from twohands.geometry.record import TensorRecord
-from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.locate.landmarks import LandmarkReader
 from twohands.region import Region, colour_picture, depth_picture
 from twohands.runtime import METADATA, REGION_FORMAT_VERSION, REGION_GRAPH, REGION_OUTPUTS, open_session
@@ -26,13 +24,12 @@ SHIPPED_LIGHT = files("twohands") / "weights" / "light"
 class Readings(TensorRecord):
     """Output of the region network for N regions of a frame."""
 
-    axes: np.ndarray  # (N, 3, 3) of the regions
-    depth: np.ndarray  # (N,) of the regions, metres
     present: np.ndarray  # (N,) probability that the region shows a hand
     right: np.ndarray  # (N,) log-odds that it is a right hand, as the region shows it
     joints: np.ndarray  # (N, 21, 3) metres, camera frame
     sigma: np.ndarray  # (N, 21, 2) metres, along and across the ray
-    landmarks: np.ndarray  # (N, 2) the landmark network's probabilities of a hand and of a right hand, as shown
+    landmarks: np.ndarray  # (N, 21, 3) metres, camera frame, of the landmark network; joint 9 at the region's depth
+    clear: np.ndarray  # (N,) probability of a hand by the landmark network
 
     def __getitem__(self, index: Any) -> Readings:
         return self.map(lambda values: values[index])
@@ -64,30 +61,22 @@ class RegionReader:
         axes = np.array([region.axes for region in regions], np.float32).reshape(-1, 3, 3)
         depth = np.array([region.depth for region in regions], np.float32)
         if not count:
-            empty = partial(np.zeros, dtype=np.float32)
-            return Readings(axes, depth, empty(0), empty(0), empty((0, 21, 3)), empty((0, 21, 2)), empty((0, 2)))
+            return Readings(*(np.zeros((0, *shape)) for shape in ((), (), (21, 3), (21, 2), (21, 3), ())))
         seen = self.landmarks(np.stack([colour_picture(region, frame) for region in regions]))
-        probabilities = np.stack([seen.present, seen.right], axis=-1).astype(np.float32)
         given = {
             "axes": axes,
             "region_depth": depth,
             "depth": np.stack([depth_picture(region, frame) for region in regions]),
             **{f"map_{level}": values for level, values in enumerate(seen.maps)},
             "landmarks": seen.points.astype(np.float32),
-            "seen": probabilities,
+            "seen": np.stack([seen.present, seen.right], axis=-1).astype(np.float32),
             "companion": np.zeros((count, count), np.float32) if companion is None else companion.astype(np.float32),
         }
         values = self.session.run(REGION_OUTPUTS[:4], {name: given[name] for name in self.inputs})
         present, right, joints, sigma = (np.asarray(value) for value in values)
-        placed = Region(axes.astype(np.float64), depth.astype(np.float64)).from_plane(joints.astype(np.float64))
+        placed = Region(axes.astype(np.float64), depth.astype(np.float64)).from_plane
         probability = 1 / (1 + np.exp(-np.clip(present, -30, 30)))
-        return Readings(axes, depth, probability, right, placed, sigma, probabilities)
-
-
-def wrist_rotation(axes: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """Return the axis-angle (3,) of a hand's wrist in the camera frame from its rotation in its region.
-
-    In a mirrored region (determinant -1) a left hand looks like a right one: the mirror applies on both sides.
-    """
-    mirror = np.diag([np.sign(np.linalg.det(axes)), 1.0, 1.0])
-    return np.asarray(axis_angle_from_matrix(axes.T @ rotation @ mirror))
+        return Readings(
+            probability, right, placed(joints.astype(np.float64)), sigma, placed(seen.points.astype(np.float64)),
+            seen.present,
+        )  # fmt: skip

@@ -27,6 +27,7 @@ class Candidates(TensorRecord):
     odds: np.ndarray | None = None  # (N,) log-odds of a right hand; None: by `right` and the bend of the fingers
     joints: np.ndarray | None = None  # (N, 21, 3) metres, camera frame
     sigma: np.ndarray | None = None  # (N, 21, 2) metres, of the joints along and across the ray
+    clear: np.ndarray | None = None  # (N,) in [0, 1], weight of the landmarks beside the joints
 
     def __getitem__(self, index: np.ndarray | list[int]) -> Candidates:
         return self.map(lambda values: values[index])

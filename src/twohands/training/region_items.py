@@ -31,6 +31,12 @@ INDEX, UNFINISHED = "index.json", ".part"
 """File of every folder of shards, and suffix of a folder that is still being rendered."""
 LOOK_EVERY = 300
 """Items after which new folders are looked for."""
+ECHOES, ECHO_STEPS = 3, 30
+"""Number of batches in which an item appears, and steps between them: making an item costs more than learning from it,
+and the network learns as much from it when it comes back (Choi et al., Faster Neural Network Training with Data
+Echoing, 2019)."""
+KEPT = 512
+"""Number of items that are remembered for their next batch."""
 AWAY = 0.11
 """Smallest distance of a region without a hand from every joint of both hands, metres."""
 
@@ -216,7 +222,7 @@ class RegionViews:
 
 
 class RegionSet(RegionViews):
-    """Items by number: `items[n]` is a random view of a random frame.
+    """Items by number: `items[n]` is a random view of a random frame. The last ones are remembered.
 
     A folder holds shards, or folders of shards, to which a renderer may add while this set is read.
     """
@@ -226,9 +232,17 @@ class RegionSet(RegionViews):
         self.folders, self.seed = [Path(f) for f in folders], seed
         self.shards: dict[Path, Shards] = {}
         self.reads = 0
+        self.recent: dict[int, RegionItem] = {}
         self._look()
 
     def __getitem__(self, number: int) -> RegionItem:
+        if number not in self.recent:
+            self.recent[number] = self._drawn(number)
+            while len(self.recent) > KEPT:
+                del self.recent[next(iter(self.recent))]
+        return self.recent[number]
+
+    def _drawn(self, number: int) -> RegionItem:
         self.reads += 1
         if self.reads % LOOK_EVERY == 0:
             self._look()
@@ -247,6 +261,19 @@ class RegionSet(RegionViews):
         if not self.shards:
             raise ValueError(f"{', '.join(map(str, self.folders))} has no shards; render them with `twohands synth`")
         self.bounds = np.cumsum([len(shards) for shards in self.shards.values()])
+
+
+def echoed(first: int, count: int, steps: int, batch: int) -> list[int]:
+    """Return the numbers of the items of `count` batches from step `steps` on, one after the other.
+
+    Items are counted from `first`. Every item comes in ECHOES batches that are ECHO_STEPS apart.
+    """
+    new = -(-batch // ECHOES)
+    numbers = []
+    for step in range(steps, steps + count):
+        blocks = [step + ECHO_STEPS * echo for echo in range(ECHOES)]
+        numbers += [first + new * block + item for block in blocks for item in range(new)][:batch]
+    return numbers
 
 
 def _away(sample: Sample, points: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork
 from twohands.region import Region
 from twohands.training.loop import stop_asked
-from twohands.training.region_items import Disturbance, RegionItem, RegionSet
+from twohands.training.region_items import Disturbance, RegionItem, RegionSet, echoed
 from twohands.training.region_loss import RegionObjective, region_input
 
 CONFIG, STATE, LOG, BEST = "config.json", "last.pt", "log.jsonl", "best"
@@ -199,7 +199,7 @@ def run_stage(
             learner.follow(state)
     items = RegionSet(stage.folders, stage.seed)
     first = 1_000_003 * _number(stage.name)
-    numbers = range(first + learner.step * stage.batch, first + stage.steps * stage.batch)
+    numbers = echoed(first, stage.steps - learner.step, learner.step, stage.batch)
     loader = DataLoader(
         items,  # type: ignore[arg-type]
         batch_size=stage.batch,

@@ -21,8 +21,6 @@ BEND = 0.005
 STAGES = (0.5, 0.7, 1.0)
 """Weights of the joints by the votes and after each round; the last one is the last of these."""
 WEIGHTS = {"joints": 200.0, "mesh": 60.0, "sigma": 0.3, "present": 1.0, "side": 1.0, "mask": 1.0, "shape": 0.02}
-BENT = 2.0
-"""Weight of the depth of a joint relative to its place across the ray; it is known better where depth is measured."""
 
 
 class RegionObjective(nn.Module):
