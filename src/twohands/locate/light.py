@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,25 +88,18 @@ class LightLocator:
 
     def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
         """Return the hands at some places. Where one hand is known, the other side is expected first."""
-        expect_left = known is not None and len(known.present) == 1 and side_odds(known)[0] > 0
-        mirrored = np.full(len(looks), expect_left)
-        first = self.read(frame, [look.region(frame, expect_left) for look in looks])
-        promising = np.flatnonzero(first.present > PROMISING).tolist()
-        odds = np.where(mirrored, -first.right, first.right)
-        best: list[tuple[Readings, int, float]] = []
-        other = [i for i in promising if first.right[i] < 0]
-        second = self.read(frame, [looks[i].region(frame, not mirrored[i]) for i in other])
-        for i in promising:
-            if i in other:
-                k = other.index(i)
-                turned = second.right[k] * (1 if mirrored[i] else -1)
-                best.append((second, k, float(odds[i] + turned) / 2))
-            else:
-                best.append((first, i, float(odds[i])))
-        hands = no_candidates()
-        for reading, i, odd in best:
-            hands = hands + _candidates(frame, reading[[i]], np.array([odd]))
-        return hands
+        mirrored = known is not None and len(known.present) == 1 and bool(side_odds(known)[0] > 0)
+        first = self._read(frame, looks, mirrored)
+        promising = first.present > PROMISING
+        turned = promising & ((side_odds(first) > 0) == mirrored)
+        second = self._read(frame, [looks[place] for place in np.flatnonzero(turned)], not mirrored)
+        second = replace(second, odds=(side_odds(first)[turned] + side_odds(second)) / 2)
+        return first[np.flatnonzero(promising & ~turned)] + second
+
+    def _read(self, frame: RGBDFrame, looks: list[Look], mirrored: bool) -> Candidates:
+        """Return what is seen at N places, as hands of one side."""
+        readings = self.read(frame, [look.region(frame, mirrored) for look in looks])
+        return _candidates(frame, readings, -readings.right if mirrored else readings.right)
 
     def together(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
         """Return the hands after one more look at each from a region around its joints; a pair sees each other."""

@@ -31,9 +31,6 @@ class Readings(TensorRecord):
     landmarks: np.ndarray  # (N, 21, 3) metres, camera frame, of the landmark network; joint 9 at the region's depth
     clear: np.ndarray  # (N,) probability of a hand by the landmark network
 
-    def __getitem__(self, index: Any) -> Readings:
-        return self.map(lambda values: values[index])
-
 
 class RegionReader:
     """Function from a frame and regions to Readings."""
