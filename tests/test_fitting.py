@@ -328,6 +328,19 @@ def test_depth_settles_the_sides_that_the_image_confused(fitter, seed):
     assert metrics.mpjpe(alone, trial.target)[LEFT] < 0.02
 
 
+@pytest.mark.parametrize(("odds", "hands", "said"), [(0.4, 1, "left one"), (0.4, 2, "both hands"), (3.0, 1, "")])
+def test_an_undecided_side_is_said(fitter, odds, hands, said):
+    """Without depth only the image is left to decide; its log-odds are those of each hand."""
+    trial = render_trial(0)
+    frame = RGBDFrame(trial.frame.rgb, np.zeros_like(trial.frame.depth), trial.frame.camera)
+    present = np.array([0.9, 0.9 * (hands == 2)])
+    findings = fit(fitter, frame, replace(trial.located, present=present, side_odds=np.full(2, odds))).findings
+    assert [finding.code for finding in findings] == ["side_undecided"] * bool(said)
+    for finding in findings:
+        assert said in finding.sentence
+        assert finding.values["probability"] == pytest.approx(1 / (1 + np.exp(-0.9 * odds * hands)))
+
+
 def suspect(side: int, kept: int, odds: float) -> OneSide:
     return OneSide(side, np.full(2, odds), kept, Finding("two_hands_of_one_side", "warning", "two"))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from twohands.findings import Finding
 from twohands.fitting.articulation import RightHand
 from twohands.fitting.evidence import HandEvidence, gather
 from twohands.fitting.observation import observe
@@ -19,13 +20,15 @@ from twohands.fitting.trust import Judge, shipped_trust
 from twohands.geometry.transforms import axis_angle_from_matrix
 from twohands.hands.free import pose_prior
 from twohands.hands.model import HandModel
-from twohands.types import LEFT, RIGHT, LocatedHands, OneSide, Quality, RGBDFrame, TwoHands
+from twohands.types import LEFT, RIGHT, SIDE_NAMES, LocatedHands, OneSide, Quality, RGBDFrame, TwoHands
 
 SURE_SIDE = 6.0
 """Log-odds of the sides from the colour image above which the depth is not consulted."""
 IMAGE_WEIGHT, DEPTH_WEIGHT, LARGEST_GAIN = 0.9, 0.024, 400.0
 """Weight of the image's log-odds, log-odds per unit of depth energy (both from a logistic regression on the validation
 frames), and the largest difference of energies that is used."""
+UNDECIDED = 1.1
+"""Log-odds of the sides, from image and depth together, below which they are said to be undecided: 3 to 1."""
 ONE_SIDE, LARGEST_ONE_GAIN = -0.5, 100.0
 """Smallest log-odds of each of two hands of one side, and the largest difference of energies that is used for one."""
 EXPLAINED_DEPTH = 120.0
@@ -63,14 +66,18 @@ class HandFitter:
         if hands and odds < SURE_SIDE:
             others = self._fit({1 - side: _evidence(frame, located, side, 1 - side) for side in hands})
             gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
+            both = IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN))
             if located.one_side is not None and _are_of_one_side(located.one_side, hands, others):
                 kept, side = located.one_side.kept, located.one_side.side
                 hands = self._fit({side: _evidence(frame, located, kept, side)})  # without the other person's hand
                 present = np.where(np.arange(2) == side, present[kept], 0)
                 odds, gain = float(located.one_side.odds[kept]), np.nan
                 findings = (*findings, located.one_side.finding)
-            elif IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)) < 0:
-                hands, present, odds, gain = others, present[::-1], -odds, -gain
+            else:
+                if both < 0:
+                    hands, present, odds, gain = others, present[::-1], -odds, -gain
+                if abs(both) < UNDECIDED:
+                    findings = (*findings, _undecided(list(hands), abs(both)))
         return replace(self._assemble(frame, present, hands, odds, gain), findings=findings)
 
     def _fit(self, evidence: dict[int, HandEvidence]) -> dict[int, FoundHand]:
@@ -110,6 +117,21 @@ class HandFitter:
         confidence, sigma = self.trust(observe(frame.camera, hands, comparison, found, self.solver, odds, gain))
         quality = Quality(comparison.residual, comparison.support, fitted, energy, confidence, sigma)
         return replace(hands, quality=quality)
+
+
+def _undecided(sides: list[int], odds: float) -> Finding:
+    """Return the finding that the given sides may be the other ones; `odds` are their log-odds."""
+    probability = float(1 / (1 + np.exp(-odds)))
+    what = (
+        f"the hand is given as the {SIDE_NAMES[sides[0]]} one"
+        if len(sides) == 1
+        else "the sides of both hands are given"
+    )
+    sentence = (
+        f"{what} with a probability of {100 * probability:.0f} %, too little of it is seen; in a recording the frames "
+        "before and after decide (twohands run)"
+    )
+    return Finding("side_undecided", "note", sentence, {"probability": probability})
 
 
 def _are_of_one_side(suspicion: OneSide, hands: dict[int, FoundHand], others: dict[int, FoundHand]) -> bool:
