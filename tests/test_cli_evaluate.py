@@ -233,7 +233,7 @@ def test_figures_are_spread_evenly(total, number, indices):
             ["--network", "nowhere"],
             "nowhere holds no network; give a checkpoint, for example RUN/final, or the folder of `twohands export`",
         ),
-        (["--network", "nowhere", "--method", "landmarks"], "holds a network of method 'pdfnet'"),
+        (["--network", "nowhere", "--method", "landmarks"], "nowhere holds no network"),
         (["--figures", "1", "--baselines", "nowhere"], "nowhere holds no network.*for example RUN/final"),
         (["--checkpoint", "nowhere"], "--checkpoint is no longer an option; use --network FOLDER, with --no-fit"),
         (["--weights=nowhere"], "--weights is no longer an option; use --network FOLDER"),

@@ -169,21 +169,26 @@ def test_classes_of_pyrealsense2_are_numbers(tmp_path):
 
 
 class _Evil:
+    def __init__(self, trace):
+        self.trace = trace
+
     def __reduce__(self):
         import os
 
-        return os.system, ("touch /tmp/never",)
+        return os.system, (f"touch '{self.trace}'",)
 
 
 def test_pickles_are_not_executed(tmp_path):
     rgb, depth = scene(WIDTH, HEIGHT)
-    values = {"rgb": rgb, "depth": depth, "K": K, "extra": _Evil()}
+    evil = _Evil(tmp_path / "executed")
+    values = {"rgb": rgb, "depth": depth, "K": K, "extra": evil}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(values))
     np.save(tmp_path / "a.npy", np.array(values, dtype=object), allow_pickle=True)
-    np.savez(tmp_path / "a.npz", rgb=rgb, depth=depth, K=np.array({"K": _Evil()}, dtype=object))
+    np.savez(tmp_path / "a.npz", rgb=rgb, depth=depth, K=np.array({"K": evil}, dtype=object))
     for name in ("a.pkl", "a.npy", "a.npz"):
         with pytest.raises(ValueError, match=r"asks for posix.system, .*; it was not executed"):
             ArrayFrames(tmp_path / name)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_intrinsics_as_a_dictionary_in_an_archive(tmp_path):

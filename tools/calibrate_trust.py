@@ -2,7 +2,7 @@
 
     python tools/calibrate_trust.py collect SHARDS ... --out landmarks.npz --method landmarks
     python tools/calibrate_trust.py collect SHARDS ... --out holes.npz --method landmarks --fault holes --limit 100
-    python tools/calibrate_trust.py fit --landmarks landmarks.npz holes.npz ... --pdfnet pdfnet.npz ...
+    python tools/calibrate_trust.py fit landmarks.npz holes.npz ... --method landmarks
     python tools/calibrate_trust.py report test=test.npz shifted=shifted.npz --method landmarks --out report/
 
 `collect` runs a predictor over folders of shards, also over those that are still being written, and stores everything
@@ -114,27 +114,18 @@ def samples(folder: Path, number: int, indices: range) -> Iterator[Sample]:
 
 @app.command
 def fit(
-    landmarks: list[Path] | None = None,
-    landmarks_no_fit: list[Path] | None = None,
-    pdfnet: list[Path] | None = None,
-    pdfnet_no_fit: list[Path] | None = None,
-    out: Path = ASSET,
+    archives: tyro.conf.Positional[list[Path]], method: Method = "landmarks", fit: bool = True, out: Path = ASSET
 ) -> None:
-    """Fit the coefficients of each calibration to the hands of its archives; others stay as they are.
+    """Fit the coefficients of one calibration to the hands of archives; those of the others stay as they are.
 
     Args:
-        landmarks: archives that `collect` wrote with this method.
-        landmarks_no_fit: archives of the method without the fit.
-        pdfnet: archives of this method.
-        pdfnet_no_fit: archives of the method without the fit.
+        archives: archives that `collect` wrote with this method.
+        method: method of the archives.
+        fit: whether the hands were fitted.
         out: coefficients of all calibrations.
     """
     document = json.loads(out.read_text()) if out.exists() else {}
-    given = {("landmarks", True): landmarks, ("landmarks", False): landmarks_no_fit}
-    given |= {("pdfnet", True): pdfnet, ("pdfnet", False): pdfnet_no_fit}
-    for (method, fitted), paths in given.items():
-        if paths:
-            document[trust.calibration_name(method, fitted)] = document_of(calibrated(read_hands(paths)))
+    document[trust.calibration_name(method, fit)] = document_of(calibrated(read_hands(archives)))
     with write_atomically(out) as temporary:
         temporary.write_text(one_line_each(document))
 

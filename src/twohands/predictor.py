@@ -196,9 +196,9 @@ def load(
 ) -> Predictor:
     """Return a predictor: RGBDFrame -> TwoHands.
 
-    method: 'landmarks' (the default) starts the fit from image landmarks, 'pdfnet' from a network.
+    method: what the fit starts from: 'landmarks' (the default) of the image, 'light' and 'pdfnet' from networks.
     network: folder of a network in place of the shipped one: a checkpoint of `twohands train` (needs torch) or the
-        graphs of `twohands export`; implies 'pdfnet'.
+        graphs of `twohands export`; implies its method.
     hand_model: 'free' or 'mano' (which needs MANO's files, see `hands.mano`); by default the free hand, or the
         network's own.
     fit: fit the hand model to the measured points; otherwise only the method itself uses the depth.
@@ -228,6 +228,8 @@ def _predictor(
         raise ValueError(f"method {method!r} is unknown; known are {', '.join(get_args(Method))}")
     if person not in (None, *get_args(Person)):
         raise ValueError(f"person {person!r} is unknown; known are {', '.join(get_args(Person))}")
+    if network is not None and not Path(network).is_dir():
+        raise _no_network(network)
     of_network = None if network is None else "light" if (Path(network) / REGION_GRAPH).is_file() else "pdfnet"
     if method is not None and of_network not in (None, method):
         raise ValueError(
@@ -264,9 +266,7 @@ def open_network(folder: str | Path) -> Network:
     if (folder / LOCATE).is_file():
         return OnnxNetwork(folder)
     if not (folder / "weights.safetensors").is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no network; give a checkpoint, for example RUN/final, or the folder of `twohands export`"
-        )
+        raise _no_network(folder)
     try:
         from twohands.networks.checkpoint import load_checkpoint
         from twohands.networks.runner import ModuleRunner
@@ -277,6 +277,12 @@ def open_network(folder: str | Path) -> Network:
             name=error.name,
         ) from None
     return ModuleRunner(*load_checkpoint(folder))
+
+
+def _no_network(folder: str | Path) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{folder} holds no network; give a checkpoint, for example RUN/final, or the folder of `twohands export`"
+    )
 
 
 def _moved(pixels: np.ndarray, before: Camera, after: Camera) -> np.ndarray:
