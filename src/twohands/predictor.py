@@ -14,7 +14,7 @@ import numpy as np
 
 from twohands.checks.examiner import Examiner
 from twohands.checks.frame import check_frame, check_hand_size
-from twohands.choices import HandModelName, Method, Person
+from twohands.choices import DEFAULT_METHOD, HandModelName, Method, Person
 from twohands.fitting import FitConfig, HandFitter, located_hands
 from twohands.fitting.observation import observe
 from twohands.fitting.quality import compare
@@ -28,7 +28,6 @@ from twohands.runtime import LOCATE, REGION_GRAPH, SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 from twohands.views import region_camera, view, view_masks
 
-DEFAULT_METHOD: Method = "landmarks"
 Locate = Callable[[RGBDFrame], LocatedHands]
 Step = Callable[[str], AbstractContextManager[Any]]
 """Step name -> context manager that is entered around the step, for instance a `Stopwatch`."""

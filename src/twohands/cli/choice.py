@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from twohands.choices import HandModelName, Method, Person
+from twohands.choices import DEFAULT_METHOD, HandModelName, Method, Person
 
 if TYPE_CHECKING:
     from twohands.predictor import Predictor
@@ -19,7 +19,8 @@ class Choice:
     """Choice of a predictor."""
 
     method: Method | None = None
-    """Start of the fit: image landmarks (the default), or a network on colour and depth."""
+    """Start of the fit: landmarks of the image (the default), or a network on colour and depth: light around each hand,
+    pdfnet on the whole frame."""
     network: Path | None = None
     """Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs."""
     hand_model: HandModelName | None = None
@@ -39,7 +40,7 @@ class Choice:
     def title(self) -> str:
         """Name of the method, or of the run for a network like RUN/final or RUN/best."""
         if self.network is None:
-            return self.method or "landmarks"
+            return self.method or DEFAULT_METHOD
         folder = self.network.resolve()
         return folder.parent.name if folder.name in ("final", "best") else folder.name
 
