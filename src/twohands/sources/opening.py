@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from twohands.sources.adjusted import Adjusted
+from twohands.sources.arkit import ARKitScan, is_arkit
 from twohands.sources.arrays import ArrayFrames, is_arrays
 from twohands.sources.azure_kinect import AzureKinect, is_azure_kinect
 from twohands.sources.bop import BopScene, is_bop
@@ -21,7 +22,7 @@ from twohands.sources.stray import StrayScanner, is_stray
 
 KNOWN = (
     "ROS 1 and 2 bags, MCAP, RealSense .bag and .db3, Azure Kinect .mkv, Record3D .r3d, .npz, .npy and pickled arrays, "
-    "and folders of these, of Stray Scanner, of BOP, or with rgb/, depth/ and cam_K.txt"
+    "and folders of these, of Stray Scanner, 3D Scanner App and Polycam, of BOP, or with rgb/, depth/ and cam_K.txt"
 )
 
 
@@ -43,6 +44,7 @@ _IMAGES = ("depth_unit", "intrinsics", "depth_registered")
 _READERS: dict[Kind, _Reader] = {
     "bop": _Reader(is_bop, lambda path, _: BopScene(path)),
     "stray-scanner": _Reader(is_stray, lambda path, _: StrayScanner(path)),
+    "arkit": _Reader(is_arkit, lambda path, _: ARKitScan(path)),
     "record3d": _Reader(is_record3d, lambda path, _: Record3D(path)),
     "azure-kinect": _Reader(is_azure_kinect, lambda path, _: AzureKinect(path)),
     "ros": _Reader(is_ros, _ros, (*_IMAGES, "color_topic", "depth_topic", "info_topic", "max_delay")),

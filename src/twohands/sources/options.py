@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["folder", "ros", "azure-kinect", "record3d", "stray-scanner", "bop", "arrays"]
+Kind: TypeAlias = Literal["folder", "ros", "azure-kinect", "record3d", "stray-scanner", "arkit", "bop", "arrays"]
 """Kinds of recordings; `ros` stands for MCAP and for the .bag and .db3 of RealSense as well."""
 
 
