@@ -13,6 +13,7 @@ from twohands.sources.arrays import ArrayFrames, is_arrays
 from twohands.sources.azure_kinect import AzureKinect, is_azure_kinect
 from twohands.sources.bop import BopScene, is_bop
 from twohands.sources.folder import FolderRecording
+from twohands.sources.lerobot import LeRobotEpisode, is_lerobot
 from twohands.sources.options import Kind, SourceOptions
 from twohands.sources.record3d import Record3D, is_record3d
 from twohands.sources.ros import RosRecording
@@ -22,7 +23,8 @@ from twohands.sources.stray import StrayScanner, is_stray
 
 KNOWN = (
     "ROS 1 and 2 bags, MCAP, RealSense .bag and .db3, Azure Kinect .mkv, Record3D .r3d, .npz, .npy and pickled arrays, "
-    "and folders of these, of Stray Scanner, 3D Scanner App and Polycam, of BOP, or with rgb/, depth/ and cam_K.txt"
+    "LeRobot data sets, and folders of these, of Stray Scanner, 3D Scanner App and Polycam, of BOP, or with rgb/, depth/ "
+    "and cam_K.txt"
 )
 
 
@@ -40,9 +42,14 @@ def _ros(path: Path, options: SourceOptions) -> Source:
     return RosRecording(path, *topics, options.intrinsics, unit, delay, options.depth_registered)
 
 
+def _lerobot(path: Path, options: SourceOptions) -> Source:
+    return LeRobotEpisode(path, options.episode, options.color_topic, options.intrinsics, options.depth_registered)
+
+
 _IMAGES = ("depth_unit", "intrinsics", "depth_registered")
 _READERS: dict[Kind, _Reader] = {
     "bop": _Reader(is_bop, lambda path, _: BopScene(path)),
+    "lerobot": _Reader(is_lerobot, _lerobot, ("episode", "color_topic", "intrinsics", "depth_registered")),
     "stray-scanner": _Reader(is_stray, lambda path, _: StrayScanner(path)),
     "arkit": _Reader(is_arkit, lambda path, _: ARKitScan(path)),
     "record3d": _Reader(is_record3d, lambda path, _: Record3D(path)),
@@ -85,5 +92,5 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
 def _refuse_others(options: SourceOptions, takes: tuple[str, ...], path: Path) -> None:
     """Raise ValueError for the first option that is given although the recording's kind does not take it."""
     for name, value in vars(options).items():
-        if name not in (*takes, "source", "fps", "mirrored") and value not in (None, False):
+        if name not in (*takes, "source", "fps", "mirrored") and value is not None and value is not False:
             raise ValueError(f"{path} takes no --{name.replace('_', '-')}; leave it out")

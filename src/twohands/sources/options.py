@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["folder", "ros", "azure-kinect", "record3d", "stray-scanner", "arkit", "bop", "arrays"]
+Kind: TypeAlias = Literal[
+    "folder", "ros", "azure-kinect", "record3d", "stray-scanner", "arkit", "bop", "lerobot", "arrays"
+]
 """Kinds of recordings; `ros` stands for MCAP and for the .bag and .db3 of RealSense as well."""
 
 
@@ -32,10 +34,12 @@ class SourceOptions(FrameOptions):
     fps: float | None = None
     """Frames per second, which gives the time stamps where the recording has none."""
     color_topic: str | None = None
-    """Topic of the colour images of a bag."""
+    """Topic of the colour images of a bag, or key of those of a LeRobot data set with several cameras."""
     depth_topic: str | None = None
     """Topic of the depth images of a bag."""
     info_topic: str | None = None
     """Topic of the CameraInfo of the colour camera of a bag."""
+    episode: int | None = None
+    """Number of the episode of a LeRobot data set."""
     max_delay: float | None = None
     """Largest difference between the time stamps of the two images of a pair of a bag, in seconds."""
