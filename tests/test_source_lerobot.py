@@ -1,4 +1,4 @@
-"""LeRobot data sets of version 3: episodes inside a video, depth as codes, as steps and in tables, and `cameras.json`."""
+"""LeRobot data sets of version 3: episodes inside a video, depth as codes, steps and in tables, and `cameras.json`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("pyarrow")
 
-from lerobot_files import COLOUR, DEPTH, FPS, HEIGHT, LENGTHS, WIDTH, K, pictures, write_data_set
+from lerobot_files import COLOUR, DEPTH, FPS, HEIGHT, LENGTHS, WIDTH, K, pictures, write_data_set, write_stream
 from twohands import open_source
 from twohands.sources.lerobot import LeRobotEpisode, is_lerobot
 from twohands.sources.options import SourceOptions
@@ -94,7 +94,7 @@ def test_facts_of_depth_are_asked_for(tmp_path):
     with pytest.raises(ValueError, match="is a video in yuv420p, which is no depth of 12 or 16 bits"):
         next(iter(LeRobotEpisode(root, 0))).open()
     root = write_data_set(tmp_path / "b", "TIFF", facts={"depth_unit": "inch"})
-    with pytest.raises(ValueError, match="depth_unit of .* is 'inch'"):
+    with pytest.raises(ValueError, match=r"depth_unit of .* is 'inch'"):
         next(iter(LeRobotEpisode(root, 0))).open()
 
 
@@ -120,11 +120,9 @@ def test_old_and_incomplete_data_sets(tmp_path, monkeypatch):
 def test_depth_that_was_lost_costs_its_image(tmp_path):
     """A depth video whose last image is missing."""
     root = write_data_set(tmp_path / "set", "gray16le")
-    import lerobot_files
-
     video = next((root / "videos" / DEPTH).rglob("*.mkv"))
     images = [pictures(0, number)[1] for number in range(LENGTHS[0] - 1)]
-    lerobot_files.write_stream(video, images, "ffv1", "gray16le", {})
+    write_stream(video, images, "ffv1", "gray16le", {})
     *entries, last = list(LeRobotEpisode(root, 0))
     assert len(entries) == LENGTHS[0] - 1
     with pytest.raises(FileNotFoundError, match=f"no image 6 of {DEPTH}"):

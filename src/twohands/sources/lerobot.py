@@ -161,7 +161,7 @@ class LeRobotEpisode:
         return key, dict(cameras[key])
 
     def _depth_key(self, camera: dict[str, Any]) -> str:
-        key = camera.get("depth_key")
+        key = str(camera.get("depth_key"))
         if key in self._features:
             return key
         depths = [name for name, feature in self._features.items() if _is_depth(_facts(feature))]

@@ -23,8 +23,8 @@ from twohands.sources.stray import StrayScanner, is_stray
 
 KNOWN = (
     "ROS 1 and 2 bags, MCAP, RealSense .bag and .db3, Azure Kinect .mkv, Record3D .r3d, .npz, .npy and pickled arrays, "
-    "LeRobot data sets, and folders of these, of Stray Scanner, 3D Scanner App and Polycam, of BOP, or with rgb/, depth/ "
-    "and cam_K.txt"
+    "LeRobot data sets, and folders of these, of Stray Scanner, 3D Scanner App and Polycam, of BOP, or with rgb/, "
+    "depth/ and cam_K.txt"
 )
 
 
