@@ -155,10 +155,10 @@ class LeRobotEpisode:
             raise ValueError(f"{path} names {unknown}, no feature of the data set; write the key of its colour stream")
         if key is None and len(cameras) != 1:
             raise ValueError(f"{path} has the cameras {', '.join(cameras)}; choose one with --color-topic")
-        key = next(iter(cameras)) if key is None else key
-        if key not in cameras:
-            raise ValueError(f"{path} has no camera {key}; it has {', '.join(cameras)}")
-        return key, dict(cameras[key])
+        chosen = str(next(iter(cameras))) if key is None else key
+        if chosen not in cameras:
+            raise ValueError(f"{path} has no camera {chosen}; it has {', '.join(cameras)}")
+        return chosen, dict(cameras[chosen])
 
     def _depth_key(self, camera: dict[str, Any]) -> str:
         key = str(camera.get("depth_key"))

@@ -17,6 +17,9 @@ from twohands.sources.source import Entry, Source
 from twohands.sources.times import write_times
 from twohands.types import RGBDFrame
 
+CAMERA_CHANGES = (
+    "the camera changes within the recording, and {} has one; use the frames in Python: twohands.open_source"
+)
 STEP = 0.00025
 """Metres of one step of the depth images: a quarter of a millimetre, up to 16 m."""
 CAMERA, ORIGIN = "camera_intrinsic.json", "convert.json"
@@ -84,11 +87,8 @@ class FolderWriter:
         stored = json.loads(path.read_text(encoding="utf-8"))
         same = np.allclose(np.reshape(stored["intrinsic_matrix"], (3, 3)).T, matrix, rtol=0, atol=1e-3)
         if not same or (stored["width"], stored["height"]) != (camera.width, camera.height):
-            raise CameraChangedError(
-                "the camera changes within the recording, and a folder has one; use the frames in Python: "
-                "twohands.open_source"
-            )
+            raise CameraChangedError(CAMERA_CHANGES.format("a folder"))
 
 
 class CameraChangedError(ValueError):
-    """Error for frames of different cameras in one folder."""
+    """Error for frames of different cameras in one recording that is written."""
