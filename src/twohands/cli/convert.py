@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from twohands.cli.common import FINE, SOME_FAILED, check_folder
-from twohands.cli.reading import SOURCE, OfSource, with_progress
+from twohands.cli.reading import SOURCE, OfSource, check_live, with_progress
 
 NAMED = 10
 """Number of failed frames that are named at most."""
@@ -27,7 +27,8 @@ def convert(
     Foxglove's messages with colour as PNG; it is written under another name and renamed when it is complete.
 
     Args:
-        recording: File or folder of the recording; its kind is recognised by its content.
+        recording: File or folder of the recording, whose kind is recognised by its content; or realsense or orbbec, a
+            camera that is recorded until Ctrl-C, or for --seconds.
         destination: Folder for rgb/, depth/, camera_intrinsic.json and frames.csv, or a file named .mcap.
         out: The destination, for those who are used to this option from other commands.
     """
@@ -40,6 +41,7 @@ def convert(
         raise ValueError("give one destination: twohands convert RECORDING FOLDER, or RECORDING FILE.mcap")
     is_file = target.suffix.lower() == ".mcap"
     check_folder(target.parent if is_file else target)
+    check_live(recording, reading, target)
     source = open_source(recording, reading)
     print(f"{recording}: {source.about}")
     origin = {"recording": str(recording.resolve()), **asdict(reading)}

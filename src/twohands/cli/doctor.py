@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from twohands.cli.common import FINDINGS, FINE, check_folder
-from twohands.cli.reading import SOURCE, OfSource, with_progress
+from twohands.cli.reading import SOURCE, OfSource, check_live, with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +44,7 @@ def doctor(
     for path in (json, page):
         if path is not None:
             check_folder(path.parent)
+    check_live(recording, reading, Path(), "doctor")
     source = open_source(recording, reading)
     print(f"{recording}: {source.about}")
     examination = Examination(source, load())

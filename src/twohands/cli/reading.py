@@ -10,6 +10,7 @@ from twohands.sources.options import FrameOptions, SourceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
     from typing import TypeVar
 
     Item = TypeVar("Item")
@@ -18,6 +19,24 @@ FRAME, SOURCE = FrameOptions(), SourceOptions()
 OfFrame = Annotated[FrameOptions, tyro.conf.arg(name="")]
 OfSource = Annotated[SourceOptions, tyro.conf.arg(name="")]
 """The choices as options without a prefix."""
+
+
+def check_live(recording: Path, reading: SourceOptions, out: Path, *impossible: str) -> None:
+    """Raise ValueError when a camera stands in place of a recording and results of another time are in `out`, or one of
+    the options was given that need frames twice. Do nothing for recordings.
+    """
+    from twohands.sources.opening import live_kind
+
+    kind = live_kind(recording, reading)
+    if kind is None:
+        return
+    if impossible:
+        raise ValueError(
+            f"{impossible[0]} is not possible with a camera, whose frames are seen once; record them first with: "
+            f"twohands convert {kind} FOLDER"
+        )
+    if out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"{out} holds something already, and a camera is never resumed; give a new folder")
 
 
 def with_progress(

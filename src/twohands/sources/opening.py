@@ -14,6 +14,9 @@ from twohands.sources.azure_kinect import AzureKinect, is_azure_kinect
 from twohands.sources.bop import BopScene, is_bop
 from twohands.sources.folder import FolderRecording
 from twohands.sources.lerobot import LeRobotEpisode, is_lerobot
+from twohands.sources.live import Camera, LiveFrames
+from twohands.sources.live_orbbec import OrbbecCamera
+from twohands.sources.live_realsense import RealSenseCamera
 from twohands.sources.options import Kind, SourceOptions
 from twohands.sources.record3d import Record3D, is_record3d
 from twohands.sources.ros import RosRecording
@@ -67,15 +70,34 @@ _READERS: dict[Kind, _Reader] = {
     ),
 }
 """Readers in the order in which they are asked whether they know a recording."""
+_CAMERAS: dict[Kind, Callable[[], Camera]] = {"realsense": RealSenseCamera, "orbbec": OrbbecCamera}
+"""Cameras that are connected, by the name that stands in place of a recording's path."""
+
+
+def live_kind(path: str | Path, options: SourceOptions | None = None) -> Kind | None:
+    """Return the kind of camera that stands in place of a recording's path, None for a recording.
+
+    A file or folder of such a name is a recording, unless the options have the camera as source.
+    """
+    chosen = None if options is None else options.source
+    if chosen is not None:
+        return chosen if chosen in _CAMERAS else None
+    return next((kind for kind in _CAMERAS if str(path) == kind and not os.path.exists(path)), None)
 
 
 def open_source(path: str | Path, options: SourceOptions | None = None) -> Source:
-    """Return the frames of a recording: a bag, a file of a recorder, arrays, or a folder.
+    """Return the frames of a recording: a bag, a file of a recorder, arrays, a folder, or a camera by its name.
 
     Raise FileNotFoundError or ValueError with the fix when it cannot be used, also for options that its kind does not
     take.
     """
     path, options = Path(path), options or SourceOptions()
+    camera = live_kind(path, options)
+    if camera is not None:
+        _refuse_others(options, ("seconds",), path)
+        if options.seconds is not None and not options.seconds > 0:
+            raise ValueError(f"--seconds must be more than 0; got {options.seconds:g}")
+        return Adjusted(LiveFrames(_CAMERAS[camera](), options.seconds), options.fps, options.mirrored)
     if not os.path.exists(path):
         raise FileNotFoundError(f"recording {path} does not exist; check the path")
     if options.fps is not None and not options.fps > 0:
