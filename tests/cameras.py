@@ -178,6 +178,9 @@ def orbbec(script, form="RGB", mode_has_intrinsics=True):
             return "CP0042"
 
     class Context:
+        def set_logger_to_file(level, folder):
+            assert level == "NONE"
+
         def query_devices(self):
             return DeviceList()
 
@@ -315,6 +318,7 @@ def orbbec(script, form="RGB", mode_has_intrinsics=True):
         DepthFrame=DepthFrame, FrameSet=FrameSet, StreamProfileList=StreamProfileList,
         OBFormat=names("RGB", "BGR", "MJPG", "Y16", "YUYV"), OBSensorType=names("COLOR_SENSOR", "DEPTH_SENSOR"),
         OBStreamType=names("COLOR_STREAM"), OBPermissionType=names("PERMISSION_WRITE"),
+        OBLogLevel=names("NONE"),
         OBFrameAggregateOutputMode=names("FULL_FRAME_REQUIRE"),
         OBPropertyID=names(
             "OB_PROP_DEPTH_SOFT_FILTER_BOOL", "OB_PROP_DEPTH_NOISE_REMOVAL_FILTER_BOOL",

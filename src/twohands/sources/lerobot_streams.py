@@ -88,7 +88,7 @@ def colour_of_video(image: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Depth:
-    """How depth is stored in a stream, by the feature's facts in `meta/info.json`."""
+    """Decoder of a stream's depth, by what `meta/info.json` says about the feature."""
 
     key: str
     facts: dict[str, Any]

@@ -30,6 +30,7 @@ class OrbbecCamera:
 
     def __init__(self) -> None:
         self._sdk = sdk = require("pyorbbecsdk", "orbbec", "Orbbec cameras")
+        sdk.Context.set_logger_to_file(sdk.OBLogLevel.NONE, "")  # otherwise it makes a folder Log wherever one is
         try:
             self._pipeline = sdk.Pipeline()
             facts = self._pipeline.get_device().get_device_info()
