@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from twohands.cli.common import FINE, SOME_FAILED, check_folder
-from twohands.cli.reading import SOURCE, OfSource, check_live, with_progress
+from twohands.cli.reading import SOURCE, OfSource, check_live, opened, with_progress
 
 NAMED = 10
 """Number of failed frames that are named at most."""
@@ -32,7 +32,6 @@ def convert(
         destination: Folder for rgb/, depth/, camera_intrinsic.json and frames.csv, or a file named .mcap.
         out: The destination, for those who are used to this option from other commands.
     """
-    from twohands.sources.opening import open_source
     from twohands.sources.writing import FolderWriter
     from twohands.sources.writing_mcap import McapWriter
 
@@ -42,8 +41,7 @@ def convert(
     is_file = target.suffix.lower() == ".mcap"
     check_folder(target.parent if is_file else target)
     check_live(recording, reading, target)
-    source = open_source(recording, reading)
-    print(f"{recording}: {source.about}")
+    source = opened(recording, reading)
     origin = {"recording": str(recording.resolve()), **asdict(reading)}
     writer = McapWriter(target) if is_file else FolderWriter(target, origin)
     count = sum(1 for _ in with_progress(writer.write(source), source.length))

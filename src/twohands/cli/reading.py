@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
+    from twohands.sources.source import Source
+
     Item = TypeVar("Item")
 
 FRAME, SOURCE = FrameOptions(), SourceOptions()
@@ -37,6 +39,29 @@ def check_live(recording: Path, reading: SourceOptions, out: Path, *impossible: 
         )
     if out.is_dir() and any(out.iterdir()):
         raise ValueError(f"{out} holds something already, and a camera is never resumed; give a new folder")
+
+
+def opened(recording: Path, reading: SourceOptions) -> Source:
+    """Return an open recording, and print what it is.
+
+    Where the depth unit is in no file, the error names the one with which the hands have a usual size.
+    """
+    from twohands.sources.folder import DepthUnitError
+    from twohands.sources.opening import open_source
+
+    try:
+        source = open_source(recording, reading)
+    except DepthUnitError as error:
+        from twohands.doctor.unit import guessed_unit
+        from twohands.predictor import TwoHandPredictor, load
+
+        predictor = load()
+        unit = guessed_unit(recording, reading, predictor.locate) if isinstance(predictor, TwoHandPredictor) else None
+        if unit is None:
+            raise
+        raise ValueError(f"{error}; with --depth-unit {unit:g} the hands in it have a usual size") from None
+    print(f"{recording}: {source.about}")
+    return source
 
 
 def with_progress(

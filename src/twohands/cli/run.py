@@ -14,7 +14,7 @@ from tyro.conf import Positional
 
 from twohands.cli.choice import DEFAULT, Choice, Options
 from twohands.cli.common import INTERRUPTED, SOME_FAILED, check_folder, tell
-from twohands.cli.reading import SOURCE, OfSource, check_live, with_progress
+from twohands.cli.reading import SOURCE, OfSource, check_live, opened, with_progress
 
 if TYPE_CHECKING:
     from twohands.batch import BatchRun
@@ -83,8 +83,7 @@ def run(
         raise ValueError(f"--smooth must lie between 0 and 1; got {smooth:g}")
     twice = {"--overlays": overlays, "--glb": glb, "--workers": workers > 1}
     check_live(recording, reading, out, *(option for option, given in twice.items() if given))
-    source = open_source(recording, reading)
-    print(f"{recording}: {source.about}")
+    source = opened(recording, reading)
     watch = Stopwatch()
     with watch("load"):
         predictor = choice.load()

@@ -48,17 +48,19 @@ class FolderWriter:
         Raise ValueError when the camera changes within the recording.
         """
         times = []
-        for entry in source:
-            try:
-                if not all(path.exists() for path in self._paths(entry.name)):
-                    self._write(entry.name, entry.open())
-                times.append((entry.name, entry.seconds))
-            except (ValueError, FileNotFoundError) as error:
-                if isinstance(error, CameraChangedError):
-                    raise
-                self.failed[entry.name] = str(error)
-            yield entry
-        write_times(self.folder, times)
+        try:
+            for entry in source:
+                try:
+                    if not all(path.exists() for path in self._paths(entry.name)):
+                        self._write(entry.name, entry.open())
+                    times.append((entry.name, entry.seconds))
+                except (ValueError, FileNotFoundError) as error:
+                    if isinstance(error, CameraChangedError):
+                        raise
+                    self.failed[entry.name] = str(error)
+                yield entry
+        finally:  # also of what was written before an interruption: a camera is not begun again
+            write_times(self.folder, times)
 
     def _paths(self, name: str) -> tuple[Path, Path]:
         return self.folder / "rgb" / f"{name}.png", self.folder / "depth" / f"{name}.png"
