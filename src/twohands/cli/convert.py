@@ -27,8 +27,7 @@ def convert(
     Foxglove's messages with colour as PNG; it is written under another name and renamed when it is complete.
 
     Args:
-        recording: File or folder of the recording, whose kind is recognised by its content; or realsense or orbbec, a
-            camera that is recorded until Ctrl-C, or for --seconds.
+        recording: File or folder of the recording; its kind is recognised by its content. Or realsense, orbbec: a camera.
         destination: Folder for rgb/, depth/, camera_intrinsic.json and frames.csv, or a file named .mcap.
         out: The destination, for those who are used to this option from other commands.
     """

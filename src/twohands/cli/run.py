@@ -54,8 +54,7 @@ def run(
     in order, hands are followed and their motion is made steady.
 
     Args:
-        recording: File or folder of the recording, whose kind is recognised by its content; or realsense or orbbec, a
-            camera that is followed until Ctrl-C, or for --seconds.
+        recording: File or folder of the recording; its kind is recognised by its content. Or realsense, orbbec: a camera.
         out: Folder for the results, one row per frame: parts/, summary.json, and up to 2,000 frames hands.npz and
             hands.json.
         first: Number of the first frame that is taken; the recording's first is 0.
