@@ -27,7 +27,7 @@ def convert(
     Foxglove's messages with colour as PNG; it is written under another name and renamed when it is complete.
 
     Args:
-        recording: File or folder of the recording; its kind is recognised by its content. Or realsense, orbbec: a camera.
+        recording: File or folder of the recording; its content tells its kind. Or a camera: realsense, orbbec.
         destination: Folder for rgb/, depth/, camera_intrinsic.json and frames.csv, or a file named .mcap.
         out: The destination, for those who are used to this option from other commands.
     """

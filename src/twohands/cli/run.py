@@ -54,7 +54,7 @@ def run(
     in order, hands are followed and their motion is made steady.
 
     Args:
-        recording: File or folder of the recording; its kind is recognised by its content. Or realsense, orbbec: a camera.
+        recording: File or folder of the recording; its content tells its kind. Or a camera: realsense, orbbec.
         out: Folder for the results, one row per frame: parts/, summary.json, and up to 2,000 frames hands.npz and
             hands.json.
         first: Number of the first frame that is taken; the recording's first is 0.
