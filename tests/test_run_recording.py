@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -188,3 +189,21 @@ def test_a_unit_is_advised_for_any_recording(tmp_path, capsys, predictor):
     np.savez(tmp_path / "a.npz", rgb=rgb, depth=np.full((1, HEIGHT, WIDTH), 5000, np.uint16), K=K)
     assert run(tmp_path / "a.npz", tmp_path / "out") == 2
     assert "try --depth-unit 0.0001" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unit", [0.0002, 0.001, None])
+def test_the_depth_unit_of_a_tum_recording_is_guessed_from_the_hands(tmp_path, capsys, predictor, unit):
+    """Hands that are 0.5 m away, in steps of some unit; None: in one that is not in use."""
+    root = tmp_path / "tum"
+    for number in range(3):
+        depth = np.full((HEIGHT, WIDTH), round(0.5 / (unit or 0.00002)), np.uint16)
+        write_frame(root, f"{number}.000000", depth)
+    for kind in ("rgb", "depth"):
+        (root / f"{kind}.txt").write_text("".join(f"{k}.0 {kind}/{k}.000000.png\n" for k in range(3)))
+    assert run(root, tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "pass --depth-unit 0.0002, or 0.001 for millimetres" in said
+    guess = re.search(r"with --depth-unit (\S+) the hands in it have a usual size", said)
+    assert (guess and float(guess[1])) == unit
+    assert predictor.calls == 3
+    assert run(root, tmp_path / "out", "--depth-unit", str(unit or 0.00002)) == 0

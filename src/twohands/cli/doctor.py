@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from twohands.cli.common import FINDINGS, FINE, check_folder
-from twohands.cli.reading import SOURCE, OfSource, with_progress
+from twohands.cli.reading import SOURCE, OfSource, check_live, opened, with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,13 +39,12 @@ def doctor(
     from twohands.doctor.page import write_page
     from twohands.files import write_atomically
     from twohands.predictor import load
-    from twohands.sources.opening import open_source
 
     for path in (json, page):
         if path is not None:
             check_folder(path.parent)
-    source = open_source(recording, reading)
-    print(f"{recording}: {source.about}")
+    check_live(recording, reading, Path(), "doctor")
+    source = opened(recording, reading)
     examination = Examination(source, load())
     for _ in with_progress(examination.work(), None):
         pass

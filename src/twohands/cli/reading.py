@@ -10,7 +10,10 @@ from twohands.sources.options import FrameOptions, SourceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
     from typing import TypeVar
+
+    from twohands.sources.source import Source
 
     Item = TypeVar("Item")
 
@@ -18,6 +21,47 @@ FRAME, SOURCE = FrameOptions(), SourceOptions()
 OfFrame = Annotated[FrameOptions, tyro.conf.arg(name="")]
 OfSource = Annotated[SourceOptions, tyro.conf.arg(name="")]
 """The choices as options without a prefix."""
+
+
+def check_live(recording: Path, reading: SourceOptions, out: Path, *impossible: str) -> None:
+    """Raise ValueError when a camera stands in place of a recording and results of another time are in `out`, or one of
+    the options was given that need frames twice. Do nothing for recordings.
+    """
+    from twohands.sources.opening import live_kind
+
+    kind = live_kind(recording, reading)
+    if kind is None:
+        return
+    if impossible:
+        raise ValueError(
+            f"{impossible[0]} is not possible with a camera, whose frames are seen once; record them first with: "
+            f"twohands convert {kind} FOLDER"
+        )
+    if out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"{out} holds something already, and a camera is never resumed; give a new folder")
+
+
+def opened(recording: Path, reading: SourceOptions) -> Source:
+    """Return an open recording, and print what it is.
+
+    Where the depth unit is in no file, the error names the one with which the hands have a usual size.
+    """
+    from twohands.sources.folder import DepthUnitError
+    from twohands.sources.opening import open_source
+
+    try:
+        source = open_source(recording, reading)
+    except DepthUnitError as error:
+        from twohands.doctor.unit import guessed_unit
+        from twohands.predictor import TwoHandPredictor, load
+
+        predictor = load()
+        unit = guessed_unit(recording, reading, predictor.locate) if isinstance(predictor, TwoHandPredictor) else None
+        if unit is None:
+            raise
+        raise ValueError(f"{error}; with --depth-unit {unit:g} the hands in it have a usual size") from None
+    print(f"{recording}: {source.about}")
+    return source
 
 
 def with_progress(

@@ -14,7 +14,7 @@ from tyro.conf import Positional
 
 from twohands.cli.choice import DEFAULT, Choice, Options
 from twohands.cli.common import INTERRUPTED, SOME_FAILED, check_folder, tell
-from twohands.cli.reading import SOURCE, OfSource, with_progress
+from twohands.cli.reading import SOURCE, OfSource, check_live, opened, with_progress
 
 if TYPE_CHECKING:
     from twohands.batch import BatchRun
@@ -47,12 +47,14 @@ def run(
     """Reconstruct both hands in every frame of a recording.
 
     Folders with rgb/, depth/ and cam_K.txt (see README for other names), ROS 1 and 2 bags, MCAP, RealSense .bag and
-    .db3 (needs the extra ros), Azure Kinect .mkv and Stray Scanner (video), Record3D .r3d (iphone), .npz, .npy and
-    pickled arrays, BOP scenes. The same command resumes an interrupted run; frames whose files have changed are
-    processed again. In frames with times, or numbered in order, hands are followed and their motion is made steady.
+    .db3 (needs the extra ros), Azure Kinect .mkv and Stray Scanner (video), Record3D .r3d (iphone), LeRobot data sets
+    (lerobot), 3D Scanner App, Polycam, .npz, .npy and pickled arrays, BOP scenes; connected cameras by the names
+    realsense and orbbec (extras of these names). docs/recordings.md has a table of all of them. The same command
+    resumes an interrupted run; frames whose files have changed are processed again. In frames with times, or numbered
+    in order, hands are followed and their motion is made steady.
 
     Args:
-        recording: File or folder of the recording; its kind is recognised by its content.
+        recording: File or folder of the recording; its content tells its kind. Or a camera: realsense, orbbec.
         out: Folder for the results, one row per frame: parts/, summary.json, and up to 2,000 frames hands.npz and
             hands.json.
         first: Number of the first frame that is taken; the recording's first is 0.
@@ -78,8 +80,9 @@ def run(
             raise ValueError(f"--{name} must be at least {least}; got {number}")
     if not 0 <= smooth <= 1:
         raise ValueError(f"--smooth must lie between 0 and 1; got {smooth:g}")
-    source = open_source(recording, reading)
-    print(f"{recording}: {source.about}")
+    twice = {"--overlays": overlays, "--glb": glb, "--workers": workers > 1}
+    check_live(recording, reading, out, *(option for option, given in twice.items() if given))
+    source = opened(recording, reading)
     watch = Stopwatch()
     with watch("load"):
         predictor = choice.load()

@@ -48,7 +48,7 @@ class FolderRecording:
         self.layout = find_layout(folder)
         self.colour, self.depth = self.layout.colour, self.layout.depth
         if depth_unit is None and is_tum(folder):
-            raise ValueError(
+            raise DepthUnitError(
                 f"{folder}/depth.txt says that this is a recording like TUM's, where a depth step is mostly 1/5000 m; "
                 "pass --depth-unit 0.0002, or 0.001 for millimetres"
             )
@@ -90,6 +90,10 @@ class FolderRecording:
             with suppress(ValueError, FileNotFoundError):
                 sizes[files.image_size(self.colour[frame_id])] += 1
         return sizes.most_common(1)[0][0] if sizes else None
+
+
+class DepthUnitError(ValueError):
+    """Error for a recording whose depth unit is in none of its files."""
 
 
 def open_frame(

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from twohands.sources.adjusted import Adjusted
+from twohands.sources.arkit import ARKitScan, is_arkit
 from twohands.sources.arrays import ArrayFrames, is_arrays
 from twohands.sources.azure_kinect import AzureKinect, is_azure_kinect
 from twohands.sources.bop import BopScene, is_bop
 from twohands.sources.folder import FolderRecording
+from twohands.sources.lerobot import LeRobotEpisode, is_lerobot
+from twohands.sources.live import Camera, LiveFrames
+from twohands.sources.live_orbbec import OrbbecCamera
+from twohands.sources.live_realsense import RealSenseCamera
 from twohands.sources.options import Kind, SourceOptions
 from twohands.sources.record3d import Record3D, is_record3d
 from twohands.sources.ros import RosRecording
@@ -21,7 +26,8 @@ from twohands.sources.stray import StrayScanner, is_stray
 
 KNOWN = (
     "ROS 1 and 2 bags, MCAP, RealSense .bag and .db3, Azure Kinect .mkv, Record3D .r3d, .npz, .npy and pickled arrays, "
-    "and folders of these, of Stray Scanner, of BOP, or with rgb/, depth/ and cam_K.txt"
+    "LeRobot data sets, and folders of these, of Stray Scanner, 3D Scanner App and Polycam, of BOP, or with rgb/, "
+    "depth/ and cam_K.txt"
 )
 
 
@@ -39,10 +45,16 @@ def _ros(path: Path, options: SourceOptions) -> Source:
     return RosRecording(path, *topics, options.intrinsics, unit, delay, options.depth_registered)
 
 
+def _lerobot(path: Path, options: SourceOptions) -> Source:
+    return LeRobotEpisode(path, options.episode, options.color_topic, options.intrinsics, options.depth_registered)
+
+
 _IMAGES = ("depth_unit", "intrinsics", "depth_registered")
 _READERS: dict[Kind, _Reader] = {
     "bop": _Reader(is_bop, lambda path, _: BopScene(path)),
+    "lerobot": _Reader(is_lerobot, _lerobot, ("episode", "color_topic", "intrinsics", "depth_registered")),
     "stray-scanner": _Reader(is_stray, lambda path, _: StrayScanner(path)),
+    "arkit": _Reader(is_arkit, lambda path, _: ARKitScan(path)),
     "record3d": _Reader(is_record3d, lambda path, _: Record3D(path)),
     "azure-kinect": _Reader(is_azure_kinect, lambda path, _: AzureKinect(path)),
     "ros": _Reader(is_ros, _ros, (*_IMAGES, "color_topic", "depth_topic", "info_topic", "max_delay")),
@@ -58,15 +70,34 @@ _READERS: dict[Kind, _Reader] = {
     ),
 }
 """Readers in the order in which they are asked whether they know a recording."""
+_CAMERAS: dict[Kind, Callable[[], Camera]] = {"realsense": RealSenseCamera, "orbbec": OrbbecCamera}
+"""Cameras that are connected, by the name that stands in place of a recording's path."""
+
+
+def live_kind(path: str | Path, options: SourceOptions | None = None) -> Kind | None:
+    """Return the kind of camera that stands in place of a recording's path, None for a recording.
+
+    A file or folder of such a name is a recording, unless the options have the camera as source.
+    """
+    chosen = None if options is None else options.source
+    if chosen is not None:
+        return chosen if chosen in _CAMERAS else None
+    return next((kind for kind in _CAMERAS if str(path) == kind and not os.path.exists(path)), None)
 
 
 def open_source(path: str | Path, options: SourceOptions | None = None) -> Source:
-    """Return the frames of a recording: a bag, a file of a recorder, arrays, or a folder.
+    """Return the frames of a recording: a bag, a file of a recorder, arrays, a folder, or a camera by its name.
 
     Raise FileNotFoundError or ValueError with the fix when it cannot be used, also for options that its kind does not
     take.
     """
     path, options = Path(path), options or SourceOptions()
+    camera = live_kind(path, options)
+    if camera is not None:
+        _refuse_others(options, ("seconds",), path)
+        if options.seconds is not None and not options.seconds > 0:
+            raise ValueError(f"--seconds must be more than 0; got {options.seconds:g}")
+        return Adjusted(LiveFrames(_CAMERAS[camera](), options.seconds), options.fps, options.mirrored)
     if not os.path.exists(path):
         raise FileNotFoundError(f"recording {path} does not exist; check the path")
     if options.fps is not None and not options.fps > 0:
@@ -83,5 +114,5 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
 def _refuse_others(options: SourceOptions, takes: tuple[str, ...], path: Path) -> None:
     """Raise ValueError for the first option that is given although the recording's kind does not take it."""
     for name, value in vars(options).items():
-        if name not in (*takes, "source", "fps", "mirrored") and value not in (None, False):
+        if name not in (*takes, "source", "fps", "mirrored") and value is not None and value is not False:
             raise ValueError(f"{path} takes no --{name.replace('_', '-')}; leave it out")

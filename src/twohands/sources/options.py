@@ -5,8 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["folder", "ros", "azure-kinect", "record3d", "stray-scanner", "bop", "arrays"]
-"""Kinds of recordings; `ros` stands for MCAP and for the .bag and .db3 of RealSense as well."""
+Kind: TypeAlias = Literal[
+    "folder",
+    "ros",
+    "azure-kinect",
+    "record3d",
+    "stray-scanner",
+    "arkit",
+    "bop",
+    "lerobot",
+    "arrays",
+    "realsense",
+    "orbbec",
+]
+"""Kinds of recordings; `ros` stands for MCAP and RealSense's .bag and .db3 as well. The last two are cameras."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +43,15 @@ class SourceOptions(FrameOptions):
     """Kind of the recording; by default it is recognised by its content. ros is for MCAP and RealSense as well."""
     fps: float | None = None
     """Frames per second, which gives the time stamps where the recording has none."""
+    seconds: float | None = None
+    """Seconds after which a camera is stopped; without it Ctrl-C stops it."""
     color_topic: str | None = None
-    """Topic of the colour images of a bag."""
+    """Topic of the colour images of a bag, or key of those of a LeRobot data set with several cameras."""
     depth_topic: str | None = None
     """Topic of the depth images of a bag."""
     info_topic: str | None = None
     """Topic of the CameraInfo of the colour camera of a bag."""
+    episode: int | None = None
+    """Number of the episode of a LeRobot data set."""
     max_delay: float | None = None
     """Largest difference between the time stamps of the two images of a pair of a bag, in seconds."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from twohands.arrays import is_same_aspect
 from twohands.intrinsics import read_intrinsics
 from twohands.sources.common import decode_plane, drop_uncertain, require
 from twohands.sources.source import Entry
+from twohands.sources.video import images_of, open_video, packets_of
 from twohands.types import RGBDFrame
 
 VIDEOS = ("rgb.mp4", "rgb.mov", "rgb.MOV", "rgb.m4v")
@@ -51,7 +51,7 @@ class StrayScanner:
         if not self._depth:
             raise FileNotFoundError(f"{path} has no images in depth/; export the whole folder from the phone")
         self._seconds = _times(self._path / "odometry.csv")
-        with self._opened() as container:
+        with open_video(self._av, self._video) as container:
             self._size = (container.streams.video[0].width, container.streams.video[0].height)
             self._frames = container.streams.video[0].frames
 
@@ -69,13 +69,15 @@ class StrayScanner:
         return self._frames or None
 
     def __iter__(self) -> Iterator[Entry]:
-        with self._opened() as container:
+        with open_video(self._av, self._video) as container:
             times = [
-                packet.pts for packet in self._packets(container) if packet.pts is not None and not packet.is_discard
+                packet.pts
+                for packet in packets_of(self._av, container)
+                if packet.pts is not None and not packet.is_discard
             ]
         number_of = {time: number for number, time in enumerate(sorted(times))}
-        with self._opened() as container:
-            for image in self._images(container):
+        with open_video(self._av, self._video) as container:
+            for image in images_of(self._av, container):
                 number = number_of[image.pts]  # the decoder leaves out what it cannot decode
                 yield Entry(f"{number:06d}", self._seconds.get(number), partial(self._open, number, image))
 
@@ -93,32 +95,6 @@ class StrayScanner:
             path = self._confidence[number]
             depth = drop_uncertain(depth, decode_plane(path.read_bytes(), str(path)), f"depth image {number:06d}")
         return RGBDFrame.from_arrays(rgb, depth, self.intrinsics, depth_unit=0.001, depth_registered=True)
-
-    def _opened(self) -> Any:
-        """Return the open video."""
-        try:
-            container = self._av.open(str(self._video))
-        except self._av.FFmpegError as error:
-            raise ValueError(
-                f"{self._video} is no readable video ({error.strerror}): its index is missing when recording or "
-                "copying was cut off; copy it again"
-            ) from None
-        if not container.streams.video:
-            raise ValueError(f"{self._video} has no images; copy it again")
-        return container
-
-    def _images(self, container: Any) -> Iterator[Any]:
-        """Yield the images as stored: the mark to show them turned does not hold for depth."""
-        for packet in self._packets(container):
-            with suppress(self._av.FFmpegError):  # a damaged image; the next ones may be whole
-                yield from packet.decode()
-
-    def _packets(self, container: Any) -> Iterator[Any]:
-        """Yield the coded images up to the end, or to where the file cannot be read."""
-        try:
-            yield from container.demux(container.streams.video[0])
-        except self._av.FFmpegError:
-            return
 
 
 def _numbered(folder: Path) -> dict[int, Path]:

@@ -17,6 +17,9 @@ from twohands.sources.source import Entry, Source
 from twohands.sources.times import write_times
 from twohands.types import RGBDFrame
 
+CAMERA_CHANGES = (
+    "the camera changes within the recording, and {} has one; use the frames in Python: twohands.open_source"
+)
 STEP = 0.00025
 """Metres of one step of the depth images: a quarter of a millimetre, up to 16 m."""
 CAMERA, ORIGIN = "camera_intrinsic.json", "convert.json"
@@ -45,17 +48,19 @@ class FolderWriter:
         Raise ValueError when the camera changes within the recording.
         """
         times = []
-        for entry in source:
-            try:
-                if not all(path.exists() for path in self._paths(entry.name)):
-                    self._write(entry.name, entry.open())
-                times.append((entry.name, entry.seconds))
-            except (ValueError, FileNotFoundError) as error:
-                if isinstance(error, CameraChangedError):
-                    raise
-                self.failed[entry.name] = str(error)
-            yield entry
-        write_times(self.folder, times)
+        try:
+            for entry in source:
+                try:
+                    if not all(path.exists() for path in self._paths(entry.name)):
+                        self._write(entry.name, entry.open())
+                    times.append((entry.name, entry.seconds))
+                except (ValueError, FileNotFoundError) as error:
+                    if isinstance(error, CameraChangedError):
+                        raise
+                    self.failed[entry.name] = str(error)
+                yield entry
+        finally:  # also of what was written before an interruption: a camera is not begun again
+            write_times(self.folder, times)
 
     def _paths(self, name: str) -> tuple[Path, Path]:
         return self.folder / "rgb" / f"{name}.png", self.folder / "depth" / f"{name}.png"
@@ -84,11 +89,8 @@ class FolderWriter:
         stored = json.loads(path.read_text(encoding="utf-8"))
         same = np.allclose(np.reshape(stored["intrinsic_matrix"], (3, 3)).T, matrix, rtol=0, atol=1e-3)
         if not same or (stored["width"], stored["height"]) != (camera.width, camera.height):
-            raise CameraChangedError(
-                "the camera changes within the recording, and a folder has one; use the frames in Python: "
-                "twohands.open_source"
-            )
+            raise CameraChangedError(CAMERA_CHANGES.format("a folder"))
 
 
 class CameraChangedError(ValueError):
-    """Error for frames of different cameras in one folder."""
+    """Error for frames of different cameras in one recording that is written."""
