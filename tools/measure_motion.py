@@ -1,13 +1,14 @@
 """Measure hands of rendered sequences: frame by frame, followed and steady, and with two passes. Prints a table.
 
-    python tools/measure_motion.py --seeds 1 2 --count 300 --method landmarks
+    python tools/measure_motion.py --seeds 1 2 --count 300 --method landmarks --sensor lidar
     python tools/measure_motion.py --seeds 1 --first 90 --count 60 --width 320
 
-Each row is one way to read the same frames: `alone`, `followed` (from frame to frame, not smoothed), `online` (followed
-and steady without a look ahead), `two passes`. Columns: `found`, the fraction of visible hands; `swaps`, the hands that
-are nearer to the true hand of the other side; MPJPE in camera space; error of the acceleration; lag, the shift in time
-at which the velocities of the palms agree best; `bones`, the mean error of bone lengths from frame 60 on; `gaps`, the
-MPJPE of hands that were not seen in their frame, and how many there are.
+Each row is one way to read the same frames: `alone`, `followed` (from frame to frame, not smoothed), `online`
+(followed and steady without a look ahead), `two passes`. Columns: `found`, the fraction of visible hands; `swaps`, the
+hands that are nearer to the true hand of the other side; MPJPE in camera space; error of the acceleration; lag, the
+shift in time at which the velocities of the palms agree best; from frame 60 on `bones`, the mean error of bone
+lengths, and `size`, the mean error of their sum in a hand; `gaps`, the MPJPE of hands that were not seen in their
+frame, and how many there are.
 """
 
 from __future__ import annotations
@@ -54,13 +55,14 @@ def main(
     split: str = "test",
     smooth: float = 0.5,
     depth_lag: int = 0,
+    sensor: str = FULL.sensor,
 ) -> None:
     """Read `count` frames of each sequence, from frame `first` on, and print one table over all of them."""
     predictor = load(method)
     rows: dict[str, list[dict[str, float]]] = {}
     seconds: dict[str, float] = {"alone": 0.0, "followed": 0.0}
     for seed in seeds:
-        config = replace(FULL, width=width, height=3 * width // 4)
+        config = replace(FULL, width=width, height=3 * width // 4, sensor=sensor)
         sequence = render_sequence(seed, split, config, first + count, depth_lag=depth_lag)
         read, truth, spent = readings(sequence, range(first, first + count), predictor, smooth)
         for name, hands in read.items():
@@ -125,6 +127,7 @@ def figures(track: Track, hands: list[TwoHands], period: float) -> dict[str, flo
     seen = there & visible & ~track.unseen
     lengths = [np.linalg.norm(np.diff(j[:, :, list(BONES)], axis=-2)[..., 0, :], axis=-1) for j in (track.joints, true)]
     bones = np.abs(lengths[0] - lengths[1])[SETTLED:].mean(axis=-1)[seen[SETTLED:]]
+    size = np.abs(lengths[0].sum(axis=-1) / lengths[1].sum(axis=-1) - 1)[SETTLED:][seen[SETTLED:]]
     shaking = acceleration_error(np.where(seen[..., None, None], track.joints, np.nan), true, period)
     return {
         "found": float((there & visible).sum() / max(visible.sum(), 1)),
@@ -133,6 +136,7 @@ def figures(track: Track, hands: list[TwoHands], period: float) -> dict[str, flo
         "acceleration m/s2": _mean(shaking[np.isfinite(shaking)]),
         "lag ms": 1e3 * period * lag(np.where(seen[..., None, None], track.joints, np.nan), true),
         "bones mm": 1e3 * _mean(bones),
+        "size %": 100 * _mean(size),
         "gaps mm": 1e3 * _mean(error[there & track.unseen]),
         "gaps": float((there & track.unseen).sum()),
     }

@@ -23,6 +23,7 @@ from twohands.choices import Method
 from twohands.evaluation.metrics import al_mpjpe, mpjpe, pa_mpjpe
 from twohands.predictor import Predictor
 from twohands.sources.folder import FolderRecording
+from twohands.tracking import can_follow, track
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, RGBDFrame, TwoHands, no_hands
 
 THERE = {"two_hands": (LEFT, RIGHT), "one_hand": (RIGHT,), "no_hands": ()}
@@ -32,6 +33,8 @@ JUMP = 0.15
 """Motion of a wrist from one frame to the next, in metres, that no hand makes."""
 OFF = 0.03
 """Median distance of a mesh from the measured depth, in metres, from which a hand is not on it."""
+MOTION = ("found", "exchanged", "jumps", "off the depth", "spread of length, %")
+"""Figures of a motion, see `motion`."""
 Named = tuple[str, Method | None, Path | None]
 
 
@@ -45,8 +48,11 @@ def main(folder: tyro.conf.Positional[Path], networks: tuple[Path, ...] = (), fi
     """
     named: list[Named] = [(method, method, None) for method in ("light", "landmarks", "pdfnet")]
     named += [(str(path), None, path) for path in networks]
-    tables = [(THERE, labelled), (("one_hand_truth",), exact), (("grip",), gripped), (("table_sequence",), moving)]
-    for needed, table in tables:
+    tables = [
+        (THERE, labelled, ""), (("one_hand_truth",), exact, ""), (("grip",), gripped, ""),
+        (("table_sequence",), moving, ", frame by frame"), (("table_sequence",), tracked, ", tracked"),
+    ]  # fmt: skip
+    for needed, table, how in tables:
         if not all((folder / name).is_dir() for name in needed):
             continue
         lines = []
@@ -55,7 +61,7 @@ def main(folder: tyro.conf.Positional[Path], networks: tuple[Path, ...] = (), fi
                 predictor = load(method, network, fit=fit, trusted=True)
                 lines.append((title if fit else f"{title}, no fit", table(predictor, folder)))
         heads = list(lines[0][1])
-        print(f"\n{', '.join(needed)}\n\n| method | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}")
+        print(f"\n{', '.join(needed)}{how}\n\n| method | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}")
         for title, values in lines:
             print(f"| {title} | {' | '.join(values[head] for head in heads)} |")
 
@@ -125,8 +131,19 @@ def gripped(predictor: Predictor, folder: Path) -> dict[str, str]:
 
 
 def moving(predictor: Predictor, folder: Path) -> dict[str, str]:
-    """Return the hands found frame by frame, exchanged sides, jumps of the wrists and hands off the measured depth."""
-    results = [hands_of(predictor, frame) for _, frame in frames(folder / "table_sequence")]
+    """Return the figures of a motion from each of its frames alone."""
+    return motion([hands_of(predictor, frame) for _, frame in frames(folder / "table_sequence")])
+
+
+def tracked(predictor: Predictor, folder: Path) -> dict[str, str]:
+    """Return the figures of a motion that is followed and made steady, without a look ahead."""
+    if not can_follow(predictor):
+        return dict.fromkeys(MOTION, "-")
+    return motion(list(track(folder / "table_sequence", predictor)))
+
+
+def motion(results: list[TwoHands]) -> dict[str, str]:
+    """Return the hands found, exchanged sides, jumps of the wrists and hands off the measured depth."""
     present = np.stack([hands.is_present for hands in results])
     wrists = np.stack([np.asarray(hands.joints)[:, 0] for hands in results])
     lengths = np.stack([np.linalg.norm(hands.joints[:, 9] - hands.joints[:, 0], axis=-1) for hands in results])
@@ -139,13 +156,14 @@ def moving(predictor: Predictor, folder: Path) -> dict[str, str]:
         for side in hands.present_sides
     )
     spread = [100 * lengths[present[:, side], side].std() / lengths[present[:, side], side].mean() for side in (0, 1)]
-    return {
-        "found": f"{present.sum()} of {present.size}",
-        "exchanged": str(int((both & (wrists[:, 0, 0] > wrists[:, 1, 0])).sum())),
-        "jumps": str(jumps),
-        "off the depth": str(off),
-        "spread of length, %": f"{spread[0]:.1f}, {spread[1]:.1f}",
-    }
+    values = (
+        f"{present.sum()} of {present.size}",
+        str(int((both & (wrists[:, 0, 0] > wrists[:, 1, 0])).sum())),
+        str(jumps),
+        str(off),
+        f"{spread[0]:.1f}, {spread[1]:.1f}",
+    )
+    return dict(zip(MOTION, values, strict=True))
 
 
 def frames(folder: Path) -> Iterator[tuple[str, RGBDFrame]]:
