@@ -50,7 +50,7 @@ class Store:
         stored = {} if self.is_new else read_claim(path, _FIX)
         if stored:  # a setting that this version lacks is a change
             refuse_other(f"{folder} holds rows made", stored, {**dict.fromkeys(stored), **settings}, _FIX)
-        for path in (self.final, self.final.with_suffix(".json"), folder / PARTS):
+        for path in (self.final, self.final.with_suffix(".json"), folder / PARTS, folder / "summary.json"):
             if not stored and path.exists():
                 raise ValueError(f"{folder} holds the {path.name} of something else; give another --out")
 

@@ -18,6 +18,8 @@ FRAME, SOURCE = FrameOptions(), SourceOptions()
 OfFrame = Annotated[FrameOptions, tyro.conf.arg(name="")]
 OfSource = Annotated[SourceOptions, tyro.conf.arg(name="")]
 """The choices as options without a prefix."""
+LOWEST = 0.1
+"""Rate a second below which the rate an hour is shown."""
 
 
 def with_progress(
@@ -40,4 +42,8 @@ def with_progress(
                 progress.update(task, total=total)
                 continue
             speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f} {what}/s" if speed else "")
+            progress.update(task, advance=1, rate=_rate(speed, what) if speed else "")
+
+
+def _rate(speed: float, what: str) -> str:
+    return f"{speed:.1f} {what}/s" if speed >= LOWEST else f"{3600 * speed:.1f} {what}/h"
