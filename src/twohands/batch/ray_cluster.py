@@ -70,7 +70,8 @@ def _shared_out(ray: ModuleType, actors: Sequence[Any], units: Sequence[Unit]) -
             left -= 1
             yield outcome
         if rest:
-            waiting[actor.outcome.remote(rest[0])] = actor, rest.popleft()
+            unit = rest.popleft()
+            waiting[actor.outcome.remote(unit)] = actor, unit
 
 
 def _connected(workers: int | None, address: str | None) -> ModuleType:
