@@ -15,6 +15,7 @@ from many import SIZE, alone, content, orders, write_recording
 from twohands.batch.part import Frames
 from twohands.batch.ray_cluster import by_ray
 from twohands.batch.recordings import find_units
+from twohands.files import NotWrittenError
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -47,6 +48,14 @@ def test_an_actor_that_is_killed_loses_nothing(cluster):
     assert {name for name, outcome in done.items() if outcome.error} == {"bad"}
     for name in NAMES:
         assert content(folder / "out" / name) == whole[name], name
+
+
+def test_results_that_cannot_be_stored_end_the_run(cluster):
+    folder, _ = cluster
+    (folder / "out" / "r0").mkdir(parents=True)
+    (folder / "out" / "r0" / "rows").write_text("in the way")
+    with pytest.raises(NotWrittenError, match=r"^cannot write .*r0.*; free some space or give another folder$"):
+        run(folder)
 
 
 def test_a_driver_that_is_killed_loses_nothing(cluster):

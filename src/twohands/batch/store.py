@@ -153,8 +153,11 @@ class Store:
             temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
     def drop_all_rows(self) -> None:
-        """Remove the files of all rows: every part is finished."""
+        """Remove the files of all rows, since every part is finished, and what killed processes left half written."""
         shutil.rmtree(self.folder / "rows", ignore_errors=True)
+        for folder in {self.folder, self.stage, self.folder / PARTS}:
+            for path in folder.glob(".*.*-*.*"):
+                path.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what this run has written if its folder is new: there was no row of any use."""
