@@ -14,6 +14,7 @@ that it shows the growth of the bookkeeping, not the size of the networks. Print
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import resource
 import shutil
@@ -89,14 +90,13 @@ def measure_runs(recording: Path, frames: int, workers: tuple[int, ...], folder:
         print(f"\nTwo workers are {usages[1].wall / usages[2].wall:.2f} times as fast as one.")
     first = folder / f"out-{workers[0]}"
     store = Store(folder / "small", {}, hand_model(), tracked=True, vertices=False)
-    full = Store(first, {}, hand_model(), tracked=True, vertices=True)
+    settings = json.loads((first / "run.json").read_text(encoding="utf-8"))
+    full = Store(first, settings, hand_model(), tracked=True, vertices=True)
     for number in full.numbers():
         store.write_result(number, full.result(number))
     seen, large, small = (bytes_in(path) for path in (full.stage, first / PARTS, store.folder / PARTS))
     hour = FPS * 3600 / frames / 1e6
-    print(
-        f"\nAn hour at {FPS} frames/s, extrapolated from {frames} frames: results {large * hour:.0f} MB with vertices"
-    )
+    print(f"\nAn hour at {FPS} frames/s, from {frames} frames: results {large * hour:.0f} MB with vertices")
     print(f"and {small * hour:.0f} MB without; what was seen, kept beside them, {seen * hour:.0f} MB.")
 
 
