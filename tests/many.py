@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -34,13 +35,15 @@ def write_recording(path: Path, count: int = 20, seed: int = 0, deadly: int | No
 def load(deaths: Path) -> TwoHandPredictor:
     """Return a predictor; its process is killed at a deadly frame until the folder `deaths` has a file `died`.
 
-    Without that folder this never ends. The predictor refuses to work where torch is loaded.
+    Without that folder this never ends. With a file `slow` in it, a frame takes a twentieth of a second. The predictor
+    refuses to work where torch is loaded.
     """
     Frames.size = SIZE
     original = GreyLocator._at
 
     def dying(self, frame, place):
         assert "torch" not in sys.modules
+        time.sleep(0.05 * (deaths / "slow").exists())
         if round(255 * float(frame.rgb[0, 0, 0])) == DEADLY and not (deaths / "died").exists():
             if deaths.exists():
                 (deaths / "died").touch()
