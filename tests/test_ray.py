@@ -68,6 +68,12 @@ def test_results_that_cannot_be_stored_end_the_run(cluster):
         run(folder)
 
 
+def test_a_cluster_that_is_not_there(tmp_path):
+    units = find_units(["a.bag", "b.bag"], tmp_path)
+    with pytest.raises(ValueError, match=r"no Ray cluster at 127\.0\.0\.1:1 .*; check --ray-address"):
+        next(by_ray(orders(tmp_path), units, 1, "127.0.0.1:1"))
+
+
 def test_a_driver_that_is_killed_loses_nothing(cluster):
     folder, whole = cluster
     (folder / "deaths" / "died").touch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -15,6 +16,8 @@ from twohands.batch.processes import MOST_DEATHS
 from twohands.batch.recordings import Unit
 from twohands.batch.unit import DEADLY, Outcome, UnitWork
 
+PATIENCE = 10
+"""Seconds in which a cluster must answer."""
 STORE = 100 << 20
 """Bytes of the object store of a local Ray cluster: only addresses and outcomes go through it."""
 
@@ -86,11 +89,19 @@ def _connected(workers: int | None, address: str | None) -> ModuleType:
         ) from None
     address = address or os.environ.get("RAY_ADDRESS")
     try:
+        _call(address)
         if address is None:
             own = {"num_cpus": workers, "object_store_memory": STORE, "include_dashboard": False}
             ray.init("local", logging_level="WARNING", **own)
         else:
             ray.init(address, logging_level="WARNING")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"no Ray cluster at {address or 'this machine'} ({error}); check --ray-address") from None
     return ray
+
+
+def _call(address: str | None) -> None:
+    """Raise OSError when nobody answers at an address HOST:PORT; Ray itself would try for many minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), PATIENCE).close()
