@@ -14,6 +14,8 @@ furthest left or right in it.
 """
 HandModelName = Literal["free", "mano"]
 """Hand models: the shipped CC0 hand, or MANO for users who have its files."""
+Executor = Literal["local", "ray"]
+"""Executors of the work on many recordings: processes of this machine, or the actors of a Ray cluster."""
 PresetName = Literal["paper", "paper-small", "tiny"]
 """Keys of `config.PRESETS`."""
 MaskMode = Literal["ground_truth", "own", "ground_truth_centers"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from PIL import Image
 
 from twohands import __version__
 from twohands.batch.account import Account
-from twohands.batch.motion import is_unrelated, steady_rows, with_mesh
+from twohands.batch.motion import has_times, is_unrelated, steady_rows, with_mesh
 from twohands.batch.part import Done, Frames, PartRun, Selection
 from twohands.batch.store import Store
 from twohands.batch.workers import Job, in_parallel
@@ -27,9 +28,19 @@ from twohands.pictures import contact_sheet
 from twohands.predictor import Predictor, Stopwatch
 from twohands.results import Row, hands_of_row
 from twohands.sources.source import Source
+from twohands.tracking import FPS
 
 SHEET_PICTURES = 40
 """Largest number of overlays on a contact sheet, evenly spread."""
+ASSUMED_TIMES = (
+    f"the frames have no times; to follow the hands, {FPS:g} frames a second are assumed; give --fps, or --no-tracking "
+    "for frames that stand for themselves"
+)
+UNRELATED = (
+    "the hands of most pictures are further from those of the picture before than hands move, so these pictures are no "
+    "recording and every one stands for itself; pass --no-tracking"
+)
+"""Sentences of the notes."""
 
 
 class Tracking(NamedTuple):
@@ -86,6 +97,20 @@ class BatchRun:
         if parallel is not None:
             place = selection, path, out, settings, tracking is not None, vertices
             self._job = Job(parallel.open_source, parallel.load, *place)
+
+    @cached_property
+    def _assumes_times(self) -> bool:
+        return self.tracking is not None and not has_times(self.frames.source)
+
+    @property
+    def notes(self) -> list[Finding]:
+        """Notes about the order and the times of the frames; that about the order once a tracked run is finished."""
+        notes = []
+        if self._assumes_times:
+            notes.append(Finding("assumed_times", "note", ASSUMED_TIMES))
+        if self.is_unrelated:
+            notes.append(Finding("unrelated_frames", "note", UNRELATED))
+        return notes
 
     def work(self) -> Generator[Done]:
         """Yield each frame of the recording once its row is stored."""

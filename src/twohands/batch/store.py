@@ -50,7 +50,7 @@ class Store:
         stored = {} if self.is_new else read_claim(path, _FIX)
         if stored:  # a setting that this version lacks is a change
             refuse_other(f"{folder} holds rows made", stored, {**dict.fromkeys(stored), **settings}, _FIX)
-        for path in (self.final, self.final.with_suffix(".json"), folder / PARTS):
+        for path in (self.final, self.final.with_suffix(".json"), folder / PARTS, folder / "summary.json"):
             if not stored and path.exists():
                 raise ValueError(f"{folder} holds the {path.name} of something else; give another --out")
 
@@ -153,8 +153,11 @@ class Store:
             temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
     def drop_all_rows(self) -> None:
-        """Remove the files of all rows: every part is finished."""
+        """Remove the files of all rows, since every part is finished, and what killed processes left half written."""
         shutil.rmtree(self.folder / "rows", ignore_errors=True)
+        for folder in {self.folder, self.stage, self.folder / PARTS}:
+            for path in folder.glob(".*.*-*.*"):
+                path.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what this run has written if its folder is new: there was no row of any use."""

@@ -21,6 +21,8 @@ FRAME, SOURCE = FrameOptions(), SourceOptions()
 OfFrame = Annotated[FrameOptions, tyro.conf.arg(name="")]
 OfSource = Annotated[SourceOptions, tyro.conf.arg(name="")]
 """The choices as options without a prefix."""
+LOWEST = 0.1
+"""Rate a second below which the rate an hour is shown."""
 
 
 def check_live(recording: Path, reading: SourceOptions, out: Path, *impossible: str) -> None:
@@ -41,8 +43,8 @@ def check_live(recording: Path, reading: SourceOptions, out: Path, *impossible: 
         raise ValueError(f"{out} holds something already, and a camera is never resumed; give a new folder")
 
 
-def opened(recording: Path, reading: SourceOptions) -> Source:
-    """Return an open recording, and print what it is.
+def opened(recording: Path, reading: SourceOptions, name: object = None) -> Source:
+    """Return an open recording, and print what it is; `name` is what to call it, by default its path.
 
     Where the depth unit is in no file, the error names the one with which the hands have a usual size.
     """
@@ -60,7 +62,7 @@ def opened(recording: Path, reading: SourceOptions) -> Source:
         if unit is None:
             raise
         raise ValueError(f"{error}; with --depth-unit {unit:g} the hands in it have a usual size") from None
-    print(f"{recording}: {source.about}")
+    print(f"{name or recording}: {source.about}")
     return source
 
 
@@ -84,4 +86,8 @@ def with_progress(
                 progress.update(task, total=total)
                 continue
             speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f} {what}/s" if speed else "")
+            progress.update(task, advance=1, rate=_rate(speed, what) if speed else "")
+
+
+def _rate(speed: float, what: str) -> str:
+    return f"{speed:.1f} {what}/s" if speed >= LOWEST else f"{3600 * speed:.1f} {what}/h"

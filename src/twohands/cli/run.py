@@ -1,10 +1,10 @@
-"""The command `run`: reconstruct both hands in every frame of a recording."""
+"""The command `run`: reconstruct both hands in every frame of a recording, or of many."""
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,22 +12,26 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional
 
+from twohands.choices import DEFAULT_METHOD, Executor
 from twohands.cli.choice import DEFAULT, Choice, Options
-from twohands.cli.common import INTERRUPTED, SOME_FAILED, check_folder, tell
+from twohands.cli.common import FINE, INTERRUPTED, SOME_FAILED, check_folder, tell
 from twohands.cli.reading import SOURCE, OfSource, check_live, opened, with_progress
 
 if TYPE_CHECKING:
-    from twohands.batch import BatchRun
-    from twohands.predictor import Predictor
-    from twohands.sources.options import SourceOptions
-    from twohands.sources.source import Source
+    from collections.abc import Callable, Generator, Sequence
+
+    from twohands.batch import BatchRun, Orders
+    from twohands.batch.recordings import Unit
+    from twohands.batch.unit import Outcome
 
 WEIGHTS = (".onnx", ".safetensors")
 """Suffixes of files with the weights of a network."""
+NAMED = 10
+"""Largest number of failed recordings that are named."""
 
 
 def run(
-    recording: Positional[Path],
+    recordings: Positional[tuple[str, ...]],
     out: Path,
     reading: OfSource = SOURCE,
     first: Annotated[int, tyro.conf.arg(name="from")] = 0,
@@ -37,42 +41,51 @@ def run(
     tracking: bool = True,
     smooth: float = 0.5,
     two_pass: bool = False,
-    workers: int = 1,
+    workers: int | None = None,
+    shard: str | None = None,
+    executor: Executor = "local",
+    ray_address: str | None = None,
     vertices: bool = True,
     overlays: bool = False,
     glb: bool = False,
     timings: bool = False,
     strict: bool = False,
 ) -> int:
-    """Reconstruct both hands in every frame of a recording.
+    """Reconstruct both hands in every frame of a recording, or of many.
 
     Folders with rgb/, depth/ and cam_K.txt (see README for other names), ROS 1 and 2 bags, MCAP, RealSense .bag and
     .db3 (needs the extra ros), Azure Kinect .mkv and Stray Scanner (video), Record3D .r3d (iphone), LeRobot data sets
     (lerobot), 3D Scanner App, Polycam, .npz, .npy and pickled arrays, BOP scenes; connected cameras by the names
     realsense and orbbec (extras of these names). docs/recordings.md has a table of all of them. The same command
     resumes an interrupted run; frames whose files have changed are processed again. In frames with times, or numbered
-    in order, hands are followed and their motion is made steady.
+    in order, hands are followed and their motion is made steady. Of many recordings each gets a folder of its own; one
+    that fails costs only itself.
 
     Args:
-        recording: File or folder of the recording; its content tells its kind. Or a camera: realsense, orbbec.
+        recordings: File or folder of a recording; its content tells its kind. Or a camera: realsense, orbbec. Many:
+            several of them, a pattern in quotes ("recordings/*.bag"), or a .txt file with one on each line. s3:// and
+            others with the extra fsspec.
         out: Folder for the results, one row per frame: parts/, summary.json, and up to 2,000 frames hands.npz and
-            hands.json.
+            hands.json; of many recordings, folders of these named after the recordings, and summary.json.
         first: Number of the first frame that is taken; the recording's first is 0.
         last: Number of the frame before which to stop; by default all are taken.
         every: Take every N-th frame.
         tracking: Follow the hands from frame to frame, unless --no-tracking is given.
         smooth: Strength of the smoothing of followed hands in [0, 1]; 0 = none.
         two_pass: Smooth with what comes later as well: no lag.
-        workers: Number of processes, each with its own networks; the result does not depend on it.
+        workers: Number of processes, each with its own networks; the result does not depend on it. By default 1, with
+            ray one for each CPU. Of many recordings each process takes a whole one.
+        shard: I/N: of many recordings take every N-th from the I-th on, as the tasks of a Slurm array do.
+        executor: Of many recordings: processes of this machine, or a Ray cluster (needs the extra ray).
+        ray_address: Address of the Ray cluster; by default RAY_ADDRESS, otherwise a cluster on this machine.
         vertices: Store the vertices of the meshes, unless --no-vertices is given; the parameters give them as well.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
         timings: Print the time of each step, over all frames.
         strict: End with exit code 1 if there is a warning.
     """
-    from twohands.batch import BatchRun, Parallel, Selection, Tracking
-    from twohands.predictor import Stopwatch
-    from twohands.sources.opening import open_source
+    from twohands.batch import Orders, Selection, Tracking
+    from twohands.batch.recordings import find_units, is_one, shard_of
 
     check_folder(out)
     for name, number, least in (("every", every, 1), ("workers", workers, 1), ("from", first, 0), ("to", last, 1)):
@@ -80,87 +93,68 @@ def run(
             raise ValueError(f"--{name} must be at least {least}; got {number}")
     if not 0 <= smooth <= 1:
         raise ValueError(f"--smooth must lie between 0 and 1; got {smooth:g}")
-    twice = {"--overlays": overlays, "--glb": glb, "--workers": workers > 1}
-    check_live(recording, reading, out, *(option for option, given in twice.items() if given))
-    source = opened(recording, reading)
+    if ray_address is not None and executor != "ray":
+        raise ValueError("--ray-address needs --executor ray")
+    selection, steady = Selection(first, last, every), Tracking(smooth, two_pass) if tracking else None
+    orders = Orders(choice.load, _named(choice), reading, selection, steady, vertices, overlays, glb)
+    if is_one(recordings):
+        if shard is not None or executor == "ray":
+            raise ValueError(
+                "--shard and --executor ray share out many recordings; give several, a pattern or a list (--workers "
+                "shares out one)"
+            )
+        twice = {"--overlays": overlays, "--glb": glb, "--workers": (workers or 1) > 1}
+        check_live(Path(recordings[0]), reading, out, *(option for option, given in twice.items() if given))
+        return _run_one(recordings[0], out, orders, workers or 1, timings, strict)
+    if (out / "run.json").exists():
+        raise ValueError(f"{out} holds the results of one recording; give another --out")
+    choice.load()  # wrong choices are refused before any process begins
+    units = find_units(recordings, out)
+    if executor == "ray":
+        from twohands.batch.ray_cluster import by_ray
+
+        execute = partial(by_ray, workers=workers, address=ray_address)
+    else:
+        from twohands.batch.executors import by_processes
+
+        execute = partial(by_processes, workers=workers or 1)
+    chosen = units if shard is None else shard_of(units, shard)
+    return _run_many(chosen, out, shard, partial(execute, orders), timings, strict)
+
+
+def _run_one(recording: str, out: Path, orders: Orders, workers: int, timings: bool, strict: bool) -> int:
+    """Do the work on one recording and return the exit code."""
+    from twohands.predictor import Stopwatch
+    from twohands.sources.remote import staged
+
     watch = Stopwatch()
     with watch("load"):
-        predictor = choice.load()
-    tracked = Tracking(smooth, two_pass) if tracking and _is_in_order(source, predictor) else None
-    settings = _settings(source, reading, choice, predictor)
-    selection = Selection(first, last, every)
-    parallel = Parallel(workers, partial(open_source, recording, reading), choice.load) if workers > 1 else None
-    batch = BatchRun(source, recording, predictor, out, settings, watch, selection, tracked, vertices, parallel)
-    interrupted, told = False, set[str]()
-    try:
-        told = _work(batch)
-    except KeyboardInterrupt:
-        interrupted = True
-    account = batch.finish(overlays, glb, not interrupted)
+        predictor = orders.load()
+    with staged(recording) as path:
+        source = opened(path, orders.reading, recording)
+        batch = orders.begin(source, recording, path, out, predictor, watch, workers)
+        tell(batch.notes)
+        told = {note.code for note in batch.notes}
+        interrupted = False
+        try:
+            told |= _work(batch)
+        except KeyboardInterrupt:
+            interrupted = True
+        account = batch.finish(orders.overlays, orders.glb, not interrupted)
+        notes = batch.notes
     if interrupted:
         of = "" if batch.length is None else f" of {batch.length}"
         print(f"interrupted: {account.frames}{of} frames done; the same command resumes from here")
         return INTERRUPTED
-    if account.failures == account.frames:
-        reason = account.failed[0][1] if account.failed else "it has no frame with colour and depth"
-        raise ValueError(f"no frame of {recording} could be used; the first: {reason}")
+    account.raise_if_unusable(recording)
     for name, error in account.failed:
         print(f"twohands: {name}: {error}", file=sys.stderr)
     before = f"; {batch.reused} rows were there already" if batch.reused else ""
     print(f"{account.line()}{before}; wrote {batch.store.written}")
     if timings:
         print(watch.table())
-    if batch.is_unrelated:
-        print(
-            "twohands: note: the hands of most pictures are further from those of the picture before than hands move, "
-            "so these pictures are no recording and every one stands for itself; pass --no-tracking",
-            file=sys.stderr,
-        )
-    code = tell(batch.findings, strict, told)
+    code = tell([*notes, *batch.findings], strict, told)
     return SOME_FAILED if account.failures else code
-
-
-def _is_in_order(source: Source, predictor: Predictor) -> bool:
-    """Return whether hands can be followed through a recording; say which times are assumed where it has none."""
-    from twohands.batch.motion import has_times, is_numbered
-    from twohands.tracking import FPS, can_follow
-
-    if not can_follow(predictor):
-        return False
-    if has_times(source):
-        return True
-    if not is_numbered(source):
-        return False
-    print(
-        f"twohands: note: the frames have no times; to follow the hands, {FPS:g} frames a second are assumed; give "
-        "--fps, or --no-tracking for frames that stand for themselves",
-        file=sys.stderr,
-    )
-    return True
-
-
-def _settings(source: Source, reading: SourceOptions, choice: Choice, predictor: Predictor) -> dict[str, object]:
-    """Return what changes the rows of a run, beside the recording and the choice of frames."""
-    intrinsics = source.intrinsics
-    return {
-        **asdict(reading),
-        "depth_unit": reading.depth_unit or (intrinsics and intrinsics.depth_unit),
-        "intrinsics": intrinsics and intrinsics.matrix.tolist(),
-        "lens": intrinsics and intrinsics.lens and asdict(intrinsics.lens),
-        "fit": choice.fit,
-        "hand_model": predictor.model.name,
-        "method": choice.method or ("pdfnet" if choice.network else "landmarks"),
-        "network": choice.network and _digest(choice.network),
-        "person": choice.person,
-    }
-
-
-def _digest(network: Path) -> str:
-    """Return the folder name with a digest of its weights, so that a changed network starts another run."""
-    from hashlib import sha256
-
-    content = b"".join(path.read_bytes() for path in sorted(network.iterdir()) if path.suffix in WEIGHTS)
-    return f"{network} {sha256(content).hexdigest()[:16]}"
 
 
 def _work(batch: BatchRun) -> set[str]:
@@ -179,3 +173,59 @@ def _work(batch: BatchRun) -> set[str]:
                 tell(findings)
                 told = {finding.code for finding in findings}
     return told
+
+
+def _run_many(
+    units: Sequence[Unit],
+    out: Path,
+    shard: str | None,
+    execute: Callable[[Sequence[Unit]], Generator[Outcome]],
+    timings: bool,
+    strict: bool,
+) -> int:
+    """Do the work on many recordings and return the exit code."""
+    from twohands.batch.overview import Overview, path_of
+
+    overview, interrupted = Overview(units), False
+    try:
+        with closing(execute(units)) as outcomes:
+            for outcome in with_progress(outcomes, len(units), "recordings", lambda outcome: not outcome.was_there):
+                overview.add(outcome)
+    except KeyboardInterrupt:
+        interrupted = True
+    path = path_of(out, shard)
+    overview.write(path)
+    if interrupted:
+        print(f"interrupted: {overview.line()}; the same command resumes from here")
+        return INTERRUPTED
+    failed = overview.failed
+    if units and len(failed) == len(units):
+        raise ValueError(f"no recording could be used; the first: {next(iter(failed.values()))}")
+    for name, error in list(failed.items())[:NAMED]:
+        print(f"twohands: {name}: {error}", file=sys.stderr)
+    if len(failed) > NAMED:
+        print(f"twohands: {len(failed) - NAMED} more have failed, see {path}", file=sys.stderr)
+    print(f"{overview.line()}; wrote {out}{os.sep}")
+    if timings:
+        print(overview.watch.table())
+    code = tell(overview.findings(), strict)
+    return (code if overview.is_whole else SOME_FAILED) if units else FINE
+
+
+def _named(choice: Choice) -> dict[str, object]:
+    """Return the settings of the predictor that change the rows of a run."""
+    return {
+        "fit": choice.fit,
+        "hand_model": choice.hand_model,
+        "method": choice.method or (None if choice.network else DEFAULT_METHOD),
+        "network": choice.network and _digest(choice.network),
+        "person": choice.person,
+    }
+
+
+def _digest(network: Path) -> str:
+    """Return the folder name with a digest of its weights, so that a changed network starts another run."""
+    from hashlib import sha256
+
+    content = b"".join(path.read_bytes() for path in sorted(network.iterdir()) if path.suffix in WEIGHTS)
+    return f"{network} {sha256(content).hexdigest()[:16]}"
