@@ -174,7 +174,7 @@ def test_every_calibration_is_shipped_and_knows_its_features(fitter):
             assert set(trust.joint.names) <= set(known[1])
             assert np.isfinite(trust.judge(*known)[1]).all()
     text = (files("twohands.fitting") / "trust.json").read_text()
-    assert set(json.loads(text)) == {calibration_name(m, f) for m in ("landmarks", "pdfnet") for f in (True, False)}
+    assert set(json.loads(text)) == {calibration_name(m, f) for m in ("light", "landmarks", "pdfnet") for f in (True, False)}
 
 
 def test_formulas_solved_by_hand():

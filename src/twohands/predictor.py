@@ -28,6 +28,8 @@ from twohands.runtime import LOCATE, REGION_GRAPH, SHIPPED, OnnxNetwork
 from twohands.types import LocatedHands, Quality, RGBDFrame, TwoHands
 from twohands.views import region_camera, view, view_masks
 
+LIGHT_FIT = FitConfig(landmark_steps=6, point_rounds=2)
+"""Fit that starts from the joints of the region network; on validation frames more steps did not change the errors."""
 Locate = Callable[[RGBDFrame], LocatedHands]
 Step = Callable[[str], AbstractContextManager[Any]]
 """Step name -> context manager that is entered around the step, for instance a `Stopwatch`."""
@@ -237,7 +239,9 @@ def _predictor(
     method = of_network or method or DEFAULT_METHOD
     if method == "light":
         model = named_model(hand_model or "free")
-        fitter = HandFitter(model, None if fit else FitConfig(point_rounds=0))
+        fitter = HandFitter(
+            model, LIGHT_FIT if fit else replace(LIGHT_FIT, point_rounds=0), shipped_trust("light", fit)
+        )
         locate = LightLocator(person or "nearest", network or SHIPPED_LIGHT)
         return TwoHandPredictor(model, locate, fitter)
     if method == "landmarks":

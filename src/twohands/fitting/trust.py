@@ -106,7 +106,7 @@ class Trust:
 
 @cache
 def shipped_trust(method: str, fit: bool = True) -> Trust:
-    """Return the calibration of a method, 'landmarks' or 'pdfnet', with or without the fit.
+    """Return the calibration of a method, with or without the fit.
 
     Networks of a user are judged as the shipped one: their confidence and sigma are approximate.
     """

@@ -77,14 +77,15 @@ class LightLocator:
         hands = no_candidates() if known is None else known
         palms = self.palms.find_palms(frame.rgb, upright_square(0, 0, width, height))
         looks = [look for look in (_look_at_palm(frame, palm) for palm in palms) if self._is_new(frame, look, hands)]
-        hands = self.settled(frame, hands + self.seen(frame, looks))
+        hands = settled(hands + self.seen(frame, looks))
         if len(hands.present) < 2:
-            hands = self.settled(frame, hands + self.seen(frame, self._spots(frame, hands), hands))
-        return self.settled(frame, self.together(frame, hands))
+            hands = settled(hands + self.seen(frame, self._spots(frame, hands), hands))
+        return self.follow(frame, hands)
 
     def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
         """Return those of some known hands that are seen where their joints are expected in this frame."""
-        return self.settled(frame, self.together(frame, known))
+        hands = self.together(frame, known)
+        return settled(hands[[hand for hand, joints in enumerate(_joints(hands)) if possible(frame, joints)]])
 
     def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
         """Return the hands at some places. Where one hand is known, the other side is expected first."""
@@ -117,18 +118,6 @@ class LightLocator:
         turned = np.where(odds < 0, -again.right, again.right)
         return _candidates(frame, again, (odds + turned) / 2)
 
-    def settled(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
-        """Return the hands that are there, possible and distinct, most probable first."""
-        kept: list[int] = []
-        belief = beliefs(hands)
-        for hand in np.argsort(-hands.present, kind="stable"):
-            joints = _joints(hands)[hand]
-            if hands.present[hand] < PRESENT or belief[hand] < 0 or not possible(frame, joints):
-                continue
-            if all(np.linalg.norm(joints - _joints(hands)[other], axis=-1).mean() > SAME for other in kept):
-                kept.append(int(hand))
-        return hands[kept]
-
     def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
         """Return the likeliest spots that do not belong to a known hand."""
         spots = self.spots(frame)
@@ -144,6 +133,19 @@ class LightLocator:
         return all(np.linalg.norm(joints - point, axis=-1).min() > NEAR for joints in _joints(hands))
 
 
+def settled(hands: Candidates) -> Candidates:
+    """Return the hands that are there and distinct, most probable first."""
+    kept: list[int] = []
+    belief = beliefs(hands)
+    for hand in np.argsort(-hands.present, kind="stable"):
+        joints = _joints(hands)[hand]
+        if hands.present[hand] < PRESENT or belief[hand] < 0:
+            continue
+        if all(np.linalg.norm(joints - _joints(hands)[other], axis=-1).mean() > SAME for other in kept):
+            kept.append(int(hand))
+    return hands[kept]
+
+
 def beliefs(hands: Candidates) -> np.ndarray:
     """Return log-odds (N,) that there is a hand, by its presence and the sigma of its joints: where the network sees no
     hand it is unsure of the joints.
@@ -155,7 +157,10 @@ def beliefs(hands: Candidates) -> np.ndarray:
 
 
 def possible(frame: RGBDFrame, joints: np.ndarray) -> bool:
-    """Return whether joints (21, 3) can be a hand: of possible size, and not behind what is measured through it."""
+    """Return whether joints (21, 3) can be a hand: of possible size, and not behind what is measured through it.
+
+    The joints of a first look may not be: of an unsure hand they are drawn together.
+    """
     length = float(np.linalg.norm(joints[KNUCKLES[1]] - joints[WRIST]))
     if not PALM_LENGTHS[0] < length < PALM_LENGTHS[1] or joints[:, 2].min() < 0.05:
         return False
