@@ -184,19 +184,6 @@ def test_short_gaps_are_filled_and_long_ones_are_not():
     assert all(h.status[RIGHT] == "fitted" for h in kept)
 
 
-def test_a_hand_may_come_back_elsewhere():
-    """A gap of a third of a second in which the hand moves by 0.4 m is filled, and its end is believed at once."""
-    sequence = moving(80)
-    for number in range(40, 80):
-        parameters = of(sequence[number][1]).map(lambda array: np.array(array, np.float64))
-        parameters.translation[RIGHT] += [0.4 * min((number - 40) / 10, 1.0), 0, 0]
-        hands = as_hands(parameters)
-        sequence[number] = (sequence[number][0], without(hands, RIGHT) if number < 50 else hands)
-    kept = steady(sequence, MODEL)
-    assert [h.status[RIGHT] for h in kept[39:52]] == ["fitted", *["infilled"] * 10, "fitted", "fitted"]
-    assert np.linalg.norm(kept[50].joints[RIGHT] - sequence[50][1].joints[RIGHT], axis=-1).mean() < 0.02
-
-
 def test_online_a_lost_hand_is_carried_for_three_frames():
     truth = moving(60)
     filter_ = Steady(MODEL)

@@ -21,8 +21,7 @@ from twohands.types import TwoHands
 NEW_PERSON = 2.0
 """Seconds without hands after which the next ones are taken for another person's."""
 JUMP, FASTEST = 0.10, 2.5
-"""A hand that is further than JUMP metres, and FASTEST metres for each second since it was seen, from where it is
-expected is not believed ..."""
+"""A hand that is further than JUMP metres and FASTEST metres a second from where it is expected is not believed ..."""
 BELIEVED_AFTER = 4
 """... unless so many frames in a row say it."""
 CARRIED = 3
@@ -54,9 +53,8 @@ class Track:
     first: int  # number of its first frame
     estimate: Estimate
     seconds: float  # of the last frame
-    measured: float  # of the last frame that was believed
-    present: float  # seconds of the last frame that showed a hand, believed or not
-    missed: int = 0  # frames since the last one that was believed
+    measured: float  # seconds of the last frame that was believed
+    missed: int = 0  # frames since then
     doubted: list[Measurement] = field(default_factory=list)  # of frames in a row that were not believed
     steps: list[Filtered] = field(default_factory=list)
 
@@ -141,7 +139,7 @@ class Steady:
         if present:
             seen = self._measured(hands, side, seconds, expected.position)
             away = float(np.linalg.norm(seen.values[PLACE] - expected.position[PLACE]))
-            believed = away < JUMP + FASTEST * (seconds - track.present)
+            believed = away < JUMP + FASTEST * step
             track.doubted = [] if believed else [*track.doubted, seen]
             if len(track.doubted) >= BELIEVED_AFTER:
                 self._begin(side, track.doubted)
@@ -150,7 +148,6 @@ class Steady:
                 known = corrected(expected, seen.values, seen.deviation)
         else:
             track.doubted = []  # only frames in a row count
-        track.present = seconds if present else track.present
         track.missed = 0 if believed else track.missed + 1
         track.measured = seconds if believed else track.measured
         track.estimate, track.seconds = known, seconds
@@ -165,7 +162,7 @@ class Steady:
             estimate = corrected(expected, now.values, now.deviation)
             steps.append(Filtered(transition, expected, estimate))
         last = seen[-1].seconds
-        self.current[side] = Track(side, seen[0].number, estimate, last, last, last, steps=steps)
+        self.current[side] = Track(side, seen[0].number, estimate, last, last, steps=steps)
         self.tracks.append(self.current[side])
 
     def _measured(self, hands: TwoHands, side: int, seconds: float, near: np.ndarray | None) -> Measurement:
