@@ -1,4 +1,4 @@
-"""What is to be done with a recording, whoever does it: the run over it begins with `Orders.begin`."""
+"""The orders for a recording: all that is to be done with it, whoever does it."""
 
 from __future__ import annotations
 
