@@ -8,7 +8,8 @@ RECORDING is a folder with rgb/, depth/ and cam_K.txt of consecutive frames. It 
 `frames` frames, and `run` reads these with each number of `workers`, in a process of its own: two workers need more
 than 300 frames. Bytes are those that a finished run leaves, without `hands.npz` and `hands.json`, which only short runs
 have. The memory of a long run is that of small grey frames whose hands are made up by the stand-in of the tests, so
-that it shows the growth of the bookkeeping, not the size of the networks. Prints Markdown.
+that it shows the growth of the bookkeeping, not the size of the networks; the peak of the last pass must be that of a
+run of another length above 2,000 frames. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -131,8 +132,8 @@ def measure_memory(frames: int, out: Path) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\nMemory in MB over {frames} frames of a stand-in ({1e3 * cpu / frames:.1f} CPU ms a frame):")
     print(", ".join(f"{number}: {value:.0f}" for number, value in curve.items()))
-    print(f"All seen: {seen:.0f}; result written: {end:.0f}; peak: {peak:.0f}.")
-    print(f"Growth after the first {FIRST} frames: {max(*curve.values(), peak) - curve[FIRST]:.0f} MB.")
+    print(f"Growth after the first {FIRST} frames: {max(curve.values()) - curve[FIRST]:.0f} MB.")
+    print(f"All seen: {seen:.0f}; peak of the pass that makes the result: {peak:.0f}; at the end: {end:.0f}.")
 
 
 def resident() -> float:
