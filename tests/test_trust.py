@@ -8,11 +8,13 @@ import sys
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from test_fitting import Trial, render_trial
+from twohands.choices import Method
 from twohands.fitting import FitConfig, HandFitter
 from twohands.fitting.observation import Observation, hand_features, joint_features
 from twohands.fitting.trust import Scaling, SigmaFormula, Trust, calibration_name, shipped_trust, trust_from
@@ -20,6 +22,8 @@ from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.free import free_hand
 from twohands.hands.skeleton import FINGERTIPS
 from twohands.types import LEFT, RIGHT, RGBDFrame
+
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class Watching:
@@ -166,7 +170,7 @@ def test_every_calibration_is_shipped_and_knows_its_features(fitter):
     _, seen = quality(fitter, render_trial(0))
     hand, joint = hand_features(seen[LEFT]), joint_features(seen[LEFT])
     bare = replace(seen[LEFT], found=None, spread=None)
-    for method in ("landmarks", "pdfnet"):
+    for method in METHODS:
         for fit in (True, False):
             trust = shipped_trust(method, fit)
             known = (hand, joint) if (method, fit) != ("pdfnet", False) else (hand_features(bare), joint_features(bare))
@@ -174,7 +178,7 @@ def test_every_calibration_is_shipped_and_knows_its_features(fitter):
             assert set(trust.joint.names) <= set(known[1])
             assert np.isfinite(trust.judge(*known)[1]).all()
     text = (files("twohands.fitting") / "trust.json").read_text()
-    assert set(json.loads(text)) == {calibration_name(m, f) for m in ("light", "landmarks", "pdfnet") for f in (True, False)}
+    assert set(json.loads(text)) == {calibration_name(method, fit) for method in METHODS for fit in (True, False)}
 
 
 def test_formulas_solved_by_hand():
