@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from fakes import grey_predictor, write_frame
+from kills import kill_after_three_rows
 from many import SIZE, alone, content, orders, write_recording
 from twohands import cli
 from twohands.batch import Orders, Tracking
@@ -142,28 +141,11 @@ from twohands.batch.recordings import Unit, find_units
 for _ in by_processes(many.orders(Path()), find_units([{str(recordings / "r0.npz")!r}], Path({str(out)!r})), 1):
     pass
 """
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, start_new_session=True)
-    started = time.monotonic()
-    while len(list(out.rglob("rows/*.npz"))) < 3 and process.poll() is None:
-        assert time.monotonic() - started < 120
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    while _group_lives(process.pid):
-        assert time.monotonic() - started < 240
-        time.sleep(0.05)
+    kill_after_three_rows(code, out)
     assert not (out / "r0" / "done.json").exists()
     done = here(find_units([str(recordings / "r0.npz")], out))
     assert not done["r0"].was_there
     assert content(out / "r0") == whole
-
-
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_the_overview(tmp_path):

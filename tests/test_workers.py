@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fakes import GreyFrames, grey_predictor
+from kills import kill_after_three_rows
 from test_tracked_runs import PLAIN, content, finished, waving
 from twohands.batch import BatchRun, Parallel, Selection
 from twohands.batch.part import Frames
@@ -78,23 +76,6 @@ def test_a_part_that_always_kills_ends_the_run(tmp_path):
 
 def test_a_parent_that_is_killed_loses_nothing_and_leaves_nobody(tmp_path, whole):
     code = f"from pathlib import Path; import test_workers; test_workers.run(Path({str(tmp_path / 'out')!r}), 2)"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, start_new_session=True)
-    rows, started = tmp_path / "out" / "rows", time.monotonic()
-    while len(list(rows.glob("*.npz"))) < 3 and process.poll() is None:
-        assert time.monotonic() - started < 120
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    while _group_lives(process.pid):
-        assert time.monotonic() - started < 240
-        time.sleep(0.05)
+    kill_after_three_rows(code, tmp_path / "out")
     run(tmp_path / "out", 2)
     assert content(tmp_path / "out") == whole
-
-
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -45,10 +45,14 @@ class Region(TensorRecord):
 
     def from_plane(self, plane: Array) -> Array:
         """Return the points (*B, N, 3) of the camera frame at plane coordinates (*B, N, 3)."""
+        return self.inside(plane) @ self.axes
+
+    def inside(self, plane: Array) -> Array:
+        """Return the points (*B, N, 3) of the region frame at plane coordinates (*B, N, 3)."""
         xp = array_namespace(plane)
         depth = self.depth[..., None, None]
         z = plane[..., 2:] + depth
-        return xp.concat([plane[..., :2] * z / depth, z], axis=-1) @ self.axes
+        return xp.concat([plane[..., :2] * z / depth, z], axis=-1)
 
 
 def region_at(camera: Camera, pixel: np.ndarray, angle: float, depth: float, mirrored: bool) -> Region:

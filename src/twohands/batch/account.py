@@ -73,9 +73,14 @@ class Account:
         findings = "".join(f", {code} in {count}" for code, count in self.findings.counts.most_common())
         return f"{self.frames} frames: {sides}{doubts}{residual}{failures}{findings}"
 
+    @property
+    def is_unusable(self) -> bool:
+        """True if no frame could be used."""
+        return self.failures == self.frames
+
     def raise_if_unusable(self, recording: object) -> None:
         """Raise ValueError with the first reason when no frame of the recording could be used."""
-        if self.failures == self.frames:
+        if self.is_unusable:
             reason = self.failed[0][1] if self.failed else "it has no frame with colour and depth"
             raise ValueError(f"no frame of {recording} could be used; the first: {reason}")
 

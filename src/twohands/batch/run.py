@@ -161,7 +161,7 @@ class BatchRun:
                 for row in rows:
                     account.add(row)
                     names.append(str(row["frame_id"]))
-        if account.failures == account.frames:
+        if account.is_unusable:
             self.store.discard()
             return account
         timing = DepthTiming()

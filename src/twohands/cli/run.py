@@ -128,10 +128,10 @@ def _run_one(recording: str, out: Path, orders: Orders, workers: int, timings: b
     from twohands.sources.remote import staged
 
     watch = Stopwatch()
-    with watch("load"):
-        predictor = orders.load()
     with staged(recording) as path:
         source = opened(path, orders.reading, recording)
+        with watch("load"):
+            predictor = orders.load()
         batch = orders.begin(source, recording, path, out, predictor, watch, workers)
         tell(batch.notes)
         told = {note.code for note in batch.notes}

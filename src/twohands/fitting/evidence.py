@@ -47,7 +47,8 @@ def gather(
     clear: float = 1.0,
 ) -> HandEvidence:
     """Return the evidence for one hand of a frame: `pixels` (21, 2) in the image, `relative` (21, 3) metres; where a
-    network predicts them also `joints` (21, 3) in the camera frame and their `sigma` (21, 2), metres.
+    network predicts them also `joints` (21, 3) in the camera frame and their `sigma` (21, 2), metres, and
+    in [0, 1] how `clear` the landmarks are beside them.
     """
     height, width = frame.depth.shape
     low, high = pixels.min(axis=0), pixels.max(axis=0)

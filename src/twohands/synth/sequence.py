@@ -35,24 +35,13 @@ _PLACEMENTS, _MOTIONS = 60, 4
 """Number of placements of the person that are tried, and of motions of each."""
 
 
-def render_sequence(
-    seed: int,
-    split: str = "train",
-    config: SynthConfig | None = None,
-    count: int = 300,
-    rate: float = 30.0,
-    depth_lag: int = 0,
-) -> HandSequence:
-    """Return `count` frames at `rate` frames a second of two hands in motion, drawn when they are asked for.
+class HandSequence(SyntheticHands):
+    """`count` frames at `rate` frames a second of two hands of one person in motion, drawn when they are asked for.
 
     The hands approach and cross each other, close and open, and leave the picture twice within ten seconds, after which
-    the motion repeats. The depth of every frame is that of the frame `depth_lag` frames before it.
+    the motion repeats. A hand without a joint in the image has `present` 0. The depth of every frame is that of the
+    frame `depth_lag` frames before it.
     """
-    return HandSequence(seed, split, config, count, rate, depth_lag)
-
-
-class HandSequence(SyntheticHands):
-    """Frames of one person in motion, see `render_sequence`. A hand without a joint in the image has `present` 0."""
 
     def __init__(
         self,
@@ -142,6 +131,10 @@ class HandSequence(SyntheticHands):
     def _stream(self, kind: int, stream: str, number: int) -> np.random.Generator:
         place = (SPLITS.index(self.split), self.seed, _FILMED, kind, _STREAMS.index(stream), number)
         return np.random.default_rng([self.config.generator, *place])
+
+
+render_sequence = HandSequence
+"""Function from a seed to its sequence."""
 
 
 def filmed(config: SynthConfig) -> SynthConfig:

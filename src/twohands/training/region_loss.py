@@ -74,10 +74,7 @@ def region_terms(output: RegionOutput, item: RegionItem, model: HandModel) -> di
     likelihood = (torch.log(scale) + 0.5 * (spread / scale).square().clamp(max=20.0)).mean((1, 2))
     vertices, moved = mesh(output, model)
     about = torch.cat([vertices, moved], dim=1) - moved[:, ROOT : ROOT + 1]
-    plane = item.joints.flatten(0, 1)
-    depth = item.region_depth.flatten()[:, None, None]
-    z = plane[..., 2:] + depth
-    points = torch.cat([plane[..., :2] * z / depth, z], dim=-1)
+    points = Region(item.axes.flatten(0, 1), item.region_depth.flatten()).inside(true)
     wanted = torch.cat([item.vertices.flatten(0, 1), points - points[:, ROOT : ROOT + 1]], dim=1)
     surface = functional.smooth_l1_loss(about, wanted, beta=BEND, reduction="none").sum(-1).mean(-1)
     sure = ((shown == 0) | (shown >= CLEAR)).float()
