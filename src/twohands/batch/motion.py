@@ -12,11 +12,12 @@ from scipy.spatial.transform import Rotation
 
 from twohands.batch.part import Selection
 from twohands.hands import HandModel
+from twohands.hands.skeleton import NUM_JOINTS
 from twohands.motion.steady import FASTEST, steady_parts
 from twohands.results import Row, hands_of_row, make_row
 from twohands.sources.source import Source
 from twohands.tracking import Clock
-from twohands.types import PRESENT, TwoHands
+from twohands.types import PRESENT, HandParameters, TwoHands
 
 LOOKED_AT = 100
 """Number of names that decide whether frames are numbered in order."""
@@ -62,7 +63,7 @@ def steady_rows(
     def sequences() -> Iterator[list[tuple[float, TwoHands]]]:
         for rows in parts:
             waiting.append(list(rows))
-            yield [(clock(_seconds(row)), full_hands(row, model)) for row in rows]
+            yield [(clock(_seconds(row)), _hands_without_mesh(row, model)) for row in rows]
 
     for part in steady_parts(sequences(), model, smooth, two_pass):
         yield [_row_with(row, hands) for row, hands in zip(waiting.pop(0), part, strict=True)]
@@ -70,24 +71,28 @@ def steady_rows(
 
 def with_mesh(row: Row, model: HandModel) -> Row:
     """Return the row with the vertices and joints of its parameters."""
-    hands = full_hands(row, model)
+    hands = model(_parameters(row, model))
     drawn = {name: np.array(getattr(hands, name), dtype=np.float32) for name in ("vertices", "joints")}
     for values in drawn.values():
         values[row["present"] < PRESENT] = np.nan
     return {**row, **drawn}
 
 
-def full_hands(row: Row, model: HandModel) -> TwoHands:
-    """Return the two hands of a row with their parameters and the mesh of these; an absent hand is neutral."""
+def _hands_without_mesh(row: Row, model: HandModel) -> TwoHands:
+    """Return the two hands of a row that was seen, by their parameters alone."""
+    unknown = np.full((2, NUM_JOINTS, 3), np.nan)
+    return replace(hands_of_row({**row, "joints": unknown}), parameters=_parameters(row, model))
+
+
+def _parameters(row: Row, model: HandModel) -> HandParameters:
+    """Return the parameters of the two hands of a row; an absent hand is neutral."""
     parameters = model.neutral()
     for side in np.flatnonzero(row["present"] >= PRESENT):
         transform = np.asarray(row["T_camera_from_wrist"][side], dtype=np.float64)
         parameters.pose[side], parameters.shape[side] = row["pose"][side], row["shape"][side]
         parameters.rotation[side] = Rotation.from_matrix(transform[:3, :3]).as_rotvec()
         parameters.translation[side] = transform[:3, 3]
-    drawn = model(parameters)
-    hands = hands_of_row({**row, "joints": drawn.joints})
-    return replace(hands, vertices=drawn.vertices, parameters=parameters)
+    return parameters
 
 
 def _seconds(row: Row) -> float | None:

@@ -191,9 +191,10 @@ class BatchRun:
         for number, rows in zip(numbers, steady, strict=True):
             if self.is_unrelated:
                 rows = [with_mesh(row, model) for row in rows]
-            if store.write_result(number, rows):
-                self._forget_pictures(rows)
-            yield store.result(number)
+            written, changed = store.write_result(number, rows)
+            if changed:
+                self._forget_pictures(written)
+            yield written
 
     def _forget_pictures(self, rows: list[Row]) -> None:
         for name in (str(row["frame_id"]) for row in rows):

@@ -113,12 +113,12 @@ class Store:
         """Return the numbers of the parts that were seen."""
         return _numbers(self.stage)
 
-    def write_result(self, number: int, rows: Sequence[Row]) -> bool:
-        """Write a part of the result of a tracked run; return whether it is another one than before."""
+    def write_result(self, number: int, rows: Sequence[Row]) -> tuple[list[Row], bool]:
+        """Write a part of the result of a tracked run; return its rows and whether it is another one than before."""
         path = _path(self.folder / PARTS, number)
         before = path.read_bytes() if path.exists() else b""
-        self._write(path, rows, "", self._without)
-        return path.read_bytes() != before
+        written = self._write(path, rows, "", self._without)
+        return written, path.read_bytes() != before
 
     def result(self, number: int) -> list[Row]:
         """Return the rows of a part of the result."""
@@ -173,9 +173,9 @@ class Store:
         """Fields that the result lacks."""
         return set() if self.vertices else {"vertices"}
 
-    def _write(self, path: Path, rows: Sequence[Row], timing: str, without: set[str]) -> None:
+    def _write(self, path: Path, rows: Sequence[Row], timing: str, without: set[str]) -> list[Row]:
         rows = [{name: value for name, value in row.items() if name not in without} for row in rows]
-        write_part(path, rows, self.faces, self.model.name, {"timing": np.array(timing)})
+        return write_part(path, rows, self.faces, self.model.name, {"timing": np.array(timing)})
 
     def write_settings(self) -> None:
         """Write the settings of the run."""

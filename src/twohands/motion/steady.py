@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from twohands.hands.model import HandModel
-from twohands.hands.skeleton import KNUCKLES, WRIST
+from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, KNUCKLES, WRIST
 from twohands.motion.coordinates import ACCELERATION, DEVIATION, PLACE, SPEED, coordinates, with_coordinates
 from twohands.motion.kalman import Estimate, Filtered, begun, corrected, predicted, smoothed
-from twohands.types import TwoHands
+from twohands.types import LEFT, HandParameters, TwoHands
 
 NEW_PERSON = 2.0
 """Seconds without hands after which the next ones are taken for another person's."""
@@ -33,6 +34,8 @@ USUAL_SIGMA = 0.006
 KNOWN_SHAPE = 120
 """Number of trusted hands after which the shape of a person no longer changes."""
 PALM = [WRIST, *KNUCKLES]
+PALM_JOINTS = [JOINTS_FROM_ARTICULATED[joint] for joint in PALM]
+"""The palm among the 21 joints, and among the 16 that rotate."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ class Steady:
         if not hands.doubtful[side]:
             self.people[-1].add(own)
         values = coordinates(hands.parameters, side, near)
-        values[PLACE] += _palm_shift(hands, side, self.people[-1].shape(own), self.model)
+        values[PLACE] += _palm_shift(hands.parameters, side, self.people[-1].shape(own), self.model)
         return Measurement(len(self.owner) - 1, seconds, values, self._deviation(hands, side))
 
     def _deviation(self, hands: TwoHands, side: int) -> np.ndarray:
@@ -264,10 +267,12 @@ def placed(
     return replace(hands, vertices=drawn.vertices, joints=drawn.joints, present=present, quality=quality)
 
 
-def _palm_shift(hands: TwoHands, side: int, shape: np.ndarray, model: HandModel) -> np.ndarray:
-    """Return the translation (3,) that keeps the palm where it is when a hand gets another shape."""
-    assert hands.parameters is not None
-    changed = hands.parameters.map(lambda array: np.array(array, dtype=np.float64))
-    changed.shape[side] = shape
-    palms = [np.asarray(joints[side], float)[PALM].mean(axis=0) for joints in (hands.joints, model(changed).joints)]
-    return palms[0] - palms[1]
+def _palm_shift(parameters: HandParameters, side: int, shape: np.ndarray, model: HandModel) -> np.ndarray:
+    """Return the translation (3,) that keeps the palm where it is when a hand gets another shape.
+
+    No finger moves the wrist and the knuckles, so their rest places are enough.
+    """
+    directions = np.asarray(model.joint_directions, float)[PALM_JOINTS].mean(axis=0)  # (3, S)
+    moved = directions @ (np.asarray(parameters.shape[side], float) - shape)
+    moved[0] *= -1 if side == LEFT else 1
+    return Rotation.from_rotvec(np.asarray(parameters.rotation[side], float)).apply(moved)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from twohands.files import write_atomically
-from twohands.results.rows import STEPS, Row, stacked
+from twohands.results.rows import STEPS, Row, split_rows, stacked
 
 
 def write_part(
     path: str | Path, rows: Sequence[Row], faces: np.ndarray, hand_model: str, more: Mapping[str, Any] | None = None
-) -> None:
-    """Write rows like `write_npz`, rounded to STEPS and compressed; `more` are further arrays by name.
+) -> list[Row]:
+    """Write rows like `write_npz`, rounded to STEPS and compressed, and return them so; `more` are further arrays.
 
     The bytes depend on the values alone. bzip2 makes vertices a quarter smaller than deflate, in the same time.
     """
@@ -28,3 +28,4 @@ def write_part(
         for name, values in {**arrays, **(more or {})}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, np.asarray(values), allow_pickle=False)
+    return split_rows(arrays)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -131,26 +130,27 @@ def hands_of_row(row: Row) -> TwoHands:
 
 
 def write_json(path: str | Path, rows: Sequence[Row], hand_model: str, findings: Sequence[Finding] = ()) -> None:
-    """Write rows without their vertices as JSON: one object per frame, `null` for an absent hand or value.
+    """Write rows without their vertices as JSON: one object and one line a frame, `null` for an absent hand or value.
 
     `findings` are those about the recording.
     """
-    frames = [
-        {
-            "frame_id": str(row["frame_id"]),
-            "seconds": _plain(row["seconds"]),
-            "error": str(row["error"]),
-            "K": _plain(row["K"]),
-            "findings": [asdict(finding) for finding in findings_from_text(str(row["findings"]))],
-            "hands": {name: _json_hand(row, side) for side, name in enumerate(SIDE_NAMES)},
-        }
-        for row in rows
-    ]
     head = {"format_version": FORMAT_VERSION, "units": UNITS, "hand_model": hand_model}
-    about = [asdict(finding) for finding in findings]
-    text = json.dumps({**head, "findings": about, "frames": frames}, allow_nan=False, indent=1)
+    head["findings"] = [asdict(finding) for finding in findings]
+    start = json.dumps(head, allow_nan=False).removesuffix("}")
+    frames = ",\n".join(json.dumps(_json_frame(row), allow_nan=False) for row in rows)
     with write_atomically(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(f'{start}, "frames": [\n{frames}\n]}}\n', encoding="utf-8")
+
+
+def _json_frame(row: Row) -> dict[str, object]:
+    return {
+        "frame_id": str(row["frame_id"]),
+        "seconds": _plain(row["seconds"]),
+        "error": str(row["error"]),
+        "K": _plain(row["K"]),
+        "findings": [asdict(finding) for finding in findings_from_text(str(row["findings"]))],
+        "hands": {name: _json_hand(row, side) for side, name in enumerate(SIDE_NAMES)},
+    }
 
 
 def _json_hand(row: Row, side: int) -> dict[str, object] | None:
@@ -165,7 +165,5 @@ def _json_hand(row: Row, side: int) -> dict[str, object] | None:
 
 def _plain(values: np.ndarray) -> object:
     """Return nested lists of numbers, rounded to 1e-6, with None for those that are not finite."""
-    if values.ndim == 0:
-        number = float(values)
-        return round(number, 6) if math.isfinite(number) else None
-    return [_plain(value) for value in values]
+    numbers = np.round(np.asarray(values, dtype=np.float64), 6)
+    return np.where(np.isfinite(numbers), numbers.astype(object), None).tolist()
