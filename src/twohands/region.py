@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from array_api_compat import array_namespace
-from PIL import Image
 
 from twohands.geometry.camera import Camera
 from twohands.geometry.record import Array, TensorRecord
 from twohands.geometry.transforms import shortest_turn
+from twohands.geometry.warp import warped
 from twohands.types import RGBDFrame
 
 SIDE = 0.26
@@ -105,35 +105,7 @@ def depth_picture(region: Region, frame: RGBDFrame) -> np.ndarray:
 
 def colour_picture(region: Region, frame: RGBDFrame) -> np.ndarray:
     """Return the colours (3, COLOUR_SIZE, COLOUR_SIZE) float32 in [0, 1]: bilinear, the image's border is repeated."""
-    camera = frame.camera.map(lambda array: np.asarray(array, np.float64))
-    pixels = _sources(region, camera, COLOUR_SIZE)
-    rgb = np.asarray(frame.rgb)
-    across = pixels.reshape(COLOUR_SIZE, COLOUR_SIZE, 2)[[0, -1, 0], [0, 0, -1]]
-    factor = int(max(np.linalg.norm(across[1:] - across[:1], axis=1)) / COLOUR_SIZE)
-    if factor > 1:  # shrink the region's window first to avoid aliasing
-        rgb, pixels = shrunk(rgb, pixels, pixels, factor)
-    return bilinear(rgb, pixels).reshape(3, COLOUR_SIZE, COLOUR_SIZE)
-
-
-def shrunk(rgb: np.ndarray, pixels: np.ndarray, corners: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the window of an image (3, H, W) around points `corners` (M, 2), shrunk `factor` times, and the image's
-    `pixels` (N, 2) as pixels of it.
-    """
-    limits = np.array(rgb.shape[:0:-1])  # width, height
-    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - factor, 0, limits - 1)
-    right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + factor, (left + 1, top + 1), limits)
-    planes = np.array([Image.fromarray(plane[top:bottom, left:right]).reduce(factor) for plane in rgb])
-    return planes, (pixels - np.array([left, top]) + 0.5) / factor - 0.5
-
-
-def bilinear(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Return values (C, N) float32 of an image (C, H, W) float32 at pixels (N, 2), which are clamped to the image."""
-    height, width = image.shape[1:]
-    u, v = np.clip(pixels[:, 0], 0, width - 1), np.clip(pixels[:, 1], 0, height - 1)
-    column, row = u.astype(np.int64), v.astype(np.int64)
-    part_u, part_v = (u - column).astype(np.float32), (v - row).astype(np.float32)
-    flat, rows = image.reshape(len(image), -1), []
-    for first in (row * width, np.minimum(row + 1, height - 1) * width):
-        left, right = flat.take(first + column, axis=1), flat.take(first + np.minimum(column + 1, width - 1), axis=1)
-        rows.append(left + (right - left) * part_u)
-    return rows[0] + (rows[1] - rows[0]) * part_v
+    step = SIDE / COLOUR_SIZE / region.depth
+    rays = np.array([[step, 0, -SIDE / 2 / region.depth], [0, step, -SIDE / 2 / region.depth], [0, 0, 1]])
+    edges = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]) @ np.asarray(frame.camera.K, np.float64)
+    return warped(np.asarray(frame.rgb), edges @ region.axes.T @ rays, COLOUR_SIZE)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from twohands.geometry.warp import warped
 from twohands.hands.skeleton import KNUCKLES, WRIST
-from twohands.region import bilinear, shrunk
 
 LANDMARK_SCALE, LANDMARK_SHIFT = 2.0, 0.1
 """Side of a region over the extent of BOUNDING_JOINTS, and shift to the fingers in extents."""
@@ -55,10 +55,7 @@ def region_of_landmarks(pixels: np.ndarray) -> np.ndarray:
 
 def sample(rgb: np.ndarray, region: np.ndarray, size: int) -> np.ndarray:
     """Return the region's picture (3, size, size) float32, bilinear; the image's border is repeated beyond it."""
-    v, u = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
-    pixels = from_region(np.stack([u, v], axis=-1).reshape(-1, 2), region, size)  # (size * size, 2)
-    factor = int(region[2] / size)
-    if factor > 1:  # shrink the region's window first to avoid aliasing
-        corners = from_region(np.array([[0, 0], [0, size], [size, 0], [size, size]]) - 0.5, region, size)
-        rgb, pixels = shrunk(rgb, pixels, corners, factor)
-    return bilinear(rgb, pixels).reshape(3, size, size)
+    u, v, side, angle = region
+    across, down = turn(np.eye(2) * (side / size), angle)
+    corner = np.array([u, v]) + 0.5 - (across + down) * size / 2
+    return warped(rgb, np.column_stack([[*across, 0], [*down, 0], [*corner, 1]]), size)
