@@ -7,8 +7,9 @@ Each row is one way to read the same frames: `alone`, `followed` (from frame to 
 (followed and steady without a look ahead), `two passes`. Columns: `found`, the fraction of visible hands; `swaps`, the
 hands that are nearer to the true hand of the other side; MPJPE in camera space; error of the acceleration; lag, the
 shift in time at which the velocities of the palms agree best; from frame 60 on `bones`, the mean error of bone
-lengths, and `size`, the mean error of their sum in a hand; `gaps`, the MPJPE of hands that were not seen in their
-frame, and how many there are.
+lengths, and `size`, the mean error of their sum in a hand; `gaps`, the MPJPE and the largest error of hands that were
+not seen in their frame, and how many there are. Twice, after a third and two thirds of the frames, a sheet of paper is
+before the camera for `covered` frames; only `gaps` counts these frames.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main(
     smooth: float = 0.5,
     depth_lag: int = 0,
     sensor: str = FULL.sensor,
+    covered: int = 10,
 ) -> None:
     """Read `count` frames of each sequence, from frame `first` on, and print one table over all of them."""
     predictor = load(method)
@@ -64,9 +66,12 @@ def main(
     for seed in seeds:
         config = replace(FULL, width=width, height=3 * width // 4, sensor=sensor)
         sequence = render_sequence(seed, split, config, first + count, depth_lag=depth_lag)
-        read, truth, spent = readings(sequence, range(first, first + count), predictor, smooth)
+        hidden = np.zeros(count, dtype=bool)
+        for start in (count // 3, 2 * count // 3):
+            hidden[start : start + covered] = True
+        read, truth, spent = readings(sequence, first, hidden, predictor, smooth)
         for name, hands in read.items():
-            rows.setdefault(name, []).append(figures(track_of(hands), truth, 1 / sequence.rate))
+            rows.setdefault(name, []).append(figures(track_of(hands), truth, hidden, 1 / sequence.rate))
         seconds = {name: seconds[name] + spent[name] for name in seconds}
     report(rows)
     costs = ", ".join(f"{name} {spent / (count * len(seeds)):.3f}" for name, spent in seconds.items())
@@ -74,21 +79,25 @@ def main(
 
 
 def readings(
-    sequence: HandSequence, frames: range, predictor: Predictor, smooth: float
+    sequence: HandSequence, first: int, hidden: np.ndarray, predictor: Predictor, smooth: float
 ) -> tuple[dict[str, list[TwoHands]], list[TwoHands], dict[str, float]]:
-    """Return the hands by each way of reading the frames, the true ones, and CPU seconds alone and followed."""
+    """Return the hands by each way of reading frames from `first` on, the true ones, and CPU seconds by name.
+
+    The camera is covered in the frames that are `hidden` (T,).
+    """
     remembering, follower = following(predictor)
     alone, followed, truth, times = [], [], [], []
     spent = {"alone": 0.0, "followed": 0.0}
-    for index in frames:
+    for index, is_hidden in enumerate(hidden, start=first):
         sample, now = sequence[index], sequence.seconds(index)
+        frame = with_paper(sample.frame) if is_hidden else sample.frame
         truth.append(sample.hands)
         times.append(now)
         start = time.process_time()
-        alone.append(reconstructed(predictor.reconstruct, sample.frame, predictor))
+        alone.append(reconstructed(predictor.reconstruct, frame, predictor))
         middle = time.process_time()
         follower.at(now)
-        followed.append(reconstructed(remembering.reconstruct, sample.frame, predictor))
+        followed.append(reconstructed(remembering.reconstruct, frame, predictor))
         spent["alone"] += middle - start
         spent["followed"] += time.process_time() - middle
     online = Steady(predictor.model, smooth)
@@ -100,6 +109,11 @@ def readings(
         "two passes": steady(pairs, predictor.model, smooth, two_pass=True),
     }
     return read, truth, spent
+
+
+def with_paper(frame: RGBDFrame) -> RGBDFrame:
+    """Return a frame of a sheet of paper close to the camera."""
+    return replace(frame, rgb=np.full_like(frame.rgb, 0.85), depth=np.full_like(frame.depth, 0.25))
 
 
 def reconstructed(read: Callable[[RGBDFrame], TwoHands], frame: RGBDFrame, predictor: Predictor) -> TwoHands:
@@ -117,28 +131,31 @@ def track_of(hands: list[TwoHands]) -> Track:
     return Track(joints, np.array([[status == "infilled" for status in h.status] for h in hands]))
 
 
-def figures(track: Track, hands: list[TwoHands], period: float) -> dict[str, float]:
-    """Return the figures of one reading of a sequence; frames are `period` seconds apart."""
+def figures(track: Track, hands: list[TwoHands], hidden: np.ndarray, period: float) -> dict[str, float]:
+    """Return the figures of one reading of a sequence; frames are `period` seconds apart, and (T,) are `hidden`."""
     true = np.array([h.joints for h in hands], dtype=np.float64)
     visible = np.array([h.is_present for h in hands])
     error = np.linalg.norm(track.joints - true, axis=-1).mean(axis=-1)  # (T, 2)
     other = np.linalg.norm(track.joints - true[:, ::-1], axis=-1).mean(axis=-1)
     there = np.isfinite(error)
-    seen = there & visible & ~track.unseen
+    seen = there & visible & ~track.unseen & ~hidden[:, None]
+    looked_for = visible & ~hidden[:, None]
+    filled = error[there & track.unseen]
     lengths = [np.linalg.norm(np.diff(j[:, :, list(BONES)], axis=-2)[..., 0, :], axis=-1) for j in (track.joints, true)]
     bones = np.abs(lengths[0] - lengths[1])[SETTLED:].mean(axis=-1)[seen[SETTLED:]]
     size = np.abs(lengths[0].sum(axis=-1) / lengths[1].sum(axis=-1) - 1)[SETTLED:][seen[SETTLED:]]
     shaking = acceleration_error(np.where(seen[..., None, None], track.joints, np.nan), true, period)
     return {
-        "found": float((there & visible).sum() / max(visible.sum(), 1)),
+        "found": float((there & looked_for).sum() / max(looked_for.sum(), 1)),
         "swaps": float((seen & (other < error)).sum()),
         "MPJPE mm": 1e3 * _mean(error[seen]),
         "acceleration m/s2": _mean(shaking[np.isfinite(shaking)]),
         "lag ms": 1e3 * period * lag(np.where(seen[..., None, None], track.joints, np.nan), true),
         "bones mm": 1e3 * _mean(bones),
         "size %": 100 * _mean(size),
-        "gaps mm": 1e3 * _mean(error[there & track.unseen]),
-        "gaps": float((there & track.unseen).sum()),
+        "gaps mm": 1e3 * _mean(filled),
+        "largest mm": 1e3 * float(filled.max(initial=np.nan if not len(filled) else 0)),
+        "gaps": float(len(filled)),
     }
 
 

@@ -27,10 +27,14 @@ PROMISING = 0.15
 """Smallest presence of a first look for which there is a second one."""
 SPOT_LOOKS = 4
 """Largest number of spots that are looked at."""
+AS_SHOWN = float(__import__("os").environ.get("AS", "2"))
 NEAR = 0.07
 """Distance from a known hand within which spots belong to it, metres."""
 SAME = 0.045
 """Largest mean distance of the joints of two readings of one hand, metres."""
+SAME_PALM = 0.03
+"""Largest distance across the ray of the palms of two readings of one hand, metres; readings as hands of either side
+differ in their fingers and in depth."""
 SIGMA_ODDS, USUAL_SIGMA = 4.0, 0.015
 """Log-odds against a hand for each e-fold of the mean sigma of its joints above the usual one, metres. On validation
 frames this drops 1 % of the hands and half of the others."""
@@ -80,27 +84,41 @@ class LightLocator:
         hands = settled(hands + self.seen(frame, looks))
         if len(hands.present) < 2:
             hands = settled(hands + self.seen(frame, self._spots(frame, hands), hands))
-        return self.follow(frame, hands)
+        again = self._judged(frame, hands)
+        return _settled_if_possible(frame, replace(again, odds=(side_odds(hands) + side_odds(again)) / 2))
 
     def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
-        """Return those of some known hands that are seen where their joints are expected in this frame."""
-        hands = self.together(frame, known)
-        return settled(hands[[hand for hand, joints in enumerate(_joints(hands)) if possible(frame, joints)]])
+        """Return those of some known hands that are seen where their joints are expected in this frame.
+
+        Their log-odds are those of this frame alone.
+        """
+        return _settled_if_possible(frame, self._judged(frame, known))
+
+    def _judged(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
+        """Return the hands after one more look at each, with the log-odds of this look.
+
+        A reading tends to confirm the side as which a hand is shown. Where one contradicts it, or two hands are of one
+        side, all are shown as hands of the other side too, and both readings count.
+        """
+        again, before = self.together(frame, hands), side_odds(hands)
+        odds = side_odds(again)
+        if (odds * before < 0).any() or (len(odds) == 2 and odds[0] * odds[1] > 0):
+            again = likelier(again, self.together(frame, replace(hands, odds=-before)), before > 0, before)
+        return again
 
     def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
         """Return the hands at some places. Where one hand is known, the other side is expected first."""
         mirrored = known is not None and len(known.present) == 1 and bool(side_odds(known)[0] > 0)
         first = self._read(frame, looks, mirrored)
-        promising = first.present > PROMISING
-        turned = promising & ((side_odds(first) > 0) == mirrored)
-        second = self._read(frame, [looks[place] for place in np.flatnonzero(turned)], not mirrored)
-        second = replace(second, odds=(side_odds(first)[turned] + side_odds(second)) / 2)
-        return first[np.flatnonzero(promising & ~turned)] + second
+        promising = np.flatnonzero(first.present > PROMISING)
+        second = self._read(frame, [looks[place] for place in promising], not mirrored)
+        return likelier(first[promising], second, np.full(len(promising), not mirrored))
 
     def _read(self, frame: RGBDFrame, looks: list[Look], mirrored: bool) -> Candidates:
         """Return what is seen at N places, as hands of one side."""
         readings = self.read(frame, [look.region(frame, mirrored) for look in looks])
-        return _candidates(frame, readings, -readings.right if mirrored else readings.right)
+        odds = readings.right - AS_SHOWN
+        return _candidates(frame, readings, -odds if mirrored else odds)
 
     def together(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
         """Return the hands after one more look at each from a region around its joints; a pair sees each other."""
@@ -115,8 +133,8 @@ class LightLocator:
         if len(odds) == 2 and odds[0] * odds[1] < 0:
             companion = 1 - np.eye(2)
         again = self.read(frame, regions, companion)
-        turned = np.where(odds < 0, -again.right, again.right)
-        return _candidates(frame, again, (odds + turned) / 2)
+        seen = again.right - AS_SHOWN
+        return _candidates(frame, again, np.where(odds < 0, -seen, seen))
 
     def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
         """Return the likeliest spots that do not belong to a known hand."""
@@ -136,14 +154,33 @@ class LightLocator:
 def settled(hands: Candidates) -> Candidates:
     """Return the hands that are there and distinct, most probable first."""
     kept: list[int] = []
-    belief = beliefs(hands)
+    belief, palms = beliefs(hands), _palms(hands)
+    beside = palms[:, :2] / palms[:, 2:]
     for hand in np.argsort(-hands.present, kind="stable"):
-        joints = _joints(hands)[hand]
         if hands.present[hand] < PRESENT or belief[hand] < 0:
             continue
-        if all(np.linalg.norm(joints - _joints(hands)[other], axis=-1).mean() > SAME for other in kept):
+        away = np.linalg.norm(_joints(hands)[hand] - _joints(hands)[kept], axis=-1).mean(axis=-1)
+        apart = np.linalg.norm(beside[hand] - beside[kept], axis=-1) * palms[hand, 2]
+        if ((away > SAME) & (apart > SAME_PALM)).all():
             kept.append(int(hand))
     return hands[kept]
+
+
+def likelier(
+    first: Candidates, second: Candidates, first_is_right: np.ndarray, before: np.ndarray | float = 0.0
+) -> Candidates:
+    """Return the likelier of two readings of each of N hands, shown as hands of either side, with the log-odds by both.
+
+    first_is_right (N,) bool: the first reading is that of a right hand; before (N,): log-odds known already.
+    """
+    odds = (side_odds(first) + side_odds(second)) / 2
+    is_first = (before + odds > 0) == first_is_right
+    both = replace(first, odds=odds) + replace(second, odds=odds)
+    return both[np.arange(len(odds)) + np.where(is_first, 0, len(odds))]
+
+
+def _settled_if_possible(frame: RGBDFrame, hands: Candidates) -> Candidates:
+    return settled(hands[[hand for hand, joints in enumerate(_joints(hands)) if possible(frame, joints)]])
 
 
 def beliefs(hands: Candidates) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Follow the hands of one person from frame to frame: look where they are expected, and keep their sides.
 
-The whole frame is searched when a hand is lost, and now and then while fewer than two are known. Sides are remembered:
-the log-odds of all frames add up, so that a single frame cannot exchange the hands.
+The whole frame is searched while a hand is lost, and now and then while fewer than two are known. Sides are remembered:
+the log-odds of all frames add up, so that only the evidence of several frames can exchange the hands. Where the hands
+are so near to each other that either may be the other one, less is remembered.
 """
 
 from __future__ import annotations
@@ -13,20 +14,21 @@ from typing import Any, Protocol
 import numpy as np
 
 from twohands.locate.sides import Candidates, side_odds
-from twohands.types import LEFT, RIGHT, LocatedHands, RGBDFrame
+from twohands.types import RIGHT, LocatedHands, RGBDFrame
 
 BEAT = 10
 """Number of frames after which the whole frame is searched again while fewer than two hands are known."""
-MEMORY, MOST_ODDS = 0.9, 8.0
-"""Part of the log-odds of a side that lasts to the next frame, and their largest size."""
+MEMORY, NEAR_MEMORY, WEIGHT = 0.97, 0.8, 0.3
+"""Part of the log-odds of a side that lasts to the next frame; the same while the hand may be one of two known ones;
+and weight of those of a frame, since frames that follow each other are alike."""
+MOST_ODDS = 8.0
+"""Largest size of the log-odds of a side."""
 LONGEST_STEP = 0.2
 """Seconds between frames above which a hand is not expected where its velocity would bring it."""
 SAME_HAND = 1.0
 """Largest mean distance of the landmarks of one hand in two frames, in hand lengths."""
-SEARCHED = 0.2
-"""Seconds for which the whole frame is searched for a lost hand in every frame."""
 REMEMBERED = 0.5
-"""Seconds for which the place and the side of a lost hand are remembered."""
+"""Seconds for which a lost hand is searched for in every frame, and its place and side are remembered."""
 
 
 class Locator(Protocol):
@@ -103,8 +105,7 @@ class Follower:
         known = self._expected()
         hands = known if known is None or not len(known.present) else self.locator.follow(frame, known)
         count = 0 if hands is None else len(hands.present)
-        lost = known is not None and count < len(known.present)
-        lost = lost or any(self.seconds - seen.seconds < SEARCHED for seen in self.lost)
+        lost = count == 0 or bool(self.lost) or (known is not None and count < len(known.present))
         if hands is None or (count < 2 and (lost or self.count % BEAT == 0)):
             hands = self.locator.find(frame, hands)
         self.count += 1
@@ -159,10 +160,18 @@ def _remembered(hands: Candidates, known: Candidates | None) -> np.ndarray:
     odds = np.asarray(side_odds(hands), float).copy()
     if known is None or known.odds is None:
         return odds
+    rivals = (_away(hands, known) < SAME_HAND).sum(axis=1)
     for hand, other in enumerate(_same(hands, known)):
         if other is not None:
-            odds[hand] += MEMORY * known.odds[other]
+            memory = MEMORY if rivals[hand] == 1 else NEAR_MEMORY
+            odds[hand] = WEIGHT * odds[hand] + memory * known.odds[other]
     return np.clip(odds, -MOST_ODDS, MOST_ODDS)
+
+
+def _away(hands: Candidates, others: Candidates) -> np.ndarray:
+    """Return the mean distances (N, M) of the landmarks of N and M hands, in lengths of the latter."""
+    away = np.linalg.norm(hands.pixels[:, None] - others.pixels[None], axis=-1).mean(axis=-1)
+    return away / np.maximum(np.ptp(others.pixels, axis=1).max(axis=-1), 1)
 
 
 def _same(hands: Candidates, others: Candidates) -> list[int | None]:
@@ -170,8 +179,7 @@ def _same(hands: Candidates, others: Candidates) -> list[int | None]:
     found: list[int | None] = [None] * len(hands.present)
     if not len(hands.present) or not len(others.present):
         return found
-    away = np.linalg.norm(hands.pixels[:, None] - others.pixels[None], axis=-1).mean(axis=-1)
-    away /= np.maximum(np.ptp(others.pixels, axis=1).max(axis=-1), 1)
+    away = _away(hands, others)
     for _ in range(min(away.shape)):
         hand, other = np.unravel_index(away.argmin(), away.shape)
         if away[hand, other] > SAME_HAND:
@@ -182,13 +190,13 @@ def _same(hands: Candidates, others: Candidates) -> list[int | None]:
 
 
 def _chosen(hands: Candidates, located: LocatedHands) -> Candidates:
-    """Return the candidates that were chosen, with the sign of their log-odds that of their side."""
-    index, odds = [], []
-    for side in (LEFT, RIGHT):
-        if side in located.present_sides:
-            away = np.abs(hands.pixels - np.asarray(located.pixels[side])).max(axis=(1, 2))
-            hand = int(away.argmin())
-            sign = 1.0 if side == RIGHT else -1.0
-            index.append(hand)
-            odds.append(sign * max(abs(float(side_odds(hands)[hand])), 0.1))
-    return replace(hands[index], odds=np.array(odds))
+    """Return the candidates that were chosen, with the sign of their log-odds that of their side.
+
+    A pair shares what speaks for its sides, since one hand is left and the other right.
+    """
+    sides = located.present_sides
+    away = [np.abs(hands.pixels - np.asarray(located.pixels[side])).max(axis=(1, 2)) for side in sides]
+    chosen = hands[[int(distance.argmin()) for distance in away]]
+    signs = np.array([1.0 if side == RIGHT else -1.0 for side in sides])
+    shared = float(signs @ side_odds(chosen)) / max(len(signs), 1)
+    return replace(chosen, odds=signs * max(shared, 0.1))
