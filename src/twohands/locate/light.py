@@ -27,7 +27,8 @@ PROMISING = 0.15
 """Smallest presence of a first look for which there is a second one."""
 SPOT_LOOKS = 4
 """Largest number of spots that are looked at."""
-AS_SHOWN = float(__import__("os").environ.get("AS", "2"))
+AS_SHOWN = 2.0
+"""Log-odds that a region shows a hand of the side as which it is shown, in training (88 %); they are no evidence."""
 NEAR = 0.07
 """Distance from a known hand within which spots belong to it, metres."""
 SAME = 0.045
