@@ -255,10 +255,24 @@ def test_a_run_that_ends_in_a_validation_continues_with_it(tmp_path):
 
 PROGRAM = """
 import sys
-from test_training import config_of, items_of, train
+from test_training import Slow, config_of, items_of, train
 if __name__ == "__main__":
-    train(config_of(**eval(sys.argv[2])), items_of(), sys.argv[1], progress=False)
+    train(config_of(**eval(sys.argv[2])), Slow(items_of()), sys.argv[1], progress=False)
 """
+
+
+class Slow:
+    """Items that take a while, so that a run of few steps is still at work when it is killed."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, draw):
+        time.sleep(0.1)
+        return self.items[draw]
 
 
 def started(folder, launcher=(), **changes):
@@ -271,20 +285,20 @@ def started(folder, launcher=(), **changes):
 
 
 def test_a_run_survives_kill_9(tmp_path):
-    process = started(tmp_path / "run", steps=40, save_steps=1)
+    process = started(tmp_path / "run", steps=8, save_steps=1)
     while not (tmp_path / "run" / STATE).exists() and process.poll() is None:
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     output, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL, output
-    config = config_of(steps=40, save_steps=1)
-    assert 0 < torch.load(tmp_path / "run" / STATE, weights_only=True)["progressed"]["step"] < 40
+    config = config_of(steps=8, save_steps=1)
+    assert 0 < torch.load(tmp_path / "run" / STATE, weights_only=True)["progressed"]["step"] < 8
     train(config, items_of(), tmp_path / "run", progress=False)
     train(config, items_of(), tmp_path / "whole", progress=False)
     assert_same_weights(state_of(tmp_path / "whole" / "final"), state_of(tmp_path / "run" / "final"), rtol=0, atol=0)
     steps = [record["step"] for record in read_log(tmp_path / "run") if record.get("kind") == "train"]
-    assert steps == [20, 40]
+    assert steps == [8]
 
 
 def test_two_processes_learn_what_one_does_with_two_parts_of_each_batch(tmp_path):
