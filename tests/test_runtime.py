@@ -13,6 +13,7 @@ import torch
 
 import twohands
 from fakes import PosedHands
+from test_training import assert_same_weights, config_of, items_of, weights_of
 from twohands.config import PRESETS
 from twohands.evaluation.metrics import mpjpe
 from twohands.files import read_depth, read_rgb
@@ -25,6 +26,8 @@ from twohands.networks.fusion import colours_at
 from twohands.networks.runner import ModuleRunner
 from twohands.predictor import NetworkPredictor, load
 from twohands.runtime import LOCATE, RECONSTRUCT, SHIPPED, OnnxNetwork
+from twohands.training import train
+from twohands.training.objective import build_objective
 from twohands.types import RGBDFrame
 
 TINY = PRESETS["tiny"].network
@@ -134,6 +137,16 @@ def test_exported_graphs_give_the_network_back(exported, tmp_path):
     (tmp_path / RECONSTRUCT).write_bytes(text)
     with pytest.raises(ValueError, match=r"lacks the weight norm.bias; export the network again"):
         load_checkpoint(tmp_path)
+
+
+def test_a_run_starts_from_exported_graphs(exported, tmp_path):
+    network, start = exported
+    recipe = config_of(steps=1, learning_rate=1e-9, seed=1)  # weights of its own would be others
+    objective, origins = build_objective(recipe, start=start), {"start": str(start)}
+    final = train(recipe, items_of(), tmp_path, None, objective, origins, progress=False)
+    assert_same_weights(dict(network.named_parameters()), weights_of(final), rtol=1e-3, atol=1e-5)
+    with pytest.raises(ValueError, match=r"holds a run with start = .*exported"):
+        train(recipe, items_of(), tmp_path, origins={"start": None}, progress=False)
 
 
 def test_the_shipped_network_finds_the_hands_of_the_demo_frame():

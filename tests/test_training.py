@@ -25,14 +25,13 @@ from twohands.geometry.cloud import centers_on
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
-from twohands.networks.export import export_network
 from twohands.training import objective as objective_module
 from twohands.training import train
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog, read_log
 from twohands.training.loop import STATE, check_finite, rate
 from twohands.training.losses import hand_boxes, surface_of
-from twohands.training.objective import Objective, build_objective
+from twohands.training.objective import Objective
 from twohands.training.validate import Validated
 
 TINY = PRESETS["tiny"]
@@ -371,22 +370,6 @@ def test_a_log_is_cut_back_to_where_the_run_continues(tmp_path):
     RunLog(tmp_path, 0, 20).close()
     assert [record["step"] for record in read_log(tmp_path) if "kind" in record] == [20]
     assert read_log(tmp_path)[-1]["continued_at"] == 20
-
-
-# a given start
-
-
-def test_a_run_starts_from_exported_graphs(tmp_path):
-    torch.manual_seed(1)
-    network = build_network(TINY.network, free_hand())
-    export_network(network, TINY.network, tmp_path / "onnx")
-    recipe = config_of(steps=1, learning_rate=1e-9)
-    start = tmp_path / "onnx"
-    objective = build_objective(recipe, start=start)
-    final = train(recipe, items_of(), tmp_path / "run", None, objective, {"start": str(start)}, progress=False)
-    assert_same_weights(dict(network.named_parameters()), weights_of(final), rtol=1e-3, atol=1e-5)
-    with pytest.raises(ValueError, match=r"holds a run with start = .*onnx"):
-        train(recipe, items_of(), tmp_path / "run", origins={"start": None}, progress=False)
 
 
 # a frozen image branch
