@@ -52,7 +52,7 @@ def build(config: NetworkConfig, image_channels: tuple[int, ...]) -> Fusion:
 FUSIONS["attention"] = build
 
 tiny = PRESETS["tiny"]
-recipe = replace(tiny.train, steps=24, batch_size=4, workers=0)
+recipe = replace(tiny.train, steps=12, batch_size=4, workers=0)
 config = replace(tiny, network=replace(tiny.network, fusion="attention"), train=recipe)
 
 with TemporaryDirectory() as folder:

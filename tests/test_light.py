@@ -40,7 +40,8 @@ SWITCHES = [
 def shards(tmp_path_factory) -> Path:
     """Six rendered frames of two hands each."""
     folder = tmp_path_factory.mktemp("light") / "frames"
-    frames = SyntheticHands(5, "train", replace(FULL, two_hands=1.0, one_hand=0.0), 6)
+    config = replace(FULL, two_hands=1.0, one_hand=0.0, width=320, height=240)
+    frames = SyntheticHands(5, "train", config, 6)
     write_shards(frames, 6, folder, frames.content)
     return folder
 

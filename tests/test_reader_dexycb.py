@@ -1,6 +1,7 @@
 """DexYCB: a miniature copy in its layout is read back as it was written."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,16 +36,21 @@ def write_subject(root, subject, frames=2):
     for number in range(100):
         folder = root / subject / recording_name(number)
         folder.mkdir(parents=True)
-        meta = {
-            "extrinsics": "20200702_151821",
-            "mano_calib": [f"{subject}_{SIDES[number % 2]}"],
-            "mano_sides": [SIDES[number % 2]],
-            "num_frames": frames,
-            "serials": list(SERIALS),
-            "ycb_grasp_ind": 1,
-            "ycb_ids": [2, 5, 21],
-        }
-        (folder / "meta.yml").write_text(yaml.safe_dump(meta, default_flow_style=number < 50))
+        (folder / "meta.yml").write_text(description(subject, SIDES[number % 2], frames, number < 50))
+
+
+@cache
+def description(subject, side, frames, flow):
+    meta = {
+        "extrinsics": "20200702_151821",
+        "mano_calib": [f"{subject}_{side}"],
+        "mano_sides": [side],
+        "num_frames": frames,
+        "serials": list(SERIALS),
+        "ycb_grasp_ind": 1,
+        "ycb_ids": [2, 5, 21],
+    }
+    return yaml.safe_dump(meta, default_flow_style=flow)
 
 
 def write_calibration(root, worlds, subject, flow):

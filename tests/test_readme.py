@@ -1,18 +1,24 @@
 """The README, the pages and the examples: what they show runs, and the files, options and names they mention exist."""
 
+import io
 import re
+import runpy
 import shlex
+import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import twohands
+from twohands import cli
 from twohands.runtime import SHIPPED
 from twohands.shards import write_shards
 from twohands.synth.engine import SyntheticHands
@@ -41,7 +47,9 @@ def commands(page: Path) -> list[list[str]]:
 @cache
 def help_of(*command: str) -> str:
     """What the command line prints as help."""
-    return subprocess.run([PROGRAM, *command, "--help"], check=True, capture_output=True, text=True).stdout
+    with redirect_stdout(io.StringIO()) as said:
+        assert cli.main([*command, "--help"]) == 0
+    return said.getvalue()
 
 
 def name_of(page: Path) -> str:
@@ -50,23 +58,34 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
-def test_examples_run(path):
-    output = subprocess.run([sys.executable, path], check=True, capture_output=True, text=True).stdout
+def test_examples_run(path, capsys, monkeypatch):
+    """In this process; what they register is gone afterwards."""
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    with mock.patch.dict("twohands.networks.RGB_ENCODERS"), mock.patch.dict("twohands.networks.FUSIONS"):
+        runpy.run_path(str(path), run_name="__main__")
+    output = capsys.readouterr().out
     assert output.strip()
     assert "not found" not in output
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
-def test_python_of_the_pages_runs(page, tmp_path, monkeypatch):
-    """The files that the blocks name are made first: a network, results of `predict`, and test frames."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs" / "mine").mkdir(parents=True)
-    (tmp_path / "runs" / "mine" / "final").symlink_to(SHIPPED)
-    inputs = {f"--{kind}": str(DEMO / name) for kind, name in (("rgb", "color.jpg"), ("depth", "depth.png"))}
-    inputs |= {"--intrinsics": str(DEMO / "cam_K.txt"), "--out": "out/mine"}
-    subprocess.run([PROGRAM, "predict", *(word for pair in inputs.items() for word in pair)], check=True)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the files that the pages name: a network, results of `predict`, and test frames."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "runs" / "mine").mkdir(parents=True)
+    (folder / "runs" / "mine" / "final").symlink_to(SHIPPED)
+    inputs = {f"--{kind}": DEMO / name for kind, name in (("rgb", "color.jpg"), ("depth", "depth.png"))}
+    inputs |= {"--intrinsics": DEMO / "cam_K.txt", "--out": folder / "out" / "mine"}
+    subprocess.run([PROGRAM, "predict", *(str(word) for pair in inputs.items() for word in pair)], check=True)
     rendered = SyntheticHands(seed=1)
-    write_shards(rendered, 2, tmp_path / "data" / "test", rendered.content)
+    write_shards(rendered, 2, folder / "data" / "test", rendered.content)
+    return folder
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+def test_python_of_the_pages_runs(made, page, tmp_path, monkeypatch):
+    shutil.copytree(made, tmp_path, symlinks=True, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     names = {
         "rgb": np.asarray(Image.open(str(DEMO / "color.jpg"))),
         "depth": np.asarray(Image.open(str(DEMO / "depth.png"))),

@@ -1,6 +1,7 @@
 """Networks in the product: the exported graphs agree with torch, run without it, and feed the fit."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 
 import twohands
 from fakes import PosedHands
+from test_training import assert_same_weights, config_of, items_of, weights_of
 from twohands.config import PRESETS
 from twohands.evaluation.metrics import mpjpe
 from twohands.files import read_depth, read_rgb
@@ -25,6 +27,8 @@ from twohands.networks.fusion import colours_at
 from twohands.networks.runner import ModuleRunner
 from twohands.predictor import NetworkPredictor, load
 from twohands.runtime import LOCATE, RECONSTRUCT, SHIPPED, OnnxNetwork
+from twohands.training import train
+from twohands.training.objective import build_objective
 from twohands.types import RGBDFrame
 
 TINY = PRESETS["tiny"].network
@@ -55,8 +59,7 @@ def change_metadata(source, target, change):
 
 VARIANTS = {
     "concat, joints": {"fusion": "concat", "decoder": "joints"},
-    "four channels, parameters": {"fusion": "rgb_only", "rgbd_input": True, "decoder": "parameters"},
-    "densefusion": {"fusion": "densefusion"},
+    "densefusion, four channels, parameters": {"fusion": "densefusion", "rgbd_input": True, "decoder": "parameters"},
 }
 
 
@@ -85,55 +88,64 @@ def test_other_fusions_and_decoders_export(name, tmp_path):
     assert (hands[0].parameters is None) == (hands[1].parameters is None)
 
 
-def test_half_storage_is_the_network_with_rounded_weights(exported, tmp_path):
+def test_stored_weights_are_rounded(monkeypatch, exported, tmp_path):
+    """They are stored as float16, and a large kernel in steps of its outputs."""
+    monkeypatch.setattr(export, "LARGE", 20_000)  # only the second convolution of the centre feature is as large
     network, config = network_of()
-    export_network(network, config, tmp_path, compact=True)
+    export_network(network, config, tmp_path)
     sizes = [
         sum((folder / name).stat().st_size for name in (LOCATE, RECONSTRUCT)) for folder in (tmp_path, exported[1])
     ]
     assert sizes[0] < 0.6 * sizes[1]
-    rounded = network_of()[0]
-    rounded.load_state_dict({k: v.half().float() if v.numel() >= 256 else v for k, v in rounded.state_dict().items()})
-    sample = PosedHands()[0]
-    given = {"masks": sample.masks, "centers": CENTERS}
-    one = NetworkPredictor(ModuleRunner(rounded, config))(sample.frame, **given)
-    two = NetworkPredictor(OnnxNetwork(tmp_path))(sample.frame, **given)
-    np.testing.assert_allclose(one.vertices, two.vertices, atol=2e-4)  # constants such as Laplacians are rounded, too
-
-
-def test_a_large_kernel_is_stored_in_steps_of_its_outputs(monkeypatch, exported, tmp_path):
-    monkeypatch.setattr(export, "LARGE", 20_000)  # only the second convolution of the centre feature is as large
-    network, config = network_of()
-    export_network(network, config, tmp_path)
-    kernel = network.center_feature.second.weight
-    assert kernel.numel() >= 20_000
     operations = [node.op_type for node in onnx.load(tmp_path / RECONSTRUCT).graph.node]
     assert operations.count("DequantizeLinear") == 1
-    with torch.no_grad():
-        scales = kernel.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
-        kernel.copy_((kernel / scales).round() * scales)
+    kernel = network.center_feature.second.weight.detach()
+    assert kernel.numel() >= 20_000
+    scales = kernel.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+    rounded = {k: v.half().float() if v.numel() >= 256 else v for k, v in network.state_dict().items()}
+    rounded["center_feature.second.weight"] = (kernel / scales).round() * scales
+    network.load_state_dict(rounded)
     sample = PosedHands()[0]
     given = {"masks": sample.masks, "centers": CENTERS}
     one = NetworkPredictor(ModuleRunner(network, config))(sample.frame, **given)
     two = NetworkPredictor(OnnxNetwork(tmp_path))(sample.frame, **given)
-    np.testing.assert_allclose(one.vertices, two.vertices, atol=3e-4)  # everything else is rounded to float16
+    np.testing.assert_allclose(one.vertices, two.vertices, atol=2e-4)  # constants such as Laplacians are rounded, too
 
 
-def test_exported_graphs_give_the_network_back(exported, tmp_path):
-    """This includes the statistics of normalisation, some of which are made too large for float16."""
-    network, config = network_of()
+@pytest.fixture(scope="module")
+def colour_only(tmp_path_factory):
+    """A network that reads no depth, its configuration and its graphs; some statistics are too large for float16."""
+    network, config = network_of(fusion="rgb_only")
     network.norm.running_var.mul_(1e6)
-    export_network(network, config, tmp_path)
-    again, read = load_checkpoint(tmp_path)
+    folder = tmp_path_factory.mktemp("colour_only")
+    export_network(network, config, folder)
+    return network, config, folder
+
+
+def test_exported_graphs_give_the_network_back(colour_only, tmp_path):
+    """This includes the statistics of normalisation."""
+    network, config, folder = colour_only
+    again, read = load_checkpoint(folder)
     assert read == config
     weights = network.state_dict()
     for name, value in again.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(value, weights[name], rtol=1e-3, atol=1e-6)
-    text = (tmp_path / RECONSTRUCT).read_bytes().replace(b"network.norm.bias", b"another.norm.bias")
+    shutil.copy(folder / LOCATE, tmp_path)
+    text = (folder / RECONSTRUCT).read_bytes().replace(b"network.norm.bias", b"another.norm.bias")
     (tmp_path / RECONSTRUCT).write_bytes(text)
     with pytest.raises(ValueError, match=r"lacks the weight norm.bias; export the network again"):
         load_checkpoint(tmp_path)
+
+
+def test_a_run_starts_from_exported_graphs(exported, tmp_path):
+    network, start = exported
+    recipe = config_of(steps=1, learning_rate=1e-9, seed=1)  # weights of its own would be others
+    objective, origins = build_objective(recipe, start=start), {"start": str(start)}
+    final = train(recipe, items_of(), tmp_path, None, objective, origins, progress=False)
+    assert_same_weights(dict(network.named_parameters()), weights_of(final), rtol=1e-3, atol=1e-5)
+    with pytest.raises(ValueError, match=r"holds a run with start = .*exported"):
+        train(recipe, items_of(), tmp_path, origins={"start": None}, progress=False)
 
 
 def test_the_shipped_network_finds_the_hands_of_the_demo_frame():
@@ -210,16 +222,16 @@ def test_a_registered_fusion_is_exported_with_what_it_reads(monkeypatch, tmp_pat
     np.testing.assert_allclose(hands[0].joints, hands[1].joints, atol=1e-4)
 
 
-def test_a_network_exported_before_still_loads(tmp_path):
+def test_a_network_exported_before_still_loads(colour_only, tmp_path):
     """The first exports do not state whether they read depth; the shipped network is one of them."""
     assert OnnxNetwork(SHIPPED).reads_depth
     network, config = load_checkpoint(Path(str(SHIPPED)))
     assert network.reads_depth
     assert config.fusion == "pdfnet"
-    export_network(*network_of(fusion="rgb_only"), tmp_path)
-    change_metadata(tmp_path, tmp_path, lambda name, metadata: {**metadata, "reads_depth": True})
+    folder = colour_only[2]
+    change_metadata(folder, tmp_path, lambda name, metadata: {**metadata, "reads_depth": True})
     assert OnnxNetwork(tmp_path).reads_depth
-    change_metadata(tmp_path, tmp_path, lambda name, metadata: metadata.pop("reads_depth") and metadata)
+    change_metadata(folder, tmp_path, lambda name, metadata: {k: metadata[k] for k in metadata if k != "reads_depth"})
     assert not OnnxNetwork(tmp_path).reads_depth
 
 

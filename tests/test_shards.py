@@ -87,29 +87,38 @@ def test_round_trip(written):
 
 
 SCRIPT = """
-import sys
-from dataclasses import replace
-from twohands.synth.config import BASIC
-from twohands.synth.engine import SyntheticHands
+import pickle, sys, time
 from twohands.shards import write_shards
+
+class Drawn:
+    def __init__(self, path, seconds):
+        self.path, self.seconds = path, seconds
+
+    def __getitem__(self, index):
+        time.sleep(self.seconds if index > 3 else 0)
+        return stored(self.path)[0][index]
+
+def stored(path):
+    with open(path, "rb") as stream:
+        return pickle.load(stream)
+
 if __name__ == "__main__":
-    dataset = SyntheticHands(21, config=replace(BASIC, width=64, height=48))
-    write_shards(dataset, 14, sys.argv[1], dataset.content, 2, False, 4)
+    path, out, seconds = sys.argv[1:]
+    write_shards(Drawn(path, float(seconds)), 14, out, stored(path)[1], 2, False, 4)
 """
 
-SLOW_SCRIPT = (
-    SCRIPT.replace(
-        "if __name__",
-        """
-class Slow(SyntheticHands):
-    def __getitem__(self, index):
-        time.sleep(60 if index > 3 else 0)
-        return super().__getitem__(index)
-if __name__""",
-    )
-    .replace("dataset = SyntheticHands(", "dataset = Slow(")
-    .replace("import sys", "import sys, time")
-)
+
+@pytest.fixture
+def command(written, tmp_path):
+    """Return a function that gives the command of a script, which writes the frames of `written` with two workers."""
+    dataset = Remembered(21, config=TINY)
+    (tmp_path / "frames.pickle").write_bytes(pickle.dumps(([dataset[index] for index in range(14)], dataset.content)))
+
+    def command_of(seconds, first=""):
+        (tmp_path / "run.py").write_text(first + SCRIPT)
+        return [sys.executable, *(str(tmp_path / name) for name in ("run.py", "frames.pickle", "out")), str(seconds)]
+
+    return command_of
 
 
 def children(process):
@@ -134,10 +143,9 @@ def is_alive(process):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_killed_run_leaves_no_worker_and_resumes_to_the_same_bytes(written, tmp_path):
-    script, folder = tmp_path / "run.py", tmp_path / "out"
-    script.write_text(SCRIPT)
-    parent = subprocess.Popen([sys.executable, str(script), str(folder)])
+def test_a_killed_run_leaves_no_worker_and_resumes_to_the_same_bytes(written, command, tmp_path):
+    folder = tmp_path / "out"
+    parent = subprocess.Popen(command(0.1))
     try:
         end = time.monotonic() + 60
         while not list(folder.glob("shard-*.tar")) and time.monotonic() < end and parent.poll() is None:
@@ -161,12 +169,11 @@ def test_a_killed_run_leaves_no_worker_and_resumes_to_the_same_bytes(written, tm
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("early", [True, False])
-def test_ctrl_c_ends_the_workers_at_once_and_silently(written, tmp_path, early):
+def test_ctrl_c_ends_the_workers_at_once_and_silently(written, command, tmp_path, early):
     """The workers end both while they draw and while they still import."""
-    script, folder = tmp_path / "run.py", tmp_path / "out"
-    script.write_text(SLOW_SCRIPT)
+    folder = tmp_path / "out"
     parent = subprocess.Popen(
-        [sys.executable, str(script), str(folder)],
+        command(60, "import twohands.synth.engine\n" if early else ""),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -189,11 +196,11 @@ def test_ctrl_c_ends_the_workers_at_once_and_silently(written, tmp_path, early):
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-def test_in_the_background_of_a_script_ctrl_c_is_for_others(written, tmp_path):
-    script, folder = tmp_path / "run.py", tmp_path / "out"
-    script.write_text(SCRIPT)
+def test_in_the_background_of_a_script_ctrl_c_is_for_others(written, command, tmp_path):
+    """Two workers write the bytes that one process writes."""
+    folder = tmp_path / "out"
     parent = subprocess.Popen(
-        [sys.executable, str(script), str(folder)],
+        command(0.1),
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
@@ -207,10 +214,6 @@ def test_in_the_background_of_a_script_ctrl_c_is_for_others(written, tmp_path):
     finally:
         parent.kill()
     assert contents(folder) == contents(written)
-
-
-def test_bytes_do_not_depend_on_the_workers(written, tmp_path):
-    assert contents(write(tmp_path / "two", workers=2)) == contents(written)
 
 
 def test_no_machine_and_no_time_in_a_shard(written):
@@ -397,10 +400,16 @@ def test_a_lost_worker(tmp_path):
         write_shards(Deadly(21, config=TINY), 8, tmp_path, {"split": "train"}, workers=2, progress=False, per_shard=4)
 
 
-class Sent(Remembered):
-    """Records in the parent each time it is sent to a worker."""
+class Sent:
+    """One frame again and again; it records in the parent each time it is sent to a worker."""
 
     times: ClassVar = []
+
+    def __init__(self, sample):
+        self.sample = sample
+
+    def __getitem__(self, index):
+        return replace(self.sample, id=str(index))
 
     def __getstate__(self):
         self.times.append(1)
@@ -409,7 +418,8 @@ class Sent(Remembered):
 
 def test_a_worker_is_sent_the_data_set_once(tmp_path):
     """The data set may be a list of a million frames."""
-    write_shards(Sent(21, config=TINY), 6, tmp_path, {"split": "train"}, workers=2, progress=False, per_shard=1)
+    frames = Sent(Remembered(21, config=TINY)[0])
+    write_shards(frames, 6, tmp_path, {"split": "train"}, workers=2, progress=False, per_shard=1)
     assert 1 <= len(Sent.times) <= 2
 
 

@@ -25,14 +25,13 @@ from twohands.geometry.cloud import centers_on
 from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.networks.checkpoint import load_checkpoint, save_checkpoint
-from twohands.networks.export import export_network
 from twohands.training import objective as objective_module
 from twohands.training import train
 from twohands.training.batches import BatchStream, collate
 from twohands.training.log import RunLog, read_log
 from twohands.training.loop import STATE, check_finite, rate
 from twohands.training.losses import hand_boxes, surface_of
-from twohands.training.objective import Objective, build_objective
+from twohands.training.objective import Objective
 from twohands.training.validate import Validated
 
 TINY = PRESETS["tiny"]
@@ -255,10 +254,24 @@ def test_a_run_that_ends_in_a_validation_continues_with_it(tmp_path):
 
 PROGRAM = """
 import sys
-from test_training import config_of, items_of, train
+from test_training import Slow, config_of, items_of, train
 if __name__ == "__main__":
-    train(config_of(**eval(sys.argv[2])), items_of(), sys.argv[1], progress=False)
+    train(config_of(**eval(sys.argv[2])), Slow(items_of()), sys.argv[1], progress=False)
 """
+
+
+class Slow:
+    """Items that take a while, so that a run of few steps is still at work when it is killed."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, draw):
+        time.sleep(0.1)
+        return self.items[draw]
 
 
 def started(folder, launcher=(), **changes):
@@ -271,20 +284,20 @@ def started(folder, launcher=(), **changes):
 
 
 def test_a_run_survives_kill_9(tmp_path):
-    process = started(tmp_path / "run", steps=40, save_steps=1)
+    process = started(tmp_path / "run", steps=8, save_steps=1)
     while not (tmp_path / "run" / STATE).exists() and process.poll() is None:
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     output, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL, output
-    config = config_of(steps=40, save_steps=1)
-    assert 0 < torch.load(tmp_path / "run" / STATE, weights_only=True)["progressed"]["step"] < 40
+    config = config_of(steps=8, save_steps=1)
+    assert 0 < torch.load(tmp_path / "run" / STATE, weights_only=True)["progressed"]["step"] < 8
     train(config, items_of(), tmp_path / "run", progress=False)
     train(config, items_of(), tmp_path / "whole", progress=False)
     assert_same_weights(state_of(tmp_path / "whole" / "final"), state_of(tmp_path / "run" / "final"), rtol=0, atol=0)
     steps = [record["step"] for record in read_log(tmp_path / "run") if record.get("kind") == "train"]
-    assert steps == [20, 40]
+    assert steps == [8]
 
 
 def test_two_processes_learn_what_one_does_with_two_parts_of_each_batch(tmp_path):
@@ -357,22 +370,6 @@ def test_a_log_is_cut_back_to_where_the_run_continues(tmp_path):
     RunLog(tmp_path, 0, 20).close()
     assert [record["step"] for record in read_log(tmp_path) if "kind" in record] == [20]
     assert read_log(tmp_path)[-1]["continued_at"] == 20
-
-
-# a given start
-
-
-def test_a_run_starts_from_exported_graphs(tmp_path):
-    torch.manual_seed(1)
-    network = build_network(TINY.network, free_hand())
-    export_network(network, TINY.network, tmp_path / "onnx")
-    recipe = config_of(steps=1, learning_rate=1e-9)
-    start = tmp_path / "onnx"
-    objective = build_objective(recipe, start=start)
-    final = train(recipe, items_of(), tmp_path / "run", None, objective, {"start": str(start)}, progress=False)
-    assert_same_weights(dict(network.named_parameters()), weights_of(final), rtol=1e-3, atol=1e-5)
-    with pytest.raises(ValueError, match=r"holds a run with start = .*onnx"):
-        train(recipe, items_of(), tmp_path / "run", origins={"start": None}, progress=False)
 
 
 # a frozen image branch

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -44,6 +43,8 @@ class ResNetPyramid(Encoder):
     """A timm ResNet: the stem after its first convolution (H/2), then four stages (H/4 to H/32)."""
 
     def __init__(self, name: str, in_channels: int, pretrained: bool, stage_channels: tuple[int, ...] | None = None):
+        import timm  # its import takes longer than torch's, and other encoders do without it
+
         super().__init__()
         slim: dict[str, Any] = {} if stage_channels is None else {"channels": stage_channels}
         if slim and pretrained:

@@ -83,6 +83,8 @@ PROTOCOLS = {
     },
 }
 """The official splits. New in test are nothing (s0), the subjects (s1), the camera (s2), the grasped objects (s3)."""
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+"""The parser in C where PyYAML was built with it: there is a file for each of 1000 recordings."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,7 @@ def _only(values: Any) -> str:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file, scalars as text, since numbers of cameras are names. Raise ValueError."""
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
+        found = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(found, dict):
