@@ -28,6 +28,8 @@ _SAME, _OTHER = 2.3, 3.3  # cells: largest shift of registered depth, and smalle
 _BLUR = 2.0  # cells by which contours of registered depth are eroded or fattened
 _SURE = 4.8  # agreement from which edges can be said to agree, beyond chance among all shifts
 _MARGIN = 0.25  # of a hand's extent, around its joints
+MIRROR_BACK = "mirror one of the two back: programs for selfies and video calls mirror colour and leave depth as it is"
+"""What to do about depth and colour that are mirrored against each other."""
 _HOW = (
     "register depth to the colour camera when you record: RealSense rs.align(rs.stream.color), Azure Kinect "
     "depth_image_to_color_camera of k4a.transformation, Orbbec AlignFilter or an align mode, OAK setDepthAlign; depth "
@@ -66,12 +68,12 @@ def check_registration(frame: RGBDFrame, hands: TwoHands | None = None) -> list[
     if values is None or score(values, rule) <= 0:
         return []
     found = displacement(frame, hands)
-    told = str(found) if found.agreement >= _SURE else ""
+    told, how = (str(found), MIRROR_BACK if found.mirrored else _HOW) if found.agreement >= _SURE else ("", _HOW)
     told = told or "depth edges do not lie on colour edges, and no single shift or scale would put them there"
     measured: dict[str, float | str] = {"score": score(values, rule), "agreement": float(values[0])}
     measured |= {"shift_right_px": found.right, "shift_down_px": found.down, "scale": found.scale}
     measured |= {"mirrored": float(found.mirrored), "displaced_agreement": found.agreement}
-    sentence = f"depth does not seem to be registered to colour: {told}; {_HOW}"
+    sentence = f"depth does not seem to be registered to colour: {told}; {how}"
     return [Finding(CODE, "warning", sentence, measured)]
 
 

@@ -19,6 +19,7 @@ from twohands.checks.hands_seen import check_seen
 from twohands.checks.rate import check_times
 from twohands.checks.recording import check_hand_sizes
 from twohands.checks.registration import CODE as NOT_REGISTERED
+from twohands.checks.registration import MIRROR_BACK
 from twohands.checks.usual import usual
 from twohands.doctor.look import Example, Look, example_of
 from twohands.doctor.table import Check, table_of
@@ -35,7 +36,9 @@ STRETCHES, STRETCH = 4, 40
 """Number and length of the stretches of consecutive frames in which depth and colour are compared in time."""
 EXAMPLES, DRAWN = 3, 6
 """Number of frames on the page, and of those that are drawn, from which they are taken."""
-MIRRORED = "depth and colour are mirrored against each other; mirror one of the two, as the software of selfies does"
+REFUSED = ("depth_unit", "unusable_frame", "unreadable_frame")
+"""Findings of frames in which no hands were looked for."""
+MIRRORED = f"depth and colour are mirrored against each other; {MIRROR_BACK}"
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class Examination:
         warnings += look.timing.findings() + check_times(look.seconds)
         focal = float(np.median([camera.K[0, 0] for camera in look.cameras]))
         warnings += check_hand_sizes(np.array(look.sizes).reshape(-1, 2), focal)
-        if not np.any(look.found):
+        searched = [1 for _, found in look.findings if not any(finding.code in REFUSED for finding in found)]
+        if searched and not np.any(look.found):
             sentence = "no hands were found; check that they can be seen, upright and with their colours, on the page"
             warnings.append(Finding("no_hands", "warning", sentence))
         best = sorted(self._examples, key=lambda example: -example.interest)[:EXAMPLES]

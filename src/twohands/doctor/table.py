@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from twohands.checks.hands_seen import BLURRED
 from twohands.checks.rate import frame_rate
 from twohands.checks.recording import FEWEST_FRAMES
 from twohands.doctor.look import BIN, Look
@@ -63,11 +64,11 @@ def _readable(look: Look) -> str:
     return f"{len(look.found)} of {len(look.findings)} frames can be read"
 
 
-def _hands(look: Look) -> str:
+def _hands(look: Look) -> str | None:
     found = np.array(look.found).reshape(-1, 2)
     left, right = found[:, LEFT].sum(), found[:, RIGHT].sum()
-    doubt = f", {look.doubtful} of them doubtful" if look.doubtful else ""
-    return f"left in {left}, right in {right} of {len(found)} frames{doubt}"
+    doubt = f"; {look.doubtful} of these {left + right} hands are doubtful" if look.doubtful else ""
+    return f"left in {left}, right in {right} of {len(found)} frames{doubt}" if found.any() else None
 
 
 def _unit(look: Look) -> str | None:
@@ -130,9 +131,11 @@ def _timing(look: Look) -> str | None:
     timing = look.timing
     if not timing.moving:
         return None
-    lags = [lag for lag, _ in timing.lags]
-    lag = f"{np.median(lags):.1f} frames behind colour" if lags else "no clear lag"
-    return f"{len(timing.frozen)} of {timing.compared} frames repeat the depth before; {lag}"
+    repeated = f"{len(timing.frozen)} of {timing.compared} frames repeat the depth before"
+    if not timing.lags:
+        return f"{repeated}; their motion does not tell whether depth is late"
+    lag = round(float(np.median([lag for lag, _ in timing.lags])), 1)
+    return f"{repeated}; depth is {abs(lag):.1f} frames {'ahead of' if lag < 0 else 'behind'} colour"
 
 
 def _holes(look: Look) -> str | None:
@@ -167,7 +170,9 @@ def _exposure(look: Look) -> str | None:
 
 
 def _blur(look: Look) -> str | None:
-    return f"blur {np.median([hand.blur for hand in look.hands]):.2f}" if look.hands else None
+    if not look.hands:
+        return None
+    return f"the hands' blur is {np.median([hand.blur for hand in look.hands]):.2f}; sharp ones are below {BLURRED:g}"
 
 
 def _rate(look: Look) -> str | None:
