@@ -38,9 +38,9 @@ from twohands.types import Sample, no_hands
 
 WIDTH, HEIGHT = 480, 360
 """Size of rendered images in pixels."""
-LONG, SHORT, SINGLE = 34, 22, 22
+LONG, SHORT, SINGLE = 26, 22, 22
 """Number of frames of the recordings that get faults in time, of the clean ones, and of single frames."""
-MOVING = 30
+MOVING = 22
 """Number of frames that move over each other."""
 FOCAL = (0.78, 0.80)
 """Range of the focal length of single frames, in image widths."""
@@ -112,14 +112,14 @@ def real_base(folder: Path) -> Base:
 
 def cases(clean: int, real: bool) -> Iterator[Case]:
     """Yield all recordings, those of one base together."""
+    if real:
+        for name in (CLEAN, *FAULTS):
+            yield Case("real", "real", 0, name)
     for place, sensor in enumerate(SENSOR_FAMILIES):
         yield Case("sequence", sensor, 0, CLEAN)
         for turn, (name, fault) in enumerate(FAULTS.items()):
             if fault.of_depth or turn % len(SENSOR_FAMILIES) == place:
                 yield Case("sequence", sensor, 0, name)
-    if real:
-        for name in (CLEAN, *FAULTS):
-            yield Case("real", "real", 0, name)
     for place, sensor in enumerate(SINGLE_SENSORS):
         yield Case("frames", sensor, 0, CLEAN)
         for turn, name in enumerate(FAULTS):
@@ -135,7 +135,8 @@ def spoiled(base: Base, case: Case, seed: int) -> Recording | None:
     if case.fault == CLEAN:
         samples = base.samples[:SHORT]
         return Recording([sample.frame for sample in samples], length=len(samples))
-    return FAULTS[case.fault].plant(base, np.random.default_rng([seed, list(FAULTS).index(case.fault)]))
+    rng = np.random.default_rng([seed, list(FAULTS).index(case.fault), *case.sensor.encode()])
+    return FAULTS[case.fault].plant(base, rng)
 
 
 def row_of(case: Case, diagnosis: Diagnosis, seconds: float) -> dict:

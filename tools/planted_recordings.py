@@ -18,6 +18,7 @@ import measure_people_checks as people
 import measure_recording_checks as motion
 import planted_faults
 from twohands.doctor.examination import spread
+from twohands.doctor.look import PEOPLE
 from twohands.geometry.distortion import Lens, undistorted
 from twohands.sources.source import Entry
 from twohands.synth.engine import SyntheticHands
@@ -87,9 +88,9 @@ class Fault:
 # Changes of a frame --------------------------------------------------------------------------------------------------
 
 
-def in_unit(factor: float, sample: Sample) -> RGBDFrame:
-    """Return depth that is `factor` times too large, from integers that were read as millimetres."""
-    return replace(sample.frame, depth=sample.frame.depth * np.float32(factor), depth_unit=0.001)
+def in_unit(right: float, read: float, sample: Sample) -> RGBDFrame:
+    """Return depth that is stored in steps of `right` metres and was read as if they were `read` metres."""
+    return replace(sample.frame, depth=sample.frame.depth * np.float32(read / right), depth_unit=read)
 
 
 def holed(sample: Sample) -> RGBDFrame:
@@ -101,10 +102,14 @@ def holed(sample: Sample) -> RGBDFrame:
 
 
 def far(sample: Sample) -> RGBDFrame:
-    """Return the same picture through a lens of three times the focal length."""
-    K = sample.frame.camera.K.copy()
+    """Return the same picture through a lens of three times the focal length: the hands keep their size."""
+    frame, K = sample.frame, sample.frame.camera.K.copy()
     K[[0, 1], [0, 1]] *= 3
-    return replace(sample.frame, depth=sample.frame.depth * np.float32(3), camera=replace(sample.frame.camera, K=K))
+    known = frame.depth > 0
+    on_hands = known if sample.masks is None else known & sample.masks.any(axis=0)
+    farther = 2 * np.float32(np.percentile(frame.depth[on_hands if on_hands.any() else known], 20))
+    depth = np.where(known, frame.depth + farther, np.float32(0))
+    return replace(frame, depth=depth, camera=replace(frame.camera, K=K))
 
 
 def small(sample: Sample) -> RGBDFrame:
@@ -158,20 +163,22 @@ def in_each(change: Change, frames: int = LOOKED_AT) -> Callable[[Base, np.rando
     return plant
 
 
-def by_tool(name: str) -> Callable[[Base, np.random.Generator], Recording | None]:
-    """Return the plant of a fault of `planted_faults`, with the same size and direction in every frame."""
+def by_tool(name: str, least: float = 0.0) -> Callable[[Base, np.random.Generator], Recording | None]:
+    """Return the plant of a fault of `planted_faults` of at least this size, the same in every frame."""
 
     def plant(base: Base, rng: np.random.Generator) -> Recording | None:
-        seed, frames = int(rng.integers(1 << 32)), []
         if base.engine is None and name == "own_view":
             return None
-        for place in spread(len(base.samples), LOOKED_AT):
-            same = np.random.default_rng(seed)
-            planted = planted_faults.FAULTS[name](same, base.samples[place], base.engine, place)  # type: ignore[arg-type]
-            if planted is None:
-                return None
-            frames.append(planted[0])
-        return _recording(frames)
+        while True:
+            seed, frames = int(rng.integers(1 << 32)), []
+            for place in spread(len(base.samples), LOOKED_AT):
+                same, engine = np.random.default_rng(seed), base.engine
+                planted = planted_faults.FAULTS[name](same, base.samples[place], engine, place)  # type: ignore[arg-type]
+                if planted is None:
+                    return None
+                frames.append(planted)
+            if frames[0][1] >= least:
+                return _recording([frame for frame, _ in frames])
 
     return plant
 
@@ -231,15 +238,15 @@ def _recording(frames: Sequence[RGBDFrame | str], seconds: Sequence[float] = ())
 
 
 _SQUARE, _OFF = "fx and fy differ by 3.5 to 30 %", "principal point 10 to 30 % off"
-_PEOPLE = ("more_than_two_hands", "hands_of_two_people", "two_hands_of_one_side")
 _COPY = "copy it again"
 FAULTS: dict[str, Fault] = {
-    "unit 5 times too large": Fault(("depth_unit",), "0.0002", in_each(partial(in_unit, 5.0))),
-    "unit 10 times too small": Fault(("depth_unit",), "--depth-unit", in_each(partial(in_unit, 0.1))),
-    "shift": Fault(("depth_not_registered",), "", by_tool("shift"), True),
+    "0.2 mm read as 1 mm": Fault(("depth_unit",), "0.0002", in_each(partial(in_unit, 0.0002, 0.001))),
+    "1 mm read as 0.1 mm": Fault(("depth_unit",), "0.001", in_each(partial(in_unit, 0.001, 0.0001))),
+    "shift of 15 to 60 px": Fault(("depth_not_registered",), "", by_tool("shift", 15.0), True),
+    "shift of 8 to 10 px": Fault(("depth_not_registered",), "", by_tool("small_shift")),
     "field of view of depth": Fault(("depth_not_registered",), "", by_tool("field_of_view"), True),
     "camera beside": Fault(("depth_not_registered",), "", by_tool("beside"), True),
-    "depth's own view": Fault(("depth_not_registered",), "", by_tool("own_view"), True),
+    "own view of depth": Fault(("depth_not_registered",), "", by_tool("own_view"), True),
     "depth mirrored": Fault(("depth_mirrored",), "", by_tool("mirrored_depth"), True),
     "colour mirrored": Fault(("depth_mirrored",), "", by_tool("mirrored_color"), True),
     "K of twice the size": Fault(("intrinsics_",), "would fit", with_intrinsics("K of twice the size")),
@@ -258,7 +265,7 @@ FAULTS: dict[str, Fault] = {
     "holes on the hands": Fault(("holes_on_hands",), "", in_each(holed), True),
     "hands far away": Fault(("hands_out_of_range",), "far for", in_each(far)),
     "hands small": Fault(("hands_small",), "", in_each(small)),
-    "four hands": Fault(_PEOPLE, "", of_four_hands),
+    "four hands": Fault(PEOPLE, "", of_four_hands),
     "dark": Fault(("too_dark",), "", in_each(partial(lit, 0.06))),
     "overexposed": Fault(("overexposed",), "", in_each(partial(lit, 8.0))),
     "blurred": Fault(("blurred",), "", in_each(blurred)),

@@ -38,10 +38,15 @@ class SeenHand:
     brightness: float  # median of the brightest channel, in [0, 1]
     saturated: float  # fraction of its pixels with all channels at the end of their range
     blur: float  # see `blur_of`
+    is_hand: bool = True  # there is hardly a doubt that it is one
 
 
-def seen_hands(frame: RGBDFrame, hands: TwoHands) -> list[SeenHand]:
-    """Return how the present hands are seen, without those that are mostly outside the image."""
+def seen_hands(frame: RGBDFrame, hands: TwoHands, odd: np.ndarray) -> list[SeenHand]:
+    """Return how the present hands are seen, without those that are mostly outside the image.
+
+    odd (2,) bool: hands of a size that hardly any adult has. One that is doubtful as well may be something else, a
+    shadow for example. A doubtful hand of a usual size may be one that is far away, dark or blurred.
+    """
     found = []
     for side in hands.present_sides:
         pixels = hand_pixels(frame, hands, side)
@@ -60,6 +65,7 @@ def seen_hands(frame: RGBDFrame, hands: TwoHands) -> list[SeenHand]:
                 brightness=float(np.median(colours.max(axis=0))),
                 saturated=float(np.mean(colours.min(axis=0) >= _END)),
                 blur=_blur_in_box(frame, low, high),
+                is_hand=not (hands.doubtful[side] and odd[side]),
             )
         )
     return found
@@ -81,8 +87,9 @@ def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
     enlarged = [finding.values for finding in frame.findings if finding.code == "depth_enlarged"]
     coarse = float(enlarged[0]["width_px"]) / frame.camera.width if enlarged else 1.0
     holes = max(hand.holes for hand in seen)
-    near, far = min(hand.distance for hand in seen), max(hand.distance for hand in seen)
-    small = min(hand.size for hand in seen)
+    sure = [hand for hand in seen if hand.is_hand]
+    near, far = min((hand.distance for hand in sure), default=low), max((hand.distance for hand in sure), default=high)
+    small = min((hand.size for hand in sure), default=np.inf)
     dark, bright = min(hand.brightness for hand in seen), max(hand.saturated for hand in seen)
     blur = min(hand.blur for hand in seen)
     found = []

@@ -68,8 +68,10 @@ def check_registration(frame: RGBDFrame, hands: TwoHands | None = None) -> list[
     if values is None or score(values, rule) <= 0:
         return []
     found = displacement(frame, hands)
-    told, how = (str(found), MIRROR_BACK if found.mirrored else _HOW) if found.agreement >= _SURE else ("", _HOW)
-    told = told or "depth edges do not lie on colour edges, and no single shift or scale would put them there"
+    told, how = str(found) if found.agreement >= _SURE else "", MIRROR_BACK if found.mirrored else _HOW
+    if not told:
+        told = "depth edges do not lie on colour edges, and no single shift or scale would put them there"
+        how = f"if one of the two is mirrored, {MIRROR_BACK}; otherwise {_HOW}" if found.mirrored else _HOW
     measured: dict[str, float | str] = {"score": score(values, rule), "agreement": float(values[0])}
     measured |= {"shift_right_px": found.right, "shift_down_px": found.down, "scale": found.scale}
     measured |= {"mirrored": float(found.mirrored), "displaced_agreement": found.agreement}

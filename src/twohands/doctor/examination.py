@@ -38,6 +38,10 @@ EXAMPLES, DRAWN = 3, 6
 """Number of frames on the page, and of those that are drawn, from which they are taken."""
 REFUSED = ("depth_unit", "unusable_frame", "unreadable_frame")
 """Findings of frames in which no hands were looked for."""
+ONE_SIDE = "two_hands_of_one_side"
+"""Finding about two people that does not count where more frames have a left and a right hand."""
+WITH_DEPTH = ("holes_on_hands", "hands_out_of_range", "hands_small")
+"""Findings about hands that mean nothing where depth is not that of the hands."""
 MIRRORED = f"depth and colour are mirrored against each other; {MIRROR_BACK}"
 
 
@@ -107,6 +111,9 @@ class Examination:
             reason = next((str(found[0]) for _, found in look.findings), "it has no frame with colour and depth")
             raise ValueError(f"no frame of the recording could be used; the first: {reason}")
         warnings = [finding for finding in usual(look.findings) if finding.severity == "warning"]
+        one_side = sum(any(finding.code == ONE_SIDE for finding in findings) for _, findings in look.findings)
+        if one_side < look.both_sides:
+            warnings = [finding for finding in warnings if finding.code != ONE_SIDE]
         warnings += look.timing.findings() + check_times(look.seconds)
         focal = float(np.median([camera.K[0, 0] for camera in look.cameras]))
         warnings += check_hand_sizes(np.array(look.sizes).reshape(-1, 2), focal)
@@ -137,8 +144,10 @@ class Examination:
     def _see(self, name: str, frame: RGBDFrame, drawn: bool) -> None:
         """Look at one frame and its hands."""
         hands = self._hands(frame)
-        findings = [*hands.findings, *check_seen(frame, self._look.see(frame, hands))]
-        if any(finding.code == NOT_REGISTERED and finding.values["mirrored"] for finding in findings):
+        findings, seen = list(hands.findings), check_seen(frame, self._look.see(frame, hands))
+        elsewhere = [finding for finding in findings if finding.code == NOT_REGISTERED]
+        findings += [finding for finding in seen if not elsewhere or finding.code not in WITH_DEPTH]
+        if any(finding.values["mirrored"] for finding in elsewhere):
             findings.append(Finding("depth_mirrored", "warning", MIRRORED))
         self._look.findings.append((name, tuple(findings)))
         if drawn:

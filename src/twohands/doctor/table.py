@@ -12,12 +12,11 @@ import numpy as np
 from twohands.checks.hands_seen import BLURRED
 from twohands.checks.rate import frame_rate
 from twohands.checks.recording import FEWEST_FRAMES
-from twohands.doctor.look import BIN, Look
+from twohands.doctor.look import BIN, PEOPLE, Look
 from twohands.findings import Finding
 from twohands.types import LEFT, RIGHT
 
 Verdict: TypeAlias = Literal["ok", "finding", "unknown"]
-_PEOPLE = ("more_than_two_hands", "hands_of_two_people", "two_hands_of_one_side")
 
 
 @dataclass(frozen=True)
@@ -148,17 +147,17 @@ def _holes(look: Look) -> str | None:
 
 
 def _distance(look: Look) -> str | None:
-    near_to_far = _spread([hand.distance for hand in look.hands], ".2f")
+    near_to_far = _spread([hand.distance for hand in look.hands if hand.is_hand], ".2f")
     return None if near_to_far is None else f"hands are {near_to_far} m away"
 
 
 def _image_size(look: Look) -> str | None:
-    small_to_large = _spread([hand.size for hand in look.hands], ".0f")
+    small_to_large = _spread([hand.size for hand in look.hands if hand.is_hand], ".0f")
     return None if small_to_large is None else f"hands are {small_to_large} px long"
 
 
 def _people(look: Look) -> str | None:
-    several = sum(any(finding.code in _PEOPLE for finding in findings) for _, findings in look.findings)
+    several = sum(any(finding.code in PEOPLE for finding in findings) for _, findings in look.findings)
     return f"more than one person's hands in {several} of {len(look.found)} frames" if look.hands else None
 
 
@@ -209,13 +208,18 @@ _LINES = (
         _distortion,
         ("no coefficients were given", "where straight edges look bent, give a calibration with them (--intrinsics)"),
     ),
-    _Line("size of hands", ("hand_size",), _sizes, (f"fewer than {FEWEST_FRAMES} frames with hands", "")),
+    _Line(
+        "size of hands",
+        ("hand_size",),
+        _sizes,
+        (f"fewer than {FEWEST_FRAMES} frames with hands beyond doubt", ""),
+    ),
     _Line("red and blue", ("blue_first", "grey_image"), _channels),
     _Line("depth in time", ("depth_frozen", "depth_late", "depth_early"), _timing, ("nothing moves", "")),
     _Line("depth on hands", ("holes_on_hands",), _holes),
-    _Line("distance", ("hands_out_of_range",), _distance),
-    _Line("hands in image", ("hands_small",), _image_size),
-    _Line("people", _PEOPLE, _people),
+    _Line("distance", ("hands_out_of_range",), _distance, ("no hands beyond doubt", "")),
+    _Line("hands in image", ("hands_small",), _image_size, ("no hands beyond doubt", "")),
+    _Line("people", PEOPLE, _people),
     _Line("exposure", ("too_dark", "overexposed"), _exposure),
     _Line("sharpness", ("blurred",), _blur),
     _Line(
