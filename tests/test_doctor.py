@@ -169,6 +169,28 @@ def test_unit_is_advised(samples):
     assert "--depth-unit" in str(finding)
 
 
+def test_what_is_not_registered_tells_no_unit(samples):
+    """The background behind hands makes them too large; a scene that is too far away is so wherever depth lies."""
+    unregistered = twohands.Finding("depth_not_registered", "warning", "not registered", {"mirrored": 0.0})
+
+    def change(factor: float, sample: Sample) -> RGBDFrame:
+        return replace(sample.frame, depth=sample.frame.depth * np.float32(factor), findings=(unregistered,))
+
+    assert codes(diagnosis(samples, partial(change, 5.0))) == {"depth_not_registered"}
+    assert codes(diagnosis(samples, partial(change, 1000.0))) == {"depth_not_registered", "depth_unit"}
+
+
+def test_mirrored_is_what_most_frames_say(samples):
+    def change(mirrored: float, sample: Sample) -> RGBDFrame:
+        found = twohands.Finding("depth_not_registered", "warning", "not registered", {"mirrored": mirrored})
+        return replace(sample.frame, findings=(found,))
+
+    for mirrored, expected in ((1, set()), (2, {"depth_mirrored"})):
+        frames = [change(float(number < mirrored), sample) for number, sample in enumerate(samples)]
+        found = examine(Recording(frames), predictor=Knowing(*zip(frames, samples, strict=True)))
+        assert codes(found) == {"depth_not_registered"} | expected
+
+
 def test_hands_are_unknown_where_every_frame_is_refused(samples):
     found = diagnosis(samples, faults.without_depth)
     assert lines(found)["hands"] == "unknown"
