@@ -198,6 +198,19 @@ def test_hands_are_unknown_where_every_frame_is_refused(samples):
     assert codes(examine(Recording(frames), predictor=Knowing())) == {"no_hands", "unusable_frame"}
 
 
+@pytest.mark.parametrize(("gain", "expected"), [(1.0, set()), (0.06, {"too_dark"}), (8.0, {"overexposed"})])
+def test_light_without_a_hand_is_that_of_the_image(samples, gain, expected):
+    found = examine(Recording([faults.lit(gain, sample) for sample in samples]), predictor=Knowing())
+    assert codes(found) == expected | {"no_hands"}
+
+
+def test_scattered_holes_are_no_edges(samples):
+    gaps = np.random.default_rng(0).random(samples[0].frame.depth.shape) < 0.7
+    frame = replace(samples[0].frame, depth=np.where(gaps, np.float32(0), samples[0].frame.depth))
+    found = examine(Recording([frame]), predictor=Knowing((frame, samples[0]), examined=True))
+    assert codes(found) == {"holes_on_hands"}
+
+
 def test_intrinsics_of_another_size(samples):
     found = diagnosis(samples[:1], other_intrinsics, examined=True)
     assert "intrinsics_of_other_size" in codes(found)

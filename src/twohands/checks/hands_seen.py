@@ -19,9 +19,12 @@ RANGE = (0.17, 1.5)
 SMALL, SMALL_IN_DEPTH = 40.0, 20.0
 """Longest side of the box around a small hand in pixels of colour, and in pixels of depth that was enlarged."""
 DARK, SATURATED = 0.1, 0.3
-"""Median of the brightest channel of a dark hand; fraction of the pixels of a bright one that are white."""
+"""Median of the brightest channel of a dark hand; fraction of the pixels of a bright one that are white. Of an image in
+which no hand is found, 95 % of the pixels are as dark, or this fraction is white."""
 BLURRED = 0.6
 """Smallest blur, see `blur_of`, of a blurred hand."""
+_BRIGHTER = "give more light or a longer exposure"
+_DARKER = "shorten the exposure, or turn the lamp away from the hands"
 _END = 0.985  # of a channel, from which it is saturated
 _ACROSS = 160  # pixels along the box of a larger hand when its blur is measured
 _WINDOW = 9  # pixels of the filter that measures it
@@ -80,9 +83,12 @@ def hand_pixels(frame: RGBDFrame, hands: TwoHands, side: int) -> np.ndarray:
 
 
 def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
-    """Return the warnings about how the hands of a frame are seen, each about the worst of them."""
+    """Return the warnings about how the hands of a frame are seen, each about the worst of them.
+
+    Without hands they are about the light of the whole image, in which none may be found for this reason.
+    """
     if not seen:
-        return []
+        return _light(frame)
     low, high = RANGE
     enlarged = [finding.values for finding in frame.findings if finding.code == "depth_enlarged"]
     coarse = float(enlarged[0]["width_px"]) / frame.camera.width if enlarged else 1.0
@@ -115,10 +121,10 @@ def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
         )
         found.append(_warning("hands_small", sentence, size_px=small))
     if dark <= DARK:
-        sentence = f"a hand is nearly black ({dark:.0%} of full brightness); give more light or a longer exposure"
+        sentence = f"a hand is nearly black ({dark:.0%} of full brightness); {_BRIGHTER}"
         found.append(_warning("too_dark", sentence, brightness=dark))
     if bright >= SATURATED:
-        sentence = f"{bright:.0%} of a hand is overexposed; shorten the exposure, or turn the lamp away from the hands"
+        sentence = f"{bright:.0%} of a hand is overexposed; {_DARKER}"
         found.append(_warning("overexposed", sentence, fraction=bright))
     if blur >= BLURRED:
         sentence = (
@@ -126,6 +132,19 @@ def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
             "light, and focus on the hands"
         )
         found.append(_warning("blurred", sentence, blur=blur))
+    return found
+
+
+def _light(frame: RGBDFrame) -> list[Finding]:
+    """Return the warnings about an image that is too dark or too bright to find hands in it."""
+    dark, bright = float(np.percentile(frame.rgb.max(axis=0), 95)), float(np.mean(frame.rgb.min(axis=0) >= _END))
+    found = []
+    if dark <= DARK:
+        sentence = f"the image is nearly black (at most {dark:.0%} of full brightness in 95% of it); {_BRIGHTER}"
+        found.append(_warning("too_dark", sentence, brightness=dark))
+    if bright >= SATURATED:
+        sentence = f"{bright:.0%} of the image is overexposed; {_DARKER}"
+        found.append(_warning("overexposed", sentence, fraction=bright))
     return found
 
 

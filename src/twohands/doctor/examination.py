@@ -41,7 +41,7 @@ UNIT = "depth_unit"
 REFUSED = (UNIT, "unusable_frame", "unreadable_frame")
 """Findings of frames in which no hands were looked for."""
 ONE_SIDE = "two_hands_of_one_side"
-WITH_DEPTH = ("holes_on_hands", "hands_out_of_range", "hands_small")
+WITH_DEPTH = ("hands_out_of_range", "hands_small")
 """Findings about hands that mean nothing where depth is not that of the hands."""
 MIRRORED = "depth_mirrored"
 MIRRORED_SENTENCE = f"depth and colour are mirrored against each other; {MIRROR_BACK}"

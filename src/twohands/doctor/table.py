@@ -87,7 +87,7 @@ def _sizes(look: Look) -> str | None:
 
 
 def _registration(look: Look) -> str | None:
-    return _without(look, "depth_not_registered", "edges of depth lie on those of colour")
+    return _without(look, "depth_not_registered", "edges of depth are not beside those of colour")
 
 
 def _mirror(look: Look) -> str | None:
