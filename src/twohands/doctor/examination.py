@@ -171,12 +171,12 @@ class Examination:
 def outvoted(look: Look) -> set[str]:
     """Return the kinds of findings of frames against which the recording as a whole speaks.
 
-    Two hands of one side, where more frames have a left and a right hand; mirrored depth, where most frames that are
-    not registered are so otherwise; and a depth unit that hands tell, where depth is not that of the hands.
+    Two hands of one side, where more frames have a left and a right hand; mirrored depth, where fewer than half of
+    the frames have it; and a depth unit that hands tell, where depth is not that of the hands.
     """
     counts = Counter(code for _, findings in look.findings for code in {finding.code for finding in findings})
     against = {ONE_SIDE} if counts[ONE_SIDE] < look.both_sides else set()
-    if 2 * counts[MIRRORED] < counts[NOT_REGISTERED]:
+    if 2 * counts[MIRRORED] < len(look.findings):
         against.add(MIRRORED)
     units = [finding.values for _, findings in look.findings for finding in findings if finding.code == UNIT]
     if counts[NOT_REGISTERED] >= USUAL * len(look.findings) and all(unit["judged_by"] == "hands" for unit in units):
