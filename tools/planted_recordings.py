@@ -69,7 +69,7 @@ class Base:
     """The frames for faults in time, `margin` of them before and after the recording."""
     margin: int = MARGIN
     engine: SyntheticHands | None = None
-    """What has drawn the samples, under their numbers."""
+    """Engine that has drawn the samples, under their numbers."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class DepthScaleError(ValueError):
 
     @property
     def judged_by(self) -> str:
-        """What tells that the scale is wrong: `scene` or `hands`."""
+        """Judge of the scale: `scene` for the whole image, `hands` for their size."""
         return "scene" if self.most == 1 else "hands"
 
     def sentence(self, depth_unit: float | None) -> str:

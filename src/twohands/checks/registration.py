@@ -32,7 +32,7 @@ _BLUR = 2.0  # cells by which contours of registered depth are eroded or fattene
 _SURE = 4.8  # agreement from which edges can be said to agree, beyond chance among all shifts
 _MARGIN = 0.25  # of a hand's extent, around its joints
 MIRROR_BACK = "mirror one of the two back: programs for selfies and video calls mirror colour and leave depth as it is"
-"""What to do about depth and colour that are mirrored against each other."""
+"""Remedy of depth and colour that are mirrored against each other."""
 _HOW = (
     "register depth to the colour camera when you record: RealSense rs.align(rs.stream.color), Azure Kinect "
     "depth_image_to_color_camera of k4a.transformation, Orbbec AlignFilter or an align mode, OAK setDepthAlign; depth "
