@@ -82,7 +82,7 @@ class Fault:
     """Part of that finding's sentence, or of the line."""
     plant: Callable[[Base, np.random.Generator], Recording | None]
     of_depth: bool = False
-    """Whether it may depend on the depth camera."""
+    """Dependence on the depth camera is possible."""
 
 
 # Changes of a frame --------------------------------------------------------------------------------------------------
