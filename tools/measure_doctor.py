@@ -67,7 +67,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Frames:
-    """Where the frames of recordings come from."""
+    """Maker of the recordings without faults, which keeps their rendered frames in `out`."""
 
     out: Path
     real: Path | None
