@@ -83,7 +83,8 @@ def moving(scene: Sample, other: Sample, rng: np.random.Generator, count: int) -
     assert other.masks is not None
     mask = other.masks.any(axis=0)
     behind, front = scene.frame, other.frame
-    camera = behind.camera.resize(WIDTH, HEIGHT)
+    width, height = behind.camera.width, behind.camera.height
+    camera = behind.camera.crop(width / 8, height / 8, 3 * width // 4, 3 * height // 4).resize(WIDTH, HEIGHT)
     frames = []
     for time in range(-MARGIN, count + MARGIN):
         colour = [_composed(behind.rgb[k], front.rgb[k], mask, view, hand, time, True) for k in range(3)]
@@ -118,10 +119,10 @@ def _composed(
     return np.asarray(plane.transform((WIDTH, HEIGHT), Image.Transform.AFFINE, matrix, resampling))
 
 
-def paired(frames: Sequence[RGBDFrame], order: Order) -> list[RGBDFrame]:
-    """Return the frames without the margin, each with the depth that `order` gives it."""
-    count = len(frames) - 2 * MARGIN
-    return [replace(frames[MARGIN + time], depth=frames[MARGIN + order(time, count)].depth) for time in range(count)]
+def paired(frames: Sequence[RGBDFrame], order: Order, margin: int = MARGIN) -> list[RGBDFrame]:
+    """Return the frames without `margin` at both ends, each with the depth that `order` gives it."""
+    count = len(frames) - 2 * margin
+    return [replace(frames[margin + time], depth=frames[margin + order(time, count)].depth) for time in range(count)]
 
 
 def codes(frames: Sequence[RGBDFrame]) -> set[str]:
@@ -157,9 +158,10 @@ def timing(count: int = 200, length: int = 40, drawn: int = 60, seed: int = 7) -
 
 
 def halved(sample: Sample) -> Sample:
-    """Return a sample with every second pixel of its frame and masks; the camera is not needed."""
+    """Return a sample with every second pixel of its frame and masks."""
     frame = sample.frame
-    small = replace(frame, rgb=frame.rgb[:, ::2, ::2], depth=frame.depth[::2, ::2])
+    camera = frame.camera.resize(frame.camera.width // 2, frame.camera.height // 2)
+    small = replace(frame, rgb=frame.rgb[:, ::2, ::2], depth=frame.depth[::2, ::2], camera=camera)
     assert sample.masks is not None
     return replace(sample, frame=small, masks=sample.masks[:, ::2, ::2])
 

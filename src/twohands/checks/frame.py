@@ -57,6 +57,11 @@ class DepthScaleError(ValueError):
         )
         super().__init__(self.sentence(None))
 
+    @property
+    def judged_by(self) -> str:
+        """Judge of the scale: `scene` for the whole image, `hands` for their size."""
+        return "scene" if self.most == 1 else "hands"
+
     def sentence(self, depth_unit: float | None) -> str:
         """Return the problem and its fix, for depth that was read with `depth_unit` metres per step (None: unknown)."""
         if depth_unit is not None and STRETCHED_TOP <= self.furthest / depth_unit < 65536:

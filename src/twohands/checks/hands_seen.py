@@ -19,9 +19,12 @@ RANGE = (0.17, 1.5)
 SMALL, SMALL_IN_DEPTH = 40.0, 20.0
 """Longest side of the box around a small hand in pixels of colour, and in pixels of depth that was enlarged."""
 DARK, SATURATED = 0.1, 0.3
-"""Median of the brightest channel of a dark hand; fraction of the pixels of a bright one that are white."""
+"""Median of the brightest channel of a dark hand; fraction of the pixels of a bright one that are white. Of an image in
+which no hand is found, 95 % of the pixels are as dark, or this fraction is white."""
 BLURRED = 0.6
 """Smallest blur, see `blur_of`, of a blurred hand."""
+_BRIGHTER = "give more light or a longer exposure"
+_DARKER = "shorten the exposure, or turn the lamp away from the hands"
 _END = 0.985  # of a channel, from which it is saturated
 _ACROSS = 160  # pixels along the box of a larger hand when its blur is measured
 _WINDOW = 9  # pixels of the filter that measures it
@@ -38,10 +41,15 @@ class SeenHand:
     brightness: float  # median of the brightest channel, in [0, 1]
     saturated: float  # fraction of its pixels with all channels at the end of their range
     blur: float  # see `blur_of`
+    is_hand: bool = True  # there is hardly a doubt that it is one
 
 
-def seen_hands(frame: RGBDFrame, hands: TwoHands) -> list[SeenHand]:
-    """Return how the present hands are seen, without those that are mostly outside the image."""
+def seen_hands(frame: RGBDFrame, hands: TwoHands, odd: np.ndarray) -> list[SeenHand]:
+    """Return how the present hands are seen, without those that are mostly outside the image.
+
+    odd (2,) bool: hands of a size that hardly any adult has. One that is doubtful as well may be something else, a
+    shadow for example. A doubtful hand of a usual size may be one that is far away, dark or blurred.
+    """
     found = []
     for side in hands.present_sides:
         pixels = hand_pixels(frame, hands, side)
@@ -60,6 +68,7 @@ def seen_hands(frame: RGBDFrame, hands: TwoHands) -> list[SeenHand]:
                 brightness=float(np.median(colours.max(axis=0))),
                 saturated=float(np.mean(colours.min(axis=0) >= _END)),
                 blur=_blur_in_box(frame, low, high),
+                is_hand=not (hands.doubtful[side] and odd[side]),
             )
         )
     return found
@@ -74,15 +83,19 @@ def hand_pixels(frame: RGBDFrame, hands: TwoHands, side: int) -> np.ndarray:
 
 
 def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
-    """Return the warnings about how the hands of a frame are seen, each about the worst of them."""
+    """Return the warnings about how the hands of a frame are seen, each about the worst of them.
+
+    Without hands they are about the light of the whole image, in which none may be found for this reason.
+    """
     if not seen:
-        return []
+        return _light(frame)
     low, high = RANGE
     enlarged = [finding.values for finding in frame.findings if finding.code == "depth_enlarged"]
     coarse = float(enlarged[0]["width_px"]) / frame.camera.width if enlarged else 1.0
     holes = max(hand.holes for hand in seen)
-    near, far = min(hand.distance for hand in seen), max(hand.distance for hand in seen)
-    small = min(hand.size for hand in seen)
+    sure = [hand for hand in seen if hand.is_hand]
+    near, far = min((hand.distance for hand in sure), default=low), max((hand.distance for hand in sure), default=high)
+    small = min((hand.size for hand in sure), default=np.inf)
     dark, bright = min(hand.brightness for hand in seen), max(hand.saturated for hand in seen)
     blur = min(hand.blur for hand in seen)
     found = []
@@ -108,10 +121,10 @@ def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
         )
         found.append(_warning("hands_small", sentence, size_px=small))
     if dark <= DARK:
-        sentence = f"a hand is nearly black ({dark:.0%} of full brightness); give more light or a longer exposure"
+        sentence = f"a hand is nearly black ({dark:.0%} of full brightness); {_BRIGHTER}"
         found.append(_warning("too_dark", sentence, brightness=dark))
     if bright >= SATURATED:
-        sentence = f"{bright:.0%} of a hand is overexposed; shorten the exposure, or turn the lamp away from the hands"
+        sentence = f"{bright:.0%} of a hand is overexposed; {_DARKER}"
         found.append(_warning("overexposed", sentence, fraction=bright))
     if blur >= BLURRED:
         sentence = (
@@ -119,6 +132,19 @@ def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
             "light, and focus on the hands"
         )
         found.append(_warning("blurred", sentence, blur=blur))
+    return found
+
+
+def _light(frame: RGBDFrame) -> list[Finding]:
+    """Return the warnings about an image that is too dark or too bright to find hands in it."""
+    dark, bright = float(np.percentile(frame.rgb.max(axis=0), 95)), float(np.mean(frame.rgb.min(axis=0) >= _END))
+    found = []
+    if dark <= DARK:
+        sentence = f"the image is nearly black (at most {dark:.0%} of full brightness in 95% of it); {_BRIGHTER}"
+        found.append(_warning("too_dark", sentence, brightness=dark))
+    if bright >= SATURATED:
+        sentence = f"{bright:.0%} of the image is overexposed; {_DARKER}"
+        found.append(_warning("overexposed", sentence, fraction=bright))
     return found
 
 

@@ -46,8 +46,9 @@ def check_times(seconds: Sequence[float | None]) -> list[Finding]:
     found = []
     share = rate.missing / (total + rate.missing)
     if share >= DROPPED:
+        missing = "1 frame is" if rate.missing == 1 else f"{rate.missing} frames are"
         sentence = (
-            f"{rate.missing} frames are missing, {share:.0%} of the recording (usually {rate.fps:.3g} a second; the "
+            f"{missing} missing, {share:.0%} of the recording (usually {rate.fps:.3g} a second; the "
             f"longest gap is {rate.longest:.2f} s); record to a faster disk, with fewer streams or a smaller image, "
             "and do not compress while recording"
         )

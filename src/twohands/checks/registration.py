@@ -23,11 +23,16 @@ HANDS_RULE = (-0.201, -0.357, -1.113, -0.883, -0.2)
 """Weights of the values of `hand_values` and a constant."""
 SCALES = (0.6, 0.66, 0.72, 0.79, 0.86, 0.93, 1.0, 1.08, 1.17, 1.27, 1.38, 1.5, 1.62)
 """Sizes of depth over colour that are compared."""
+SCATTERED = 0.3
+"""Largest fraction of neighbouring cells of which only one has a reading, among those of which one or both have: beyond
+it holes are everywhere, and edges mean nothing. Rendered validation frames have at most 0.08."""
 _COARSE, _COARSE_REACH = 160, 20  # cells along the longer side, and largest shift in cells, where scales are compared
 _SAME, _OTHER = 2.3, 3.3  # cells: largest shift of registered depth, and smallest of depth that is not
 _BLUR = 2.0  # cells by which contours of registered depth are eroded or fattened
 _SURE = 4.8  # agreement from which edges can be said to agree, beyond chance among all shifts
 _MARGIN = 0.25  # of a hand's extent, around its joints
+MIRROR_BACK = "mirror one of the two back: programs for selfies and video calls mirror colour and leave depth as it is"
+"""Remedy of depth and colour that are mirrored against each other."""
 _HOW = (
     "register depth to the colour camera when you record: RealSense rs.align(rs.stream.color), Azure Kinect "
     "depth_image_to_color_camera of k4a.transformation, Orbbec AlignFilter or an align mode, OAK setDepthAlign; depth "
@@ -60,19 +65,32 @@ class Displacement:
 def check_registration(frame: RGBDFrame, hands: TwoHands | None = None) -> list[Finding]:
     """Return the finding `depth_not_registered` if the edges of depth do not lie on those of colour.
 
-    With hands, their surroundings are judged; without, the whole image is.
+    With hands, their surroundings are judged; without, the whole image is. Depth with scattered holes has edges
+    everywhere, and is not judged.
     """
+    if scattered(cells_of(frame)[1]) > SCATTERED:
+        return []
     values, rule = (whole_values(frame), WHOLE_RULE) if hands is None else (hand_values(frame, hands), HANDS_RULE)
     if values is None or score(values, rule) <= 0:
         return []
     found = displacement(frame, hands)
-    told = str(found) if found.agreement >= _SURE else ""
-    told = told or "depth edges do not lie on colour edges, and no single shift or scale would put them there"
+    told, how = str(found) if found.agreement >= _SURE else "", MIRROR_BACK if found.mirrored else _HOW
+    if not told:
+        told = "depth edges do not lie on colour edges, and no single shift or scale would put them there"
+        how = f"if one of the two is mirrored, {MIRROR_BACK}; otherwise {_HOW}" if found.mirrored else _HOW
     measured: dict[str, float | str] = {"score": score(values, rule), "agreement": float(values[0])}
     measured |= {"shift_right_px": found.right, "shift_down_px": found.down, "scale": found.scale}
     measured |= {"mirrored": float(found.mirrored), "displaced_agreement": found.agreement}
-    sentence = f"depth does not seem to be registered to colour: {told}; {_HOW}"
+    sentence = f"depth does not seem to be registered to colour: {told}; {how}"
     return [Finding(CODE, "warning", sentence, measured)]
+
+
+def scattered(depth: np.ndarray) -> float:
+    """Return the fraction of the pairs of neighbouring pixels with one reading or two in depth (h, w) that have one."""
+    known = depth > 0
+    pairs = ((known[1:], known[:-1]), (known[:, 1:], known[:, :-1]))
+    either, both = (sum(int(kind(*pair).sum()) for pair in pairs) for kind in (np.logical_or, np.logical_and))
+    return 1 - both / max(either, 1)
 
 
 def score(values: np.ndarray, rule: tuple[float, ...]) -> float:

@@ -6,6 +6,7 @@ consecutive frames, time stamps and the size of the hands tell holds for the rec
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from twohands.checks.hands_seen import check_seen
 from twohands.checks.rate import check_times
 from twohands.checks.recording import check_hand_sizes
 from twohands.checks.registration import CODE as NOT_REGISTERED
-from twohands.checks.usual import usual
+from twohands.checks.registration import MIRROR_BACK
+from twohands.checks.usual import USUAL, usual
 from twohands.doctor.look import Example, Look, example_of
 from twohands.doctor.table import Check, table_of
 from twohands.findings import Finding
@@ -35,7 +37,14 @@ STRETCHES, STRETCH = 4, 40
 """Number and length of the stretches of consecutive frames in which depth and colour are compared in time."""
 EXAMPLES, DRAWN = 3, 6
 """Number of frames on the page, and of those that are drawn, from which they are taken."""
-MIRRORED = "depth and colour are mirrored against each other; mirror one of the two, as the software of selfies does"
+UNIT = "depth_unit"
+REFUSED = (UNIT, "unusable_frame", "unreadable_frame")
+"""Findings of frames in which no hands were looked for."""
+ONE_SIDE = "two_hands_of_one_side"
+WITH_DEPTH = ("hands_out_of_range", "hands_small")
+"""Findings about hands that mean nothing where depth is not that of the hands."""
+MIRRORED = "depth_mirrored"
+MIRRORED_SENTENCE = f"depth and colour are mirrored against each other; {MIRROR_BACK}"
 
 
 @dataclass(frozen=True)
@@ -104,10 +113,12 @@ class Examination:
             reason = next((str(found[0]) for _, found in look.findings), "it has no frame with colour and depth")
             raise ValueError(f"no frame of the recording could be used; the first: {reason}")
         warnings = [finding for finding in usual(look.findings) if finding.severity == "warning"]
+        warnings = [finding for finding in warnings if finding.code not in outvoted(look)]
         warnings += look.timing.findings() + check_times(look.seconds)
         focal = float(np.median([camera.K[0, 0] for camera in look.cameras]))
         warnings += check_hand_sizes(np.array(look.sizes).reshape(-1, 2), focal)
-        if not np.any(look.found):
+        searched = [1 for _, found in look.findings if not any(finding.code in REFUSED for finding in found)]
+        if searched and not np.any(look.found):
             sentence = "no hands were found; check that they can be seen, upright and with their colours, on the page"
             warnings.append(Finding("no_hands", "warning", sentence))
         best = sorted(self._examples, key=lambda example: -example.interest)[:EXAMPLES]
@@ -133,9 +144,11 @@ class Examination:
     def _see(self, name: str, frame: RGBDFrame, drawn: bool) -> None:
         """Look at one frame and its hands."""
         hands = self._hands(frame)
-        findings = [*hands.findings, *check_seen(frame, self._look.see(frame, hands))]
-        if any(finding.code == NOT_REGISTERED and finding.values["mirrored"] for finding in findings):
-            findings.append(Finding("depth_mirrored", "warning", MIRRORED))
+        findings, seen = list(hands.findings), check_seen(frame, self._look.see(frame, hands))
+        elsewhere = [finding for finding in findings if finding.code == NOT_REGISTERED]
+        findings += [finding for finding in seen if not elsewhere or finding.code not in WITH_DEPTH]
+        if any(finding.values["mirrored"] for finding in elsewhere):
+            findings.append(Finding(MIRRORED, "warning", MIRRORED_SENTENCE))
         self._look.findings.append((name, tuple(findings)))
         if drawn:
             warnings = sum(finding.severity == "warning" for finding in findings)
@@ -147,11 +160,28 @@ class Examination:
         try:
             return self._examiner.examine(frame, self._predictor.reconstruct(frame))
         except DepthScaleError as error:
-            reason = Finding("depth_unit", "warning", error.sentence(frame.depth_unit))
+            values = {"judged_by": error.judged_by}
+            reason = Finding(UNIT, "warning", error.sentence(frame.depth_unit), values)
         except ValueError as error:
             reason = Finding("unusable_frame", "warning", str(error))
         nothing = no_hands()
         return TwoHands(None, nothing.joints, nothing.present, findings=(reason, *check(frame)))
+
+
+def outvoted(look: Look) -> set[str]:
+    """Return the kinds of findings of frames against which the recording as a whole speaks.
+
+    Two hands of one side, where more frames have a left and a right hand; mirrored depth, where fewer than half of
+    the frames have it; and a depth unit that hands tell, where depth is not that of the hands.
+    """
+    counts = Counter(code for _, findings in look.findings for code in {finding.code for finding in findings})
+    against = {ONE_SIDE} if counts[ONE_SIDE] < look.both_sides else set()
+    if 2 * counts[MIRRORED] < len(look.findings):
+        against.add(MIRRORED)
+    units = [finding.values for _, findings in look.findings for finding in findings if finding.code == UNIT]
+    if counts[NOT_REGISTERED] >= USUAL * len(look.findings) and all(unit["judged_by"] == "hands" for unit in units):
+        against.add(UNIT)
+    return against
 
 
 def spread(count: int, most: int) -> list[int]:

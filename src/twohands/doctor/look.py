@@ -10,7 +10,7 @@ from PIL import Image
 from twohands.checks.colour import skin_redness
 from twohands.checks.edges import depth_edges
 from twohands.checks.hands_seen import SeenHand, hand_pixels, seen_hands
-from twohands.checks.recording import SUPPORTED, hand_sizes
+from twohands.checks.recording import ODD, SUPPORTED, hand_sizes
 from twohands.checks.timing import DepthTiming
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
@@ -19,6 +19,8 @@ from twohands.overlay import draw_overlay
 from twohands.types import RIGHT, RGBDFrame, TwoHands
 from twohands.views import view_within
 
+PEOPLE = ("more_than_two_hands", "hands_of_two_people", "two_hands_of_one_side")
+"""Findings about hands of several people."""
 BIN, BINS = 0.01, 1000
 """Width in metres, and number, of the bins in which depth is counted."""
 EXAMPLE_WIDTH = 640
@@ -46,6 +48,8 @@ class Look:
     """Name and findings of every frame looked at, also of those that could not be read."""
     found: list[np.ndarray] = field(default_factory=list)
     """Presence (2,) bool of the hands in every frame that could be read."""
+    both_sides: int = 0
+    """Number of frames with a left and a right hand, and no other."""
     doubtful: int = 0
     """Number of hands with a confidence below 0.5."""
     cameras: list[Camera] = field(default_factory=list)
@@ -72,17 +76,21 @@ class Look:
         self.unmeasured.append(float(np.mean(depth == 0)))
         self._count(0, depth[::4, ::4])
         self.found.append(np.asarray(hands.is_present, bool))
+        self.both_sides += len(hands.present_sides) == 2 and not any(f.code in PEOPLE for f in hands.findings)
         self.doubtful += int(np.sum(hands.doubtful))
         self.redness += skin_redness(frame, hands).tolist()
         for side in hands.present_sides:
             column, row = hand_pixels(frame, hands, side).T
             self._count(1, depth[row, column])
+        odd = np.zeros(2, bool)
         if hands.quality is not None:
             supported = np.asarray(hands.quality.fitted) & (np.asarray(hands.quality.depth_support) >= SUPPORTED)
             rest = np.asarray(self.model(self.model.neutral()).joints)[RIGHT]
-            usable = supported & np.asarray(hands.is_present)
-            self.sizes.append(np.where(usable, hand_sizes(np.asarray(hands.joints), rest), np.nan))
-        seen = seen_hands(frame, hands)
+            sizes = np.where(np.asarray(hands.is_present), hand_sizes(np.asarray(hands.joints), rest), 1.0)
+            odd = np.abs(np.log(sizes)) >= np.log(ODD)
+            usable = supported & np.asarray(hands.is_present) & ~hands.doubtful
+            self.sizes.append(np.where(usable, sizes, np.nan))
+        seen = seen_hands(frame, hands, odd)
         self.hands += seen
         return seen
 

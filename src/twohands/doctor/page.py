@@ -22,6 +22,8 @@ INK, FAINT = (235, 235, 235), (150, 152, 158)
 COLOURS = {"ok": (90, 200, 120), "finding": (255, 90, 80), "unknown": (230, 190, 70)}
 SCENE, HANDS = (95, 115, 150), (255, 165, 60)
 """Colours of text, of the verdicts, and of the readings of the scene and of hands."""
+COLOURS_OF_HANDS = "left hand red, right green, doubtful pale"
+"""Caption of pictures of hands, which have the colours of `overlay`."""
 COLUMNS = (24, 170, 620, 760)
 """Left edges of the columns of the table, from the margin; the last goes to the other margin."""
 
@@ -65,7 +67,7 @@ def _examples(diagnosis: Diagnosis) -> Image.Image:
     width = (_inner() - GAP * max(count - 1, 1)) // max(count, 2)
     columns = []
     for example in diagnosis.examples:
-        named = ((example.edges, "edges of depth (green) on colour"), (example.overlay, "hands found"))
+        named = ((example.edges, "edges of depth (green) on colour"), (example.overlay, COLOURS_OF_HANDS))
         tiles = [captioned(_resized(picture, width), f"{example.name}: {text}") for picture, text in named]
         columns.append(tiles)
     part = _blank(max(sum(tile.height for tile in tiles) for tiles in columns) + GAP)

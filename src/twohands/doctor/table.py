@@ -9,14 +9,14 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from twohands.checks.hands_seen import BLURRED
 from twohands.checks.rate import frame_rate
 from twohands.checks.recording import FEWEST_FRAMES
-from twohands.doctor.look import BIN, Look
+from twohands.doctor.look import BIN, PEOPLE, Look
 from twohands.findings import Finding
 from twohands.types import LEFT, RIGHT
 
 Verdict: TypeAlias = Literal["ok", "finding", "unknown"]
-_PEOPLE = ("more_than_two_hands", "hands_of_two_people", "two_hands_of_one_side")
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def _readable(look: Look) -> str:
     return f"{len(look.found)} of {len(look.findings)} frames can be read"
 
 
-def _hands(look: Look) -> str:
+def _hands(look: Look) -> str | None:
     found = np.array(look.found).reshape(-1, 2)
     left, right = found[:, LEFT].sum(), found[:, RIGHT].sum()
-    doubt = f", {look.doubtful} of them doubtful" if look.doubtful else ""
-    return f"left in {left}, right in {right} of {len(found)} frames{doubt}"
+    doubt = f"; {look.doubtful} of these {left + right} hands are doubtful" if look.doubtful else ""
+    return f"left in {left}, right in {right} of {len(found)} frames{doubt}" if found.any() else None
 
 
 def _unit(look: Look) -> str | None:
@@ -87,7 +87,7 @@ def _sizes(look: Look) -> str | None:
 
 
 def _registration(look: Look) -> str | None:
-    return _without(look, "depth_not_registered", "edges of depth lie on those of colour")
+    return _without(look, "depth_not_registered", "edges of depth are not beside those of colour")
 
 
 def _mirror(look: Look) -> str | None:
@@ -130,9 +130,11 @@ def _timing(look: Look) -> str | None:
     timing = look.timing
     if not timing.moving:
         return None
-    lags = [lag for lag, _ in timing.lags]
-    lag = f"{np.median(lags):.1f} frames behind colour" if lags else "no clear lag"
-    return f"{len(timing.frozen)} of {timing.compared} frames repeat the depth before; {lag}"
+    repeated = f"{len(timing.frozen)} of {timing.compared} frames repeat the depth before"
+    if not timing.lags:
+        return f"{repeated}; their motion does not tell whether depth is late"
+    lag = round(float(np.median([lag for lag, _ in timing.lags])), 1)
+    return f"{repeated}; depth is {abs(lag):.1f} frames {'ahead of' if lag < 0 else 'behind'} colour"
 
 
 def _holes(look: Look) -> str | None:
@@ -145,17 +147,17 @@ def _holes(look: Look) -> str | None:
 
 
 def _distance(look: Look) -> str | None:
-    near_to_far = _spread([hand.distance for hand in look.hands], ".2f")
+    near_to_far = _spread([hand.distance for hand in look.hands if hand.is_hand], ".2f")
     return None if near_to_far is None else f"hands are {near_to_far} m away"
 
 
 def _image_size(look: Look) -> str | None:
-    small_to_large = _spread([hand.size for hand in look.hands], ".0f")
+    small_to_large = _spread([hand.size for hand in look.hands if hand.is_hand], ".0f")
     return None if small_to_large is None else f"hands are {small_to_large} px long"
 
 
 def _people(look: Look) -> str | None:
-    several = sum(any(finding.code in _PEOPLE for finding in findings) for _, findings in look.findings)
+    several = sum(any(finding.code in PEOPLE for finding in findings) for _, findings in look.findings)
     return f"more than one person's hands in {several} of {len(look.found)} frames" if look.hands else None
 
 
@@ -167,7 +169,9 @@ def _exposure(look: Look) -> str | None:
 
 
 def _blur(look: Look) -> str | None:
-    return f"blur {np.median([hand.blur for hand in look.hands]):.2f}" if look.hands else None
+    if not look.hands:
+        return None
+    return f"the hands' blur is {np.median([hand.blur for hand in look.hands]):.2f}; sharp ones are below {BLURRED:g}"
 
 
 def _rate(look: Look) -> str | None:
@@ -204,13 +208,18 @@ _LINES = (
         _distortion,
         ("no coefficients were given", "where straight edges look bent, give a calibration with them (--intrinsics)"),
     ),
-    _Line("size of hands", ("hand_size",), _sizes, (f"fewer than {FEWEST_FRAMES} frames with hands", "")),
+    _Line(
+        "size of hands",
+        ("hand_size",),
+        _sizes,
+        (f"fewer than {FEWEST_FRAMES} frames with hands beyond doubt", ""),
+    ),
     _Line("red and blue", ("blue_first", "grey_image"), _channels),
     _Line("depth in time", ("depth_frozen", "depth_late", "depth_early"), _timing, ("nothing moves", "")),
     _Line("depth on hands", ("holes_on_hands",), _holes),
-    _Line("distance", ("hands_out_of_range",), _distance),
-    _Line("hands in image", ("hands_small",), _image_size),
-    _Line("people", _PEOPLE, _people),
+    _Line("distance", ("hands_out_of_range",), _distance, ("no hands beyond doubt", "")),
+    _Line("hands in image", ("hands_small",), _image_size, ("no hands beyond doubt", "")),
+    _Line("people", PEOPLE, _people),
     _Line("exposure", ("too_dark", "overexposed"), _exposure),
     _Line("sharpness", ("blurred",), _blur),
     _Line(
