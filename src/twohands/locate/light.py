@@ -28,8 +28,8 @@ PROMISING = 0.15
 SPOT_LOOKS = 4
 """Largest number of spots that are looked at."""
 AS_SHOWN = 1.6
-"""Log-odds by which the network prefers the side as which a hand is shown, since 88 % of the hands of its training are of
-this side; no evidence. Fitted to 696 hands of validation frames, half of which were shown as of the other side."""
+"""Log-odds by which the network prefers the side as which a hand is shown, since 88 % of its training hands are of this
+side; no evidence. Fitted to 696 hands of validation frames, half of which were shown as of the other side."""
 NEAR = 0.07
 """Distance from a known hand within which spots belong to it, metres."""
 SAME = 0.045
