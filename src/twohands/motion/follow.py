@@ -160,10 +160,10 @@ def _remembered(hands: Candidates, known: Candidates | None) -> np.ndarray:
     odds = np.asarray(side_odds(hands), float).copy()
     if known is None or known.odds is None:
         return odds
-    rivals = (_away(hands, known) < SAME_HAND).sum(axis=1)
+    candidates = (_away(hands, known) < SAME_HAND).sum(axis=1)
     for hand, other in enumerate(_same(hands, known)):
         if other is not None:
-            memory = MEMORY if rivals[hand] == 1 else NEAR_MEMORY
+            memory = MEMORY if candidates[hand] == 1 else NEAR_MEMORY
             odds[hand] = WEIGHT * odds[hand] + memory * known.odds[other]
     return np.clip(odds, -MOST_ODDS, MOST_ODDS)
 
