@@ -166,6 +166,6 @@ def _json_hand(row: Row, side: int) -> dict[str, object] | None:
 def _plain(values: np.ndarray) -> object:
     """Return nested lists of numbers, rounded to 1e-6, with None for those that are not finite."""
     numbers = np.round(np.asarray(values, dtype=np.float64), 6)
-    plain = numbers.astype(object)
+    plain = np.array(numbers, dtype=object)
     plain[~np.isfinite(numbers)] = None
     return plain.tolist()
