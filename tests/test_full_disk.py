@@ -49,7 +49,7 @@ def test_a_disk_that_is_full_at_any_moment(tmp_path, disk):
     whole = alone(recording, tmp_path / "whole")
     needed = used(tmp_path / "whole") // 4096
     work, stopped = UnitWork(Orders(grey_predictor, {})), set[str]()
-    for number, part in enumerate((0.05, 0.3, 0.5, 0.8, 0.98)):
+    for number, part in enumerate((0.05, 0.4, 0.8, 0.86, 0.88, 0.9, 0.98)):
         unit = find_units([str(recording)], folder / str(number))[0]
         resize(used(folder) + int(part * needed) * 4096)
         with pytest.raises(NotWrittenError, match=r"cannot write .* \(No space left on device\); free some space") as e:

@@ -100,6 +100,7 @@ def test_a_silent_camera_is_given_up(plug, kind, caplog):
 def test_ctrl_c_ends_the_recording(plug, kind, monkeypatch):
     """The first one lets the frame that is worked on be finished; the second one is as ever."""
     plug(kind, Script(range(9)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs in the background of a shell ignore it
     before = signal.getsignal(signal.SIGINT)
     frames = 0
     for _ in open_source(kind):

@@ -109,7 +109,10 @@ class LightLocator:
         return again
 
     def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
-        """Return the hands at some places. Where one hand is known, the other side is expected first."""
+        """Return the hands at some places, each read as a hand of either side.
+
+        Where one hand is known, the other side is expected, and has to be promising.
+        """
         mirrored = known is not None and len(known.present) == 1 and bool(side_odds(known)[0] > 0)
         first = self._read(frame, looks, mirrored)
         promising = np.flatnonzero(first.present > PROMISING)
