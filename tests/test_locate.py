@@ -16,9 +16,10 @@ from twohands.files import read_depth
 from twohands.files import read_rgb as read_rgb_file
 from twohands.geometry.camera import Camera
 from twohands.hands.free import free_hand, pose_prior
+from twohands.hands.skeleton import PALM
 from twohands.locate import GuidedLocator, HandLocator
 from twohands.locate.locator import CROP_SIZE, MAX_PALMS, is_new, merge_palms, palm_anchors, tiles
-from twohands.locate.people import PALM, choose_hands, facing, palm_places
+from twohands.locate.people import choose_hands, facing, palm_places
 from twohands.locate.regions import from_region, region_around, region_of_landmarks, sample, turn, upright_square
 from twohands.locate.sides import Candidates, distinct, finger_curl, side_odds
 from twohands.types import LEFT, RIGHT, LocatedHands, RGBDFrame

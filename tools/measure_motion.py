@@ -23,7 +23,7 @@ import tyro
 
 from twohands.choices import Method
 from twohands.evaluation.metrics import acceleration_error
-from twohands.hands.skeleton import BONES, KNUCKLES, WRIST
+from twohands.hands.skeleton import BONES, PALM
 from twohands.motion import Steady, steady
 from twohands.predictor import Predictor, load
 from twohands.results import unseen
@@ -34,7 +34,6 @@ from twohands.types import RGBDFrame, TwoHands
 
 SETTLED = 60
 """Number of the first frame whose bone lengths are measured, counted from the first one read."""
-PALM = [WRIST, *KNUCKLES]
 LAGS = np.arange(-4.0, 4.01, 0.1)
 """Lags in frames that are compared."""
 

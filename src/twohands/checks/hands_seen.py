@@ -23,8 +23,6 @@ DARK, SATURATED = 0.1, 0.3
 which no hand is found, 95 % of the pixels are as dark, or this fraction is white."""
 BLURRED = 0.6
 """Smallest blur, see `blur_of`, of a blurred hand."""
-_BRIGHTER = "give more light or a longer exposure"
-_DARKER = "shorten the exposure, or turn the lamp away from the hands"
 _END = 0.985  # of a channel, from which it is saturated
 _ACROSS = 160  # pixels along the box of a larger hand when its blur is measured
 _WINDOW = 9  # pixels of the filter that measures it
@@ -120,12 +118,7 @@ def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
             "resolution or a longer focal length"
         )
         found.append(_warning("hands_small", sentence, size_px=small))
-    if dark <= DARK:
-        sentence = f"a hand is nearly black ({dark:.0%} of full brightness); {_BRIGHTER}"
-        found.append(_warning("too_dark", sentence, brightness=dark))
-    if bright >= SATURATED:
-        sentence = f"{bright:.0%} of a hand is overexposed; {_DARKER}"
-        found.append(_warning("overexposed", sentence, fraction=bright))
+    found += _exposure("a hand", dark, f"{dark:.0%} of full brightness", bright)
     if blur >= BLURRED:
         sentence = (
             f"the hands are blurred ({blur:.2f}; sharp ones are below {BLURRED:g}); shorten the exposure and give more "
@@ -138,12 +131,18 @@ def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
 def _light(frame: RGBDFrame) -> list[Finding]:
     """Return the warnings about an image that is too dark or too bright to find hands in it."""
     dark, bright = float(np.percentile(frame.rgb.max(axis=0), 95)), float(np.mean(frame.rgb.min(axis=0) >= _END))
+    return _exposure("the image", dark, f"at most {dark:.0%} of full brightness in 95% of it", bright)
+
+
+def _exposure(subject: str, dark: float, brightness: str, bright: float) -> list[Finding]:
+    """Return the warnings that `subject` is too dark, with its `brightness` in words, or that it is too white."""
     found = []
     if dark <= DARK:
-        sentence = f"the image is nearly black (at most {dark:.0%} of full brightness in 95% of it); {_BRIGHTER}"
+        sentence = f"{subject} is nearly black ({brightness}); give more light or a longer exposure"
         found.append(_warning("too_dark", sentence, brightness=dark))
     if bright >= SATURATED:
-        sentence = f"{bright:.0%} of the image is overexposed; {_DARKER}"
+        remedy = "shorten the exposure, or turn the lamp away from the hands"
+        sentence = f"{bright:.0%} of {subject} is overexposed; {remedy}"
         found.append(_warning("overexposed", sentence, fraction=bright))
     return found
 

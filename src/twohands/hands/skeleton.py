@@ -15,6 +15,8 @@ NUM_JOINTS = 21
 WRIST, MIDDLE_KNUCKLE = 0, 9
 ROOT = MIDDLE_KNUCKLE  # the paper's root joint
 KNUCKLES = (5, 9, 13, 17)
+PALM = [WRIST, *KNUCKLES]
+"""The joints that no finger moves, as an index."""
 FINGERTIPS = (4, 8, 12, 16, 20)
 PARENTS = (-1, *(0 if part == 0 else 4 * finger + part for finger in range(5) for part in range(4)))
 BONES = tuple((parent, joint) for joint, parent in enumerate(PARENTS) if parent >= 0)

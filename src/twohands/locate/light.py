@@ -9,9 +9,9 @@ import numpy as np
 
 from twohands.choices import Person
 from twohands.geometry.transforms import shortest_turn
-from twohands.hands.skeleton import KNUCKLES, ROOT, WRIST
+from twohands.hands.skeleton import KNUCKLES, PALM, ROOT, WRIST
 from twohands.locate.locator import PalmFinder
-from twohands.locate.people import HAND_SCALES, PALM, choose_hands
+from twohands.locate.people import HAND_SCALES, choose_hands
 from twohands.locate.region_reader import SHIPPED_LIGHT, Readings, RegionReader
 from twohands.locate.regions import region_of_landmarks, upright_square
 from twohands.locate.sides import Candidates, side_odds

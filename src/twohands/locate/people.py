@@ -9,7 +9,7 @@ import numpy as np
 
 from twohands.choices import Person
 from twohands.findings import Finding
-from twohands.hands.skeleton import KNUCKLES, WRIST
+from twohands.hands.skeleton import PALM, WRIST
 from twohands.locate.sides import Candidates, extents, position_odds, side_odds
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, LocatedHands, OneSide, RGBDFrame
 
@@ -31,7 +31,6 @@ MISREAD = 4.0
 """Log-odds up to which the side of one hand of a pair may be misread."""
 HAND_SCALES = (0.55, 1.8)
 """Range of the measured depth of a palm over the depth at which its landmarks have their size."""
-PALM = [WRIST, *KNUCKLES]
 Hands = dict[int, int]
 """Side -> index of a candidate, for the hands of one person."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from twohands.hands.model import HandModel
-from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, KNUCKLES, WRIST
+from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, PALM
 from twohands.motion.coordinates import ACCELERATION, DEVIATION, PLACE, SPEED, coordinates, with_coordinates
 from twohands.motion.kalman import Estimate, Filtered, begun, corrected, predicted, smoothed
 from twohands.types import LEFT, HandParameters, TwoHands
@@ -33,9 +33,8 @@ USUAL_SIGMA = 0.006
 """Sigma of the palm's joints at which the coordinates have their usual noise, metres."""
 KNOWN_SHAPE = 120
 """Number of trusted hands after which the shape of a person no longer changes."""
-PALM = [WRIST, *KNUCKLES]
 PALM_JOINTS = [JOINTS_FROM_ARTICULATED[joint] for joint in PALM]
-"""The palm among the 21 joints, and among the 16 that rotate."""
+"""The palm among the 16 joints that rotate."""
 
 
 @dataclass(frozen=True)

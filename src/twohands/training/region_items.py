@@ -15,7 +15,7 @@ from numpy.random import Generator
 
 from twohands.geometry.record import Array, TensorRecord
 from twohands.hands.free import free_hand_arrays
-from twohands.hands.skeleton import FINGERTIPS, NUM_JOINTS, ROOT
+from twohands.hands.skeleton import FINGERTIPS, NUM_JOINTS, PALM, ROOT
 from twohands.locate.landmarks import MAP_SHAPES, LandmarkReader, Landmarks
 from twohands.locate.regions import region_of_landmarks
 from twohands.locate.spots import SpotFinder
@@ -134,7 +134,7 @@ class RegionViews:
         u, v, _, angle = region_of_landmarks(camera.project(joints)[None])[0]
         far = rng.random() < d.far
         metres = rng.normal(0, d.far_place if far else d.place, 2).clip(-0.06, 0.06)
-        depth = float(joints[[0, 5, 9, 13, 17], 2].mean()) - 0.012
+        depth = float(joints[PALM, 2].mean()) - 0.012
         pixel = np.array([u, v]) + metres * np.asarray(camera.focal, np.float64) / depth
         depth += float(rng.normal(0, d.far_depth if far else d.depth))
         angle += float(rng.normal(0, d.far_angle if far else d.angle))
