@@ -9,6 +9,7 @@ from twohands.hands.skeleton import NUM_JOINTS
 from twohands.locate.light import LightLocator, beliefs, possible
 from twohands.locate.region_reader import Readings
 from twohands.locate.spots import SpotFinder, Spots, cells_of, headings
+from twohands.region import Region
 from twohands.synth.config import FULL
 from twohands.synth.engine import SyntheticHands
 from twohands.types import LEFT, RIGHT, Sample
@@ -31,10 +32,11 @@ class KnowingReader:
         self.looks: list[int] = []
         self.clear, self.landmark_error = 0.0, np.zeros(3)
 
-    def __call__(self, frame, regions, companion=None) -> Readings:
-        self.looks.append(len(regions))
+    def __call__(self, views, companion=None) -> Readings:
+        self.looks.append(len(views.colour))
         readings = []
-        for region in regions:
+        for axes, depth in zip(views.region.axes, views.region.depth, strict=True):
+            region = Region(axes, depth)
             middle = region.from_plane(np.zeros((1, 3)))[0]
             mirrored = np.linalg.det(region.axes) < 0
             present, right, joints = 0.01, 0.0, np.tile(middle, (NUM_JOINTS, 1))
@@ -161,6 +163,15 @@ def test_following_looks_only_where_hands_are_expected(samples):
     again = finder.follow(sample.frame, found)
     assert reader.looks == [2]
     assert len(again.present) == 2
+
+
+def test_a_sure_first_reading_is_the_only_one(samples):
+    """Both places are read as right hands; the left hand's is read as a left one too; then both are looked at again."""
+    finder = locator(samples[0])
+    finder.find(samples[0].frame)
+    reader = finder.read
+    assert isinstance(reader, KnowingReader)
+    assert [count for count in reader.looks if count] == [2, 1, 2]
 
 
 def test_the_shipped_spot_finder_sees_hands(samples):

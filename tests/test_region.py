@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twohands.geometry.camera import Camera
-from twohands.region import COLOUR_SIZE, DEPTH_SIZE, SIDE, Region, colour_picture, depth_picture, region_at
+from twohands.region import COLOUR_SIZE, DEPTH_SIZE, SIDE, Region, colour_picture, depth_picture, region_at, views
 from twohands.types import RGBDFrame
 
 CAMERA = Camera(np.array([[610.0, 0, 333.3], [0, 600.0, 247.7], [0, 0, 1]]), 640, 480)
@@ -94,3 +94,16 @@ def test_large_images_are_averaged_before_they_shrink():
     frame = RGBDFrame(np.stack([board] * 3), np.zeros((1200, 1920), np.float32), camera)
     picture = colour_picture(region_at(camera, np.array([960.0, 600.0]), 0.0, 0.5 * 2.08, False), frame)
     assert picture.std() < 0.05
+
+
+def test_views_are_mirrored_as_if_they_were_made_for_the_other_side():
+    rng = np.random.default_rng(4)
+    depth = np.where(rng.random((480, 640)) < 0.1, 0, rng.uniform(0.3, 0.6, (480, 640))).astype(np.float32)
+    frame = RGBDFrame(rng.random((3, 480, 640), dtype=np.float32), depth, CAMERA)
+    places = [(PIXEL, ANGLE), (np.array([30.0, 440.0]), -2.0)]
+    made = [views(frame, [region_at(CAMERA, *place, DEPTH, flip) for place in places]) for flip in (False, True)]
+    turned = made[0].mirrored(np.array([False, True]))
+    for number in (0, 1):
+        np.testing.assert_allclose(turned.region.axes[number], made[number].region.axes[number], atol=1e-12)
+        np.testing.assert_allclose(turned.colour[number], made[number].colour[number], atol=1e-5)
+        np.testing.assert_allclose(turned.depth[number], made[number].depth[number], atol=1e-6)

@@ -87,6 +87,34 @@ def _sources(region: Region, camera: Camera, size: int) -> np.ndarray:
     return camera.project(seen[None])[0]
 
 
+@dataclass(frozen=True)
+class Views(TensorRecord):
+    """What N regions of a frame show."""
+
+    region: Region  # of N, float64
+    colour: np.ndarray  # (N, 3, COLOUR_SIZE, COLOUR_SIZE) float32 in [0, 1]
+    depth: np.ndarray  # (N, DEPTH_SIZE, DEPTH_SIZE) float32 metres relative to the region, NaN: not measured
+
+    def mirrored(self, which: np.ndarray) -> Views:
+        """Return the views with some of them, (N,) bool, as if for a hand of the other side."""
+        axes = np.where(which[:, None, None], np.diag([-1.0, 1.0, 1.0]) @ self.region.axes, self.region.axes)
+        colour, depth = self.colour.copy(), self.depth.copy()
+        colour[which], depth[which] = colour[which][..., ::-1], depth[which][..., ::-1]
+        return Views(Region(axes, self.region.depth), colour, depth)
+
+
+def views(frame: RGBDFrame, regions: list[Region]) -> Views:
+    """Return what regions of a frame show."""
+    return Views(
+        Region(
+            np.array([region.axes for region in regions]).reshape(-1, 3, 3),
+            np.array([region.depth for region in regions], np.float64),
+        ),
+        np.array([colour_picture(region, frame) for region in regions]).reshape(-1, 3, COLOUR_SIZE, COLOUR_SIZE),
+        np.array([depth_picture(region, frame) for region in regions]).reshape(-1, DEPTH_SIZE, DEPTH_SIZE),
+    )
+
+
 def depth_picture(region: Region, frame: RGBDFrame) -> np.ndarray:
     """Return the depth (DEPTH_SIZE, DEPTH_SIZE) float32 relative to the region, metres in the region frame; NaN where
     nothing is measured.

@@ -16,7 +16,7 @@ from twohands.locate.region_reader import SHIPPED_LIGHT, Readings, RegionReader
 from twohands.locate.regions import region_of_landmarks, upright_square
 from twohands.locate.sides import Candidates, side_odds
 from twohands.locate.spots import SpotFinder
-from twohands.region import Region, region_at
+from twohands.region import Region, Views, region_at, views
 from twohands.types import PRESENT, LocatedHands, RGBDFrame
 
 PALM_SIDE = 0.25
@@ -30,6 +30,8 @@ SPOT_LOOKS = 4
 AS_SHOWN = 1.6
 """Log-odds by which the network prefers the side as which a hand is shown, since 88 % of its training hands are of this
 side; no evidence. Fitted to 696 hands of validation frames, half of which were shown as of the other side."""
+SURE = 1.5
+"""Log-odds above which the first reading of a hand settles as which side it is read."""
 NEAR = 0.07
 """Distance from a known hand within which spots belong to it, metres."""
 SAME = 0.045
@@ -57,9 +59,9 @@ class Look:
     angle: float
     depth: float
 
-    def region(self, frame: RGBDFrame, mirrored: bool) -> Region:
-        """Return the region for a hand of one side."""
-        return region_at(frame.camera.map(np.float64), self.pixel, self.angle, self.depth, mirrored)
+    def region(self, frame: RGBDFrame) -> Region:
+        """Return the region for a right hand."""
+        return region_at(frame.camera.map(np.float64), self.pixel, self.angle, self.depth, mirrored=False)
 
 
 class LightLocator:
@@ -97,49 +99,43 @@ class LightLocator:
         return _settled_if_possible(frame, self._judged(frame, known))
 
     def _judged(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
-        """Return the hands after one more look at each, with the log-odds of this look.
+        """Return the hands after one more look at each, in a region around its joints, with the log-odds of this look.
 
-        A reading tends to confirm the side as which a hand is shown. Where one contradicts it, or two hands are of one
-        side, all are shown as hands of the other side too, and both readings count.
+        A pair sees each other. A reading tends to confirm the side as which a hand is shown. Where one contradicts it,
+        or two hands are of one side, all are shown as hands of the other side too, and both readings count.
         """
-        again, before = self.together(frame, hands), side_odds(hands)
+        before, looks = side_odds(hands), [_look_at_hand(frame, joints) for joints in _joints(hands)]
+        around = views(frame, [look.region(frame) for look in looks])
+        again = self._read(frame, around, before > 0)
         odds = side_odds(again)
         if (odds * before < 0).any() or (len(odds) == 2 and odds[0] * odds[1] > 0):
-            again = likelier(again, self.together(frame, replace(hands, odds=-before)), before > 0, before)
+            again = likelier(again, self._read(frame, around, before <= 0), before > 0, before)
         return again
 
     def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
-        """Return the hands at some places, each read as a hand of either side.
+        """Return the hands at some places, each read as a hand of either side unless the first reading is sure.
 
         Where one hand is known, the other side is expected, and has to be promising.
         """
-        mirrored = known is not None and len(known.present) == 1 and bool(side_odds(known)[0] > 0)
-        first = self._read(frame, looks, mirrored)
-        promising = np.flatnonzero(first.present > PROMISING)
-        second = self._read(frame, [looks[place] for place in promising], not mirrored)
-        return likelier(first[promising], second, np.full(len(promising), not mirrored))
+        right = known is None or len(known.present) != 1 or bool(side_odds(known)[0] <= 0)
+        places = views(frame, [look.region(frame) for look in looks])
+        first = self._read(frame, places, np.full(len(looks), right))
+        promising = first.present > PROMISING
+        sure = promising & (side_odds(first) * (1 if right else -1) > SURE)
+        asked = promising & ~sure
+        as_right = np.full(asked.sum(), right)
+        second = self._read(frame, places.map(lambda array: array[asked]), ~as_right)
+        return first[sure] + likelier(first[asked], second, as_right)
 
-    def _read(self, frame: RGBDFrame, looks: list[Look], mirrored: bool) -> Candidates:
-        """Return what is seen at N places, as hands of one side."""
-        readings = self.read(frame, [look.region(frame, mirrored) for look in looks])
+    def _read(self, frame: RGBDFrame, places: Views, right: np.ndarray) -> Candidates:
+        """Return what is seen at N places, read as right hands where `right` (N,) is true, elsewhere as left ones.
+
+        Two places that are read as hands of either side see each other.
+        """
+        pair = len(right) == 2 and right[0] != right[1]
+        readings = self.read(places.mirrored(~right), 1 - np.eye(2) if pair else None)
         odds = readings.right - AS_SHOWN
-        return _candidates(frame, readings, -odds if mirrored else odds)
-
-    def together(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
-        """Return the hands after one more look at each from a region around its joints; a pair sees each other."""
-        if not len(hands.present):
-            return hands
-        odds = side_odds(hands)
-        regions = [
-            _look_at_hand(frame, joints).region(frame, odd < 0)
-            for joints, odd in zip(_joints(hands), odds, strict=True)
-        ]
-        companion = np.zeros((len(odds), len(odds)))
-        if len(odds) == 2 and odds[0] * odds[1] < 0:
-            companion = 1 - np.eye(2)
-        again = self.read(frame, regions, companion)
-        seen = again.right - AS_SHOWN
-        return _candidates(frame, again, np.where(odds < 0, -seen, seen))
+        return _candidates(frame, readings, np.where(right, odds, -odds))
 
     def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
         """Return the likeliest spots that do not belong to a known hand."""

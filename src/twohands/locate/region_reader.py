@@ -1,4 +1,4 @@
-"""The region network in ONNX Runtime: a frame and regions in, presence, side, joints and hand parameters out."""
+"""The region network in ONNX Runtime: views of regions in, presence, side, joints and hand parameters out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import numpy as np
 
 from twohands.geometry.record import TensorRecord
 from twohands.locate.landmarks import LandmarkReader
-from twohands.region import Region, colour_picture, depth_picture
+from twohands.region import Views
 from twohands.runtime import METADATA, REGION_FORMAT_VERSION, REGION_GRAPH, REGION_OUTPUTS, open_session
-from twohands.types import RGBDFrame
 
 SHIPPED_LIGHT = files("twohands") / "weights" / "light"
 """Folder of the packaged region network."""
@@ -33,7 +32,7 @@ class Readings(TensorRecord):
 
 
 class RegionReader:
-    """Function from a frame and regions to Readings."""
+    """Function from views of regions to Readings."""
 
     def __init__(self, folder: Any = SHIPPED_LIGHT):
         """Read the graph of a folder. Raise FileNotFoundError or ValueError with the fix when it has none."""
@@ -52,18 +51,16 @@ class RegionReader:
         self.inputs = [argument.name for argument in self.session.get_inputs()]
         self.landmarks = LandmarkReader()
 
-    def __call__(self, frame: RGBDFrame, regions: list[Region], companion: np.ndarray | None = None) -> Readings:
+    def __call__(self, views: Views, companion: np.ndarray | None = None) -> Readings:
         """Return what N regions show; companion (N, N) is 1 where the other region shows the person's other hand."""
-        count = len(regions)
-        axes = np.array([region.axes for region in regions], np.float32).reshape(-1, 3, 3)
-        depth = np.array([region.depth for region in regions], np.float32)
+        count = len(views.colour)
         if not count:
             return Readings(*(np.zeros((0, *shape)) for shape in ((), (), (21, 3), (21, 2), (21, 3), ())))
-        seen = self.landmarks(np.stack([colour_picture(region, frame) for region in regions]))
+        seen = self.landmarks(views.colour)
         given = {
-            "axes": axes,
-            "region_depth": depth,
-            "depth": np.stack([depth_picture(region, frame) for region in regions]),
+            "axes": views.region.axes.astype(np.float32),
+            "region_depth": views.region.depth.astype(np.float32),
+            "depth": views.depth,
             **{f"map_{level}": values for level, values in enumerate(seen.maps)},
             "landmarks": seen.points.astype(np.float32),
             "seen": np.stack([seen.present, seen.right], axis=-1).astype(np.float32),
@@ -71,8 +68,8 @@ class RegionReader:
         }
         values = self.session.run(REGION_OUTPUTS[:4], {name: given[name] for name in self.inputs})
         present, right, joints, sigma = (np.asarray(value) for value in values)
-        placed = Region(axes.astype(np.float64), depth.astype(np.float64)).from_plane
         probability = 1 / (1 + np.exp(-np.clip(present, -30, 30)))
+        placed = views.region.from_plane
         return Readings(
             probability, right, placed(joints.astype(np.float64)), sigma, placed(seen.points.astype(np.float64)),
             seen.present,

@@ -37,6 +37,8 @@ and the network learns as much from it when it comes back (Choi et al., Faster N
 Echoing, 2019)."""
 KEPT = 512
 """Number of items that are remembered for their next batch."""
+HIDDEN_NOISE = 3.0
+"""Growth of the noise of true landmarks from a hand in full view to one of which nothing is visible."""
 AWAY = 0.11
 """Smallest distance of a region without a hand from every joint of both hands, metres."""
 
@@ -57,9 +59,9 @@ class Disturbance:
     """Relative error of the region's depth where none is measured."""
     no_depth: float = 0.08
     no_colour: float = 0.08
-    true_landmarks: float = 0.35
+    true_landmarks: float = 0.5
     """Fraction of the hands whose landmarks are the truth with the noise that real pictures have."""
-    no_landmarks: float = 0.2
+    no_landmarks: float = 0.15
     other_side: float = 0.12
     elsewhere: float = 0.12
     """Fractions of the hands that are shown as of the other side, and that are replaced by another spot."""
@@ -180,8 +182,9 @@ class RegionViews:
         if not blind:
             depth = _worse_depth(depth_picture(region, _shifted(frame, rng)), rng)
         colours = np.clip(colour_picture(region, frame) * gains[:, None, None], 0, 1)
-        seen = self._seen(colours, joints if side is not None and not swapped else None, dark, rng)
         fraction = 0.0 if side is None else float(np.asarray(sample.visible_fraction)[side])
+        known = None if side is None or swapped else _noisy(joints, fraction, rng)
+        seen = self._seen(colours, known, dark, rng)
         axes, place, joints, vertices, fraction, right, mask = (
             np.asarray(array, np.float32)[None]
             for array in (region.axes, region.depth, joints, vertices, fraction, not swapped, mask)
@@ -201,8 +204,8 @@ class RegionViews:
             mask=mask,
         )
 
-    def _seen(self, colours: np.ndarray, joints: np.ndarray | None, dark: bool, rng: Generator) -> Landmarks:
-        """Return what the landmark network says, or the truth with noise, or nothing."""
+    def _seen(self, colours: np.ndarray, known: np.ndarray | None, dark: bool, rng: Generator) -> Landmarks:
+        """Return what the landmark network says, or landmarks that are known (21, 3), or nothing."""
         d = self.disturbance
         if dark:
             maps = tuple(np.zeros((1, *shape), np.float32) for shape in MAP_SHAPES)
@@ -211,10 +214,10 @@ class RegionViews:
         draw = rng.random()
         if draw < d.no_landmarks:
             return replace(seen, points=np.zeros_like(seen.points), present=np.zeros(1), right=np.full(1, 0.5))
-        if joints is not None and draw < d.no_landmarks + d.true_landmarks:
+        if known is not None and draw < d.no_landmarks + d.true_landmarks:
             return replace(
                 seen,
-                points=_noisy(joints, rng)[None],
+                points=known[None],
                 present=np.maximum(seen.present, rng.uniform(0.6, 1.0, 1)),
                 right=np.maximum(seen.right, rng.uniform(0.3, 1.0, 1)),
             )
@@ -305,11 +308,12 @@ def _anywhere(sample: Sample, mirrored: bool, rng: Generator) -> Region:
     return region_at(camera, pixel, float(rng.uniform(-np.pi, np.pi)), distance + float(rng.normal(0, 0.02)), mirrored)
 
 
-def _noisy(joints: np.ndarray, rng: Generator) -> np.ndarray:
+def _noisy(joints: np.ndarray, visible: float, rng: Generator) -> np.ndarray:
     """Return plane coordinates (21, 3) as landmarks of real pictures: z from joint 9, errors of real size.
 
-    The sizes were measured between the landmark network and real frames with truth: an offset of the hand, of each
-    joint, a drift along the fingers, and finger tips that are read too short.
+    The sizes were measured between the landmark network and real frames with truth of a hand in full view: an offset
+    of the hand, of each joint, a drift along the fingers, and finger tips that are read too short. The less of the hand
+    is visible (fraction in [0, 1]), the larger they are.
     """
     points = joints.copy()
     points[:, 2] -= joints[ROOT, 2]
@@ -319,7 +323,7 @@ def _noisy(joints: np.ndarray, rng: Generator) -> np.ndarray:
     noise = rng.normal(0, 0.003, (1, 3)) + rng.normal(0, 0.0035, (NUM_JOINTS, 3))
     drift = rng.normal(0, 0.004, (5, 1, 3)) * np.arange(4)[:, None] / 3
     noise[1:] += drift.reshape(NUM_JOINTS - 1, 3)
-    return points + noise * [1, 1, 2.5]
+    return points + noise * [1, 1, 2.5] * (1 + HIDDEN_NOISE * (1 - visible))
 
 
 def _shifted(frame: RGBDFrame, rng: Generator) -> RGBDFrame:
