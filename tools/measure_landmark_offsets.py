@@ -4,7 +4,9 @@ The network was trained on points that people clicked in pictures; they are not 
 each landmark the offset from the joint, fixed to the bone that carries it, is the least-squares solution of "the point
 is on the landmark's ray" over many rendered hands (train split, so no test frame is used).
 
-Run: python tools/measure_landmark_offsets.py --count 600
+    python tools/measure_landmark_offsets.py FOLDER [FOLDER ...]
+
+Folders hold shards of the split "train" (`twohands synth`).
 """
 
 from __future__ import annotations
@@ -18,35 +20,38 @@ from twohands.evaluation.scoring import ON_THE_HAND
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands.skeleton import ARTICULATED_PARENTS, JOINTS_FROM_ARTICULATED
 from twohands.locate import HandLocator
-from twohands.synth.config import BASIC
-from twohands.synth.engine import SyntheticHands
+from twohands.shards import Shards
 from twohands.types import LEFT, Sample
 
 TARGET = Path(__file__).parent.parent / "src" / "twohands" / "fitting" / "landmark_offsets.npy"
 OUTLIER = 0.03
 """Metres from the ray beyond which a landmark is an error of the network, not a matter of definition."""
+RIDGE = 3.0
+"""Observations of a zero offset, which keep badly observed directions at zero."""
 
 
-def main(count: int = 300, seed: int = 7, ridge: float = 3.0, trust: float = 0.6) -> None:
-    """Fit offsets to `count` frames; `ridge` observations of a zero offset keep badly observed directions at zero.
-
-    The result is multiplied by `trust`, since the network may behave differently on photographs than on renderings.
-    """
-    locate, dataset = HandLocator(), SyntheticHands(seed, config=BASIC)
-    systems = [equations for index in range(count) for equations in observe(dataset[index], locate)]
+def main(folders: tyro.conf.Positional[tuple[Path, ...]]) -> None:
+    """Fit offsets to the frames of folders of shards."""
+    locate = HandLocator()
+    systems = [
+        equations
+        for shards in map(Shards, folders)
+        for index in range(len(shards))
+        for equations in observe(shards[index], locate)
+    ]
     offsets = np.zeros((21, 3))
     for landmark in range(21):
         rows = np.concatenate([matrix[landmark] for matrix, _, _ in systems])  # (2 n, 3)
         away = np.concatenate([residual[landmark] for _, residual, _ in systems])
         seen = np.repeat([good[landmark] for _, _, good in systems], 2)
         rows, away = rows[seen], away[seen]
-        offsets[landmark] = np.linalg.solve(rows.T @ rows + ridge * np.eye(3), -rows.T @ away)
+        offsets[landmark] = np.linalg.solve(rows.T @ rows + RIDGE * np.eye(3), -rows.T @ away)
         before, after = (np.sqrt((r.reshape(-1, 2) ** 2).sum(axis=1)) for r in (away, away + rows @ offsets[landmark]))
         print(
             f"{landmark:2d} {len(before):5d} hands  offset {np.round(offsets[landmark] * 1e3, 1)} mm  "
             f"median distance {np.median(before) * 1e3:.1f} -> {np.median(after) * 1e3:.1f} mm"
         )
-    np.save(TARGET, (trust * offsets).astype(np.float32))
+    np.save(TARGET, offsets.astype(np.float32))
     print(f"{len(systems)} hands; wrote {TARGET}")
 
 
