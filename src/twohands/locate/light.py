@@ -25,7 +25,7 @@ SKIN = 0.012
 """Usual distance of the palm's joints behind the skin, metres."""
 PROMISING = 0.15
 """Smallest presence of a first look for which there is a second one."""
-SPOT_LOOKS = 4
+SPOT_LOOKS = 6
 """Largest number of spots that are looked at."""
 AS_SHOWN = 1.6
 """Log-odds by which the network prefers the side as which a hand is shown, since 88 % of its training hands are of this

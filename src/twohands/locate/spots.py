@@ -7,6 +7,7 @@ alike. It says whether the cell shows a hand, where the hand's middle is and whi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -34,7 +35,10 @@ SAME_DEPTH = 0.12
 """Largest difference in depth of the cells of one spot, metres."""
 MOST_CELLS = 600
 MOST_HEADINGS = 3
-"""Largest number of directions that one spot tells."""
+"""Largest number of directions that one spot tells, without the opposite of the likeliest."""
+OPPOSITE, TURNED = 0.3, 2.2
+"""Likelihood of the opposite direction, relative to the likeliest one, and the angle (radians) from which a direction
+counts as its opposite."""
 FULL_AREA = 0.003
 """Area of likely cells in square metres from which a spot does not become likelier."""
 RING = np.stack(
@@ -148,7 +152,10 @@ def merged(cells: Cells, values: np.ndarray, likely: np.ndarray, frame: RGBDFram
 
 
 def headings(share: np.ndarray) -> list[tuple[float, float]]:
-    """Return the directions (radians) that probabilities (HEADINGS,) tell, likeliest first, and the mass of each."""
+    """Return the directions (radians) that probabilities (HEADINGS,) tell, likeliest first, and the mass of each.
+
+    The forearm is easily taken for the fingers, so the opposite of the likeliest direction is always among them.
+    """
     found, step = [], 2 * np.pi / HEADINGS
     kernel = np.array([0.5, 1, 0.5])
     for _ in range(MOST_HEADINGS):
@@ -160,4 +167,6 @@ def headings(share: np.ndarray) -> list[tuple[float, float]]:
         found.append((step * (best + (near[2, best] - near[0, best]) / mass[best]), float(mass[best])))
         share = share.copy()
         share[(best + np.array([-1, 0, 1])) % HEADINGS] *= 1 - kernel
+    if found and all(math.cos(angle - found[0][0]) > math.cos(TURNED) for angle, _ in found):
+        found.append((found[0][0] + np.pi, OPPOSITE * found[0][1]))
     return found
