@@ -16,7 +16,7 @@ from twohands.locate.region_reader import SHIPPED_LIGHT, RegionReader
 from twohands.networks.region_checkpoint import load_region_network, save_region_network
 from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork, RegionOutput
-from twohands.region import Region, region_at
+from twohands.region import Region, region_at, views
 from twohands.shards.writing import write_shards
 from twohands.synth.config import FULL
 from twohands.synth.engine import SyntheticHands
@@ -272,16 +272,18 @@ def test_mirrored_frames_give_mirrored_hands(reader, shards):
     for side in (LEFT, RIGHT):
         pixel = camera.project(np.asarray(sample.hands.joints[side], float)[[9]])[0]
         place = float(sample.hands.joints[side][9, 2])
-        here = reader(frame, [region_at(camera, pixel, 0.4, place, side == LEFT)])
+        here = reader(views(frame, [region_at(camera, pixel, 0.4, place, side == LEFT)]))
         mirror = np.array([camera.width - 1 - pixel[0], pixel[1]])
-        there = reader(other, [region_at(other.camera.map(np.float64), mirror, -0.4, place, side != LEFT)])
+        there = reader(
+            views(other, [region_at(other.camera.map(np.float64), mirror, -0.4, place, side != LEFT)])
+        )
         np.testing.assert_allclose(here.joints * [-1, 1, 1], there.joints, atol=1e-4)
         np.testing.assert_allclose(here.present, there.present, atol=1e-3)
 
 
 def test_the_reader_takes_no_regions(reader, shards):
     frame = RegionSet([shards], 0).shards[shards][0].frame
-    assert reader(frame, []).joints.shape == (0, 21, 3)
+    assert reader(views(frame, [])).joints.shape == (0, 21, 3)
 
 
 def test_a_folder_without_graph_is_refused(tmp_path):
