@@ -274,9 +274,7 @@ def test_mirrored_frames_give_mirrored_hands(reader, shards):
         place = float(sample.hands.joints[side][9, 2])
         here = reader(views(frame, [region_at(camera, pixel, 0.4, place, side == LEFT)]))
         mirror = np.array([camera.width - 1 - pixel[0], pixel[1]])
-        there = reader(
-            views(other, [region_at(other.camera.map(np.float64), mirror, -0.4, place, side != LEFT)])
-        )
+        there = reader(views(other, [region_at(other.camera.map(np.float64), mirror, -0.4, place, side != LEFT)]))
         np.testing.assert_allclose(here.joints * [-1, 1, 1], there.joints, atol=1e-4)
         np.testing.assert_allclose(here.present, there.present, atol=1e-3)
 

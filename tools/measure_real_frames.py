@@ -12,6 +12,7 @@ right as in the picture). Real frames are not part of the project.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,8 @@ JUMP = 0.15
 """Motion of a wrist from one frame to the next, in metres, that no hand makes."""
 OFF = 0.03
 """Median distance of a mesh from the measured depth, in metres, from which a hand is not on it."""
+TURNS = 5
+"""Times that every frame is timed, after one that does not count."""
 MOTION = ("found", "exchanged", "jumps", "off the depth", "spread of length, %")
 """Figures of a motion, see `motion`."""
 Named = tuple[str, Method | None, Path | None]
@@ -52,6 +55,8 @@ def main(folder: tyro.conf.Positional[Path], networks: tuple[Path, ...] = (), fi
         (THERE, labelled, ""), (("one_hand_truth",), exact, ""), (("grip",), gripped, ""),
         (("table_sequence",), moving, ", frame by frame"), (("table_sequence",), tracked, ", tracked"),
     ]  # fmt: skip
+    if (folder / "two_hands").is_dir():
+        print(f"\nCPU of a frame of two_hands, seconds, median and quartiles\n\n{timed(named, folder)}")
     for needed, table, how in tables:
         if not all((folder / name).is_dir() for name in needed):
             continue
@@ -64,6 +69,22 @@ def main(folder: tyro.conf.Positional[Path], networks: tuple[Path, ...] = (), fi
         print(f"\n{', '.join(needed)}{how}\n\n| method | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}")
         for title, values in lines:
             print(f"| {title} | {' | '.join(values[head] for head in heads)} |")
+
+
+def timed(named: list[Named], folder: Path) -> str:
+    """Return a table of the CPU time of a frame with the fit. The methods take turns, to meet the same load."""
+    predictors = {title: load(method, network, trusted=True) for title, method, network in named}
+    spent: dict[str, list[float]] = {title: [] for title in predictors}
+    for turn in range(TURNS + 1):
+        for _, frame in frames(folder / "two_hands"):
+            for title, predictor in predictors.items():
+                start = time.process_time()
+                hands_of(predictor, frame)
+                if turn:
+                    spent[title].append(time.process_time() - start)
+    quartiles = {title: np.percentile(values, [50, 25, 75]) for title, values in spent.items()}
+    rows = [f"| {title} | {q[0]:.3f} ({q[1]:.3f} to {q[2]:.3f}) |" for title, q in quartiles.items()]
+    return "\n".join(["| method | CPU, s |", "|---|---|", *rows])
 
 
 def labelled(predictor: Predictor, folder: Path) -> dict[str, str]:
