@@ -89,7 +89,7 @@ def _sources(region: Region, camera: Camera, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Views(TensorRecord):
-    """What N regions of a frame show."""
+    """N regions of a frame and the pictures that they show."""
 
     region: Region  # of N, float64
     colour: np.ndarray  # (N, 3, COLOUR_SIZE, COLOUR_SIZE) float32 in [0, 1]
