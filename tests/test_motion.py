@@ -260,6 +260,23 @@ def test_sides_are_exchanged_only_on_lasting_evidence():
     assert not lefts[-1]  # many frames say so
 
 
+@pytest.mark.parametrize("rate", [10, 15, 60])
+def test_exchanging_sides_takes_time_and_not_frames(rate):
+    """It takes about as many seconds as at 30 frames a second, and more than one frame."""
+    seconds = []
+    for each in (30, rate):
+        script = [(-2.0, 2.0)] * each + [(2.0, -2.0)] * 2 * each
+        follower = Follower(Scripted(script))
+        for number in range(len(script)):
+            follower.at(number / each)
+            if follower(FRAME).pixels[LEFT, :, 0].mean() > 300:
+                seconds.append((number - each) / each)
+                break
+    assert seconds[0] > 0.1
+    assert seconds[1] == pytest.approx(seconds[0], abs=0.12)
+    assert seconds[1] >= 1 / rate
+
+
 def test_a_hand_that_was_lost_for_a_moment_keeps_its_side():
     """It is read as of the other side when it comes back, more surely than the hand that stayed."""
     script = [(-1.0, 3.0)] * 8 + [(-1.0, -3.0)] * 12

@@ -20,7 +20,9 @@ BEAT = 10
 """Number of frames after which the whole frame is searched again while fewer than two hands are known."""
 MEMORY, NEAR_MEMORY, WEIGHT = 0.97, 0.8, 0.3
 """Part of the log-odds of a side that lasts to the next frame; the same while the hand may be one of two known ones;
-and weight of those of a frame, since frames that follow each other are alike."""
+and weight of those of a frame, since frames that follow each other are alike. All at RATE frames a second."""
+RATE, FEWEST = 30.0, 0.25
+"""Frames a second, and the smallest time between two frames, in such frames, that counts: clocks may stand still."""
 MOST_ODDS = 8.0
 """Largest size of the log-odds of a side."""
 LONGEST_STEP = 0.2
@@ -112,7 +114,8 @@ class Follower:
         self.lost = [seen for seen in self.lost if self.seconds - seen.seconds < REMEMBERED]
         for seen in self.lost:
             known = seen.hands if known is None else known + seen.hands
-        hands = replace(hands, odds=_remembered(hands, known))
+        step = 0.0 if self.last is None else self.seconds - self.last.seconds
+        hands = replace(hands, odds=_remembered(hands, known, max(step * RATE, FEWEST)))
         located = self.locator.choose(frame, hands)
         self._remember(Seen(_chosen(hands, located), self.seconds))
         return located
@@ -155,16 +158,18 @@ def _moved(hands: Candidates, before: Candidates, ratio: float) -> Candidates:
     return replace(hands, pixels=pixels, region=region, joints=joints)
 
 
-def _remembered(hands: Candidates, known: Candidates | None) -> np.ndarray:
-    """Return the log-odds (N,) of a right hand: those of this frame and of the frames before."""
+def _remembered(hands: Candidates, known: Candidates | None, steps: float) -> np.ndarray:
+    """Return the log-odds (N,) of a right hand: those of this frame and of the frames before, `steps` frames at RATE
+    after the last one.
+    """
     odds = np.asarray(side_odds(hands), float).copy()
     if known is None or known.odds is None:
         return odds
     candidates = (_away(hands, known) < SAME_HAND).sum(axis=1)
     for hand, other in enumerate(_same(hands, known)):
         if other is not None:
-            memory = MEMORY if candidates[hand] == 1 else NEAR_MEMORY
-            odds[hand] = WEIGHT * odds[hand] + memory * known.odds[other]
+            memory = (MEMORY if candidates[hand] == 1 else NEAR_MEMORY) ** steps
+            odds[hand] = min(WEIGHT * steps, 1.0) * odds[hand] + memory * known.odds[other]
     return np.clip(odds, -MOST_ODDS, MOST_ODDS)
 
 
