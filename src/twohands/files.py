@@ -6,17 +6,15 @@ Every reader raises FileNotFoundError or ValueError with one sentence that names
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -243,71 +241,13 @@ def load_array(path: Path) -> np.ndarray:
             if name in loaded:
                 return loaded[name]
     except (ValueError, EOFError, OSError, BadZipFile) as error:
+        if "Object arrays" in str(error):
+            raise ValueError(
+                f"{path} holds Python objects, a dictionary for example, and these are not read from it; save the array "
+                "alone with numpy.save"
+            ) from None
         raise ValueError(f"{path} is not a readable {path.suffix} array ({error}); save it with numpy.save") from None
     raise ValueError(f"{path} holds the arrays {name or '(none)'}; name one of them depth")
-
-
-def read_values(path: Path, instead: str) -> Any:
-    """Return the content of a text, JSON, YAML, .npy or .npz file: numbers, or dictionaries of named values.
-
-    `instead` goes into the errors: what to give if the file cannot be read.
-    """
-    if path.suffix.lower() == ".npy":
-        return load_array(path)
-    if path.suffix.lower() == ".npz":
-        return _archive_values(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file; {instead}") from None
-    if (numbers := numbers_in(text)) is not None:
-        return numbers
-    if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"{path} is not valid JSON ({error}); {instead}") from None
-    return _yaml_values(text, path, instead)
-
-
-def _archive_values(path: Path) -> Any:
-    """Return the only array of a .npz file, or the dictionary of its arrays."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
-        raise ValueError(f"{path} is not a readable .npz archive ({error}); save K with numpy.savez") from None
-    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
-
-
-def _yaml_values(text: str, path: Path, instead: str) -> Mapping[str, Any] | list[Any]:
-    """Return the first document of YAML, also as `rostopic echo` (with ---) and OpenCV (with its own tags) print it."""
-    import yaml
-
-    text = re.sub(r"^%YAML.*$|!!opencv-[\w-]+", "", text, flags=re.MULTILINE)
-    try:
-        values = next((document for document in yaml.safe_load_all(text) if document), None)
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" (line {mark.line + 1})" if mark else ""
-        raise ValueError(f"{path} does not hold numbers only and is not valid YAML{place}; {instead}") from None
-    if not isinstance(values, dict | list):
-        raise ValueError(f"{path} does not hold numbers only; {instead}")
-    return values
-
-
-def numbers_in(text: str) -> np.ndarray | None:
-    """Return the numbers of a text without comments, (rows, columns) if they form a table; None if it has words."""
-    for sign in ",;[]":
-        text = text.replace(sign, " ")
-    lines = [line.partition("#")[0].split() for line in text.splitlines()]
-    try:
-        rows = [[float(word) for word in line] for line in lines if line]
-    except ValueError:
-        return None
-    if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and len(rows) > 1:
-        return np.array(rows)  # a matrix keeps its shape
-    return np.array([value for row in rows for value in row])
 
 
 def _read_depth_array(path: Path) -> np.ndarray:

@@ -11,14 +11,17 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from twohands.checks.intrinsics import check_camera
 from twohands.files import DEFAULT_INTEGER_UNIT, STRETCHED_TOP
 from twohands.geometry.camera import Camera
 from twohands.types import SIDE_NAMES, RGBDFrame
 
 SCENE_DEPTH = (0.08, 10.0)
 """Range of the median of a whole depth image, metres, for any depth camera that sees hands."""
-DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002)
-"""Units in use, in metres: metres, millimetres, 0.1 mm (D405), 1/4000 m (L515 and some data sets), 1/5000 m (TUM)."""
+DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002, 0.01)
+"""Units in use, in metres: metres, millimetres, 0.1 mm (D405), 1/4000 m (L515 and some data sets), 1/5000 m (TUM), and
+centimetres (game engines).
+"""
 DEFAULT_UNITS = (DEFAULT_INTEGER_UNIT, 1.0)
 """Units of integers and of floats, see `files.effective_depth_unit`."""
 USUAL_DEPTH = 0.7
@@ -121,6 +124,8 @@ def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> No
         return
     ratio = math.exp(np.mean(np.log(ratios)))
     problem = f"the {SIDE_NAMES[next(iter(sizes))]} hand's knuckles would be {KNUCKLE_BREADTH * ratio:.2g} m wide"
+    for finding in check_camera(camera):  # which makes hands of wrong size as well
+        raise ValueError(f"{problem}; {finding}")
     otherwise = "check the unit of the depth and the intrinsics"
     raise DepthScaleError(problem, 1 / ratio, 1 / (ratio * RIGHT_SIZE), RIGHT_SIZE / ratio, len(DEPTH_UNITS), otherwise)
 
