@@ -44,6 +44,8 @@ PGM_HEADER = re.compile(rb"P5" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb
 ORIENTATION_TAG = 0x0112
 STRETCHED_TOP, LARGEST_STEP = 65000, 10
 """Depth that reaches the end of the 16-bit range in larger steps than any unit has was stretched to that range."""
+SWAPPED = 200
+"""Smallest median difference of neighbours, in steps, where the last byte of each value comes first."""
 DEFAULT_INTEGER_UNIT = 0.001
 """Metres per step of integer depth when no unit is given: millimetres, as nearly all recorders write."""
 
@@ -124,7 +126,13 @@ def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.nd
     if depth.dtype.kind not in "uif":
         raise ValueError(f"depth must be integers or floats; got {depth.dtype}")
     _refuse_altered_depth(depth, "depth")
-    metres = depth.astype(np.float32) * np.float32(effective_depth_unit(depth, depth_unit))
+    unit = effective_depth_unit(depth, depth_unit)
+    if unit == 1 and _is_normalized(depth):
+        raise ValueError(
+            "depth was scaled to values from 0 to 1, so that its unit is lost, as by a viewer or a network for single "
+            "images; give distances in metres, or the length of 1 as the depth unit"
+        )
+    metres = depth.astype(np.float32) * np.float32(unit)
     if depth.dtype.kind != "u":
         metres[~np.isfinite(metres) | (metres < 0)] = 0
     return np.ascontiguousarray(metres)
@@ -278,6 +286,11 @@ def _refuse_altered_depth(depth: np.ndarray, name: str | Path) -> None:
     """Raise ValueError for depth of which only a picture is left: 8 bits a pixel, or stretched to the 16-bit range."""
     if depth.dtype in (np.uint8, np.int8, np.bool_):
         raise ValueError(f"{name} has only 8 bits a pixel, too coarse for depth; give the 16-bit image of the sensor")
+    if depth.dtype == np.uint16 and _roughness(depth) > SWAPPED and _roughness(depth.byteswap()) < SWAPPED / 8:
+        raise ValueError(
+            f"{name} has the two bytes of each value exchanged (it was written with the other byte order); save "
+            "depth.byteswap() in its place"
+        )
     if depth.dtype not in (np.uint16, np.int32) or not depth.size or not STRETCHED_TOP <= depth.max() < 65536:
         return
     values = np.flatnonzero(np.bincount(depth[(depth > 0) & (depth < 65535)].ravel()))  # 65535 may be "no reading"
@@ -286,3 +299,22 @@ def _refuse_altered_depth(depth: np.ndarray, name: str | Path) -> None:
             f"{name} holds depth that was stretched to the 16-bit range, as viewers save it (its values have steps of "
             f"{np.diff(values).min()}); its unit is lost, give the 16-bit image of the sensor"
         )
+
+
+def _roughness(depth: np.ndarray) -> float:
+    """Return the median difference of readings beside each other, in steps; 0 without any."""
+    rows = depth[::8].astype(np.int32)
+    both = (rows[:, 1:] > 0) & (rows[:, :-1] > 0)
+    return float(np.median(np.abs(np.diff(rows, axis=1))[both])) if both.any() else 0.0
+
+
+def _is_normalized(depth: np.ndarray) -> bool:
+    """Return whether floats were divided by their largest value: it is 1, in few places, and they have no usual step.
+
+    Depth in metres may be clipped at 1, and has steps of a tenth of a millimetre or their multiples.
+    """
+    if depth.dtype.kind != "f" or not depth.size or np.nanmax(depth) != 1 or np.nanmin(depth) < 0:
+        return False
+    steps = depth[(depth > 0) & (depth < 1)].astype(np.float64) * 10_000
+    most = np.count_nonzero(depth == 1) < 0.001 * depth.size
+    return most and len(steps) > 0 and float(np.mean(np.abs(steps - np.rint(steps)) < 0.02)) < 0.5

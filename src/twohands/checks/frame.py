@@ -13,6 +13,7 @@ import numpy as np
 
 from twohands.checks.intrinsics import check_camera
 from twohands.files import DEFAULT_INTEGER_UNIT, STRETCHED_TOP
+from twohands.findings import Finding
 from twohands.geometry.camera import Camera
 from twohands.types import SIDE_NAMES, RGBDFrame
 
@@ -34,6 +35,8 @@ WRONG_SIZE = 2.5
 """Size ratio to an average hand beyond which a hand is impossible; adult hands differ by a factor of 1.4."""
 ENOUGH_READINGS = 160
 """Smallest number of readings at the 400 places on the palm; with fewer a hole may show the background."""
+STEP, BEHIND = 0.04, 0.15
+"""Relative step of depth, and smallest fraction of a hand's surroundings that are nearer by it, of inverted depth."""
 RIGHT_SIZE = 1.7
 """A depth unit is advised when it brings the hand within this factor of an average one."""
 
@@ -124,7 +127,7 @@ def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> No
         return
     ratio = math.exp(np.mean(np.log(ratios)))
     problem = f"the {SIDE_NAMES[next(iter(sizes))]} hand's knuckles would be {KNUCKLE_BREADTH * ratio:.2g} m wide"
-    for finding in check_camera(camera):  # which makes hands of wrong size as well
+    for finding in (*check_camera(camera), *check_order(pixels, depth)):  # of what makes hands of wrong size as well
         raise ValueError(f"{problem}; {finding}")
     otherwise = "check the unit of the depth and the intrinsics"
     raise DepthScaleError(problem, 1 / ratio, 1 / (ratio * RIGHT_SIZE), RIGHT_SIZE / ratio, len(DEPTH_UNITS), otherwise)
@@ -146,6 +149,42 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | 
     scale = max(breadth / KNUCKLE_BREADTH, length / PALM_LENGTH)
     near, far = np.percentile(readings, (15, 85))
     return float(near * scale if near * scale > 1 else min(far * scale, 1.0))
+
+
+def check_order(pixels: np.ndarray, depth: np.ndarray) -> list[Finding]:
+    """Return the finding `depth_inverted` if the palms of all hands are farther than what is around them.
+
+    pixels (2, 21, 2) image landmarks, NaN for an absent hand; depth (H, W) metres.
+    """
+    hands = [_surroundings(hand, depth) for hand in pixels if np.isfinite(hand).all()]
+    known = [fractions for fractions in hands if fractions is not None]
+    if not known or any(nearer < BEHIND or nearer < 2 * farther for nearer, farther in known):
+        return []
+    nearer, farther = (float(fraction) for fraction in np.mean(known, axis=0))
+    sentence = (
+        f"the hands lie behind what is around them ({nearer:.0%} of it is nearer, {farther:.0%} farther), as if large "
+        "values were near: disparity, inverse or inverted depth; give distances from the camera (of a stereo camera "
+        "focal length x baseline / disparity)"
+    )
+    values = {"nearer": round(nearer, 4), "farther": round(farther, 4)}
+    return [Finding("depth_inverted", "warning", sentence, values)]
+
+
+def _surroundings(pixels: np.ndarray, depth: np.ndarray) -> tuple[float, float] | None:
+    """Return the fractions of the readings around a hand that are nearer, and farther, than its palm by STEP.
+
+    None without enough readings on the palm. pixels (21, 2).
+    """
+    palm = _readings_inside(pixels[list(PALM_JOINTS)], depth)
+    if len(palm) < ENOUGH_READINGS:
+        return None
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    margin = (high - low).max() / 4
+    left, top = np.clip(low - margin, 0, None).astype(int).tolist()
+    right, bottom = np.clip(high + margin + 1, 0, None).astype(int).tolist()
+    around = depth[top:bottom, left:right]
+    around, middle = around[around > 0], np.median(palm)
+    return float(np.mean(around < middle * (1 - STEP))), float(np.mean(around > middle * (1 + STEP)))
 
 
 def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:

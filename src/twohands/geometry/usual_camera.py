@@ -25,7 +25,7 @@ COMMON_SIZES = (
     *((2560, 1440), (3840, 2160), (4032, 3024), (4096, 3072)),
 )
 """Widths and heights of images that depth cameras and phones record, in pixels."""
-FACTORS = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 4 / 3, 3 / 2, 2, 3, 4)
+FACTORS = (1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 4 / 3, 3 / 2, 2, 3, 4, 6, 8)
 """Factors by which recorders scale images."""
 LARGEST_IN_OTHER_UNITS = 20.0
 """Largest focal length that may be one in millimetres, or in fractions of the image's size."""
