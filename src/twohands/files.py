@@ -286,7 +286,7 @@ def _refuse_altered_depth(depth: np.ndarray, name: str | Path) -> None:
     """Raise ValueError for depth of which only a picture is left: 8 bits a pixel, or stretched to the 16-bit range."""
     if depth.dtype in (np.uint8, np.int8, np.bool_):
         raise ValueError(f"{name} has only 8 bits a pixel, too coarse for depth; give the 16-bit image of the sensor")
-    if depth.dtype == np.uint16 and _roughness(depth) > SWAPPED and _roughness(depth.byteswap()) < SWAPPED / 8:
+    if depth.dtype == np.uint16 and (rough := _roughness(depth)) > SWAPPED and _roughness(depth.byteswap()) < rough / 8:
         raise ValueError(
             f"{name} has the two bytes of each value exchanged (it was written with the other byte order); save "
             "depth.byteswap() in its place"

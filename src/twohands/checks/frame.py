@@ -15,6 +15,7 @@ from twohands.checks.intrinsics import check_camera
 from twohands.files import DEFAULT_INTEGER_UNIT, STRETCHED_TOP
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
+from twohands.hands.skeleton import BONES
 from twohands.types import SIDE_NAMES, RGBDFrame
 
 SCENE_DEPTH = (0.08, 10.0)
@@ -35,6 +36,8 @@ WRONG_SIZE = 2.5
 """Size ratio to an average hand beyond which a hand is impossible; adult hands differ by a factor of 1.4."""
 ENOUGH_READINGS = 160
 """Smallest number of readings at the 400 places on the palm; with fewer a hole may show the background."""
+ENOUGH_ON_BONES = 60
+"""Smallest number of readings at the 160 places on the bones of a hand."""
 STEP, BEHIND = 0.04, 0.15
 """Relative step of depth, and smallest fraction of a hand's surroundings that are nearer by it, of inverted depth."""
 RIGHT_SIZE = 1.7
@@ -152,7 +155,7 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | 
 
 
 def check_order(pixels: np.ndarray, depth: np.ndarray) -> list[Finding]:
-    """Return the finding `depth_inverted` if the palms of all hands are farther than what is around them.
+    """Return the finding `depth_inverted` if all hands are farther than what is around them.
 
     pixels (2, 21, 2) image landmarks, NaN for an absent hand; depth (H, W) metres.
     """
@@ -171,20 +174,23 @@ def check_order(pixels: np.ndarray, depth: np.ndarray) -> list[Finding]:
 
 
 def _surroundings(pixels: np.ndarray, depth: np.ndarray) -> tuple[float, float] | None:
-    """Return the fractions of the readings around a hand that are nearer, and farther, than its palm by STEP.
+    """Return the fractions of the readings around a hand (21, 2) that are nearer than it, and farther, by STEP.
 
-    None without enough readings on the palm. pixels (21, 2).
+    None without enough readings on its bones.
     """
-    palm = _readings_inside(pixels[list(PALM_JOINTS)], depth)
-    if len(palm) < ENOUGH_READINGS:
+    parents, joints = (pixels[list(ends)] for ends in zip(*BONES, strict=True))
+    along = np.linspace(0, 1, 8)[:, None, None]
+    hand = _readings(((1 - along) * parents + along * joints).reshape(-1, 2), depth)
+    if len(hand) < ENOUGH_ON_BONES:
         return None
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     margin = (high - low).max() / 4
     left, top = np.clip(low - margin, 0, None).astype(int).tolist()
     right, bottom = np.clip(high + margin + 1, 0, None).astype(int).tolist()
     around = depth[top:bottom, left:right]
-    around, middle = around[around > 0], np.median(palm)
-    return float(np.mean(around < middle * (1 - STEP))), float(np.mean(around > middle * (1 + STEP)))
+    around = around[around > 0]
+    near, far = np.percentile(hand, (15, 85))
+    return float(np.mean(around < near * (1 - STEP))), float(np.mean(around > far * (1 + STEP)))
 
 
 def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -194,7 +200,12 @@ def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
     across = np.stack(
         [np.interp(np.linspace(0, len(rest) - 1, 20), np.arange(len(rest)), rest[:, k]) for k in (0, 1)], 1
     )
-    pixels = np.rint(origin + fractions[:, None, None] * (across - origin)).astype(np.int64).reshape(-1, 2)
+    return _readings((origin + fractions[:, None, None] * (across - origin)).reshape(-1, 2), depth)
+
+
+def _readings(places: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return the depth readings (n,), metres, at the places (N, 2) that have one."""
+    pixels = np.rint(places).astype(np.int64)
     inside = ((pixels >= 0) & (pixels < [depth.shape[1], depth.shape[0]])).all(axis=1)
     values = depth[pixels[inside, 1], pixels[inside, 0]]
     return values[values > 0]
