@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import fsspec
@@ -15,7 +16,7 @@ from fakes import grey_predictor, write_frame
 from kills import kill_after_three_rows
 from many import SIZE, alone, content, orders, write_recording
 from twohands import cli
-from twohands.batch import Orders, Tracking
+from twohands.batch import BatchRun, Orders, Tracking
 from twohands.batch.executors import by_processes
 from twohands.batch.overview import Overview, path_of
 from twohands.batch.part import Frames
@@ -288,8 +289,17 @@ class Broken(MemoryFileSystem):
     glob = find
 
 
-def test_a_recording_in_the_memory_of_fsspec(tmp_path):
-    """Its notes are made from the copy, which must be there until the end."""
+def test_a_recording_in_the_memory_of_fsspec(tmp_path, monkeypatch):
+    """Its notes are made from the copy, which must be there until then."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    there, notes = [], BatchRun.notes.fget
+    assert notes is not None
+
+    def noted(batch):
+        there.append(bool(list(tmp_path.glob("twohands-*/ü rec.npz"))))
+        return notes(batch)
+
+    monkeypatch.setattr(BatchRun, "notes", property(noted))
     local = write_recording(tmp_path / "rec.npz", 9)
     for address in ("memory://bucket/day 1/ü rec.npz", "memory://bucket/day 1/empty.npz"):
         with fsspec.open(address, "wb") as stream:
@@ -300,6 +310,7 @@ def test_a_recording_in_the_memory_of_fsspec(tmp_path):
     assert empty.error == f"{units[0].address} is empty (0 bytes); copy or record it again"
     assert (done.error, done.summary["frames"]) == ("", 9)
     assert [finding.code for finding in done.findings][:1] == ["assumed_times"]
+    assert there == [True]
 
 
 def test_places_that_cannot_be_read_are_named(tmp_path):

@@ -73,7 +73,7 @@ def test_two_cameras_in_one_folder_are_not_mixed(tmp_path):
 
 def test_a_recording_one_folder_below_is_named(tmp_path):
     record(tmp_path / "seq 1 für", "rgb/1.png", "depth/1.png")
-    with pytest.raises(ValueError, match="no folder rgb/, .* but .*seq 1 für in it has: give that as the recording"):
+    with pytest.raises(ValueError, match=r"no folder rgb/, .* but .*seq 1 für in it has: give that as the recording"):
         find_layout(tmp_path)
     record(tmp_path / "seq 2", "rgb/1.png", "depth/1.png")
     with pytest.raises(ValueError, match=r"but 2 folders in it have \(.*seq 1 für\): give"):
@@ -112,7 +112,9 @@ def test_several_files_with_intrinsics_are_named(tmp_path):
     root = record(tmp_path, "color/1.png", "depth/1.png", intrinsics="")
     for name in ("left_calib.txt", "right_calib.txt"):
         np.savetxt(root / name, K)
-    with pytest.raises(ValueError, match=r"hold the intrinsics: left_calib\.txt, right_calib\.txt; pass one as --intrin"):
+    with pytest.raises(
+        ValueError, match=r"hold the intrinsics: left_calib\.txt, right_calib\.txt; pass one as --intrin"
+    ):
         FolderRecording(root)
 
 

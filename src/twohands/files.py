@@ -251,8 +251,8 @@ def load_array(path: Path) -> np.ndarray:
     except (ValueError, EOFError, OSError, BadZipFile) as error:
         if "Object arrays" in str(error):
             raise ValueError(
-                f"{path} holds Python objects, a dictionary for example, and these are not read from it; save the array "
-                "alone with numpy.save"
+                f"{path} holds Python objects, a dictionary for example, which are not read; save the array alone with "
+                "numpy.save"
             ) from None
         raise ValueError(f"{path} is not a readable {path.suffix} array ({error}); save it with numpy.save") from None
     raise ValueError(f"{path} holds the arrays {name or '(none)'}; name one of them depth")
@@ -317,4 +317,4 @@ def _is_normalized(depth: np.ndarray) -> bool:
         return False
     steps = depth[(depth > 0) & (depth < 1)].astype(np.float64) * 10_000
     most = np.count_nonzero(depth == 1) < 0.001 * depth.size
-    return most and len(steps) > 0 and float(np.mean(np.abs(steps - np.rint(steps)) < 0.02)) < 0.5
+    return bool(most) and len(steps) > 0 and float(np.mean(np.abs(steps - np.rint(steps)) < 0.02)) < 0.5

@@ -60,8 +60,8 @@ def read_intrinsics(source: Any) -> Intrinsics:
 
     Numbers are a matrix, or fx, fy, cx, cy, optionally with the image's width and height before or after them. A file
     contains them as text, with comments after #, or as .npy or .npz, or names them: JSON, YAML or XML of Open3D,
-    RealSense, ROS, OpenCV, Record3D and others, lines such as `fx = 600`, or a table. A dictionary has the names of such
-    a file, an object has them as attributes: the intrinsics of pyrealsense2 and Open3D, and CameraInfo of ROS.
+    RealSense, ROS, OpenCV, Record3D and others, lines such as `fx = 600`, or a table. A dictionary has the names of
+    such a file, an object has them as attributes: the intrinsics of pyrealsense2 and Open3D, and CameraInfo of ROS.
     """
     if isinstance(source, Intrinsics):
         return source
@@ -86,7 +86,9 @@ def intrinsics_matrix(values: Any) -> np.ndarray:
     array = _floats(values)
     if array.ndim == 3 and len(array):
         if np.any(array != array[0]):
-            raise ValueError(f"there are {len(array)} matrices of intrinsics that are not equal; give the one of the images")
+            raise ValueError(
+                f"there are {len(array)} matrices of intrinsics that are not equal; give the one of the images"
+            )
         array = array[0]
     if not array.size:
         raise ValueError(f"there are no numbers in it; {INTRINSICS_HELP}")
@@ -143,9 +145,7 @@ def _check_form(matrix: np.ndarray) -> np.ndarray:
     (fx, skew, _), (zero, fy, _) = matrix[:2].tolist()
     if abs(zero) > 1e-3 or not np.allclose(matrix[2], (0, 0, 1), atol=1e-4):
         why = " (transposed?)" if matrix[2, :2].any() else ""
-        raise ValueError(
-            f"intrinsics must look like [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; got {_shown(matrix)}{why}"
-        )
+        raise ValueError(f"intrinsics must look like [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; got {_shown(matrix)}{why}")
     if abs(skew) > LARGEST_SKEW * abs(fx):
         raise ValueError(
             f"the skew K[0, 1] = {skew:g} px cannot be used; calibrate without skew, or warp the images to a K without "

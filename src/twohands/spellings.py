@@ -83,7 +83,7 @@ def common_names(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def numbers_of(value: Any) -> Any:
-    """Return the numbers of a matrix or of coefficients, which may be in a dictionary with rows and columns or a text."""
+    """Return the numbers of a matrix or of coefficients, which may be in a dictionary or a text."""
     if isinstance(value, Mapping):
         value = next((value[name] for name in ("data", "values") if name in value), None)
     return value.replace(",", " ").split() if isinstance(value, str) else value

@@ -44,7 +44,8 @@ INTRINSICS_FILES = (
 )
 INTRINSICS_SUFFIXES = {".txt", ".json", ".yaml", ".yml", ".npy", ".npz", ".csv", ".xml", ".ini", ".conf", ".toml"}
 INTRINSICS_WORDS = re.compile(
-    r"\b(intrinsics?|intr|calib(ration)?|(cam(era)?|rgb|colou?r) (k|matrix|info|param(s|eters)?|mat|mtx)|^camera$|^k$)\b"
+    r"\b(intrinsics?|intr|calib(ration)?|(cam(era)?|rgb|colou?r) (k|matrix|info|param(s|eters)?|mat|mtx))\b"
+    r"|^(camera|k)$"
 )
 """Words in other names of the file with the intrinsics, or of the folder in which it is."""
 OF_OTHER_CAMERAS = re.compile(r"\b(depth|ir|infra(red)?\d*|extrinsics?)\b")
@@ -115,7 +116,9 @@ def find_intrinsics(folder: Path) -> Path:
         named = [path for path in found if KINDS_OF_FOLDERS.keys() & set(_parts(path.stem))] or found
         if len(named) > 1:
             names = ", ".join(path.relative_to(folder).as_posix() for path in named[:4])
-            raise ValueError(f"{folder} has several files that may hold the intrinsics: {names}; pass one as --intrinsics")
+            raise ValueError(
+                f"{folder} has several files that may hold the intrinsics: {names}; pass one as --intrinsics"
+            )
         if named:
             return named[0]
     raise FileNotFoundError(
@@ -274,7 +277,9 @@ def _subfolder(folder: Path, kind: str, names: tuple[str, ...], suffixes: Iterab
         filled = [path for path in choice if _images(path, suffixes)]
         if len(filled) > 1 and choice is not usual:
             names_of = ", ".join(f"{path.name}/" for path in filled[:4])
-            raise ValueError(f"{folder} has several folders of {kind} images: {names_of}; give a folder for each camera")
+            raise ValueError(
+                f"{folder} has several folders of {kind} images: {names_of}; give a folder for each camera"
+            )
         if filled:
             return filled[0]
     return usual[0] if usual else None

@@ -66,7 +66,9 @@ def staged(address: str) -> Iterator[Path]:
         return
     place = _place(address)
     if "/" not in place.path:
-        raise ValueError(f"{address} is a whole bucket or disk; give a recording in it, or a pattern of several in quotes")
+        raise ValueError(
+            f"{address} is a whole bucket or disk; give a recording in it, or a pattern of several in quotes"
+        )
     with _readable(address):
         found = _files(place)
     if not found:
