@@ -22,7 +22,7 @@ from twohands.files import load_array
 
 _COMMENT = re.compile(r"#.*|%.*|(?<!:)//.*")
 _NUMPY = re.compile(r"(?:\b(?:np|numpy)\.)?\barray\(|\bdtype=[\w.]+")
-"""What NumPy prints around the numbers of an array."""
+"""Text that NumPy prints around the numbers of an array."""
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _NUMBERS = re.compile(rf"{_NUMBER}(?:[\s,;()\[\]]+{_NUMBER})*")
 _PAIR = re.compile(

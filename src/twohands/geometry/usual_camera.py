@@ -1,4 +1,4 @@
-"""What the intrinsics of usual cameras are, and which image unusual ones would fit."""
+"""Intrinsics of usual cameras, and the image that unusual ones would fit."""
 
 from __future__ import annotations
 
