@@ -126,7 +126,7 @@ def test_metres_passed_as_millimetres(tmp_path, capsys):
         ("150 0 79.5\n0 1601 59.5\n0 0 1\n", "focal length fy = 1601 px is not possible"),
         ("150 0 311\n0 150 59.5\n0 0 1\n", "far outside the 160x120 image; give"),
         ("320 240 150 150 159.5 119.5", "colour is 160x120 but the intrinsics are of 320x240 pixels; give"),
-        ("focal length 150", "numbers only; give a 3x3"),
+        ("focal length 150", "found no .* among focal length; give a 3x3"),
     ],
 )
 def test_bad_intrinsics(tmp_path, capsys, intrinsics, match):
@@ -381,6 +381,11 @@ def nothing(folder: Path) -> None:
 
 def a_file(folder: Path) -> None:
     shutil.rmtree(folder)
+    folder.write_text("notes")
+
+
+def an_empty_file(folder: Path) -> None:
+    shutil.rmtree(folder)
     folder.touch()
 
 
@@ -396,7 +401,7 @@ def no_colour(folder: Path) -> None:
 
 def other_stems(folder: Path) -> None:
     for path in (folder / "depth").iterdir():
-        path.rename(path.with_name("x" + path.name))
+        path.rename(path.with_name(path.name.translate(str.maketrans("0123456789", "abcdefghij"))))
 
 
 def two_of_one_stem(folder: Path) -> None:
@@ -422,6 +427,7 @@ def all_in_other_unit(folder: Path) -> None:
     [
         (nothing, "does not exist; check the path"),
         (a_file, "is no recording of a known kind; known are"),
+        (an_empty_file, r"is empty \(0 bytes\); copy or record it again"),
         (empty, "no folder rgb/, color/ or image/; put the images there"),
         (no_colour, "no colour image in rgb/; put PNG or JPEG"),
         (other_stems, "no depth image named like a colour image; name the pairs alike"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from twohands import files
 from twohands.intrinsics import check_intrinsics, read_intrinsics
+from twohands.types import RGBDFrame
 
 MATRIX = np.array([[600.0, 0, 320], [0, 610, 240], [0, 0, 1]], np.float32)
 RGB = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
@@ -245,9 +247,9 @@ def test_intrinsics_of_another_resolution():
     ("text", "match"),
     [
         ("600 610 320", "shape"),
-        ("", "shape"),
+        ("", "no numbers in it"),
         ("600 0 320\n0 610 240\n", "shape"),
-        ("fx=600", "numbers only"),
+        ("fx=600", "found no .* among fx; give"),
         ("600,610,320,middle", "numbers only"),
     ],
 )
@@ -303,6 +305,39 @@ def test_depth_in_metres():
         with pytest.raises(ValueError, match="must be a length in metres"):
             files.depth_in_metres(odd, unit)
     np.testing.assert_array_equal(files.depth_in_metres(np.ones((3, 4, 1))), np.ones((3, 4)))
+
+
+def test_depth_whose_bytes_are_exchanged():
+    wall = np.round(np.linspace(600, 900, 64) + np.zeros((48, 1))).astype(np.uint16)
+    for depth in (wall, wall * 10, wall // 4):
+        files.depth_in_metres(depth)
+        with pytest.raises(ValueError, match=r"two bytes of each value exchanged .*; save depth\.byteswap\(\)"):
+            files.depth_in_metres(depth.byteswap())
+    files.depth_in_metres(np.random.default_rng(0).integers(0, 65535, (48, 64)).astype(np.uint16))
+
+
+def test_depth_that_was_normalized_has_no_unit():
+    depth = np.linspace(0.31, 0.83, 48 * 64, dtype=np.float32).reshape(48, 64)
+    metres = np.round(depth / depth.max(), 4)  # the farthest reading is at one metre
+    for fine in (metres, metres.astype(np.float64), np.minimum(depth, 0.7) / np.float32(0.7)):  # or clipped there
+        assert files.depth_in_metres(fine).max() == 1
+    with pytest.raises(ValueError, match="scaled to values from 0 to 1, so that its unit is lost"):
+        files.depth_in_metres(depth / depth.max())
+    np.testing.assert_allclose(files.depth_in_metres(depth / depth.max(), 0.83), depth, rtol=1e-5)
+
+
+def test_half_floats_are_metres():
+    depth = np.full((48, 64), 0.5, np.float16)
+    depth[0, 0] = np.inf
+    with warnings.catch_warnings(action="error"):
+        frame = RGBDFrame.from_arrays(np.zeros((48, 64, 3), np.uint8), depth, [60, 60, 31.5, 23.5])
+    assert frame.depth[0, 0] == 0
+    assert frame.depth[1, 1] == 0.5
+
+
+def test_depth_turned_against_colour():
+    with pytest.raises(ValueError, match="depth is 48x64 but colour is 64x48, turned by 90 degrees; turn one of them"):
+        RGBDFrame.from_arrays(np.zeros((48, 64, 3), np.uint8), np.full((64, 48), 500, np.uint16), [60, 60, 31.5, 23.5])
 
 
 def test_atomic_writing(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "twohands"
 FLOORS = [
     {"geometry", "ops", "files", "config", "choices", "findings"},
+    {"values", "spellings"},
     {"intrinsics", "claims"},
     {"arrays"},
     {"types"},

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fakes import CAMERA, HEIGHT, WIDTH, make_frame, make_hands
-from twohands.checks.frame import advising_unit, check_frame, check_hand_size, palm_size
+from twohands.checks.frame import advising_unit, check_frame, check_hand_size, check_order, palm_size
+from twohands.hands.skeleton import BONES
 
 HANDS = make_hands()
 PIXELS = CAMERA.project(HANDS.joints)
@@ -37,6 +38,8 @@ def test_plausible_scenes_pass(depth):
         (0.0006, 0.001, "too near .median 0.0006 m.; pass --depth-unit 1"),
         (0.0006, None, "too near.*pass depth_unit=1$"),
         (0.0006, 0.000001, "too near.*pass --depth-unit 0.001"),
+        (0.06, 0.001, "too near.*pass --depth-unit 0.01$"),  # centimetres
+        (60.0, 1.0, "too far.*pass --depth-unit 0.01$"),
         (60.0, 0.001, "too far.*pass --depth-unit 0.0001"),
         (1e9, 0.001, "too far.*; check its unit"),
         (65.0, 0.001, "too far .* end of the 16-bit range, .* stretched it; give the 16-bit image"),
@@ -92,7 +95,7 @@ def test_giants_and_dwarfs(depth, unit, remedy):
 
 def test_giants_of_no_unit_in_use():
     with pytest.raises(ValueError, match="m wide; check the unit of the depth and the intrinsics"):
-        check_hand_size(PIXELS, flat(50.0), CAMERA)
+        check_hand_size(PIXELS, flat(15.0), CAMERA)
 
 
 def test_giant_says_how_wide():
@@ -118,3 +121,30 @@ def test_silent_without_certainty():
     check_hand_size(PIXELS + 1e4, giant, CAMERA)  # outside the image
     edge_on = PIXELS * [0.1, 1.0]  # a hand seen from its side has narrow knuckles, but not a short palm
     check_hand_size(edge_on, flat(0.5), CAMERA)
+
+
+def scene(hand: float, behind: float) -> np.ndarray:
+    """Depth of both hands at one distance, as wide as their palms and fingers, before or behind a plane."""
+    depth = flat(behind)
+    for joints in PIXELS:
+        for parent, joint in BONES:
+            for column, row in np.rint(np.linspace(joints[parent], joints[joint], 50)).astype(int):
+                depth[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4] = hand
+    return depth
+
+
+@pytest.mark.parametrize(("hand", "behind", "inverted"), [(0.5, 0.9, False), (0.9, 0.5, True), (0.5, 0.51, False)])
+def test_inverted_depth(hand, behind, inverted):
+    findings = check_order(PIXELS, scene(hand, behind))
+    assert [finding.code for finding in findings] == (["depth_inverted"] if inverted else [])
+    assert check_order(np.full_like(PIXELS, np.nan), scene(hand, behind)) == []
+    if inverted:
+        assert "as if large values were near: disparity" in findings[0].sentence
+
+
+def test_giants_in_inverted_depth_and_under_wrong_intrinsics_need_no_unit():
+    with pytest.raises(ValueError, match="m wide; the hands lie behind what is around them"):
+        check_hand_size(PIXELS, scene(5.0, 3.0), CAMERA)
+    other = replace(CAMERA, K=CAMERA.K * np.array([[0.25], [0.25], [1]], np.float32))
+    with pytest.raises(ValueError, match=r"m wide; the principal point .* would fit \d+x\d+: give those of"):
+        check_hand_size(PIXELS, flat(0.5), other)

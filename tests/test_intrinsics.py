@@ -104,6 +104,150 @@ def test_files_of_recorders(tmp_path, name, text, sized):
     assert found.size == ((640, 480) if sized else None)
 
 
+RS_ENUMERATE = """Device info:
+    Name                          :     Intel RealSense D435
+    Serial Number                 :     829212072142
+
+Intrinsic of "Color" / 640x480 / {YUYV/RGB8/BGR8/RGBA8/BGRA8/Y16}
+  Width:        640
+  Height:       480
+  PPX:          321.25
+  PPY:          242.5
+  Fx:           607.5
+  Fy:           606.75
+  Distortion:   Inverse Brown Conrady
+  Coeffs:       0       0       0       0       0
+  FOV (deg):    55.6 x 43.1
+"""
+OST = f"""# oST version 5.0 parameters
+
+[image]
+
+width
+640
+
+[narrow_stereo]
+
+camera matrix
+{ROWS[0]} 0.0 {ROWS[2]}
+0.0 {ROWS[4]} {ROWS[5]}
+0.0 0.0 1.0
+
+distortion
+0.1 0.0 0.0 0.0 0.0
+"""
+XML = f"""<?xml version="1.0"?>
+<opencv_storage>
+<image_Width>640</image_Width>
+<image_Height>480</image_Height>
+<Camera_Matrix type_id="opencv-matrix"><rows>3</rows><cols>3</cols><dt>d</dt>
+  <data>{" ".join(map(str, ROWS))}</data></Camera_Matrix>
+</opencv_storage>
+"""
+ORB_SLAM = """%YAML:1.0
+Camera.type: "PinHole"
+Camera.fx: 607.5
+Camera.fy: 606.75
+Camera.cx: 321.25
+Camera.cy: 242.5
+Camera.width: 640
+Camera.height: 480
+DepthMapFactor: 5000.0
+"""
+ZIVID = """CameraIntrinsics:
+  CameraMatrix: {CX: 321.25, CY: 242.5, FX: 607.5, FY: 606.75}
+  Distortion: {K1: 0.1, K2: 0.0, K3: 0.0, P1: 0.0, P2: 0.0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "known"),
+    [
+        ("a.txt", "fx = 607.5\nfy = 606.75\ncx = 321.25\ncy = 242.5\nwidth = 640\nheight = 480\n", "size"),
+        ("a.txt", "fx=607.5, fy=606.75, cx=321.25, cy=242.5", ""),
+        ("a.txt", "fx: 607.5, fy: 606.75, cx: 321.25, cy: 242.5", ""),
+        ("a.txt", "fx 607.5\nfy 606.75\ncx 321.25\ncy 242.5\n", ""),
+        ("a.csv", "fx\t607.5\nfy\t606.75\ncx\t321.25\ncy\t242.5\n", ""),
+        ("a.csv", "width,height,fx,fy,ppx,ppy\n640,480,607.5,606.75,321.25,242.5\n", "size"),
+        ("a.txt", f"K = np.array({MATRIX.tolist()})", ""),
+        ("a.txt", "K = [607.5 0 321.25; 0 606.75 242.5; 0 0 1];", ""),
+        ("a.txt", f"array({ROWS}, dtype=float32)", ""),
+        ("a.txt", "% focal lengths\n607.5 0 321.25 // cx\n0 606.75 242.5\n0 0 1\n", ""),
+        ("a.txt", "Intrinsics:\n607.5 0 321.25\n0 606.75 242.5\n0 0 1\n", ""),
+        ("a.txt", "640 480\n607.5 0 321.25\n0 606.75 242.5\n0 0 1\n", "size"),
+        (
+            "a.toml",
+            "[camera]\nwidth = 640\nheight = 480\nK = [[607.5, 0, 321.25], [0, 606.75, 242.5], [0, 0, 1]]\n",
+            "size",
+        ),
+        ("a.ini", "[color]\nfx=607.5\nfy=606.75\ncx=321.25\ncy=242.5\nk1=0.1\n", "lens"),
+        ("rs.txt", RS_ENUMERATE, "size"),
+        ("ost.txt", OST, "lens"),
+        ("out_camera_data.xml", XML, "size"),
+        ("TUM1.yaml", ORB_SLAM, "size unit"),
+        ("zivid.yml", ZIVID, "lens"),
+        ("k.yaml", f"cam0:\n  intrinsics: {[607.5, 606.75, 321.25, 242.5]}\n  resolution: [640, 480]\n", "size"),
+        (
+            "s.yaml",
+            "H: 480\nW: 640\nfx: 607.5\nfy: 606.75\ncx: 321.25\ncy: 242.5\npng_depth_scale: 5000.0\n",
+            "size unit",
+        ),
+        (
+            "a.json",
+            json.dumps({"focal": [607.5, 606.75], "princpt": [321.25, 242.5], "image_size": [480, 640]}),
+            "size",
+        ),
+        ("a.json", json.dumps({"fx": 607.5, "fy": 606.75, "u0": 321.25, "v0": 242.5}), ""),
+        ("a.json", json.dumps({"fx_rgb": 607.5, "fy_rgb": 606.75, "cx_rgb": 321.25, "cy_rgb": 242.5}), ""),
+        ("a.json", json.dumps({"intrinsicMatrix": MATRIX.tolist(), "imageWidth": 640, "imageHeight": 480}), "size"),
+        ("a.json", json.dumps({"cameraIntrinsics": MATRIX.T.tolist(), "imageResolution": [640, 480]}), "size"),  # ARKit
+        ("a.json", json.dumps({"K": " ".join(map(str, ROWS))}), ""),
+        ("a.json", '// D435\n{"fx": 607.5, "fy": 606.75, "cx": 321.25, "cy": 242.5,}', ""),
+    ],
+)
+def test_spellings_of_other_programs(tmp_path, name, text, known):
+    (tmp_path / name).write_text(text)
+    found = read_intrinsics(tmp_path / name)
+    np.testing.assert_array_equal(found.matrix, MATRIX)
+    assert found.size == ((640, 480) if "size" in known else None)
+    assert found.depth_unit == (0.0002 if "unit" in known else None)
+    assert (found.lens is not None) == ("lens" in known)
+    if found.lens is not None:
+        assert found.lens.coefficients[0] == 0.1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
+def test_encodings(tmp_path, encoding):
+    (tmp_path / "K.txt").write_text("# Kamera für Hände\r\n607.5 0 321.25\r\n0 606.75 242.5\r\n0 0 1\r\n", encoding)
+    np.testing.assert_array_equal(read_intrinsics(tmp_path / "K.txt").matrix, MATRIX)
+    (tmp_path / "K.txt").write_bytes(b"\x80\x04\x95\x00\x00")
+    with pytest.raises(ValueError, match=r"K\.txt is not a text file; give"):
+        read_intrinsics(tmp_path / "K.txt")
+
+
+def test_a_stack_of_equal_matrices_is_one(tmp_path):
+    np.save(tmp_path / "K.npy", np.stack([MATRIX] * 3))
+    np.testing.assert_array_equal(read_intrinsics(tmp_path / "K.npy").matrix, MATRIX)
+    np.save(tmp_path / "K.npy", np.stack([MATRIX, MATRIX + 1]))
+    with pytest.raises(ValueError, match="2 matrices of intrinsics that are not equal"):
+        read_intrinsics(tmp_path / "K.npy")
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ((1 / 640, 1 / 480), "in fractions .* fx,fy,cx,cy would be about 608,607,321,24[23]$"),
+        ((1 / 640, 1 / 640), "in fractions .* would be about 608,607,321,24[23]$"),
+        ((0.003, 0.003), "or in millimetres; .* would be about 60[0-9],60[0-9],320,24[0-9]$"),
+        ((0.125, 0.125), "fx = 75.9375 px is not possible .*; these intrinsics would fit 80x60: give"),
+        ((0.02, 0.001), "not possible .* give the colour camera's intrinsics in pixels$"),
+    ],
+)
+def test_impossible_intrinsics_say_what_they_are(scale, message):
+    with pytest.raises(ValueError, match=message):
+        check_intrinsics(MATRIX * np.array([[scale[0]], [scale[1]], [1]], np.float32), 640, 480)
+
+
 @pytest.mark.parametrize(
     "arrays",
     [
@@ -158,7 +302,7 @@ def test_dictionaries_and_objects(source):
         (
             "a.json",
             json.dumps({"color": REALSENSE, "depth": {**REALSENSE, "fx": 430.0}}),
-            "found several cameras: color, depth; give the colour camera's part",
+            r"cameras: color, depth; give the colour camera's part, .* \(color: 607\.5,606\.75,321\.25,242\.5\)",
         ),
         (
             "a.yaml",
@@ -176,6 +320,14 @@ def test_dictionaries_and_objects(source):
         ("a.yaml", "K: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
         ("a.yaml", "height: 480\nwidth: 640\n", "found no intrinsic_matrix, K"),
         ("a.yaml", "K: &a\n  b: *a\n", "found no intrinsic_matrix, K"),
+        ("a.json", json.dumps(dict.fromkeys(NAMED)), "found no intrinsic_matrix, .* among fx, fy, cx, cy; give"),
+        ("a.json", '{"fx": NaN, "fy": 606.75, "cx": 321.25, "cy": 242.5}', "not finite"),
+        (
+            "a.txt",
+            "[color]\nfx=600\nfy=600\ncx=320\ncy=240\n[ir]\nfx=430\nfy=430\ncx=320\ncy=240\n",
+            "cameras: color, ir; ",
+        ),
+        ("a.xml", "<opencv_storage><K>", "not valid XML"),
         ("a.json", json.dumps({**NAMED, "depth_scale": 0}), "depth_scale is 0, not a positive number"),
     ],
 )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from fakes import grey_predictor, write_frame
 from kills import kill_after_three_rows
 from many import SIZE, alone, content, orders, write_recording
 from twohands import cli
-from twohands.batch import Orders, Tracking
+from twohands.batch import BatchRun, Orders, Tracking
 from twohands.batch.executors import by_processes
 from twohands.batch.overview import Overview, path_of
 from twohands.batch.part import Frames
@@ -269,3 +272,52 @@ def test_an_interrupted_command_says_what_is_done(tmp_path, capsys, monkeypatch)
     assert run(tmp_path / "a.bag", tmp_path / "b.bag", "--out", tmp_path / "out") == 130
     assert "interrupted: 1 of 2 recordings, 5 frames" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["of"]["b"]["error"] == "not done yet"
+
+
+class Broken(MemoryFileSystem):
+    """A place that cannot be reached, with an error of a class of its own."""
+
+    protocol = "broken"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return path.removeprefix("broken://")
+
+    def find(self, path, **how):
+        raise RuntimeError("Unable to locate credentials")
+
+    glob = find
+
+
+def test_a_recording_in_the_memory_of_fsspec(tmp_path, monkeypatch):
+    """Its notes are made from the copy, which must be there until then."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    there, notes = [], BatchRun.notes.fget
+    assert notes is not None
+
+    def noted(batch):
+        there.append(bool(list(tmp_path.glob("twohands-*/ü rec.npz"))))
+        return notes(batch)
+
+    monkeypatch.setattr(BatchRun, "notes", property(noted))
+    local = write_recording(tmp_path / "rec.npz", 9)
+    for address in ("memory://bucket/day 1/ü rec.npz", "memory://bucket/day 1/empty.npz"):
+        with fsspec.open(address, "wb") as stream:
+            stream.write(local.read_bytes() if "rec" in address else b"")
+    units = find_units(["memory://bucket/day 1/*.npz"], tmp_path / "out")
+    assert [unit.name for unit in units] == ["empty", "ü rec"]
+    empty, done = (UnitWork(Orders(grey_predictor, {})).outcome(unit) for unit in units)
+    assert empty.error == f"{units[0].address} is empty (0 bytes); copy or record it again"
+    assert (done.error, done.summary["frames"]) == ("", 9)
+    assert [finding.code for finding in done.findings][:1] == ["assumed_times"]
+    assert there == [True]
+
+
+def test_places_that_cannot_be_read_are_named(tmp_path):
+    fsspec.register_implementation("broken", Broken, clobber=True)
+    message = r"broken://bucket/a.* cannot be read \(Unable to locate credentials\); check the address, the network and"
+    for use in (matching, changes, lambda address: staged(address).__enter__()):
+        with pytest.raises(ValueError, match=message):
+            use("broken://bucket/a*.npz")
+    with pytest.raises(ValueError, match="broken://bucket is a whole bucket or disk; give a recording in it"):
+        staged("broken://bucket").__enter__()

@@ -54,6 +54,24 @@ def moved(frame: RGBDFrame, right: int, down: int) -> RGBDFrame:
     return replace(frame, depth=depth)
 
 
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_depth_with_readings_at_every_other_pixel_only(frame, step):
+    """As moved to a finer colour image without filling the gaps: one of the grids may see no reading at all."""
+    sparse = np.zeros_like(frame.depth)
+    sparse[::step, ::step] = frame.depth[::step, ::step]
+    rows = frame.depth.copy()
+    rows[1::step] = 0
+    for depth in (sparse, rows):
+        assert check(replace(frame, depth=depth)) == ()
+
+
+def test_disparity_in_place_of_depth(frame):
+    """Near things have the large values: no measured size of a hand tells it from a unit, its surroundings do."""
+    disparity = np.where(frame.depth > 0, 0.3 / np.maximum(frame.depth, 0.1), 0).astype(np.float32)
+    found = twohands.load()(replace(frame, depth=disparity)).findings
+    assert "depth_inverted" in [finding.code for finding in found]
+
+
 def test_the_packaged_frame_has_no_finding(frame, hands, predictor):
     assert check(frame) == ()
     assert check_registration(frame, hands) == []

@@ -47,6 +47,39 @@ def test_folder_names(tmp_path, colour, depth):
     np.testing.assert_allclose(frame.depth, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("colour", "depth"),
+    [
+        ("images", "depths"),
+        ("rgb_image", "depth_image"),
+        ("color_images", "depth_images"),
+        ("imgs", "depth_to_color"),
+        ("colors", "registered_depth"),
+        ("RGB", "alignedDepth"),
+    ],
+)
+def test_folder_names_with_the_word_for_the_kind(tmp_path, colour, depth):
+    other = ("depth_vis", "rgb_mask", "confidence", "camera_info_depth")
+    root = record(tmp_path, f"{colour}/1.png", f"{depth}/1.png", *(f"{name}/1.png" for name in other))
+    assert pairs(root) == {"1": f"{depth}/1.png"}
+    assert find_layout(root).colour == {"1": root / colour / "1.png"}
+
+
+def test_two_cameras_in_one_folder_are_not_mixed(tmp_path):
+    root = record(tmp_path, "cam0_rgb/1.png", "cam1_rgb/1.png", "cam0_depth/1.png", "cam1_depth/1.png")
+    with pytest.raises(ValueError, match="several folders of colour images: cam0_rgb/, cam1_rgb/; give a folder for"):
+        find_layout(root)
+
+
+def test_a_recording_one_folder_below_is_named(tmp_path):
+    record(tmp_path / "seq 1 für", "rgb/1.png", "depth/1.png")
+    with pytest.raises(ValueError, match=r"no folder rgb/, .* but .*seq 1 für in it has: give that as the recording"):
+        find_layout(tmp_path)
+    record(tmp_path / "seq 2", "rgb/1.png", "depth/1.png")
+    with pytest.raises(ValueError, match=r"but 2 folders in it have \(.*seq 1 für\): give"):
+        find_layout(tmp_path)
+
+
 def test_aligned_depth_comes_before_depth_of_another_view(tmp_path):
     root = record(tmp_path, "color/1.png", "depth/1.png", "aligned_depth/1.png")
     assert pairs(root) == {"1": "aligned_depth/1.png"}
@@ -58,6 +91,49 @@ def test_aligned_depth_comes_before_depth_of_another_view(tmp_path):
 def test_intrinsics_names(tmp_path, name):
     root = record(tmp_path, "color/00000.png", "depth/00000.png", intrinsics=name)
     np.testing.assert_array_equal(FolderRecording(root).intrinsics.matrix, K)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Intrinsics.txt", "CAM_K.TXT", "camera_K.txt", "camera.json", "color_intrinsics.json", "calib.txt", "K.json"]
+    + ["realsense-intrinsics.json", "intrinsic/intrinsic_color.txt", "colorCameraInfo.json"],
+)
+def test_intrinsics_under_other_names(tmp_path, name):
+    root = record(tmp_path, "color/1.png", "depth/1.png", intrinsics="")
+    (root / name).parent.mkdir(exist_ok=True)
+    for other in ("intrinsic_depth.txt", "extrinsic_color.txt", "depth_intrinsics.json", "notes.txt", "config.json"):
+        (root / name).with_name(other).write_text("none\n")
+    text = json.dumps({"K": K.tolist()}) if name.endswith("json") else "\n".join(" ".join(map(str, row)) for row in K)
+    (root / name).write_text(text)
+    np.testing.assert_array_equal(FolderRecording(root).intrinsics.matrix, K)
+
+
+def test_several_files_with_intrinsics_are_named(tmp_path):
+    root = record(tmp_path, "color/1.png", "depth/1.png", intrinsics="")
+    for name in ("left_calib.txt", "right_calib.txt"):
+        np.savetxt(root / name, K)
+    with pytest.raises(
+        ValueError, match=r"hold the intrinsics: left_calib\.txt, right_calib\.txt; pass one as --intrin"
+    ):
+        FolderRecording(root)
+
+
+@pytest.mark.parametrize(
+    ("colour", "depth"),
+    [("rgb/{}.png", "depth/{:05d}.png"), ("rgb/img_{}.png", "depth/dep_{}.png"), ("{}.jpg", "{}.png")]
+    + [("colorImage{}.jpg", "depthImage{}.png")],
+)
+def test_pairs_by_number(tmp_path, colour, depth):
+    for number in (9, 10, 11):
+        record(tmp_path, colour.format(number))
+        path = tmp_path / depth.format(number)
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((HEIGHT, WIDTH), 500, np.uint16)).save(path)
+    recording = FolderRecording(tmp_path)
+    assert recording.ids == [Path(colour.format(number)).stem for number in (9, 10, 11)]
+    assert {stem: path.name for stem, path in recording.depth.items()} == {
+        Path(colour.format(number)).stem: Path(depth.format(number)).name for number in (9, 10, 11)
+    }
 
 
 @pytest.mark.parametrize(
@@ -122,6 +198,17 @@ def test_time_stamps_in_other_units(tmp_path, unit):
     assert [layout.depth[str(time // unit)].stem for time in times] == [
         str((time + 9_000_000) // unit) for time in times
     ]
+
+
+def test_milliseconds_with_a_fraction_behind_a_prefix(tmp_path):
+    """As rs-convert names its images."""
+    times = [1552468461123.456 + 33.3 * index for index in range(3)]
+    colour = [f"take_Color_{time:.3f}" for time in times]
+    depth = [f"take_Depth_{time + 9:.3f}" for time in times]
+    root = record(tmp_path, *(f"{stem}.png" for stem in colour + depth))
+    layout = find_layout(root)
+    assert {stem: path.stem for stem, path in layout.depth.items()} == dict(zip(colour, depth, strict=True))
+    assert [layout.seconds[stem] for stem in colour] == pytest.approx([time / 1000 for time in times], abs=1e-6)
 
 
 def test_time_stamps_that_are_too_far(tmp_path):

@@ -22,12 +22,15 @@ class DepthSizeError(ValueError):
     def __init__(self, depth: tuple[int, int], colour: tuple[int, int]):
         """`depth`, `colour`: widths and heights in pixels."""
         self.sizes = f"depth is {depth[0]}x{depth[1]} but colour is {colour[0]}x{colour[1]}"
+        self.turned = depth == colour[::-1]
         self.same_aspect = is_same_aspect(depth, colour)
         super().__init__(self.remedy("depth_registered=True"))
 
     def remedy(self, option: str) -> str:
         """Return the sentence with the fix, in which `option` declares that depth shows the view of colour."""
         register = "register the depth image to the colour image with the camera's software"
+        if self.turned:
+            return f"{self.sizes}, turned by 90 degrees; turn one of them, with the intrinsics for colour as it then is"
         if not self.same_aspect:
             return f"{self.sizes}; {register}"
         return f"{self.sizes}; {register}, or pass {option} if depth already shows the same view as colour"
@@ -61,7 +64,7 @@ def without_markers(metres: np.ndarray, depth: np.ndarray, unit: float) -> tuple
     depth = depth.reshape(metres.shape)
     notes = []
     for value in _largest_values(depth):
-        marked = np.abs(depth - value) <= 1e-6 * value
+        marked = np.abs(depth - np.float32(value)) <= 1e-6 * value  # a plain number would overflow half floats
         if marked.any():
             metres = _without(metres, marked, value, unit, "is at the end of the range of integers", notes)
     while (value := marker_value(metres)) is not None:

@@ -6,17 +6,15 @@ Every reader raises FileNotFoundError or ValueError with one sentence that names
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -46,6 +44,8 @@ PGM_HEADER = re.compile(rb"P5" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb
 ORIENTATION_TAG = 0x0112
 STRETCHED_TOP, LARGEST_STEP = 65000, 10
 """Depth that reaches the end of the 16-bit range in larger steps than any unit has was stretched to that range."""
+SWAPPED = 200
+"""Smallest median difference of neighbours, in steps, where the last byte of each value comes first."""
 DEFAULT_INTEGER_UNIT = 0.001
 """Metres per step of integer depth when no unit is given: millimetres, as nearly all recorders write."""
 
@@ -126,7 +126,13 @@ def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.nd
     if depth.dtype.kind not in "uif":
         raise ValueError(f"depth must be integers or floats; got {depth.dtype}")
     _refuse_altered_depth(depth, "depth")
-    metres = depth.astype(np.float32) * np.float32(effective_depth_unit(depth, depth_unit))
+    unit = effective_depth_unit(depth, depth_unit)
+    if unit == 1 and _is_normalized(depth):
+        raise ValueError(
+            "depth was scaled to values from 0 to 1, so that its unit is lost, as by a viewer or a network for single "
+            "images; give distances in metres, or the length of 1 as the depth unit"
+        )
+    metres = depth.astype(np.float32) * np.float32(unit)
     if depth.dtype.kind != "u":
         metres[~np.isfinite(metres) | (metres < 0)] = 0
     return np.ascontiguousarray(metres)
@@ -243,71 +249,13 @@ def load_array(path: Path) -> np.ndarray:
             if name in loaded:
                 return loaded[name]
     except (ValueError, EOFError, OSError, BadZipFile) as error:
+        if "Object arrays" in str(error):
+            raise ValueError(
+                f"{path} holds Python objects, a dictionary for example, which are not read; save the array alone with "
+                "numpy.save"
+            ) from None
         raise ValueError(f"{path} is not a readable {path.suffix} array ({error}); save it with numpy.save") from None
     raise ValueError(f"{path} holds the arrays {name or '(none)'}; name one of them depth")
-
-
-def read_values(path: Path, instead: str) -> Any:
-    """Return the content of a text, JSON, YAML, .npy or .npz file: numbers, or dictionaries of named values.
-
-    `instead` goes into the errors: what to give if the file cannot be read.
-    """
-    if path.suffix.lower() == ".npy":
-        return load_array(path)
-    if path.suffix.lower() == ".npz":
-        return _archive_values(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file; {instead}") from None
-    if (numbers := numbers_in(text)) is not None:
-        return numbers
-    if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"{path} is not valid JSON ({error}); {instead}") from None
-    return _yaml_values(text, path, instead)
-
-
-def _archive_values(path: Path) -> Any:
-    """Return the only array of a .npz file, or the dictionary of its arrays."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
-        raise ValueError(f"{path} is not a readable .npz archive ({error}); save K with numpy.savez") from None
-    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
-
-
-def _yaml_values(text: str, path: Path, instead: str) -> Mapping[str, Any] | list[Any]:
-    """Return the first document of YAML, also as `rostopic echo` (with ---) and OpenCV (with its own tags) print it."""
-    import yaml
-
-    text = re.sub(r"^%YAML.*$|!!opencv-[\w-]+", "", text, flags=re.MULTILINE)
-    try:
-        values = next((document for document in yaml.safe_load_all(text) if document), None)
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" (line {mark.line + 1})" if mark else ""
-        raise ValueError(f"{path} does not hold numbers only and is not valid YAML{place}; {instead}") from None
-    if not isinstance(values, dict | list):
-        raise ValueError(f"{path} does not hold numbers only; {instead}")
-    return values
-
-
-def numbers_in(text: str) -> np.ndarray | None:
-    """Return the numbers of a text without comments, (rows, columns) if they form a table; None if it has words."""
-    for sign in ",;[]":
-        text = text.replace(sign, " ")
-    lines = [line.partition("#")[0].split() for line in text.splitlines()]
-    try:
-        rows = [[float(word) for word in line] for line in lines if line]
-    except ValueError:
-        return None
-    if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and len(rows) > 1:
-        return np.array(rows)  # a matrix keeps its shape
-    return np.array([value for row in rows for value in row])
 
 
 def _read_depth_array(path: Path) -> np.ndarray:
@@ -338,6 +286,11 @@ def _refuse_altered_depth(depth: np.ndarray, name: str | Path) -> None:
     """Raise ValueError for depth of which only a picture is left: 8 bits a pixel, or stretched to the 16-bit range."""
     if depth.dtype in (np.uint8, np.int8, np.bool_):
         raise ValueError(f"{name} has only 8 bits a pixel, too coarse for depth; give the 16-bit image of the sensor")
+    if depth.dtype == np.uint16 and (rough := _roughness(depth)) > SWAPPED and _roughness(depth.byteswap()) < rough / 8:
+        raise ValueError(
+            f"{name} has the two bytes of each value exchanged (it was written with the other byte order); save "
+            "depth.byteswap() in its place"
+        )
     if depth.dtype not in (np.uint16, np.int32) or not depth.size or not STRETCHED_TOP <= depth.max() < 65536:
         return
     values = np.flatnonzero(np.bincount(depth[(depth > 0) & (depth < 65535)].ravel()))  # 65535 may be "no reading"
@@ -346,3 +299,22 @@ def _refuse_altered_depth(depth: np.ndarray, name: str | Path) -> None:
             f"{name} holds depth that was stretched to the 16-bit range, as viewers save it (its values have steps of "
             f"{np.diff(values).min()}); its unit is lost, give the 16-bit image of the sensor"
         )
+
+
+def _roughness(depth: np.ndarray) -> float:
+    """Return the median difference of readings beside each other, in steps; 0 without any."""
+    rows = depth[::8].astype(np.int32)
+    both = (rows[:, 1:] > 0) & (rows[:, :-1] > 0)
+    return float(np.median(np.abs(np.diff(rows, axis=1))[both])) if both.any() else 0.0
+
+
+def _is_normalized(depth: np.ndarray) -> bool:
+    """Return whether floats were divided by their largest value: it is 1, in few places, and they have no usual step.
+
+    Depth in metres may be clipped at 1, and has steps of a tenth of a millimetre or their multiples.
+    """
+    if depth.dtype.kind != "f" or not depth.size or np.nanmax(depth) != 1 or np.nanmin(depth) < 0:
+        return False
+    steps = depth[(depth > 0) & (depth < 1)].astype(np.float64) * 10_000
+    most = np.count_nonzero(depth == 1) < 0.001 * depth.size
+    return bool(most) and len(steps) > 0 and float(np.mean(np.abs(steps - np.rint(steps)) < 0.02)) < 0.5

@@ -95,8 +95,8 @@ class UnitWork:
             for _ in frames:
                 yield Beat()
             account = batch.finish(orders.overlays, orders.glb)
+            findings = (*batch.notes, *batch.findings)  # the notes read the recording, which may be a copy
         account.raise_if_unusable(unit.address)
-        findings = (*batch.notes, *batch.findings)
         with write_atomically(unit.folder / DONE) as temporary:
             text = json.dumps({**claim, "findings": [asdict(finding) for finding in findings]}, indent=1)
             temporary.write_text(text + "\n", encoding="utf-8")

@@ -11,14 +11,19 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from twohands.checks.intrinsics import check_camera
 from twohands.files import DEFAULT_INTEGER_UNIT, STRETCHED_TOP
+from twohands.findings import Finding
 from twohands.geometry.camera import Camera
+from twohands.hands.skeleton import BONES
 from twohands.types import SIDE_NAMES, RGBDFrame
 
 SCENE_DEPTH = (0.08, 10.0)
 """Range of the median of a whole depth image, metres, for any depth camera that sees hands."""
-DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002)
-"""Units in use, in metres: metres, millimetres, 0.1 mm (D405), 1/4000 m (L515 and some data sets), 1/5000 m (TUM)."""
+DEPTH_UNITS = (1.0, 0.001, 0.0001, 0.00025, 0.0002, 0.01)
+"""Units in use, in metres: metres, millimetres, 0.1 mm (D405), 1/4000 m (L515 and some data sets), 1/5000 m (TUM), and
+centimetres (game engines).
+"""
 DEFAULT_UNITS = (DEFAULT_INTEGER_UNIT, 1.0)
 """Units of integers and of floats, see `files.effective_depth_unit`."""
 USUAL_DEPTH = 0.7
@@ -31,6 +36,10 @@ WRONG_SIZE = 2.5
 """Size ratio to an average hand beyond which a hand is impossible; adult hands differ by a factor of 1.4."""
 ENOUGH_READINGS = 160
 """Smallest number of readings at the 400 places on the palm; with fewer a hole may show the background."""
+ENOUGH_ON_BONES = 60
+"""Smallest number of readings at the 160 places on the bones of a hand."""
+STEP, BEHIND = 0.04, 0.15
+"""Relative step of depth, and smallest fraction of a hand's surroundings that are nearer by it, of inverted depth."""
 RIGHT_SIZE = 1.7
 """A depth unit is advised when it brings the hand within this factor of an average one."""
 
@@ -121,6 +130,8 @@ def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> No
         return
     ratio = math.exp(np.mean(np.log(ratios)))
     problem = f"the {SIDE_NAMES[next(iter(sizes))]} hand's knuckles would be {KNUCKLE_BREADTH * ratio:.2g} m wide"
+    for finding in (*check_camera(camera), *check_order(pixels, depth)):  # of what makes hands of wrong size as well
+        raise ValueError(f"{problem}; {finding}")
     otherwise = "check the unit of the depth and the intrinsics"
     raise DepthScaleError(problem, 1 / ratio, 1 / (ratio * RIGHT_SIZE), RIGHT_SIZE / ratio, len(DEPTH_UNITS), otherwise)
 
@@ -143,6 +154,45 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | 
     return float(near * scale if near * scale > 1 else min(far * scale, 1.0))
 
 
+def check_order(pixels: np.ndarray, depth: np.ndarray) -> list[Finding]:
+    """Return the finding `depth_inverted` if all hands are farther than what is around them.
+
+    pixels (2, 21, 2) image landmarks, NaN for an absent hand; depth (H, W) metres.
+    """
+    hands = [_surroundings(hand, depth) for hand in pixels if np.isfinite(hand).all()]
+    known = [fractions for fractions in hands if fractions is not None]
+    if not known or any(nearer < BEHIND or nearer < 2 * farther for nearer, farther in known):
+        return []
+    nearer, farther = (float(fraction) for fraction in np.mean(known, axis=0))
+    sentence = (
+        f"the hands lie behind what is around them ({nearer:.0%} of it is nearer, {farther:.0%} farther), as if large "
+        "values were near: disparity, inverse or inverted depth; give distances from the camera (of a stereo camera "
+        "focal length x baseline / disparity)"
+    )
+    values = {"nearer": round(nearer, 4), "farther": round(farther, 4)}
+    return [Finding("depth_inverted", "warning", sentence, values)]
+
+
+def _surroundings(pixels: np.ndarray, depth: np.ndarray) -> tuple[float, float] | None:
+    """Return the fractions of the readings around a hand (21, 2) that are nearer than it, and farther, by STEP.
+
+    None without enough readings on its bones.
+    """
+    parents, joints = (pixels[list(ends)] for ends in zip(*BONES, strict=True))
+    along = np.linspace(0, 1, 8)[:, None, None]
+    hand = _readings(((1 - along) * parents + along * joints).reshape(-1, 2), depth)
+    if len(hand) < ENOUGH_ON_BONES:
+        return None
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    margin = (high - low).max() / 4
+    left, top = np.clip(low - margin, 0, None).astype(int).tolist()
+    right, bottom = np.clip(high + margin + 1, 0, None).astype(int).tolist()
+    around = depth[top:bottom, left:right]
+    around = around[around > 0]
+    near, far = np.percentile(hand, (15, 85))
+    return float(np.mean(around < near * (1 - STEP))), float(np.mean(around > far * (1 + STEP)))
+
+
 def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Return depth readings (n,), metres, on a 20 x 20 grid from the first corner (wrist) to the others."""
     fractions = np.linspace(0.1, 0.9, 20)
@@ -150,7 +200,12 @@ def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
     across = np.stack(
         [np.interp(np.linspace(0, len(rest) - 1, 20), np.arange(len(rest)), rest[:, k]) for k in (0, 1)], 1
     )
-    pixels = np.rint(origin + fractions[:, None, None] * (across - origin)).astype(np.int64).reshape(-1, 2)
+    return _readings((origin + fractions[:, None, None] * (across - origin)).reshape(-1, 2), depth)
+
+
+def _readings(places: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return the depth readings (n,), metres, at the places (N, 2) that have one."""
+    pixels = np.rint(places).astype(np.int64)
     inside = ((pixels >= 0) & (pixels < [depth.shape[1], depth.shape[0]])).all(axis=1)
     values = depth[pixels[inside, 1], pixels[inside, 0]]
     return values[values > 0]

@@ -150,7 +150,8 @@ def _own_and_other_scales(frame: RGBDFrame) -> tuple[float, float]:
     own = agreement.of(edges)
     pairs = [(scale, mirrored) for scale in SCALES for mirrored in (False, True) if mirrored or scale != 1]
     others = [agreement.of(edges.enlarged(1 / scale, mirrored)) for scale, mirrored in pairs]
-    return 0.0 if own is None else _there_and_elsewhere(own)[0], max(float(m.max()) for m in others if m is not None)
+    best = max((float(values.max()) for values in others if values is not None), default=0.0)
+    return 0.0 if own is None else _there_and_elsewhere(own)[0], best
 
 
 def _displacements(frame: RGBDFrame, hands: TwoHands | None) -> list[Displacement]:

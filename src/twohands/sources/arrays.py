@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from twohands.intrinsics import ALL_KEYS, Intrinsics, read_intrinsics
+from twohands.intrinsics import Intrinsics, read_intrinsics
 from twohands.sources.array_files import NUMPY, PICKLE, SUFFIXES, ZIP, Column, column_of, open_values
 from twohands.sources.layouts import INTRINSICS_FILES
 from twohands.sources.source import Entry
+from twohands.spellings import is_name
 from twohands.types import RGBDFrame
 
 BGR_NAMES = ("bgr", "bgrs", "bgr_image", "bgr_images")
@@ -170,7 +171,7 @@ class ArrayFrames:
         if self.intrinsics is not None:
             return self.intrinsics
         name = _find(table, INTRINSICS_NAMES)
-        shared = {key: _whole(value) for key, value in table.items() if key in ALL_KEYS and key != name}
+        shared = {key: _whole(value) for key, value in table.items() if is_name(key) and key != name}
         if name is None:
             if not {"fx", "fy"} <= set(shared):
                 raise ValueError(f"{self._path} has no K; add the colour camera's 3x3 intrinsics, or give them with it")

@@ -15,6 +15,14 @@ from twohands import files
 COLOUR_FOLDERS = ("rgb", "color", "colour", "image", "images")
 DEPTH_FOLDERS = ("aligned_depth", "depth_aligned", "aligned_depth_to_color", "depth")
 """Names of the folder with depth; depth that is said to be registered to colour comes first."""
+KINDS_OF_FOLDERS = {"rgb": "colour", "color": "colour", "colour": "colour", "depth": "depth", "image": "", "img": ""}
+"""Words in other names of folders; the first that has a kind tells it, and images of no kind are of colour."""
+REGISTERED = {"aligned", "align", "registered"}
+OTHER_FOLDERS = {
+    *("vis", "viz", "visualization", "colormap", "colored", "colorized", "preview", "mask", "ir", "infrared", "normal"),
+    *("confidence", "conf", "seg", "segmentation", "overlay", "thumbnail", "raw", "pred", "camera", "info"),
+}
+"""Words in names of folders that hold something else."""
 INTRINSICS_FILES = (
     "cam_K.txt",
     "K.txt",
@@ -34,15 +42,26 @@ INTRINSICS_FILES = (
     "ost.yaml",
     "camera_matrix.csv",
 )
+INTRINSICS_SUFFIXES = {".txt", ".json", ".yaml", ".yml", ".npy", ".npz", ".csv", ".xml", ".ini", ".conf", ".toml"}
+INTRINSICS_WORDS = re.compile(
+    r"\b(intrinsics?|intr|calib(ration)?|(cam(era)?|rgb|colou?r) (k|matrix|info|param(s|eters)?|mat|mtx))\b"
+    r"|^(camera|k)$"
+)
+"""Words in other names of the file with the intrinsics, or of the folder in which it is."""
+OF_OTHER_CAMERAS = re.compile(r"\b(depth|ir|infra(red)?\d*|extrinsics?)\b")
 KINDS = ("rgb", "depth")
 """Stems of the lists of the TUM RGB-D benchmark."""
 KIND = re.compile(
-    r"(?:^|(?<=[-_. ]))(aligned_depth_to_color|aligned_depth|depth_aligned|depth|colou?r|rgb|image|img)(?=[-_. \d]|$)",
+    r"(?:^|(?<=[-_. ]))(aligned_depth_to_color|aligned_depth|depth_aligned|depth|colou?r|rgb|image|img)"
+    r"(?:ima?ge?)?(?=[-_. \d]|$)",
     re.IGNORECASE,
 )
 """Words in a file name that give the kind of image: `depth` in `depth_0001` or `frame-0001.depth`."""
+JPEG = (".jpg", ".jpeg")
 STAMP = re.compile(r"\d+\.\d+|\d{13}|\d{16}|\d{19}")
-"""Time stamps as names: seconds with a fraction, or milli-, micro- or nanoseconds since 1970."""
+"""Time stamps as names: seconds or milliseconds with a fraction, or milli-, micro- or nanoseconds since 1970."""
+PREFIXED = re.compile(r".*[-_ ](\d{10,}\.\d+|\d{13}|\d{16}|\d{19})")
+"""Names that end with a time stamp since 1970."""
 LARGEST_DELAY = 20_000_000
 """Largest difference of the time stamps of a pair, ns; as in the tools of the TUM RGB-D benchmark."""
 
@@ -61,16 +80,21 @@ def find_layout(folder: Path) -> Layout:
     """Return the images of a recording; raise ValueError with the fix if there are no pairs of colour and depth."""
     if _is_list(folder / "rgb.txt") and _is_list(folder / "depth.txt"):
         return _listed(folder)
-    colour_at = _subfolder(folder, COLOUR_FOLDERS, files.COLOUR_SUFFIXES) or folder
-    depth_at = _subfolder(folder, DEPTH_FOLDERS, files.DEPTH_SUFFIXES) or colour_at
+    colour_at = _subfolder(folder, "colour", COLOUR_FOLDERS, files.COLOUR_SUFFIXES) or folder
+    depth_at = _subfolder(folder, "depth", DEPTH_FOLDERS, files.DEPTH_SUFFIXES) or colour_at
     images = _images(colour_at, files.COLOUR_SUFFIXES)
     if colour_at in (folder, depth_at):  # among other images
         marked = [path for path in images if _kind(path) == "colour"]
         images = marked or [path for path in images if _kind(path) is None]
+    depths = _depth_images(depth_at, files.DEPTH_SUFFIXES, depth_at == colour_at)
+    if not depths and depth_at == colour_at:  # 1.jpg beside 1.png
+        stems = {path.stem for path in images if path.suffix.lower() in JPEG}
+        depths = [path for path in _images(depth_at, files.DEPTH_SUFFIXES) if path.stem in stems]
+        images = [path for path in images if path.suffix.lower() in JPEG] if depths else images
     colour = _by_stem(images, colour_at)
     if not colour:
         _refuse_without_colour(folder, colour_at)
-    depth = _by_stem(_depth_images(depth_at, files.DEPTH_SUFFIXES, depth_at == colour_at), depth_at)
+    depth = _by_stem(depths, depth_at)
     if not depth:
         _refuse_without_depth(folder, depth_at, depth_at == colour_at)
     seconds = {stem: time / 1e9 for stem, time in _times(colour).items()}
@@ -82,12 +106,32 @@ def find_layout(folder: Path) -> Layout:
 
 def find_intrinsics(folder: Path) -> Path:
     """Return the file with the intrinsics of a recording; raise FileNotFoundError with the fix if there is none."""
+    there = {path.name.lower(): path for path in sorted(folder.iterdir())}
     for name in INTRINSICS_FILES:
-        if (folder / name).is_file():
-            return folder / name
+        if name.lower() in there and there[name.lower()].is_file():
+            return there[name.lower()]
+    inside = [path for name, path in there.items() if path.is_dir() and INTRINSICS_WORDS.search(" ".join(_parts(name)))]
+    for files_of in (there.values(), [file for path in inside for file in sorted(path.iterdir())]):
+        found = [path for path in files_of if is_intrinsics(path)]
+        named = [path for path in found if KINDS_OF_FOLDERS.keys() & set(_parts(path.stem))] or found
+        if len(named) > 1:
+            names = ", ".join(path.relative_to(folder).as_posix() for path in named[:4])
+            raise ValueError(
+                f"{folder} has several files that may hold the intrinsics: {names}; pass one as --intrinsics"
+            )
+        if named:
+            return named[0]
     raise FileNotFoundError(
         f"{folder} has no cam_K.txt; write the colour camera's 3x3 intrinsics there, or pass --intrinsics"
     )
+
+
+def is_intrinsics(path: Path) -> bool:
+    """Return whether a file is named like one with the intrinsics of the colour camera."""
+    words = " ".join(_parts(path.stem))
+    if path.suffix.lower() not in INTRINSICS_SUFFIXES or OF_OTHER_CAMERAS.search(words):
+        return False
+    return path.name in INTRINSICS_FILES or bool(INTRINSICS_WORDS.search(words))
 
 
 def is_tum(folder: Path) -> bool:
@@ -130,6 +174,8 @@ def _pair(folder: Path, colour: dict[str, Path], depth: dict[str, Path]) -> Layo
     if len(same) >= most:
         return Layout(colour, same, "named like")
     candidates = [Layout(colour, same, "named like"), Layout(colour, _same_name(colour, depth), "named like")]
+    if numbered := _same_number(colour, depth):
+        candidates.append(Layout(colour, numbered, "numbered like"))
     times = [_times(images) for images in (colour, depth)]
     if all(times):
         nearest = {stem: depth[other] for stem, other in _nearest(*times).items()}
@@ -158,6 +204,16 @@ def _same_name(colour: dict[str, Path], depth: dict[str, Path]) -> dict[str, Pat
     """Return depth by colour stem where the names without the words for the kind are equal."""
     stems, others = ({_name(stem): stem for stem in images} for images in (colour, depth))
     return {stem: depth[others[name]] for name, stem in stems.items() if name in others}
+
+
+def _same_number(colour: dict[str, Path], depth: dict[str, Path]) -> dict[str, Path]:
+    """Return depth by colour stem where the names have equal numbers, with any zeros before them, and only once."""
+    stems, others = ({} for _ in range(2))
+    for images, numbered in ((colour, stems), (depth, others)):
+        for stem in images:
+            numbered.setdefault(tuple(int(part) for part in re.findall(r"\d+", stem)), []).append(stem)
+    once = [number for number in stems if number and len(stems[number]) == len(others.get(number, ())) == 1]
+    return {stems[number][0]: depth[others[number][0]] for number in once}
 
 
 def _nearest(colour: dict[str, int], depth: dict[str, int]) -> dict[str, str]:
@@ -189,10 +245,12 @@ def _times(images: Iterable[str]) -> dict[str, int]:
 
 def _time(name: str) -> int | None:
     """Return the time stamp in ns that a name is, None if it is none."""
+    name = found[1] if (found := PREFIXED.fullmatch(name)) else name
     if not STAMP.fullmatch(name):
         return None
     if "." in name:
-        return int(Decimal(name) * 10**9)
+        is_milli = len(name.partition(".")[0]) == 13
+        return int(Decimal(name) * (10**6 if is_milli else 10**9))
     return int(name) * 10 ** (19 - len(name))
 
 
@@ -206,11 +264,39 @@ def _kind(path: Path) -> str | None:
     return ("depth" if any("depth" in word.lower() for word in words) else "colour") if words else None
 
 
-def _subfolder(folder: Path, names: tuple[str, ...], suffixes: Iterable[str]) -> Path | None:
-    """Return the first folder of these names with images, else the first one, else None."""
-    there = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
-    found = [there[name] for name in names if name in there]
-    return next((path for path in found if _images(path, suffixes)), found[0] if found else None)
+def _subfolder(folder: Path, kind: str, names: tuple[str, ...], suffixes: Iterable[str]) -> Path | None:
+    """Return the folder with images of a kind: the first of the usual names, else one with the word for the kind in its
+    name, registered depth first. An empty one is a choice only without others. Raise ValueError for two alike.
+    """
+    there = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    usual = [there[name] for name in names if name in there]
+    others = [path for path in there.values() if path not in usual and _kind_of_folder(path) == kind]
+    registered = [path for path in others if REGISTERED & set(_parts(path.name)) or "to" in _parts(path.name)]
+    plain = [path for path in others if path not in registered]
+    for choice in (registered, usual, plain) if kind == "depth" else (usual, plain):
+        filled = [path for path in choice if _images(path, suffixes)]
+        if len(filled) > 1 and choice is not usual:
+            names_of = ", ".join(f"{path.name}/" for path in filled[:4])
+            raise ValueError(
+                f"{folder} has several folders of {kind} images: {names_of}; give a folder for each camera"
+            )
+        if filled:
+            return filled[0]
+    return usual[0] if usual else None
+
+
+def _kind_of_folder(path: Path) -> str | None:
+    words = _parts(path.name)
+    singular = [word.removesuffix("s") for word in words]
+    known = [KINDS_OF_FOLDERS[word] for word in singular if word in KINDS_OF_FOLDERS]
+    if not known or OTHER_FOLDERS & {*words, *singular}:
+        return None
+    return next((kind for kind in known if kind), "colour")
+
+
+def _parts(name: str) -> list[str]:
+    """Return the words of a name in lower case."""
+    return re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
 
 
 def _images(folder: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -232,8 +318,19 @@ def _by_stem(images: list[Path], folder: Path) -> dict[str, Path]:
 
 def _refuse_without_colour(folder: Path, colour_at: Path) -> None:
     if colour_at == folder:
+        inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and _holds_pairs(path)]
+        if inside:
+            which = f"{inside[0]} in it has" if len(inside) == 1 else f"{len(inside)} folders in it have ({inside[0]})"
+            raise ValueError(f"{folder} has no folder rgb/, color/ or image/, but {which}: give that as the recording")
         raise ValueError(f"{folder} has no folder rgb/, color/ or image/; put the images there")
     raise ValueError(f"{folder} has no colour image in {colour_at.name}/; put PNG or JPEG files there")
+
+
+def _holds_pairs(folder: Path) -> bool:
+    try:
+        return bool(find_layout(folder).depth)
+    except (ValueError, OSError):
+        return False
 
 
 def _refuse_without_depth(folder: Path, depth_at: Path, shared: bool) -> None:

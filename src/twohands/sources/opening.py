@@ -100,6 +100,8 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
         return Adjusted(LiveFrames(_CAMERAS[camera](), options.seconds), options.fps, options.mirrored)
     if not os.path.exists(path):
         raise FileNotFoundError(f"recording {path} does not exist; check the path")
+    if path.is_file() and not path.stat().st_size:
+        raise ValueError(f"{path} is empty (0 bytes); copy or record it again")
     if options.fps is not None and not options.fps > 0:
         raise ValueError(f"--fps must be more than 0; got {options.fps:g}")
     recognised: Kind | None = next((kind for kind, reader in _READERS.items() if reader.recognises(path)), None)

@@ -5,6 +5,7 @@ An address is a local path, or a URL such as `s3://bucket/a.bag`.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ def matching(pattern: str) -> list[str]:
     if not is_remote(pattern):
         return sorted(glob.glob(pattern, recursive=True))
     place = _place(pattern)
-    return sorted(place.system.unstrip_protocol(path) for path in place.system.glob(place.path))
+    with _readable(pattern):
+        return sorted(place.system.unstrip_protocol(path) for path in place.system.glob(place.path))
 
 
 def changes(address: str, without: Path | None = None) -> tuple[int, int]:
@@ -47,8 +49,9 @@ def changes(address: str, without: Path | None = None) -> tuple[int, int]:
     if not is_remote(address):
         return changes_of(Path(address), without)
     place = _place(address)
-    found = _files(place)
-    return sum(found.values()), max((_changed(place.system, path) for path in found), default=0)
+    with _readable(address):
+        found = _files(place)
+        return sum(found.values()), max((_changed(place.system, path) for path in found), default=0)
 
 
 @contextmanager
@@ -56,24 +59,52 @@ def staged(address: str) -> Iterator[Path]:
     """Yield the local path of a recording; that of a URL is a copy with the same times, which is removed at the end.
 
     The copy is in the folder for temporary files (the environment variable TMPDIR). Raise FileNotFoundError, or
-    ValueError with the fix when the place cannot be read.
+    ValueError with the fix when the place cannot be read. Errors about the copy name the address.
     """
     if not is_remote(address):
         yield Path(address)
         return
     place = _place(address)
-    found = _files(place)
+    if "/" not in place.path:
+        raise ValueError(
+            f"{address} is a whole bucket or disk; give a recording in it, or a pattern of several in quotes"
+        )
+    with _readable(address):
+        found = _files(place)
     if not found:
         raise FileNotFoundError(f"recording {address} does not exist; check the address")
     with TemporaryDirectory(prefix="twohands-") as folder:
         copy = Path(folder) / PurePosixPath(place.path).name
-        for path in found:
-            local = copy / PurePosixPath(path).relative_to(place.path)
-            local.parent.mkdir(parents=True, exist_ok=True)
-            place.system.get_file(path, str(local))
-            time = _changed(place.system, path)
-            os.utime(local, ns=(time, time))
-        yield copy
+        with _readable(address):
+            for path in found:
+                _copy(place.system, path, copy / PurePosixPath(path).relative_to(place.path))
+        try:
+            yield copy
+        except (ValueError, FileNotFoundError) as error:
+            error.args = (str(error).replace(str(copy), address.rstrip("/")),)
+            raise
+
+
+def _copy(system: Any, path: str, local: Path) -> None:
+    """Copy a file with its time."""
+    local.parent.mkdir(parents=True, exist_ok=True)
+    system.get_file(path, str(local))
+    time = _changed(system, path)
+    os.utime(local, ns=(time, time))
+
+
+@contextmanager
+def _readable(address: str) -> Iterator[None]:
+    """Raise ValueError with the address for errors of its place, of which each file system has its own."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        reason = str(error) or type(error).__name__
+        raise ValueError(
+            f"{address} cannot be read ({reason}); check the address, the network and your credentials for this place"
+        ) from error
 
 
 def _place(address: str) -> _Place:
