@@ -106,7 +106,7 @@ def test_clean(samples):
     assert len(found.examples) == 3
     assert "finding" not in lines(found).values()
     unknown = {what for what, verdict in lines(found).items() if verdict == "unknown"}
-    assert unknown == {"lens distortion", "size of hands"}
+    assert unknown == {"lens distortion"}
 
 
 def by_tool(name: str, engine: SyntheticHands) -> Callable[[Sample], RGBDFrame]:
@@ -273,7 +273,7 @@ def test_doubtful_hands_of_odd_size_tell_nothing_about_size_and_distance(samples
     frame = faults.far(farthest)
     hands = Knowing((frame, farthest), confidence=0.1).reconstruct(frame)
     for odd in (False, True):
-        kinds = {finding.code for finding in check_seen(frame, seen_hands(frame, hands, np.full(2, odd)))}
+        kinds = {finding.code for finding in check_seen(frame, seen_hands(frame, hands, [0, 1], np.full(2, odd)))}
         assert kinds == (set() if odd else {"hands_out_of_range"})
 
 

@@ -132,7 +132,8 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | 
     the readings that make the hand most ordinary, so that neither background in holes of the depth nor an occluder
     makes its size impossible.
     """
-    readings = _readings_inside(pixels[list(PALM_JOINTS)], depth)
+    readings = palm_depth(pixels, depth)
+    readings = readings[readings > 0]
     if len(readings) < ENOUGH_READINGS:
         return None
     focal = np.asarray(camera.focal, dtype=np.float64)
@@ -143,17 +144,21 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | 
     return float(near * scale if near * scale > 1 else min(far * scale, 1.0))
 
 
-def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Return depth readings (n,), metres, on a 20 x 20 grid from the first corner (wrist) to the others."""
+def palm_depth(pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return the depth (n,) in metres at places on the palm inside the image, 0 without a reading.
+
+    pixels (21, 2): landmarks of one hand. The places are a grid of 20 x 20 from the wrist to the knuckles, without the
+    contour, where depth cameras lose readings on every hand.
+    """
+    corners = pixels[list(PALM_JOINTS)]
     fractions = np.linspace(0.1, 0.9, 20)
     origin, rest = corners[0], corners[1:]
     across = np.stack(
         [np.interp(np.linspace(0, len(rest) - 1, 20), np.arange(len(rest)), rest[:, k]) for k in (0, 1)], 1
     )
-    pixels = np.rint(origin + fractions[:, None, None] * (across - origin)).astype(np.int64).reshape(-1, 2)
-    inside = ((pixels >= 0) & (pixels < [depth.shape[1], depth.shape[0]])).all(axis=1)
-    values = depth[pixels[inside, 1], pixels[inside, 0]]
-    return values[values > 0]
+    places = np.rint(origin + fractions[:, None, None] * (across - origin)).astype(np.int64).reshape(-1, 2)
+    inside = ((places >= 0) & (places < [depth.shape[1], depth.shape[0]])).all(axis=1)
+    return depth[places[inside, 1], places[inside, 0]]
 
 
 def _other_units(depth_unit: float | None) -> tuple[np.ndarray, np.ndarray]:
