@@ -33,7 +33,7 @@ NEARER = 0.8
 """Distance of the surroundings of a hand without readings, over its own, up to which it would be behind them."""
 _BONE_PLACES = np.linspace(0, 1, 8)[:, None, None]
 _SAME_SURFACE = 0.15  # logarithm of the largest depth over the median of readings of one surface
-_GRID, _AROUND, _BESIDE = 40, 0.4, 0.12  # places along a hand; its box's margin; what still belongs to it, in its size
+_GRID, _AROUND, _BESIDE = 40, 0.4, 0.12  # places along a large hand, at least; its box's margin; what still belongs to it, in its size
 _END = 0.985  # of a channel, from which it is saturated
 _ACROSS = 160  # pixels along the box of a larger hand when its blur is measured
 _WINDOW = 9  # pixels of the filter that measures it
@@ -94,7 +94,7 @@ def stands_out(depth: np.ndarray, joints: np.ndarray, camera: Camera) -> bool:
     window, places = _around(depth, pixels)
     on = np.zeros(window.shape, bool)
     on[places[:, 1], places[:, 0]] = True
-    size = _GRID if len(places) else 0
+    size = float(np.ptp(places, axis=0).max()) if len(places) else 0.0
     around = ~binary_dilation(on, iterations=max(1, round(_BESIDE * size)))
     own, readings = on & (window > 0), window[around & (window > 0)]
     if own.sum() < _FEWEST / 2 or around.sum() < _FEWEST:
@@ -107,7 +107,7 @@ def stands_out(depth: np.ndarray, joints: np.ndarray, camera: Camera) -> bool:
 
 
 def _around(depth: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return depth (h, w) around landmarks (21, 2), about _GRID places for a hand, and the places (n, 2) on its bones."""
+    """Return depth (h, w) around landmarks (21, 2), up to 2 _GRID places a hand, and the places (n, 2) on its bones."""
     limits, (low, high) = np.array(depth.shape[::-1]), (pixels.min(axis=0), pixels.max(axis=0))
     size = float((high - low).max())
     step = max(1, int(size / _GRID))
@@ -121,7 +121,7 @@ def _around(depth: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _plane(column: np.ndarray, row: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the coefficients (3,) of column, row and 1 that give most of the positive values (n,) to a few per mille."""
+    """Return the coefficients (3,) of column, row and 1 that give most of the positive values (n,), to 0.3 %."""
     known, weights = np.column_stack([column, row, np.ones(len(row))]), np.ones(len(row))
     plane = np.zeros(3)
     for _ in range(5):
