@@ -33,7 +33,8 @@ NEARER = 0.8
 """Distance of the surroundings of a hand without readings, over its own, up to which it would be behind them."""
 _BONE_PLACES = np.linspace(0, 1, 8)[:, None, None]
 _SAME_SURFACE = 0.15  # logarithm of the largest depth over the median of readings of one surface
-_GRID, _AROUND, _BESIDE = 40, 0.4, 0.12  # places along a large hand, at least; its box's margin; what still belongs to it, in its size
+_GRID = 40  # places along a hand that is as many pixels long or longer
+_AROUND, _BESIDE = 0.4, 0.12  # margin of its box, and what still belongs to it, in its size
 _END = 0.985  # of a channel, from which it is saturated
 _ACROSS = 160  # pixels along the box of a larger hand when its blur is measured
 _WINDOW = 9  # pixels of the filter that measures it
@@ -107,7 +108,7 @@ def stands_out(depth: np.ndarray, joints: np.ndarray, camera: Camera) -> bool:
 
 
 def _around(depth: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return depth (h, w) around landmarks (21, 2), up to 2 _GRID places a hand, and the places (n, 2) on its bones."""
+    """Return depth (h, w) around landmarks (21, 2), at most 2 _GRID places a hand, and the places (n, 2) on its bones."""
     limits, (low, high) = np.array(depth.shape[::-1]), (pixels.min(axis=0), pixels.max(axis=0))
     size = float((high - low).max())
     step = max(1, int(size / _GRID))
