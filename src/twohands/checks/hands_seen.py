@@ -108,7 +108,7 @@ def stands_out(depth: np.ndarray, joints: np.ndarray, camera: Camera) -> bool:
 
 
 def _around(depth: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return depth (h, w) around landmarks (21, 2), at most 2 _GRID places a hand, and the places (n, 2) on its bones."""
+    """Return depth (h, w) around landmarks (21, 2), at most 2 _GRID places a hand, and places (n, 2) on its bones."""
     limits, (low, high) = np.array(depth.shape[::-1]), (pixels.min(axis=0), pixels.max(axis=0))
     size = float((high - low).max())
     step = max(1, int(size / _GRID))
