@@ -29,8 +29,9 @@ BLURRED = 0.6
 FLAT, ON_PLANE = 0.3, 0.015
 """Smallest fraction of the surroundings of a shadow or a picture of a hand that lies on its plane, and the relative
 distance up to which a reading does. On rendered validation frames at most 0.19 of a hand's surroundings do."""
-NEARER = 0.8
-"""Distance of the surroundings of a hand without readings, over its own, up to which it would be behind them."""
+READ, NEARER = 0.2, 0.8
+"""Fraction of the places on a hand with a reading below which it is one without, and distance of the surroundings of such
+a hand, over its own, up to which it would be behind them. Hands of rendered validation frames have at least 0.24."""
 _BONE_PLACES = np.linspace(0, 1, 8)[:, None, None]
 _SAME_SURFACE = 0.15  # logarithm of the largest depth over the median of readings of one surface
 _GRID = 40  # places along a hand that is as many pixels long or longer
@@ -96,9 +97,9 @@ def stands_out(depth: np.ndarray, joints: np.ndarray, camera: Camera) -> bool:
     on = np.zeros(window.shape, bool)
     on[places[:, 1], places[:, 0]] = True
     size = float(np.ptp(places, axis=0).max()) if len(places) else 0.0
-    around = ~binary_dilation(on, iterations=max(1, round(_BESIDE * size)))
+    around = np.logical_not(binary_dilation(on, iterations=max(1, round(_BESIDE * size))))
     own, readings = on & (window > 0), window[around & (window > 0)]
-    if own.sum() < _FEWEST / 2 or around.sum() < _FEWEST:
+    if own.sum() < max(READ * on.sum(), _FEWEST / 2) or around.sum() < _FEWEST:
         return not len(readings) or float(np.median(readings)) > NEARER * float(np.median(joints[:, 2]))
     own &= np.abs(np.log(np.where(own, window, 1.0) / np.median(window[own]))) < _SAME_SURFACE
     row, column = np.mgrid[: window.shape[0], : window.shape[1]]
