@@ -318,6 +318,7 @@ def test_a_hand_without_readings_is_in_front_of_what_is_around(samples, around, 
         column, row = np.rint(sample.frame.camera.project(joints)).astype(int).T
         on[row.min() : row.max() + 1, column.min() : column.max() + 1] = True
         depth = np.where(on, 0, around * np.median(joints[:, 2])).astype(np.float32)
+        depth[row[0] - 3 : row[0] + 4, column[0] - 3 : column[0] + 4] = joints[0, 2]  # of something else at its wrist
         assert stands_out(depth, joints, sample.frame.camera) == expected, side
 
 

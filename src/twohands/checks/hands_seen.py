@@ -28,7 +28,7 @@ BLURRED = 0.6
 """Smallest blur, see `blur_of`, of a blurred hand."""
 FLAT, ON_PLANE = 0.3, 0.015
 """Smallest fraction of the surroundings of a shadow or a picture of a hand that lies on its plane, and the relative
-distance up to which a reading does. On rendered validation frames at most 0.19 of a hand's surroundings do."""
+distance up to which a reading does. On rendered validation frames at most 0.18 of a hand's surroundings do."""
 READ, NEARER = 0.2, 0.8
 """Fraction of the places on a hand with a reading below which it is one without, and distance of the surroundings of
 such a hand, over its own, up to which it would be behind them. Rendered validation frames have at least 0.24 on hands.
