@@ -20,9 +20,10 @@ from recordings import plain
 from twohands import cli
 from twohands.checks.examiner import Examiner
 from twohands.checks.frame import check_frame, check_hand_size
-from twohands.checks.hands_seen import check_seen, seen_hands
+from twohands.checks.hands_seen import check_seen, seen_hands, stands_out
 from twohands.checks.registration import MIRROR_BACK
 from twohands.doctor.examination import Diagnosis, examine, spread, stretches
+from twohands.doctor.look import Look
 from twohands.doctor.page import COLOURS, draw_page
 from twohands.hands import free_hand
 from twohands.predictor import Predictor
@@ -58,8 +59,8 @@ class Knowing(Predictor):
         pixels *= frame.camera.width / sample.frame.camera.width
         check_hand_size(pixels, frame.depth, frame.camera)
         far = frame.camera.K[0, 0] / sample.frame.camera.K[0, 0] * sample.frame.camera.width / frame.camera.width
-        stretched = np.array([1, 1, far], np.float32)
-        hands = replace(hands, vertices=hands.vertices * stretched, joints=hands.joints * stretched)
+        farther = (far - 1) * np.median(hands.joints[..., 2]) * np.array([0, 0, 1], np.float32)
+        hands = replace(hands, vertices=hands.vertices + farther, joints=hands.joints + farther)
         quality = Quality(np.full(2, 0.002), np.full(2, 0.9), np.ones(2, bool), confidence=self.confidence)
         return replace(hands, quality=quality, findings=frame.findings)
 
@@ -106,7 +107,7 @@ def test_clean(samples):
     assert len(found.examples) == 3
     assert "finding" not in lines(found).values()
     unknown = {what for what, verdict in lines(found).items() if verdict == "unknown"}
-    assert unknown == {"lens distortion", "size of hands"}
+    assert unknown == {"lens distortion"}
 
 
 def by_tool(name: str, engine: SyntheticHands) -> Callable[[Sample], RGBDFrame]:
@@ -261,20 +262,82 @@ def test_hands_of_odd_size(samples):
     assert lines(found)["size of hands"] == "finding"
 
 
-def test_doubtful_hands_of_odd_size_tell_nothing_about_size_and_distance(samples):
-    """They may be something else, a shadow for example; a doubtful hand of usual size may be one that is far away."""
+def test_doubtful_hands_of_odd_size_tell_nothing_about_distance(samples):
+    """They may be something else; a doubtful hand of usual size may be one that is far away."""
     frames = [faults.small(samples[0]) for _ in range(20)]
     large = replace(samples[0], hands=replace(samples[0].hands, joints=samples[0].hands.joints * np.float32(1.5)))
     found = examine(Recording(frames), predictor=Knowing(*((frame, large) for frame in frames), confidence=0.1))
-    assert found.findings == ()
-    verdicts = lines(found)
-    assert {verdicts[what] for what in ("size of hands", "distance", "hands in image")} == {"unknown"}
+    assert codes(found) == {"hand_size"}  # which makes them doubtful where the focal length is wrong
+    assert {lines(found)[what] for what in ("distance", "hands in image")} == {"unknown"}
     farthest = max(samples, key=lambda sample: sample.hands.joints[..., 2].max())
     frame = faults.far(farthest)
     hands = Knowing((frame, farthest), confidence=0.1).reconstruct(frame)
     for odd in (False, True):
-        kinds = {finding.code for finding in check_seen(frame, seen_hands(frame, hands, np.full(2, odd)))}
+        kinds = {finding.code for finding in check_seen(frame, seen_hands(frame, hands, [0, 1], np.full(2, odd)))}
         assert kinds == (set() if odd else {"hands_out_of_range"})
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.5, "too small"), (1 / 1.5, "too large"), (1.05, None)])
+def test_focal_length_from_a_few_frames_with_doubtful_hands(samples, factor, expected):
+    frames = [faults.small(samples[0]) for _ in range(4)]
+    hands = replace(samples[0].hands, joints=samples[0].hands.joints * np.float32(factor * 0.95))
+    known = [(frame, replace(samples[0], hands=hands)) for frame in frames]
+    found = examine(Recording(frames), predictor=Knowing(*known, confidence=0.1))
+    sentences = [str(finding) for finding in found.findings if finding.code == "hand_size"]
+    assert len(sentences) == (expected is not None)
+    assert all(f"the focal length is {expected}" in sentence for sentence in sentences)
+
+
+def in_a_plane(sample: Sample) -> RGBDFrame:
+    """Return the frame with a tilted wall in place of all depth: its hands are pictures, or shadows, on the wall."""
+    row, column = np.mgrid[: sample.frame.camera.height, : sample.frame.camera.width]
+    depth = (1 / (0.6 + 2e-4 * row - 3e-4 * column)).astype(np.float32)
+    return replace(sample.frame, depth=depth)
+
+
+def test_shadows_and_pictures_of_hands_are_no_hands(samples):
+    """They tell neither their size, nor their distance, nor holes."""
+    sample = samples[0]
+    frame = in_a_plane(sample)
+    assert all(stands_out(sample.frame.depth, joints, frame.camera) for joints in sample.hands.joints)
+    assert not any(stands_out(frame.depth, joints, frame.camera) for joints in sample.hands.joints)
+    half = np.where(np.arange(frame.camera.width) % 40 < 20, frame.depth, np.float32(0))  # of the readings
+    assert not any(stands_out(half, joints, frame.camera) for joints in sample.hands.joints)
+    look = Look(free_hand())
+    assert look.see(frame, Knowing((frame, sample)).reconstruct(frame)) == []
+    assert np.isnan(look.sizes).all()
+
+
+@pytest.mark.parametrize(("around", "expected"), [(0.5, False), (1.5, True), (0.0, True)])
+def test_a_hand_without_readings_is_in_front_of_what_is_around(samples, around, expected):
+    """Behind it, the place is in the shadow of something before the depth camera; a dark glove has things behind it."""
+    sample = samples[0]
+    assert sample.masks is not None
+    for side, joints in enumerate(sample.hands.joints):
+        on = sample.masks.any(axis=0)
+        column, row = np.rint(sample.frame.camera.project(joints)).astype(int).T
+        on[row.min() : row.max() + 1, column.min() : column.max() + 1] = True
+        depth = np.where(on, 0, around * np.median(joints[:, 2])).astype(np.float32)
+        depth[row[0] - 3 : row[0] + 4, column[0] - 3 : column[0] + 4] = joints[0, 2]  # of something else at its wrist
+        assert stands_out(depth, joints, sample.frame.camera) == expected, side
+
+
+def test_holes_are_those_of_the_palm(samples):
+    """Fingers and contours lose their readings on every hand; a palm does not."""
+
+    def gone(palm: bool, sample: Sample) -> RGBDFrame:
+        depth = sample.frame.depth.copy()
+        for joints in sample.hands.joints:
+            column, row = np.rint(sample.frame.camera.project(joints)).astype(int).T
+            chosen = [0, 5, 9, 13, 17] if palm else [4, 8, 12, 16, 20, 7, 11, 15, 19]
+            for place in chosen:
+                depth[max(row[place] - 6, 0) : row[place] + 7, max(column[place] - 6, 0) : column[place] + 7] = 0
+            if palm:
+                depth[row[chosen].min() : row[chosen].max(), column[chosen].min() : column[chosen].max()] = 0
+        return replace(sample.frame, depth=depth)
+
+    assert codes(diagnosis(samples[:1], partial(gone, True))) == {"holes_on_hands"}
+    assert codes(diagnosis(samples[:1], partial(gone, False))) == set()
 
 
 EVEN = [k / 30 for k in range(12)]

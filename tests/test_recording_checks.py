@@ -17,7 +17,7 @@ from fakes import CAMERA, HEIGHT, WIDTH, K, fake_predictor, make_hands, write_fr
 from twohands import cli
 from twohands.batch import Account
 from twohands.checks.recording import bone_length, check_hand_sizes, hand_sizes
-from twohands.checks.timing import DepthTiming
+from twohands.checks.timing import DepthTiming, clear_lag
 from twohands.findings import Finding
 from twohands.hands import free_hand
 from twohands.results import failed_row, hands_of_row, make_row, read_results, split_rows
@@ -92,6 +92,15 @@ def test_late_and_early_depth(moving, lag):
         assert f"{'behind' if lag > 0 else 'ahead of'} what moves in colour" in str(finding)
         assert "first from frame 000001" in str(finding)
         assert "pair colour and depth by time stamp" in str(finding)
+
+
+@pytest.mark.parametrize(("lag", "frames", "clear"), [(1, 20, False), (1, 60, True), (2, 20, True), (0, 20, True)])
+def test_a_lag_within_what_a_short_recording_tells_is_not_clear(lag, frames, clear):
+    rng = np.random.default_rng(0)
+    motion = rng.normal(size=(frames + lag, 45, 60))
+    depth = motion[:frames] + 4.5 * rng.normal(size=(frames, 45, 60))  # a correlation of 0.2
+    found = clear_lag(motion[lag:], depth)
+    assert found == (pytest.approx(lag, abs=0.1) if clear else None)
 
 
 @pytest.mark.parametrize("name", ["every 2nd repeated", "every 3rd repeated", "a tenth frozen"])

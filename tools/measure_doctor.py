@@ -40,8 +40,8 @@ WIDTH, HEIGHT = 480, 360
 """Size of rendered images in pixels."""
 LONG, SHORT, SINGLE = 26, 22, 22
 """Number of frames of the recordings that get faults in time, of the clean ones, and of single frames."""
-MOVING = 22
-"""Number of frames that move over each other."""
+MOVING, BOTH = 22, 2
+"""Number of frames that move over each other, and the kind of their motion: of hands and scene."""
 FOCAL = (0.78, 0.80)
 """Range of the focal length of single frames, in image widths."""
 SINGLE_SENSORS = ("time_of_flight", "active_stereo")
@@ -88,7 +88,7 @@ class Frames:
         config = filmed(replace(self._config(sensor), focal=FOCAL))
         person = OnePerson(self.seed + number, self.split, config)
         samples = self._stored(person, SINGLE, f"{kind}-{sensor}-{number}")
-        consecutive = moving(samples[0], samples[1], np.random.default_rng(self.seed), MOVING)
+        consecutive = moving(samples[0], samples[1], np.random.default_rng(self.seed), MOVING, BOTH)
         return Base(samples, consecutive, MARGIN, person)
 
     def _config(self, sensor: str) -> SynthConfig:

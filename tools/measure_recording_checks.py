@@ -74,9 +74,14 @@ def path(rng: np.random.Generator, reach: np.ndarray) -> Callable[[float], np.nd
     return lambda time: reach * (parts * np.sin(2 * np.pi * time / periods + phases)).sum(axis=0)
 
 
-def moving(scene: Sample, other: Sample, rng: np.random.Generator, count: int) -> list[RGBDFrame]:
-    """Return `count` + 2 MARGIN consecutive frames: `scene` with the hands of `other` before it; one moves, or both."""
-    kind = rng.integers(3)
+def moving(
+    scene: Sample, other: Sample, rng: np.random.Generator, count: int, kind: int | None = None
+) -> list[RGBDFrame]:
+    """Return `count` + 2 MARGIN consecutive frames: `scene` with the hands of `other` before it.
+
+    Of kind 0 the hands move, of 1 the scene, of 2 both; None: one of these.
+    """
+    kind = int(rng.integers(3)) if kind is None else kind
     view = path(rng, np.array([12.0, 10.0, 0.08]) * rng.uniform(0.15, 1) * (kind != 0))
     hand = path(rng, np.array([55.0, 40.0]) * rng.uniform(0.25, 1) * (kind != 1))
     offset, flicker, noise = rng.uniform(-0.3, 0.3), rng.uniform(0, 0.06), rng.uniform(0.005, 0.03)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from twohands.checks.recording import SUPPORTED, check_hand_sizes, hand_sizes
+from twohands.checks.recording import check_hand_sizes, hand_sizes, sized
 from twohands.checks.usual import Tally
 from twohands.findings import Finding, findings_from_text
 from twohands.hands import HandModel
@@ -51,9 +51,9 @@ class Account:
             self.usable.add(name, findings)
         if row["examined"]:
             self.examined.add(name, findings)
-        sized = row["fitted"] & (row["depth_support"] >= SUPPORTED)
-        if sized.any() and "joints" in row:  # rows of a part that was seen lack them
-            self._sizes.append(np.where(sized, hand_sizes(row["joints"], self._rest), np.nan))
+        usable = sized(row["present"], row["fitted"], row["depth_support"])
+        if usable.any() and "joints" in row:  # rows of a part that was seen lack them
+            self._sizes.append(np.where(usable, hand_sizes(row["joints"], self._rest), np.nan))
             self._focal.append(float(row["K"][0, 0]))
 
     @property

@@ -143,7 +143,8 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | 
     the readings that make the hand most ordinary, so that neither background in holes of the depth nor an occluder
     makes its size impossible.
     """
-    readings = _readings_inside(pixels[list(PALM_JOINTS)], depth)
+    readings = palm_depth(pixels, depth)
+    readings = readings[readings > 0]
     if len(readings) < ENOUGH_READINGS:
         return None
     focal = np.asarray(camera.focal, dtype=np.float64)
@@ -180,7 +181,8 @@ def _surroundings(pixels: np.ndarray, depth: np.ndarray) -> tuple[float, float] 
     """
     parents, joints = (pixels[list(ends)] for ends in zip(*BONES, strict=True))
     along = np.linspace(0, 1, 8)[:, None, None]
-    hand = _readings(((1 - along) * parents + along * joints).reshape(-1, 2), depth)
+    hand = _depth_at(((1 - along) * parents + along * joints).reshape(-1, 2), depth)
+    hand = hand[hand > 0]
     if len(hand) < ENOUGH_ON_BONES:
         return None
     low, high = pixels.min(axis=0), pixels.max(axis=0)
@@ -193,22 +195,26 @@ def _surroundings(pixels: np.ndarray, depth: np.ndarray) -> tuple[float, float] 
     return float(np.mean(around < near * (1 - STEP))), float(np.mean(around > far * (1 + STEP)))
 
 
-def _readings_inside(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Return depth readings (n,), metres, on a 20 x 20 grid from the first corner (wrist) to the others."""
+def palm_depth(pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return the depth (n,) in metres at places on the palm inside the image, 0 without a reading.
+
+    pixels (21, 2): landmarks of one hand. The places are a grid of 20 x 20 from the wrist to the knuckles, without the
+    contour, where depth cameras lose readings on every hand.
+    """
+    corners = pixels[list(PALM_JOINTS)]
     fractions = np.linspace(0.1, 0.9, 20)
     origin, rest = corners[0], corners[1:]
     across = np.stack(
         [np.interp(np.linspace(0, len(rest) - 1, 20), np.arange(len(rest)), rest[:, k]) for k in (0, 1)], 1
     )
-    return _readings((origin + fractions[:, None, None] * (across - origin)).reshape(-1, 2), depth)
+    return _depth_at((origin + fractions[:, None, None] * (across - origin)).reshape(-1, 2), depth)
 
 
-def _readings(places: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Return the depth readings (n,), metres, at the places (N, 2) that have one."""
+def _depth_at(places: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return the depth (n,) in metres at those of the places (N, 2) that are inside the image, 0 without a reading."""
     pixels = np.rint(places).astype(np.int64)
     inside = ((pixels >= 0) & (pixels < [depth.shape[1], depth.shape[0]])).all(axis=1)
-    values = depth[pixels[inside, 1], pixels[inside, 0]]
-    return values[values > 0]
+    return depth[pixels[inside, 1], pixels[inside, 0]]
 
 
 def _other_units(depth_unit: float | None) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,8 @@ STRETCH, SHORTEST = 60, 20
 """Number of frames whose motion is compared at once, and the smallest number."""
 CORRELATION, CLEAR, OFF = 0.12, 0.75, 0.75
 """A lag is clear if the correlation of the two motions there is CORRELATION, and elsewhere (but beside it) at most
-CLEAR of that. Depth is late or early from a lag of OFF frames, between those of whole frames."""
+CLEAR of that. Depth is late or early from a lag of OFF frames, between those of whole frames. A lag is known to about
+1 / (correlation sqrt(frames)) frames; one that is off by less than this is not clear."""
 USUAL = 0.2
 """Smallest fraction of the stretches with a clear lag that are late, or early, for a finding."""
 
@@ -140,7 +141,8 @@ def clear_lag(colour: np.ndarray, depth: np.ndarray) -> float | None:
     if away.max() > CLEAR * lags[best]:
         return None
     before, peak, after = lags[best - 1 : best + 2]
-    return best - LAGS + 0.5 * float((before - after) / (before - 2 * peak + after))  # vertex of the parabola
+    lag = best - LAGS + 0.5 * float((before - after) / (before - 2 * peak + after))  # vertex of the parabola
+    return None if OFF <= abs(lag) < 1 / (float(peak) * np.sqrt(len(colour))) else lag
 
 
 def correlations(colour: np.ndarray, depth: np.ndarray) -> np.ndarray:

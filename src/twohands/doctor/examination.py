@@ -18,7 +18,7 @@ from twohands.checks.examiner import Examiner, check
 from twohands.checks.frame import DepthScaleError
 from twohands.checks.hands_seen import check_seen
 from twohands.checks.rate import check_times
-from twohands.checks.recording import check_hand_sizes
+from twohands.checks.recording import FEW, check_hand_sizes
 from twohands.checks.registration import CODE as NOT_REGISTERED
 from twohands.checks.registration import MIRROR_BACK
 from twohands.checks.usual import USUAL, usual
@@ -116,7 +116,7 @@ class Examination:
         warnings = [finding for finding in warnings if finding.code not in outvoted(look)]
         warnings += look.timing.findings() + check_times(look.seconds)
         focal = float(np.median([camera.K[0, 0] for camera in look.cameras]))
-        warnings += check_hand_sizes(np.array(look.sizes).reshape(-1, 2), focal)
+        warnings += check_hand_sizes(np.array(look.sizes).reshape(-1, 2), focal, FEW)
         searched = [1 for _, found in look.findings if not any(finding.code in REFUSED for finding in found)]
         if searched and not np.any(look.found):
             sentence = "no hands were found; check that they can be seen, upright and with their colours, on the page"

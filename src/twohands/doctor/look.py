@@ -9,8 +9,8 @@ from PIL import Image
 
 from twohands.checks.colour import skin_redness
 from twohands.checks.edges import depth_edges
-from twohands.checks.hands_seen import SeenHand, hand_pixels, seen_hands
-from twohands.checks.recording import ODD, SUPPORTED, hand_sizes
+from twohands.checks.hands_seen import SeenHand, hand_pixels, seen_hands, stands_out
+from twohands.checks.recording import ODD, hand_sizes, sized
 from twohands.checks.timing import DepthTiming
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
@@ -82,15 +82,16 @@ class Look:
         for side in hands.present_sides:
             column, row = hand_pixels(frame, hands, side).T
             self._count(1, depth[row, column])
-        odd = np.zeros(2, bool)
+        joints, odd = np.asarray(hands.joints, np.float64), np.zeros(2, bool)
+        apart = np.array([side for side in hands.present_sides if stands_out(depth, joints[side], frame.camera)], int)
         if hands.quality is not None:
-            supported = np.asarray(hands.quality.fitted) & (np.asarray(hands.quality.depth_support) >= SUPPORTED)
             rest = np.asarray(self.model(self.model.neutral()).joints)[RIGHT]
-            sizes = np.where(np.asarray(hands.is_present), hand_sizes(np.asarray(hands.joints), rest), 1.0)
+            sizes = np.full(2, np.nan)
+            sizes[apart] = hand_sizes(joints[apart], rest)
             odd = np.abs(np.log(sizes)) >= np.log(ODD)
-            usable = supported & np.asarray(hands.is_present) & ~hands.doubtful
+            usable = sized(hands.present, hands.quality.fitted, hands.quality.depth_support)
             self.sizes.append(np.where(usable, sizes, np.nan))
-        seen = seen_hands(frame, hands, odd)
+        seen = seen_hands(frame, hands, apart.tolist(), odd)
         self.hands += seen
         return seen
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from twohands.checks.hands_seen import BLURRED
 from twohands.checks.rate import frame_rate
-from twohands.checks.recording import FEWEST_FRAMES
+from twohands.checks.recording import FEW
 from twohands.doctor.look import BIN, PEOPLE, Look
 from twohands.findings import Finding
 from twohands.types import LEFT, RIGHT
@@ -81,7 +81,7 @@ def _unit(look: Look) -> str | None:
 
 def _sizes(look: Look) -> str | None:
     usable = [sizes for sizes in look.sizes if np.isfinite(sizes).any()]
-    if len(usable) < FEWEST_FRAMES:
+    if len(usable) < FEW:
         return None
     return f"{np.median([np.nanmedian(sizes) for sizes in usable]):.2f} times those of an average adult"
 
@@ -141,7 +141,7 @@ def _holes(look: Look) -> str | None:
     if not look.hands:
         return None
     return (
-        f"{np.median([hand.holes for hand in look.hands]):.0%} of a hand's pixels have no reading (whole image: "
+        f"{np.median([hand.holes for hand in look.hands]):.0%} of a palm has no reading (whole image: "
         f"{np.median(look.unmeasured):.0%})"
     )
 
@@ -212,7 +212,7 @@ _LINES = (
         "size of hands",
         ("hand_size",),
         _sizes,
-        (f"fewer than {FEWEST_FRAMES} frames with hands beyond doubt", ""),
+        (f"fewer than {FEW} frames with hands that tell it", ""),
     ),
     _Line("red and blue", ("blue_first", "grey_image"), _channels),
     _Line("depth in time", ("depth_frozen", "depth_late", "depth_early"), _timing, ("nothing moves", "")),
