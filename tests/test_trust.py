@@ -57,9 +57,9 @@ def test_a_well_measured_hand_is_trusted_and_a_hand_without_depth_is_not(fitter)
     sure, _ = quality(fitter, trial)
     blind, _ = quality(fitter, with_depth(trial, np.zeros_like(trial.frame.depth)))
     assert (sure.confidence > 0.8).all()
-    assert (blind.confidence < sure.confidence - 0.3).all()
+    assert (blind.confidence <= 0.1).all()
     assert (blind.sigma > sure.sigma).mean() > 0.9
-    assert np.median(blind.sigma[..., 0]) > 0.02  # nothing measures the distance
+    assert (blind.sigma[..., 0] > 0.05).all()  # nothing measures the distance
 
 
 def test_a_hand_beside_the_surface_is_not_trusted(fitter):

@@ -29,7 +29,7 @@ OUTLIER = 0.03
 RIDGE = 3.0
 """Observations of a zero offset, which keep badly observed directions at zero."""
 TRUST = 0.8
-"""Factor on what is measured, chosen on validation frames: free hands show smaller offsets than those that hold things."""
+"""Factor on what is measured, chosen on validation frames: free hands show smaller offsets than full ones."""
 
 
 def main(folders: tyro.conf.Positional[tuple[Path, ...]]) -> None:

@@ -30,6 +30,12 @@ LARGEST_SIGMA = 1.0
 SCORE_SCALE = 4.0
 """Typical size of the score, by which it is divided in the formula of sigma."""
 
+FEWEST_READINGS = 3
+"""Visible vertices with a reading, below which the distance of a hand is a guess from its size."""
+GUESS, GUESS_SIGMA = 0.1, 0.16
+"""Largest confidence of such a hand, and smallest sigma of its joints along the ray over its distance. Of 91 validation
+hands without readings a tenth were right, and the error of the distance had this standard deviation (`landmarks`)."""
+
 Judge = Callable[[Sequence[Observation]], tuple[np.ndarray, np.ndarray]]
 """Function from the observed hands of a frame to confidence (2,) in [0, 1] and sigma (2, 21, 2) metres."""
 
@@ -94,7 +100,11 @@ class Trust:
         """
         confidence, sigma = np.zeros(2, np.float32), np.full((2, 21, 2), np.nan, np.float32)
         for seen in observations:
-            confidence[seen.side], sigma[seen.side] = self.judge(hand_features(seen), joint_features(seen))
+            sure, spread = self.judge(hand_features(seen), joint_features(seen))
+            if (seen.visible & (seen.measured > 0)).sum() < FEWEST_READINGS:
+                sure = np.minimum(sure, GUESS)
+                spread[:, 0] = np.maximum(spread[:, 0], GUESS_SIGMA * seen.joints[:, 2])
+            confidence[seen.side], sigma[seen.side] = sure, spread
         return confidence, sigma
 
     def judge(self, hand: Mapping[str, Any], joint: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
