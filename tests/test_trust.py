@@ -59,7 +59,7 @@ def test_a_well_measured_hand_is_trusted_and_a_hand_without_depth_is_not(fitter)
     assert (sure.confidence > 0.8).all()
     assert (blind.confidence <= 0.1).all()
     assert (blind.sigma > sure.sigma).mean() > 0.9
-    assert (blind.sigma[..., 0] > 0.05).all()  # nothing measures the distance
+    assert (blind.sigma[..., 0] > 0.03).all()  # nothing measures the distance
 
 
 def test_a_hand_beside_the_surface_is_not_trusted(fitter):
