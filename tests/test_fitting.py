@@ -1,6 +1,9 @@
 """The fit: exact Jacobians, and known hands recovered from rendered depth."""
 
+import runpy
 from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,8 @@ from twohands.geometry.zbuffer import rasterize
 from twohands.hands.free import free_hand, pose_prior
 from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, NUM_ARTICULATED, ROOT
 from twohands.types import LEFT, RIGHT, HandParameters, LocatedHands, OneSide, RGBDFrame, TwoHands
+
+TOOL = runpy.run_path(str(Path(__file__).parent.parent / "tools" / "measure_landmark_offsets.py"))
 
 
 def random_state(hand: RightHand, seed: int) -> HandState:
@@ -208,6 +213,19 @@ class Trial:
     located: LocatedHands
 
 
+def landmark_points(hands: TwoHands) -> np.ndarray:
+    """Return where (2, 21, 3) the landmark network sees the joints of hands: beside them, fixed to their bones."""
+    offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
+    assert hands.parameters is not None
+    points = []
+    for side, mirror in ((LEFT, np.array([-1.0, 1.0, 1.0])), (RIGHT, np.ones(3))):
+        turns = [hands.parameters.rotation[side], hands.parameters.pose[side]]
+        rotation, pose = (matrix_from_axis_angle(turn * mirror * mirror[0]) for turn in turns)
+        beside = (rotation @ TOOL["bone_rotations"](pose) @ offsets[..., None])[..., 0]
+        points.append(hands.joints[side] + beside * mirror)
+    return np.stack(points)
+
+
 def render_trial(seed: int, noise: float = 1.0, occluder: bool = False, sure: float = 9.0) -> Trial:
     """Render two hands 0.3-0.6 m away in front of a wall; `noise` scales errors of depth and landmarks."""
     rng, model, prior = np.random.default_rng(seed), free_hand(), pose_prior()
@@ -230,7 +248,7 @@ def render_trial(seed: int, noise: float = 1.0, occluder: bool = False, sure: fl
     depth, index = rasterize(vertices, faces, camera)
     rgb = np.where(index >= 0, 0.6, 0.2).astype(np.float32) * np.array([1.0, 0.75, 0.6], np.float32)[:, None, None]
     depth = np.where(index >= 0, depth + noise * 0.001 * rng.normal(size=depth.shape), 0.85).astype(np.float32)
-    pixels = np.stack([camera.project(joints) for joints in target.joints])
+    pixels = np.stack([camera.project(points) for points in landmark_points(target)])
     if occluder:  # a flat box in front of the fingers of the right hand
         u, v = pixels[RIGHT, 12].astype(int)
         window = np.s_[max(v - 25, 0) : v + 40, max(u - 40, 0) : u + 40]
