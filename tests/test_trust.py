@@ -64,7 +64,7 @@ def test_a_well_measured_hand_is_trusted_and_a_hand_without_depth_is_not(fitter)
 
 def test_a_hand_beside_the_surface_is_not_trusted(fitter):
     """Depth of another view: the surface is 40 pixels beside the hand of the image."""
-    trial = render_trial(1)
+    trial = render_trial(0)
     aside, _ = quality(fitter, with_depth(trial, np.roll(trial.frame.depth, 40, axis=1)))
     right, _ = quality(fitter, trial)
     assert (aside.confidence < right.confidence - 0.3).all()
