@@ -324,6 +324,7 @@ def test_depth_that_was_normalized_has_no_unit():
     with pytest.raises(ValueError, match="scaled to values from 0 to 1, so that its unit is lost"):
         files.depth_in_metres(depth / depth.max())
     np.testing.assert_allclose(files.depth_in_metres(depth / depth.max(), 0.83), depth, rtol=1e-5)
+    assert files.depth_in_metres(depth / depth.max(), 1.0).max() == 1  # who says that it is metres is believed
 
 
 def test_half_floats_are_metres():

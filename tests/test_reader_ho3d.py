@@ -170,7 +170,7 @@ def test_a_pickle_is_not_executed(mano, tmp_path):
         (lambda meta: meta | {"handPose": np.zeros(45)}, "handPose has 45 numbers, expected 48"),
         (lambda meta: meta | {"handTrans": {}}, "there are no numbers handTrans"),
         (lambda meta: meta | {"handJoints3D": np.full((21, 3), np.nan)}, "handJoints3D has 63 numbers, .* all finite"),
-        (lambda meta: meta | {"camMat": meta["camMat"].T}, "transposed"),
+        (lambda meta: meta | {"camMat": np.fliplr(meta["camMat"])}, "intrinsics must look like"),
         (lambda meta: meta | {"camMat": None}, "intrinsics"),
     ],
 )

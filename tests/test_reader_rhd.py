@@ -188,9 +188,9 @@ def test_a_coloured_mask_and_impossible_intrinsics_are_refused(copy, worlds, tmp
     shutil.copytree(copy, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "evaluation" / "anno_evaluation.pickle"
     found = old_pickles.loads(path.read_bytes())
-    found[0]["K"] = found[0]["K"].T
+    found[0]["K"] = np.fliplr(found[0]["K"])
     path.write_bytes(pickle.dumps(found, protocol=2))
-    with pytest.raises(DamagedFileError, match=r"anno_evaluation.pickle: .*transposed"):
+    with pytest.raises(DamagedFileError, match=r"anno_evaluation.pickle: .*intrinsics must look like"):
         RHD(tmp_path, "test")[0]
     mask = tmp_path / "training" / "mask" / "00000.png"
     for picture in (worlds[0].rgb, np.full((320, 320), 34, dtype=np.uint8)):

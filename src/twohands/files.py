@@ -127,7 +127,7 @@ def depth_in_metres(depth: np.ndarray, depth_unit: float | None = None) -> np.nd
         raise ValueError(f"depth must be integers or floats; got {depth.dtype}")
     _refuse_altered_depth(depth, "depth")
     unit = effective_depth_unit(depth, depth_unit)
-    if unit == 1 and _is_normalized(depth):
+    if depth_unit is None and _is_normalized(depth):
         raise ValueError(
             "depth was scaled to values from 0 to 1, so that its unit is lost, as by a viewer or a network for single "
             "images; give distances in metres, or the length of 1 as the depth unit"

@@ -110,12 +110,12 @@ class RosRecording:
 
     def _open(self, colour: Any, depth: Any) -> RGBDFrame:
         rgb, steps = colour_of(colour, self._topics.colour), depth_of(depth, self._topics.depth)
-        unit = None if steps.dtype.kind == "f" else self._unit
+        unit = 1.0 if steps.dtype.kind == "f" else self._unit  # 32FC1 is in metres
         if self._registration is None:
             frame = RGBDFrame.from_arrays(rgb, steps, self.intrinsics, unit, self._depth_registered)
         else:
             registered = self._registration(files.depth_in_metres(steps, unit))
-            frame = RGBDFrame.from_arrays(rgb, registered, self.intrinsics)
+            frame = RGBDFrame.from_arrays(rgb, registered, self.intrinsics, depth_unit=1)
             unit = files.effective_depth_unit(steps, unit)
             frame = replace(frame, depth=registered, depth_unit=unit)  # it is in the image without distortion already
         if not self._grey:
