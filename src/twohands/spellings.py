@@ -108,9 +108,14 @@ def _groups(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return groups
 
 
+def words_in(name: str) -> list[str]:
+    """Return the words of a name in lower case, also of one in camel case."""
+    return re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+
+
 def _known(key: str) -> tuple[str, str, int] | None:
     """Return the name that a key means, the words in it that are not of that name, and the place of its spelling."""
-    words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower())
+    words = words_in(key)
     if (whole := "".join(words)) in NAMES:
         return NAMES[whole], "", _ORDER[whole]
     for length in range(len(words) - 1, 0, -1):

@@ -15,7 +15,7 @@ from twohands.checks.intrinsics import check_camera
 from twohands.files import DEFAULT_INTEGER_UNIT, STRETCHED_TOP
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
-from twohands.hands.skeleton import BONES
+from twohands.hands.skeleton import BONES, PALM
 from twohands.types import SIDE_NAMES, RGBDFrame
 
 SCENE_DEPTH = (0.08, 10.0)
@@ -31,7 +31,6 @@ USUAL_DEPTH = 0.7
 KNUCKLES = (5, 17)
 KNUCKLE_BREADTH, PALM_LENGTH = 0.068, 0.088
 """Distances in an average hand, metres: index to little knuckle, and wrist to middle knuckle."""
-PALM_JOINTS = (0, 5, 9, 13, 17)
 WRONG_SIZE = 2.5
 """Size ratio to an average hand beyond which a hand is impossible; adult hands differ by a factor of 1.4."""
 ENOUGH_READINGS = 160
@@ -130,8 +129,9 @@ def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> No
         return
     ratio = math.exp(np.mean(np.log(ratios)))
     problem = f"the {SIDE_NAMES[next(iter(sizes))]} hand's knuckles would be {KNUCKLE_BREADTH * ratio:.2g} m wide"
-    for finding in (*check_camera(camera), *check_order(pixels, depth)):  # of what makes hands of wrong size as well
-        raise ValueError(f"{problem}; {finding}")
+    causes = (*check_camera(camera), *check_order(pixels, depth))
+    if causes:
+        raise ValueError(f"{problem}; {causes[0]}")
     otherwise = "check the unit of the depth and the intrinsics"
     raise DepthScaleError(problem, 1 / ratio, 1 / (ratio * RIGHT_SIZE), RIGHT_SIZE / ratio, len(DEPTH_UNITS), otherwise)
 
@@ -179,9 +179,7 @@ def _surroundings(pixels: np.ndarray, depth: np.ndarray) -> tuple[float, float] 
 
     None without enough readings on its bones.
     """
-    parents, joints = (pixels[list(ends)] for ends in zip(*BONES, strict=True))
-    along = np.linspace(0, 1, 8)[:, None, None]
-    hand = _depth_at(((1 - along) * parents + along * joints).reshape(-1, 2), depth)
+    hand = _depth_at(bone_places(pixels), depth)
     hand = hand[hand > 0]
     if len(hand) < ENOUGH_ON_BONES:
         return None
@@ -195,13 +193,20 @@ def _surroundings(pixels: np.ndarray, depth: np.ndarray) -> tuple[float, float] 
     return float(np.mean(around < near * (1 - STEP))), float(np.mean(around > far * (1 + STEP)))
 
 
+def bone_places(pixels: np.ndarray) -> np.ndarray:
+    """Return places (160, 2) in the image on the bones of a hand with landmarks (21, 2), eight on each."""
+    parents, joints = (pixels[list(ends)] for ends in zip(*BONES, strict=True))
+    along = np.linspace(0, 1, 8)[:, None, None]
+    return ((1 - along) * parents + along * joints).reshape(-1, 2)
+
+
 def palm_depth(pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Return the depth (n,) in metres at places on the palm inside the image, 0 without a reading.
 
     pixels (21, 2): landmarks of one hand. The places are a grid of 20 x 20 from the wrist to the knuckles, without the
     contour, where depth cameras lose readings on every hand.
     """
-    corners = pixels[list(PALM_JOINTS)]
+    corners = pixels[PALM]
     fractions = np.linspace(0.1, 0.9, 20)
     origin, rest = corners[0], corners[1:]
     across = np.stack(

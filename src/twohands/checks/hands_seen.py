@@ -9,10 +9,9 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation, uniform_filter1d
 
-from twohands.checks.frame import palm_depth
+from twohands.checks.frame import bone_places, palm_depth
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
-from twohands.hands.skeleton import BONES
 from twohands.types import RGBDFrame, TwoHands
 
 HOLES = 0.4
@@ -33,7 +32,6 @@ READ, NEARER = 0.2, 0.8
 """Fraction of the places on a hand with a reading below which it is one without, and distance of the surroundings of
 such a hand, over its own, up to which it would be behind them. Rendered validation frames have at least 0.24 on hands.
 """
-_BONE_PLACES = np.linspace(0, 1, 8)[:, None, None]
 _SAME_SURFACE = 0.15  # logarithm of the largest depth over the median of readings of one surface
 _GRID = 40  # places along a hand that is as many pixels long or longer
 _AROUND, _BESIDE = 0.4, 0.12  # margin of its box, and what still belongs to it, in its size
@@ -117,9 +115,7 @@ def _around(depth: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarr
     left, top = np.clip(np.floor(low - _AROUND * size), 0, limits - 1).astype(int).tolist()
     right, bottom = np.clip(np.ceil(high + _AROUND * size), 1, limits).astype(int).tolist()
     window = depth[top:bottom:step, left:right:step]
-    parent, child = np.array(BONES).T
-    bones = (1 - _BONE_PLACES) * pixels[parent] + _BONE_PLACES * pixels[child]
-    places = np.rint((bones.reshape(-1, 2) - [left, top]) / step).astype(int)
+    places = np.rint((bone_places(pixels) - [left, top]) / step).astype(int)
     return window, places[((places >= 0) & (places < window.shape[::-1])).all(axis=1)]
 
 

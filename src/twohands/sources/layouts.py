@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from twohands import files
+from twohands.spellings import words_in
 
 COLOUR_FOLDERS = ("rgb", "color", "colour", "image", "images")
 DEPTH_FOLDERS = ("aligned_depth", "depth_aligned", "aligned_depth_to_color", "depth")
@@ -110,10 +111,12 @@ def find_intrinsics(folder: Path) -> Path:
     for name in INTRINSICS_FILES:
         if name.lower() in there and there[name.lower()].is_file():
             return there[name.lower()]
-    inside = [path for name, path in there.items() if path.is_dir() and INTRINSICS_WORDS.search(" ".join(_parts(name)))]
+    inside = [
+        path for name, path in there.items() if path.is_dir() and INTRINSICS_WORDS.search(" ".join(words_in(name)))
+    ]
     for files_of in (there.values(), [file for path in inside for file in sorted(path.iterdir())]):
         found = [path for path in files_of if is_intrinsics(path)]
-        named = [path for path in found if KINDS_OF_FOLDERS.keys() & set(_parts(path.stem))] or found
+        named = [path for path in found if KINDS_OF_FOLDERS.keys() & set(words_in(path.stem))] or found
         if len(named) > 1:
             names = ", ".join(path.relative_to(folder).as_posix() for path in named[:4])
             raise ValueError(
@@ -128,7 +131,7 @@ def find_intrinsics(folder: Path) -> Path:
 
 def is_intrinsics(path: Path) -> bool:
     """Return whether a file is named like one with the intrinsics of the colour camera."""
-    words = " ".join(_parts(path.stem))
+    words = " ".join(words_in(path.stem))
     if path.suffix.lower() not in INTRINSICS_SUFFIXES or OF_OTHER_CAMERAS.search(words):
         return False
     return path.name in INTRINSICS_FILES or bool(INTRINSICS_WORDS.search(words))
@@ -271,7 +274,7 @@ def _subfolder(folder: Path, kind: str, names: tuple[str, ...], suffixes: Iterab
     there = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     usual = [there[name] for name in names if name in there]
     others = [path for path in there.values() if path not in usual and _kind_of_folder(path) == kind]
-    registered = [path for path in others if REGISTERED & set(_parts(path.name)) or "to" in _parts(path.name)]
+    registered = [path for path in others if REGISTERED & set(words_in(path.name)) or "to" in words_in(path.name)]
     plain = [path for path in others if path not in registered]
     for choice in (registered, usual, plain) if kind == "depth" else (usual, plain):
         filled = [path for path in choice if _images(path, suffixes)]
@@ -286,17 +289,12 @@ def _subfolder(folder: Path, kind: str, names: tuple[str, ...], suffixes: Iterab
 
 
 def _kind_of_folder(path: Path) -> str | None:
-    words = _parts(path.name)
+    words = words_in(path.name)
     singular = [word.removesuffix("s") for word in words]
     known = [KINDS_OF_FOLDERS[word] for word in singular if word in KINDS_OF_FOLDERS]
     if not known or OTHER_FOLDERS & {*words, *singular}:
         return None
     return next((kind for kind in known if kind), "colour")
-
-
-def _parts(name: str) -> list[str]:
-    """Return the words of a name in lower case."""
-    return re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
 
 
 def _images(folder: Path, suffixes: Iterable[str]) -> list[Path]:
