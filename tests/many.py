@@ -65,7 +65,7 @@ def alone(path: Path, out: Path) -> dict[str, bytes]:
     batch = Orders(grey_predictor, {}).begin(open_source(path), str(path), path, out, grey_predictor(), Stopwatch())
     for _ in batch.work():
         pass
-    batch.finish(overlays=False, glb=False)
+    batch.finish()
     return content(out)
 
 

@@ -107,7 +107,7 @@ def test_synth_help_names_every_choice():
         (["--workers", "0"], "workers must be at least 1; got 0"),
         (["--seed", "-1"], "seed must not be negative; got -1"),
         (["--split", "all"], "unknown split 'all'; choose one of train, validation, test, test_shifted"),
-        (["--config", "best"], "unknown configuration 'best'; choose one of full, stored, grips, basic"),
+        (["--config", "best"], "unknown configuration 'best'; choose one of full, stored, grips, above, basic"),
         (["--sensor", "sonar"], "sensor 'sonar' is unknown; choose one of time_of_flight"),
         (["--split", "test_shifted", "--config", "basic"], "leave out --config and --sensor"),
         (["--split", "test_shifted", "--sensor", "lidar"], "leave out --config and --sensor"),

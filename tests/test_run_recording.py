@@ -61,6 +61,29 @@ def test_bags(tmp_path, capsys, predictor, name, ros1):
     assert read_results(tmp_path / "third")["frame_id"].tolist() == names[::3]
 
 
+def test_parquet(tmp_path, capsys, predictor, monkeypatch):
+    pytest.importorskip("pyarrow")
+    bag, out = plain(4).write(tmp_path / "a.mcap"), tmp_path / "out"
+    assert run(bag, out, "--parquet", "--no-vertices") == 0
+
+    def check() -> None:
+        arrays, again = read_results(out), read_results(out / "hands.parquet")
+        for name in arrays:
+            np.testing.assert_array_equal(again[name], arrays[name], err_msg=name)
+
+    check()
+    written = (out / "hands.parquet").stat().st_mtime_ns
+    for path in bag.iterdir():
+        path.touch()
+    assert run(bag, out, "--no-vertices") == 0  # the frames are done again, and the file is never older than they are
+    assert (out / "hands.parquet").stat().st_mtime_ns > written
+    check()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert run(bag, tmp_path / "other", "--parquet") == 2
+    assert "pip install 'twohands[parquet]'" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_frames_that_are_done_are_not_decoded_again(tmp_path, capsys, predictor, monkeypatch):
     bag, out = plain(4).write(tmp_path / "a.mcap"), tmp_path / "out"
     assert run(bag, out) == 0

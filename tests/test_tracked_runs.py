@@ -48,7 +48,7 @@ def finished(source, out: Path, *more) -> BatchRun:
     batch = batch_of(source, out, *more)
     with closing(batch.work()) as frames:
         assert len(list(frames)) == batch.length
-    batch.finish(overlays=False, glb=False)
+    batch.finish()
     return batch
 
 
@@ -106,7 +106,7 @@ def test_interrupted_runs_end_with_the_same_bytes(tmp_path, tracking):
         with closing(batch.work()) as frames:
             for _ in range(number):
                 next(frames)
-        account = batch.finish(overlays=False, glb=False, whole=False)
+        account = batch.finish(whole=False)
         assert account.frames == number
         again = finished(source, out, tracking)
         assert again.reused == number

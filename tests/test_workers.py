@@ -42,7 +42,7 @@ def run(out: Path, workers: int, deaths: Path | None = None) -> BatchRun:
         source(), Path(__file__), grey_predictor(), out, {}, Stopwatch(), Selection(), PLAIN, parallel=parallel
     )
     assert len(list(batch.work())) == 24
-    batch.finish(overlays=False, glb=False)
+    batch.finish()
     return batch
 
 

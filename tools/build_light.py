@@ -2,8 +2,8 @@
 
     python tools/build_light.py runs/light --start shipped
 
-Frames of the split "train" come in folders of 150, one seed each, until there are `--folders` of them; training uses
-those that are complete. An interrupted build resumes with the same command; `--minutes` stops it in time, and the
+Frames of the split "train" come in folders of 150, one seed each, until there are `--folders` of them, of the
+configurations KINDS in turn; training uses those that are complete. An interrupted build resumes with the same command; `--minutes` stops it in time, and the
 newest averaged weights are exported all the same. `--start shipped` goes on from the packaged network instead of from
 nothing. The spot finder is trained by `tools/train_spots.py` on the same folders. Weights depend on the speed of the
 machine, so they are not reproduced bit by bit.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from itertools import cycle
 from pathlib import Path
 
 import tyro
@@ -23,6 +24,7 @@ from twohands.locate.region_reader import SHIPPED_LIGHT
 from twohands.networks.region_checkpoint import load_region_network
 from twohands.networks.region_export import export_region_network
 from twohands.shards import write_shards
+from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.splits import validation_frames
 from twohands.training.region_items import UNFINISHED
@@ -30,6 +32,8 @@ from twohands.training.region_loop import train_light
 
 FIRST_SEED, FRAMES = 101, 150
 """Seed of the first folder of training frames, and frames in a folder."""
+KINDS = ("full", "full", "full", "above", "full", "full", "grips")
+"""Configurations of the folders of frames."""
 VALIDATION = 100
 """Frames of the validation split on which progress is measured."""
 WEIGHTS = Path(__file__).parent.parent / "src" / "twohands" / "weights" / "light"
@@ -59,10 +63,10 @@ def main(folder: tyro.conf.Positional[Path], start: str | None = None, folders: 
 
 def render(frames: Path, folders: int) -> None:
     """Write folders of training frames that are not there yet, one after the other."""
-    for seed in range(FIRST_SEED, FIRST_SEED + folders):
+    for seed, kind in zip(range(FIRST_SEED, FIRST_SEED + folders), cycle(KINDS), strict=False):
         done = frames / f"{seed}"
         if not done.exists():
-            dataset = SyntheticHands(seed)
+            dataset = SyntheticHands(seed, config=CONFIGS[kind])
             part = write_shards(dataset, FRAMES, frames / f"{seed}{UNFINISHED}", dataset.content, progress=False)
             os.replace(part, done)
 

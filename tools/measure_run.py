@@ -127,7 +127,7 @@ def measure_memory(frames: int, out: Path) -> None:
         if number % STEP == 0:
             curve[number] = resident()
     seen = resident()
-    batch.finish(overlays=False, glb=False)
+    batch.finish()
     end, cpu = resident(), time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\nMemory in MB over {frames} frames of a stand-in ({1e3 * cpu / frames:.1f} CPU ms a frame):")

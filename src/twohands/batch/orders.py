@@ -34,6 +34,7 @@ class Orders:
     vertices: bool = True
     overlays: bool = False
     glb: bool = False
+    parquet: bool = False
 
     def begin(
         self,
@@ -56,7 +57,7 @@ class Orders:
 
     def as_json(self) -> dict[str, object]:
         """Return all settings as one dictionary."""
-        how = {"vertices": self.vertices, "overlays": self.overlays, "glb": self.glb}
+        how = {"vertices": self.vertices, "overlays": self.overlays, "glb": self.glb, "parquet": self.parquet}
         tracking = None if self.tracking is None else self.tracking._asdict()
         own = {"version": __version__, **self.selection._asdict(), "tracking": tracking, **how}
         return {**own, **asdict(self.reading), **self.choice}

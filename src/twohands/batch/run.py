@@ -149,8 +149,8 @@ class BatchRun:
         self.store.write_settings()
         return (yield from in_parallel(self._job, workers, self.frames.size, self.watch))
 
-    def finish(self, overlays: bool, glb: bool, whole: bool = True) -> Account:
-        """Make the result of what was seen, with pictures, and return the account of it.
+    def finish(self, overlays: bool = False, glb: bool = False, parquet: bool = False, whole: bool = True) -> Account:
+        """Make the result of what was seen, with pictures and `hands.parquet` where wanted, and return its account.
 
         Unless the recording was read to its end (`whole`), the parts that are there make the result. `findings` are
         then those of the rows, and those about the timing.
@@ -169,6 +169,9 @@ class BatchRun:
             timing.add(self.store.timing(number))
         self.findings = [*account.usual_findings(), *account.size_findings(), *timing.findings()]
         self.store.merge(account.frames, self.findings)
+        if parquet or self.store.parquet.exists():
+            with self.watch("write"):
+                self.store.write_parquet()
         self.store.write_summary(account.as_json())
         if whole:
             self.store.drop_all_rows()

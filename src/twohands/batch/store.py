@@ -21,6 +21,7 @@ from twohands.files import write_atomically
 from twohands.findings import Finding
 from twohands.hands import HandModel
 from twohands.results import PARTS, Row, read_array, read_npz, split_rows, write_json, write_npz, write_part
+from twohands.results.parquet import write_parquet
 
 MERGED = 2000
 """Largest number of frames of a run for which `hands.npz` and `hands.json` are written."""
@@ -146,6 +147,16 @@ class Store:
         rows = [row for part in self.results() for row in part]
         write_npz(self.final, rows, self.faces, self.model.name)
         write_json(text, rows, self.model.name, findings)
+
+    @property
+    def parquet(self) -> Path:
+        """Path of the result as one file."""
+        return self.final.with_suffix(".parquet")
+
+    def write_parquet(self) -> None:
+        """Write the result as one file, part by part."""
+        parts = (read_npz(_path(self.folder / PARTS, number)) for number in _numbers(self.folder / PARTS))
+        write_parquet(self.parquet, parts, self.settings)
 
     def write_summary(self, summary: dict[str, object]) -> None:
         """Write `summary.json`."""

@@ -94,7 +94,7 @@ class UnitWork:
             frames = stack.enter_context(closing(batch.work()))
             for _ in frames:
                 yield Beat()
-            account = batch.finish(orders.overlays, orders.glb)
+            account = batch.finish(orders.overlays, orders.glb, orders.parquet)
             findings = (*batch.notes, *batch.findings)  # the notes read the recording, which may be a copy
         account.raise_if_unusable(unit.address)
         with write_atomically(unit.folder / DONE) as temporary:

@@ -48,6 +48,7 @@ def run(
     vertices: bool = True,
     overlays: bool = False,
     glb: bool = False,
+    parquet: bool = False,
     timings: bool = False,
     strict: bool = False,
 ) -> int:
@@ -81,11 +82,13 @@ def run(
         vertices: Store the vertices of the meshes, unless --no-vertices is given; the parameters give them as well.
         overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
+        parquet: Write the result of each recording as one file as well, hands.parquet (needs the extra parquet).
         timings: Print the time of each step, over all frames.
         strict: End with exit code 1 if there is a warning.
     """
     from twohands.batch import Orders, Selection, Tracking
     from twohands.batch.recordings import find_units, is_one, shard_of
+    from twohands.results.parquet import pyarrow
 
     check_folder(out)
     for name, number, least in (("every", every, 1), ("workers", workers, 1), ("from", first, 0), ("to", last, 1)):
@@ -95,8 +98,10 @@ def run(
         raise ValueError(f"--smooth must lie between 0 and 1; got {smooth:g}")
     if ray_address is not None and executor != "ray":
         raise ValueError("--ray-address needs --executor ray")
+    if parquet:
+        pyarrow()  # a missing package is said before the work, not after it
     selection, steady = Selection(first, last, every), Tracking(smooth, two_pass) if tracking else None
-    orders = Orders(choice.load, _named(choice), reading, selection, steady, vertices, overlays, glb)
+    orders = Orders(choice.load, _named(choice), reading, selection, steady, vertices, overlays, glb, parquet)
     if is_one(recordings):
         if shard is not None or executor == "ray":
             raise ValueError(
@@ -140,7 +145,7 @@ def _run_one(recording: str, out: Path, orders: Orders, workers: int, timings: b
             told |= _work(batch)
         except KeyboardInterrupt:
             interrupted = True
-        account = batch.finish(orders.overlays, orders.glb, not interrupted)
+        account = batch.finish(orders.overlays, orders.glb, orders.parquet, not interrupted)
         notes = batch.notes
     if interrupted:
         of = "" if batch.length is None else f" of {batch.length}"

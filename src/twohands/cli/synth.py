@@ -30,8 +30,9 @@ def synth(
         split: train, validation or test: disjoint hand shapes; or test_shifted: hand shapes of the test split in
             another mixture of camera, light, clutter and view, a configuration of its own.
         config: full; stored, which is full with the textures and models of the asset cache; grips, mostly people who
-            face the camera with objects before their hands; basic, the frames of the first engine; or full without one
-            of its parts: no_sleeves, no_objects, no_sensor_noise, no_contact, no_clutter.
+            face the camera with objects before their hands; above, people on whom a camera looks down from any side;
+            basic, the frames of the first engine; or full without one of its parts: no_sleeves, no_objects,
+            no_sensor_noise, no_contact, no_clutter.
         sensor: Depth camera instead of the configuration's: time_of_flight, active_stereo, structured_light, lidar,
             mixed (one of them for each frame), ideal (no noise, no holes and nothing moved between colour and depth) or
             basic (the first engine's).

@@ -27,17 +27,17 @@ _KEY = b"twohands"
 
 def write_parquet(path: str | Path, parts: Iterable[Mapping[str, np.ndarray]], about: Mapping[str, Any]) -> None:
     """Write parts of results, each as one row group; `about` are the settings of the run for the metadata."""
-    pyarrow = _pyarrow()
+    arrow = pyarrow()
     writer = None
     with write_atomically(path) as temporary:
         try:
             for part in parts:
-                columns = {name: _column(pyarrow, values) for name, values in _flat(part).items()}
-                table = pyarrow.table(columns)
+                columns = {name: _column(arrow, values) for name, values in _flat(part).items()}
+                table = arrow.table(columns)
                 if writer is None:
                     text = json.dumps(_metadata(part, about))
                     schema = table.schema.with_metadata({_KEY: text.encode()})
-                    writer = pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd")
+                    writer = arrow.parquet.ParquetWriter(temporary, schema, compression="zstd")
                 writer.write_table(table.cast(writer.schema))
         finally:
             if writer is not None:
@@ -49,16 +49,16 @@ def read_parquet(path: Path) -> Iterator[dict[str, np.ndarray]]:
 
     Raise FileNotFoundError, or ValueError for another file.
     """
-    pyarrow = _pyarrow()
+    arrow = pyarrow()
     if not path.exists():
         raise FileNotFoundError(f"results {path} do not exist; check the path")
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = arrow.parquet.ParquetFile(path)
         about = json.loads((file.schema_arrow.metadata or {}).get(_KEY, b"{}"))
-    except (pyarrow.ArrowInvalid, ValueError) as error:
+    except (arrow.ArrowInvalid, ValueError) as error:
         raise ValueError(f"{path} is not a readable parquet file ({error})") from None
     if about.get("format_version") != FORMAT_VERSION:
-        raise ValueError(f"{path} is no parquet file of `twohands convert-results`")
+        raise ValueError(f"{path} is no parquet file of `twohands run` or `convert-results`")
     for group in range(file.num_row_groups):
         table = file.read_row_group(group)
         columns = {name: _values(table.column(name).combine_chunks()) for name in table.column_names}
@@ -72,7 +72,8 @@ def read_parquet(path: Path) -> Iterator[dict[str, np.ndarray]]:
         yield arrays
 
 
-def _pyarrow() -> ModuleType:
+def pyarrow() -> ModuleType:
+    """Return the package pyarrow. Raise ValueError with the fix when it is missing."""
     try:
         importlib.import_module("pyarrow.parquet")
         return importlib.import_module("pyarrow")
@@ -98,11 +99,11 @@ def _flat(part: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return columns
 
 
-def _column(pyarrow: ModuleType, values: np.ndarray) -> Any:
+def _column(arrow: ModuleType, values: np.ndarray) -> Any:
     if values.ndim == 1:
-        return pyarrow.array(values.tolist() if values.dtype.kind == "U" else values)
-    flat = pyarrow.array(np.ascontiguousarray(values).ravel())
-    return pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        return arrow.array(values.tolist() if values.dtype.kind == "U" else values)
+    flat = arrow.array(np.ascontiguousarray(values).ravel())
+    return arrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
 def _values(column: Any) -> np.ndarray:

@@ -47,6 +47,9 @@ class SynthConfig:
     """Fraction of the placements from outside in which the person faces the camera; others are seen from beside.
 
     Of the frames a little fewer face it, since more of their placements are refused."""
+    behind: float = 0.0
+    """Fraction of the placements from outside in which the camera looks the same way as the person, for example from
+    the ceiling down on the table; taken from those that are seen from beside."""
     pitch_outside: tuple[float, float] = (0.0, 50.0)
     """Range of the angle by which a camera outside looks down, in degrees."""
     lower_outside: float = 0.10
@@ -142,6 +145,8 @@ class SynthConfig:
             raise ValueError("two_hands + one_hand must be at most 1; the rest are frames without hands")
         if self.contact + self.close_roots > 1:
             raise ValueError("contact + close_roots must be at most 1; the rest have their hands apart")
+        if self.facing + self.behind > 1:
+            raise ValueError("facing + behind must be at most 1; the rest are seen from beside")
         for name in ("focal", "distance"):
             low, high = getattr(self, name)
             if not 0 < low < high < math.inf:
@@ -194,6 +199,7 @@ CONFIGS = {
     "full": FULL,
     "stored": replace(FULL, models=0.4, photographs=0.65),
     "grips": replace(FULL, egocentric=0.2, facing=1.0, contact=0.1, held=0.9, object_first=0.8),
+    "above": replace(FULL, egocentric=0.0, facing=0.25, behind=0.45, pitch_outside=(40.0, 88.0), lower_outside=0.03),
     "basic": BASIC,
     "no_sleeves": replace(FULL, sleeves=0.0, watches=0.0, rings=0.0),
     "no_objects": replace(FULL, held=0.0, occluder=0.0, floating=0.0),
@@ -202,5 +208,6 @@ CONFIGS = {
     "no_clutter": replace(FULL, clutter=0.0, distractors=0.0),
 }
 """Named configurations. `stored` adds the textures and models of the asset cache to `full`, which needs no download.
-`grips` has what is rare in `full`, people who face the camera with objects before their hands. `basic` is the first
-engine, for comparison. Each of the others leaves one part of `full` out."""
+`grips` and `above` have what is rare or missing in `full`: people who face the camera with objects before their hands,
+and cameras that look steeply down on people from any side. `basic` is the first engine, for comparison. Each of the
+others leaves one part of `full` out."""

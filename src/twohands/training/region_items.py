@@ -183,8 +183,8 @@ class RegionViews:
             depth = _worse_depth(depth_picture(region, _shifted(frame, rng)), rng)
         colours = np.clip(colour_picture(region, frame) * gains[:, None, None], 0, 1)
         fraction = 0.0 if side is None else float(np.asarray(sample.visible_fraction)[side])
-        known = None if side is None or swapped else _noisy(joints, fraction, rng)
-        seen = self._seen(colours, known, dark, rng)
+        known = None if side is None else _noisy(joints, fraction, rng)
+        seen = self._seen(colours, known, swapped, dark, rng)
         axes, place, joints, vertices, fraction, right, mask = (
             np.asarray(array, np.float32)[None]
             for array in (region.axes, region.depth, joints, vertices, fraction, not swapped, mask)
@@ -204,8 +204,13 @@ class RegionViews:
             mask=mask,
         )
 
-    def _seen(self, colours: np.ndarray, known: np.ndarray | None, dark: bool, rng: Generator) -> Landmarks:
-        """Return what the landmark network says, or landmarks that are known (21, 3), or nothing."""
+    def _seen(
+        self, colours: np.ndarray, known: np.ndarray | None, swapped: bool, dark: bool, rng: Generator
+    ) -> Landmarks:
+        """Return what the landmark network says, or landmarks that are known (21, 3) with the hand's side, or nothing.
+
+        A `swapped` hand is shown as of the other side.
+        """
         d = self.disturbance
         if dark:
             maps = tuple(np.zeros((1, *shape), np.float32) for shape in MAP_SHAPES)
@@ -215,12 +220,9 @@ class RegionViews:
         if draw < d.no_landmarks:
             return replace(seen, points=np.zeros_like(seen.points), present=np.zeros(1), right=np.full(1, 0.5))
         if known is not None and draw < d.no_landmarks + d.true_landmarks:
-            return replace(
-                seen,
-                points=known[None],
-                present=np.maximum(seen.present, rng.uniform(0.6, 1.0, 1)),
-                right=np.maximum(seen.right, rng.uniform(0.3, 1.0, 1)),
-            )
+            present, told = np.maximum(seen.present, rng.uniform(0.6, 1.0, 1)), rng.uniform(0.3, 1.0, 1)
+            right = np.minimum(seen.right, 1 - told) if swapped else np.maximum(seen.right, told)
+            return replace(seen, points=known[None], present=present, right=right)
         return seen
 
 

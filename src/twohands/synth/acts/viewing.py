@@ -87,9 +87,9 @@ def sample_view(rng: np.random.Generator, config: SynthConfig, egocentric: bool)
 
 def sample_body(rng: np.random.Generator, config: SynthConfig, view: View, egocentric: bool) -> Body:
     """Sample where the hands are in the picture, in which direction the person looks, and the shoulders."""
-    beside = 0.5 * (1 - config.facing)
-    chances = [config.facing, beside, beside]
-    turn = rng.normal(0.0, 12.0) if egocentric else rng.choice([180, 90, -90], p=chances) + rng.normal(0, 22)
+    beside = 0.5 * (1 - config.facing - config.behind)
+    chances = [config.facing, beside, beside, config.behind]
+    turn = rng.normal(0.0, 12.0) if egocentric else rng.choice([180, 90, -90, 0], p=chances) + rng.normal(0, 22)
     forward = matrix_from_axis_angle(np.radians(turn) * view.up) @ view.forward
     depth = config.distance[0] + (config.distance[1] - config.distance[0]) * rng.beta(1.6, 2.0)
     lower = 0.03 if egocentric else config.lower_outside
