@@ -3,10 +3,11 @@
     python tools/build_light.py runs/light --start shipped
 
 Frames of the split "train" come in folders of 150, one seed each, until there are `--folders` of them, of the
-configurations KINDS in turn; training uses those that are complete. An interrupted build resumes with the same command; `--minutes` stops it in time, and the
-newest averaged weights are exported all the same. `--start shipped` goes on from the packaged network instead of from
-nothing. The spot finder is trained by `tools/train_spots.py` on the same folders. Weights depend on the speed of the
-machine, so they are not reproduced bit by bit.
+configurations KINDS in turn; training uses those that are complete. An interrupted build resumes with the same command;
+`--minutes` stops it in time, and the newest averaged weights are exported all the same. `--start shipped` goes on from
+the packaged network instead of from nothing. The spot finder and the sides by surroundings are trained by
+`tools/train_spots.py` and `tools/train_sides.py` on the same folders. Weights depend on the speed of the machine, so
+they are not reproduced bit by bit.
 """
 
 from __future__ import annotations

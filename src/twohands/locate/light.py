@@ -16,6 +16,7 @@ from twohands.locate.region_reader import SHIPPED_LIGHT, Readings, RegionReader
 from twohands.locate.regions import region_of_landmarks, upright_square
 from twohands.locate.sides import Candidates, side_odds
 from twohands.locate.spots import SpotFinder
+from twohands.locate.surroundings import SidesBySurroundings
 from twohands.region import Region, Views, region_at, views
 from twohands.types import PRESENT, LocatedHands, RGBDFrame
 
@@ -32,6 +33,8 @@ AS_SHOWN = 1.6
 side; no evidence. Fitted to 696 hands of validation frames, half of which were shown as of the other side."""
 SURE = 1.5
 """Log-odds above which the first reading of a hand settles as which side it is read."""
+SURROUNDED = 0.5
+"""Weight of the log-odds by a hand's surroundings."""
 NEAR = 0.07
 """Distance from a known hand within which spots belong to it, metres."""
 SAME = 0.045
@@ -69,6 +72,7 @@ class LightLocator:
 
     def __init__(self, person: Person = "nearest", folder: Any = SHIPPED_LIGHT):
         self.palms, self.spots, self.read = PalmFinder(), SpotFinder(), RegionReader(folder)
+        self.sides = SidesBySurroundings()
         self.person: Person = person
 
     def __call__(self, frame: RGBDFrame) -> LocatedHands:
@@ -88,29 +92,33 @@ class LightLocator:
         hands = settled(hands + self.seen(frame, looks))
         if len(hands.present) < 2:
             hands = settled(hands + self.seen(frame, self._spots(frame, hands), hands))
-        again = self._judged(frame, hands)
-        return _settled_if_possible(frame, replace(again, odds=(side_odds(hands) + side_odds(again)) / 2))
+        again, around = self._judged(frame, hands)
+        odds = (side_odds(hands) + side_odds(again)) / 2 + around
+        return _settled_if_possible(frame, replace(again, odds=odds))
 
     def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
         """Return those of some known hands that are seen where their joints are expected in this frame.
 
         Their log-odds are those of this frame alone.
         """
-        return _settled_if_possible(frame, self._judged(frame, known))
+        again, around = self._judged(frame, known)
+        return _settled_if_possible(frame, replace(again, odds=side_odds(again) + around))
 
-    def _judged(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
-        """Return the hands after one more look at each, in a region around its joints, with the log-odds of this look.
+    def _judged(self, frame: RGBDFrame, hands: Candidates) -> tuple[Candidates, np.ndarray]:
+        """Return the hands after one more look at each, in a region around its joints, with the log-odds of this look,
+        and the log-odds (N,) by what is around them.
 
         A pair sees each other. A reading tends to confirm the side as which a hand is shown. Where one contradicts it,
         or two hands are of one side, all are shown as hands of the other side too, and both readings count.
         """
-        before, looks = side_odds(hands), [_look_at_hand(frame, joints) for joints in _joints(hands)]
+        around_them = SURROUNDED * self.sides(frame, _joints(hands))
+        before, looks = side_odds(hands) + around_them, [_look_at_hand(frame, joints) for joints in _joints(hands)]
         around = views(frame, [look.region(frame) for look in looks])
         again = self._read(frame, around, before > 0)
         odds = side_odds(again)
         if (odds * before < 0).any() or (len(odds) == 2 and odds[0] * odds[1] > 0):
             again = likelier(again, self._read(frame, around, before <= 0), before > 0, before)
-        return again
+        return again, around_them
 
     def seen(self, frame: RGBDFrame, looks: list[Look], known: Candidates | None = None) -> Candidates:
         """Return the hands at some places, each read as a hand of either side unless the first reading is sure.
