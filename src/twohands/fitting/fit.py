@@ -50,8 +50,8 @@ class HandFitter:
     ) -> TwoHands:
         """Return two hands in the camera frame, with parameters and quality; `step` is entered around each named step.
 
-        An absent hand (see `TwoHands.is_present`) is skipped and returned in the rest pose. Where the side odds leave a
-        doubt, the hands are fitted on the other sides as well, and image and depth decide together.
+        An absent hand (see `TwoHands.is_present`) is skipped and returned in the rest pose. Where the side odds of
+        landmarks leave a doubt, the hands are fitted on the other sides as well, and image and depth decide together.
         """
         with step("lift"):
             evidence = {side: _evidence(frame, located, side, side) for side in located.present_sides}
@@ -63,7 +63,11 @@ class HandFitter:
         present, findings = np.asarray(located.present), located.findings
         hands = self._fit(evidence)
         odds, gain = float(np.sum(located.side_odds[list(hands)])), np.nan
-        if hands and odds < SURE_SIDE:
+        # joints that were read as those of one side say nothing when they are fitted as those of the other
+        settled = not hands or odds >= SURE_SIDE or (located.joints is not None and located.one_side is None)
+        if settled and hands and IMAGE_WEIGHT * odds < UNDECIDED:
+            findings = (*findings, _undecided(list(hands), IMAGE_WEIGHT * odds))
+        if not settled:
             others = self._fit({1 - side: _evidence(frame, located, side, 1 - side) for side in hands})
             gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
             both = IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN))

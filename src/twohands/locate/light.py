@@ -33,8 +33,9 @@ AS_SHOWN = 1.6
 side; no evidence. Fitted to 696 hands of validation frames, half of which were shown as of the other side."""
 SURE = 1.5
 """Log-odds above which the first reading of a hand settles as which side it is read."""
-SURROUNDED = 0.5
-"""Weight of the log-odds by a hand's surroundings."""
+SURROUNDED = 0.45
+"""Weight of the log-odds by a hand's surroundings. Fitted to 392 hands of validation frames, as the one below was:
+with it 0.8 % of them have the wrong side, without it 1.8 %."""
 NEAR = 0.07
 """Distance from a known hand within which spots belong to it, metres."""
 SAME = 0.045
