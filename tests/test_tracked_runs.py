@@ -235,5 +235,5 @@ def test_track_in_python():
     frames = [make_frame(), make_frame()]
     by_time = list(twohands.track([(0.0, frames[0]), (0.05, frames[1])], grey_predictor()))
     assert len(by_time) == len(list(twohands.track(frames, grey_predictor()))) == 2
-    with pytest.raises(ValueError, match="use the method 'landmarks'"):
+    with pytest.raises(ValueError, match="use the method 'light' or 'landmarks'"):
         next(twohands.track(frames, fake_predictor()))

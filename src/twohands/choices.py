@@ -6,7 +6,7 @@ Method = Literal["light", "landmarks", "pdfnet"]
 """Starts of the fit: the region network on colour, depth and landmarks; image landmarks alone; or a network of the
 PDFNet family on colour and depth.
 """
-DEFAULT_METHOD: Method = "landmarks"
+DEFAULT_METHOD: Method = "light"
 """The best one on real frames, see `tools/measure_real_frames.py`."""
 Person = Literal["nearest", "largest", "left", "right"]
 """Person whose hands are given where several are seen: nearest to the camera, with the largest hands in the image, or

@@ -197,7 +197,8 @@ def load(
 ) -> Predictor:
     """Return a predictor: RGBDFrame -> TwoHands.
 
-    method: what the fit starts from: 'landmarks' (the default) of the image, 'light' and 'pdfnet' from networks.
+    method: what the fit starts from: 'light' (the default), a network around each hand; 'landmarks' of the image; or
+        'pdfnet', a network on the whole frame.
     network: folder of a network in place of the shipped one: a checkpoint of `twohands train` (needs torch) or the
         graphs of `twohands export`; implies its method.
     hand_model: 'free' or 'mano' (which needs MANO's files, see `hands.mano`); by default the free hand, or the
@@ -249,7 +250,7 @@ def _predictor(
         fitter = HandFitter(model, None if fit else FitConfig(point_rounds=0))
         return TwoHandPredictor(model, GuidedLocator(person or "nearest"), fitter)
     if person is not None:
-        raise ValueError("a network finds the hands of one person only; leave out person, or use method 'landmarks'")
+        raise ValueError("method 'pdfnet' finds the hands of one person only; leave out person, or use another method")
     opened = OnnxNetwork(SHIPPED) if network is None else open_network(network)
     if not fit and hand_model not in (None, opened.hand_model):
         raise ValueError(

@@ -32,7 +32,9 @@ def following(predictor: Predictor) -> tuple[TwoHandPredictor, Follower]:
     The given predictor is not changed. Raise ValueError when it cannot follow hands.
     """
     if not isinstance(predictor, TwoHandPredictor) or not can_follow(predictor):
-        raise ValueError("only methods that locate hands and fit them can follow hands; use the method 'landmarks'")
+        raise ValueError(
+            "only methods that locate hands and fit them can follow hands; use the method 'light' or 'landmarks'"
+        )
     follower = Follower(cast(Locator, predictor.locate))
     remembering = copy.copy(predictor)
     remembering.locate = follower

@@ -19,8 +19,8 @@ class Choice:
     """Choice of a predictor."""
 
     method: Method | None = None
-    """Start of the fit: landmarks of the image (the default), or a network on colour and depth: light around each hand,
-    pdfnet on the whole frame."""
+    """Start of the fit: a network on colour, depth and landmarks around each hand (light, the default), landmarks of
+    the image alone (landmarks), or a network on colour and depth of the whole frame (pdfnet)."""
     network: Path | None = None
     """Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs."""
     hand_model: HandModelName | None = None
