@@ -183,7 +183,7 @@ def test_figures(tmp_path, chosen, captions):
     names = ["000_posed-0.jpg", "002_posed-2.jpg", "004_posed-4.jpg"]
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == names
     assert all(Image.open(tmp_path / "figures" / name).width == 3 * (WIDTH + 4) + 4 for name in names)
-    assert [labels[2] for labels in captions] == ["landmarks\nMPJPE 0.0 mm, AL-MPJPE 0.0 mm"] * 3
+    assert [labels[2] for labels in captions] == ["light\nMPJPE 0.0 mm, AL-MPJPE 0.0 mm"] * 3
     assert evaluate(tmp_path, "--count", 1, "--figures", 9) == 0  # all frames there are; earlier figures are removed
     assert [path.name for path in (tmp_path / "figures").iterdir()] == names[:1]
 

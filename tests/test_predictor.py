@@ -13,7 +13,7 @@ import twohands
 from fakes import FakeFitter, FakeLocator, fake_predictor, make_frame, make_hands
 from twohands.findings import Finding
 from twohands.hands import free_hand
-from twohands.locate import GuidedLocator
+from twohands.locate import GuidedLocator, LightLocator
 from twohands.predictor import Stopwatch, TwoHandPredictor
 from twohands.types import LocatedHands, RGBDFrame, TwoHands
 
@@ -66,10 +66,11 @@ def test_findings_of_frame_and_hands_are_kept():
     assert predictor(replace(make_frame(), findings=(read,))).findings == (read, seen)
 
 
-def test_the_person_is_chosen_for_landmarks_only():
-    predictor = twohands.load(person="left")
+@pytest.mark.parametrize(("method", "locator"), [(None, LightLocator), ("landmarks", GuidedLocator)])
+def test_the_person_is_chosen_by_methods_that_find_all_hands(method, locator):
+    predictor = twohands.load(method, person="left")
     assert isinstance(predictor, TwoHandPredictor)
-    assert isinstance(predictor.locate, GuidedLocator)
+    assert isinstance(predictor.locate, locator)
     assert predictor.locate.person == "left"
     with pytest.raises(ValueError, match="nearest, largest, left, right"):
         twohands.load(person="tallest")  # type: ignore[arg-type]
