@@ -19,7 +19,7 @@ from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
 from twohands.geometry.zbuffer import rasterize
 from twohands.hands.free import free_hand, pose_prior
-from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, NUM_ARTICULATED, ROOT
+from twohands.hands.skeleton import BONES, JOINTS_FROM_ARTICULATED, NUM_ARTICULATED, ROOT
 from twohands.types import LEFT, RIGHT, HandParameters, LocatedHands, OneSide, RGBDFrame, TwoHands
 
 TOOL = runpy.run_path(str(Path(__file__).parent.parent / "tools" / "measure_landmark_offsets.py"))
@@ -301,6 +301,24 @@ def test_wrong_landmarks_are_survived(fitter):
     found = errors(fitter, noise=2, occluder=False)  # landmarks off by 7 % of the hand, turned by 30-50 degrees
     assert np.median(found) < 0.010
     assert found.max() < 0.030
+
+
+def test_the_measured_size_hardly_follows_the_landmarks(fitter):
+    """All landmarks 5 % too far in or out change the size less than half as much as that of the fit."""
+    sizes = []
+    for scale in (0.95, 1.05):
+        for seed in range(3):
+            trial = render_trial(seed, noise=0)
+            middle = trial.located.pixels.mean(axis=1, keepdims=True)
+            located = replace(trial.located, pixels=middle + scale * (trial.located.pixels - middle))
+            found = [fit(each, trial.frame, located) for each in (fitter, fitter.measuring())]
+            parents, children = np.array(BONES).T
+            lengths = [np.linalg.norm(h.joints[:, children] - h.joints[:, parents], axis=-1).sum() for h in found]
+            sizes.append(lengths)
+    too_small, too_large = np.array(sizes).reshape(2, 3, 2).mean(axis=1)
+    as_fitted, measured = too_large - too_small
+    assert as_fitted > 0
+    assert abs(measured) < 0.5 * as_fitted
 
 
 def test_left_and_right_are_mirror_images(fitter):

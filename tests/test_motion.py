@@ -151,6 +151,21 @@ def test_one_shape_within_two_per_cent_of_the_truth():
     assert np.std(lengths) / np.mean(lengths) < 0.015
 
 
+def test_fists_and_unsure_hands_say_little_of_the_shape():
+    """Two thirds of the frames show a fist, or are unsure, and have a wrong shape."""
+    truth = moving(90)
+    for fist, sigma in ((1.3, 0.006), (0.0, 0.03)):
+        sequence = []
+        for number, (t, hands) in enumerate(truth):
+            parameters = of(hands).map(lambda array: np.array(array, np.float64))
+            if number % 3:
+                parameters.shape[:] -= 2.0
+                parameters.pose[:, 3:, 0] += fist
+            sequence.append((t, as_hands(parameters, sigma if number % 3 else 0.006)))
+        kept = steady(sequence, MODEL)
+        np.testing.assert_allclose(of(kept[-1]).shape, of(truth[0][1]).shape, atol=1e-5)
+
+
 def test_a_jump_is_not_believed_and_a_lasting_one_is():
     sequence = moving(60)
     far = sequence[30][1]

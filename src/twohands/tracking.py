@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from twohands.fitting import HandFitter
 from twohands.motion import Follower, Steady
 from twohands.motion.follow import Locator
 from twohands.predictor import Predictor, TwoHandPredictor, load
@@ -38,6 +39,8 @@ def following(predictor: Predictor) -> tuple[TwoHandPredictor, Follower]:
     follower = Follower(cast(Locator, predictor.locate))
     remembering = copy.copy(predictor)
     remembering.locate = follower
+    if isinstance(predictor.fit, HandFitter):
+        remembering.fit = predictor.fit.measuring()
     return remembering, follower
 
 

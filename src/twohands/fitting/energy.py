@@ -18,6 +18,8 @@ from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence
 from twohands.hands.skeleton import BONES
 
 PARENT, CHILD = np.array(BONES).T
+OUTLINE = 0.3
+"""Cosine of the angle between normal and viewing ray below which a point of the surface is at the hand's outline."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class EnergyConfig:
     """Distance in sigmas at which a predicted joint has a quarter of its weight left, once depth points are used."""
     joint_start: float = 25.0
     """Value of `joint_outlier` before depth points are used, while the fingers are far from where they belong."""
+    hint: float = 1 / 16
+    """Weight of the landmarks where the size of a hand is measured, see `Equations.hints`."""
     points_count: float = 110.0
     """Number of independent points that weigh as much as all depth points together."""
     pose_scale: float = 1.2
@@ -76,19 +80,25 @@ class VisibleSurface:
 
 @dataclass(frozen=True)
 class Equations:
-    """Normal equations matrix @ step = -vector at one state (vector: half the gradient), and the state's energy."""
+    """Normal equations matrix @ step = -vector at one state (vector: half the gradient), and the state's energy.
+
+    `hints` is the part of both that says little about the size of this hand: the errors of its landmarks are common to
+    all of them, at its outline a depth camera mixes hand and background, and the other hand has hints of the same kind.
+    """
 
     rig: Rig
     matrix: np.ndarray  # (U, U)
     vector: np.ndarray  # (U,)
     energy: float
+    hints: tuple[np.ndarray, np.ndarray]  # (U, U), (U,)
 
 
 class Energy:
     """Energy of one right hand against its evidence, with or without depth points.
 
     Each private term returns its energy and adds its normal equations J^T W J and J^T W r in place to `matrix` (U, U)
-    and `vector` (U,). It takes points (n, 3) metres and their jacobian (n, 3, U); rho is Geman-McClure.
+    and `vector` (U,), and what is a hint in them to `hints`, see `Equations`. It takes points (n, 3) metres and their
+    jacobian (n, 3, U); rho is Geman-McClure.
     """
 
     def __init__(
@@ -120,29 +130,40 @@ class Energy:
         """Return the energy and the normal equations of a state."""
         hand, size = self.hand, self.hand.num_unknowns
         matrix, vector = np.zeros((size, size)), np.zeros(size)
-        energy = self._priors(rig, matrix, vector)
+        hints = np.zeros((size, size)), np.zeros(size)
+        energy = self._priors(rig, matrix, vector, hints)
         rows = self._rows
         landmarks = hand.points(rig, rows)
         if self.cloud is None or self.surface is None:
             jacobian = hand.jacobian(rig, rows, landmarks)
-            energy += self._seen(landmarks, jacobian, matrix, vector)
+            energy += self._seen(landmarks, jacobian, matrix, vector, hints)
             if self.evidence.joints is None:
                 energy += self._landmark_depths(landmarks, jacobian, matrix, vector)
-            return Equations(rig, matrix, vector, energy)
+            return Equations(rig, matrix, vector, energy, hints)
         seen = hand.points(rig, self.surface.rows)
         matched, index = np.unique(nearest(self.cloud.points, seen), return_inverse=True)
         points = np.concatenate([landmarks, seen[matched]])
         jacobian = hand.jacobian(rig, np.concatenate([rows, self.surface.rows[matched]]), points)
         count, normals = len(rows), self.surface.normals[matched]
-        energy += self._seen(landmarks, jacobian[:count], matrix, vector)
-        energy += self._points(points[count:], normals, index, jacobian[count:], matrix, vector)
-        return Equations(rig, matrix, vector, energy)
+        energy += self._seen(landmarks, jacobian[:count], matrix, vector, hints)
+        energy += self._points(points[count:], normals, index, jacobian[count:], matrix, vector, hints)
+        return Equations(rig, matrix, vector, energy, hints)
 
-    def _seen(self, points: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray, vector: np.ndarray) -> float:
+    def _seen(
+        self,
+        points: np.ndarray,
+        jacobian: np.ndarray,
+        matrix: np.ndarray,
+        vector: np.ndarray,
+        hints: tuple[np.ndarray, np.ndarray],
+    ) -> float:
         """Return the energy of the landmarks and of the predicted joints, of those that there are."""
         count, energy = self._num_landmarks, 0.0
         if count:
+            before = matrix.copy(), vector.copy()
             energy += self._landmarks(points[:count], jacobian[:count], matrix, vector)
+            for hint, now, then in zip(hints, (matrix, vector), before, strict=True):
+                hint += (1 - self.config.hint) * (now - then)
         if self.evidence.joints is not None:
             energy += self._joints(points[count:], jacobian[count:], matrix, vector)
         return energy
@@ -211,6 +232,7 @@ class Energy:
         jacobian: np.ndarray,
         matrix: np.ndarray,
         vector: np.ndarray,
+        hints: tuple[np.ndarray, np.ndarray],
     ) -> float:
         """Return sum w_i points_count / N rho((1 - slip^2) (r_i . n)^2 + slip^2 |r_i|^2) / point^2 of N cloud points.
 
@@ -230,12 +252,16 @@ class Energy:
         pulls = np.stack([np.bincount(index, pull[:, axis], len(vertices)) for axis in range(3)], axis=1)
         total = np.bincount(index, weight, len(vertices))[:, None, None]
         metric = total * ((1 - slip) * normals[:, :, None] * normals[:, None, :] + slip * np.eye(3))
-        flat = jacobian.reshape(-1, jacobian.shape[-1])
-        matrix += flat.T @ (metric @ jacobian).reshape(flat.shape)
+        flat, pushed = jacobian.reshape(-1, jacobian.shape[-1]), (metric @ jacobian).reshape(-1, jacobian.shape[-1])
+        matrix += flat.T @ pushed
         vector += flat.T @ pulls.reshape(-1)
+        facing = -(normals * vertices).sum(axis=1) / np.linalg.norm(vertices, axis=1)
+        rim = np.repeat(facing < OUTLINE, 3)
+        hints[0][:] += flat[rim].T @ pushed[rim]
+        hints[1][:] += flat[rim].T @ pulls.reshape(-1)[rim]
         return float(energy @ factor)
 
-    def _priors(self, rig: Rig, matrix: np.ndarray, vector: np.ndarray) -> float:
+    def _priors(self, rig: Rig, matrix: np.ndarray, vector: np.ndarray, hints: tuple[np.ndarray, np.ndarray]) -> float:
         """Return (a - m)^T P (a - m) + |l|^2 / limit^2 + |s|^2 + |s - o|^2 / shared_shape^2.
 
         a (22,) are the finger angles, m and P (22, 22) the prior's mean and precision, l (22,) the radians beyond the
@@ -252,8 +278,10 @@ class Energy:
         energy = float(away @ pull + beyond @ push + state.shape @ state.shape)
         if self._other_shape is not None:
             unlike = (state.shape - self._other_shape) / config.shared_shape
-            matrix[SHAPE, SHAPE] += np.eye(hand.num_shape) / config.shared_shape**2
-            vector[SHAPE] += unlike / config.shared_shape
+            for total in (matrix, hints[0]):
+                total[SHAPE, SHAPE] += np.eye(hand.num_shape) / config.shared_shape**2
+            for total in (vector, hints[1]):
+                total[SHAPE] += unlike / config.shared_shape
             energy += float(unlike @ unlike)
         return energy
 

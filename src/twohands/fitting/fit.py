@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -44,6 +45,16 @@ class HandFitter:
         self.trust = trust or shipped_trust("landmarks", fit=config is None or config.point_rounds > 0)
         offsets = np.load(str(files("twohands.fitting") / "landmark_offsets.npy"))
         self.solver = HandSolver(RightHand(model, pose_prior(), offsets), config or FitConfig())
+        self._measures = False
+
+    def measuring(self) -> HandFitter:
+        """Return a fitter whose hands have the shapes that their depth points measure, see `solver.measured`.
+
+        These have less bias, which counts where the shapes of many frames come together. Sides are decided as before.
+        """
+        fitter = copy.copy(self)
+        fitter._measures = True
+        return fitter
 
     def __call__(
         self, frame: RGBDFrame, located: LocatedHands, step: Callable[[str], AbstractContextManager[Any]] = nullcontext
@@ -109,6 +120,8 @@ class HandFitter:
         fitted, energy = np.zeros(2, dtype=bool), np.full(2, np.nan, dtype=np.float32)
         for side, hand in ((side, hand.solved) for side, hand in found.items()):
             state, fitted[side], energy[side] = hand.rig.state, hand.cloud is not None, hand.energy
+            if self._measures and hand.measured is not None:
+                state = hand.measured
             points = np.array([-1.0, 1.0, 1.0]) if side == LEFT else np.ones(3)
             axes = points * points[0]  # the mirror image of a rotation keeps x of its axis and negates y and z
             parameters.pose[side] = self.solver.hand.axis_angles(state.angles) * axes

@@ -54,6 +54,7 @@ class SolvedHand:
     energy: float
     cloud: Cloud | None = None  # the depth points it was fitted to; None: fitted to landmarks only
     matrix: np.ndarray | None = None  # (U, U) of the normal equations at the solution, see `energy.Equations`
+    measured: HandState | None = None  # the hand with the shape that its points measure, see `measured`
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class HandSolver:
             return start
         energy = Energy(self.hand, self.config.energy, evidence, cloud, surface, other_shape)
         best = self._descend(energy, start.rig.state, self.config.point_steps)
-        return SolvedHand(best.rig, self.hand.points(best.rig, self.hand.surface), best.energy, cloud, best.matrix)
+        vertices = self.hand.points(best.rig, self.hand.surface)
+        return SolvedHand(best.rig, vertices, best.energy, cloud, best.matrix, measured(best))
 
     def spread(self, solved: SolvedHand) -> np.ndarray:
         """Return the standard deviation (21, 2) of every joint along and across its viewing ray, metres.
@@ -195,6 +197,17 @@ class HandSolver:
             if settled:
                 break
         return best
+
+
+def measured(best: Equations) -> HandState:
+    """Return the state whose shape is one step further without most of the hints, and the rest as fits this shape."""
+    small = 1e-9 * np.eye(len(best.matrix))
+    matrix, vector = (total - part for total, part in zip((best.matrix, best.vector), best.hints, strict=True))
+    step = np.linalg.solve(matrix + small, -vector)
+    pose = slice(0, SHAPE.start)
+    vector = best.vector[pose] + best.matrix[pose, SHAPE] @ step[SHAPE]
+    step[pose] = np.linalg.solve((best.matrix + small)[pose, pose], -vector)
+    return best.rig.state.moved(clamped(step))
 
 
 def clusters(values: np.ndarray, gap: float, smallest: int = 3) -> list[tuple[float, float]]:

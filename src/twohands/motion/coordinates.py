@@ -19,7 +19,7 @@ def by_group(place: float, turn: float, pose: float) -> np.ndarray:
 
 DEVIATION = by_group(0.004, 0.02, 0.10)
 """Usual standard deviation of a frame alone from its neighbours."""
-ACCELERATION = by_group(1.2, 3.0, 5.0)
+ACCELERATION = by_group(1.2, 1.0, 5.0)
 """Random acceleration: metres, units of the quaternion, and radians, a second^1.5."""
 SPEED = by_group(0.5, 2.0, 5.0)
 """Standard deviation of the velocities of hands that are seen for the first time."""

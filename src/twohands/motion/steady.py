@@ -31,8 +31,9 @@ LONGEST_GAP = 0.5
 """Seconds of the longest gap that is filled where both of its ends are known."""
 USUAL_SIGMA = 0.006
 """Sigma of the palm's joints at which the coordinates have their usual noise, metres."""
-KNOWN_SHAPE = 120
-"""Number of trusted hands after which the shape of a person no longer changes."""
+KNOWN_SHAPE = 1200
+"""Number of trusted hands after which the shape of a person no longer changes: 20 s of both hands at 30 Hz. The error
+of a frame's shape comes from its pose, which lasts for a second or more."""
 PALM_JOINTS = [JOINTS_FROM_ARTICULATED[joint] for joint in PALM]
 """The palm among the 16 joints that rotate."""
 
@@ -66,15 +67,17 @@ class Person:
     """The shape of a person's hands, gathered over trusted frames of both sides."""
 
     shapes: list[np.ndarray] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
 
-    def add(self, shape: np.ndarray) -> None:
+    def add(self, shape: np.ndarray, weight: float) -> None:
         """Count one more trusted hand."""
         if len(self.shapes) < KNOWN_SHAPE:
             self.shapes.append(shape)
+            self.weights.append(weight)
 
     def shape(self, own: np.ndarray) -> np.ndarray:
-        """Return the median of the trusted hands; `own` before there are any."""
-        return np.median(self.shapes, axis=0) if self.shapes else own
+        """Return the weighted median of the trusted hands; `own` before there are any."""
+        return weighted_median(np.array(self.shapes), np.array(self.weights)) if self.shapes else own
 
 
 class Steady:
@@ -172,18 +175,21 @@ class Steady:
         assert hands.parameters is not None
         own = np.asarray(hands.parameters.shape[side], float)
         if not hands.doubtful[side]:
-            self.people[-1].add(own)
+            self.people[-1].add(own, np.exp(-curl(hands.parameters, side)) / self._ratio(hands, side) ** 2)
         values = coordinates(hands.parameters, side, near)
         values[PLACE] += _palm_shift(hands.parameters, side, self.people[-1].shape(own), self.model)
         return Measurement(len(self.owner) - 1, seconds, values, self._deviation(hands, side))
 
     def _deviation(self, hands: TwoHands, side: int) -> np.ndarray:
-        """Return the standard deviations of the coordinates of a hand, by the sigma of its palm."""
+        """Return the standard deviations (COUNT,) of the coordinates of a hand."""
+        return DEVIATION * self.noise * self._ratio(hands, side)
+
+    def _ratio(self, hands: TwoHands, side: int) -> float:
+        """Return the sigma of the palm of a hand, relative to the usual one."""
         sigma = np.nan
         if hands.quality is not None and hands.quality.sigma is not None:
             sigma = float(np.mean(np.asarray(hands.quality.sigma)[side, PALM]))
-        ratio = np.clip(sigma / USUAL_SIGMA, 0.5, 8.0) if np.isfinite(sigma) else 1.0
-        return DEVIATION * self.noise * ratio
+        return float(np.clip(sigma / USUAL_SIGMA, 0.5, 8.0)) if np.isfinite(sigma) else 1.0
 
 
 def steady(
@@ -264,6 +270,22 @@ def placed(
             depth_support=np.where(unseen, 0, quality.depth_support),
         )
     return replace(hands, vertices=drawn.vertices, joints=drawn.joints, present=present, quality=quality)
+
+
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the median (S,) of each column of values (N, S) with weights (N,)."""
+    order = np.argsort(values, axis=0)
+    sums = np.cumsum(weights[order], axis=0)
+    middle = (sums >= sums[-1] / 2).argmax(axis=0)
+    return np.take_along_axis(values, np.take_along_axis(order, middle[None], axis=0), axis=0)[0]
+
+
+def curl(parameters: HandParameters, side: int) -> float:
+    """Return the mean angle in radians by which the four fingers are bent: about 0.5 when they are straight, 2.5 in a
+    fist, whose size is seen badly.
+    """
+    turned = np.asarray(parameters.pose[side], float).reshape(5, 3, 3).sum(axis=1)  # finger, joint, axis
+    return float(np.linalg.norm(turned[1:], axis=-1).mean())
 
 
 def _palm_shift(parameters: HandParameters, side: int, shape: np.ndarray, model: HandModel) -> np.ndarray:
