@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import convolve
 
+from twohands.sources.common import decode_rgb
+
 COLOUR = {
     "rgb8": (3, (0, 1, 2)),
     "8UC3": (3, (2, 1, 0)),  # OpenCV's order, as cv_bridge writes it
@@ -46,7 +48,7 @@ def colour_of(message: Any, topic: str) -> np.ndarray:
     if is_depth(message):
         raise ValueError(f"{topic} is depth ({_form(message)}), not colour; choose another topic with --color-topic")
     if not hasattr(message, "encoding"):
-        return np.array(_decoded(bytes(message.data), topic).convert("RGB"))
+        return decode_rgb(bytes(message.data), f"an image of {topic}")
     if message.encoding in BAYER:
         return _mosaic_as_rgb(_rows(message, topic, 1, "u1")[..., 0], *BAYER[message.encoding])
     if message.encoding not in COLOUR:
