@@ -59,7 +59,7 @@ def read_values(path: Path, instead: str) -> Any:
         return load_array(path)
     if path.suffix.lower() == ".npz":
         return _archive_values(path)
-    text = _text(path, instead)
+    text = read_text(path, instead)
     if (numbers := numbers_in(text)) is not None:
         return numbers
     if (cameras := _colmap_values(text)) is not None:
@@ -169,7 +169,8 @@ def _unpacked(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _text(path: Path, instead: str) -> str:
+def read_text(path: Path, instead: str) -> str:
+    """Return the content of a text file of any usual encoding; raise ValueError with `instead` if it is none."""
     content = path.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell redirects output
     try:
