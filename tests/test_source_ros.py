@@ -429,6 +429,16 @@ def test_two_cameras_are_listed_and_chosen(tmp_path):
         )
 
 
+def test_registered_depth_of_another_camera_is_said(tmp_path, caplog):
+    """Of two cameras the colour of one and the depth of the other were recorded."""
+    recorder = Recorder()
+    recorder.info("/left/color/camera_info", START)
+    recorder.image("/left/color/image_raw", START, colour_image(0), "rgb8", frame="left_color")
+    recorder.image("/right/aligned_depth_to_color/image_raw", START, depth_image(0), "16UC1", frame="right_color")
+    RosRecording(recorder.write(tmp_path / "a.mcap"))
+    assert "a camera with the frame 'right_color', but /left/color/image_raw has 'left_color'; if these" in caplog.text
+
+
 def test_colour_or_depth_alone(tmp_path):
     recorder = Recorder()
     recorder.info(INFO, START)

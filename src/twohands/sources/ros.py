@@ -198,6 +198,12 @@ class RosRecording:
         """Return whether depth has the colour camera's view, by its topic or the frame ids of colour and depth."""
         if self._depth_registered or self._is_realsense:
             return self._depth_registered
+        if self._topics.says_registered and all(frames) and frames[0] != frames[1]:
+            _log.warning(
+                "%s: the depth %s is registered to a camera with the frame %r, but %s has %r; if these are two, "
+                "choose topics of one with --color-topic and --depth-topic",
+                self._path.name, self._topics.depth, frames[1], self._topics.colour, frames[0],
+            )  # fmt: skip
         return self._topics.says_registered or (frames[0] == frames[1] and frames[0] != "")
 
     def _new_registration(self, colour_frame: str, depth_frame: str) -> Registration:
