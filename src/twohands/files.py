@@ -88,7 +88,7 @@ def rgb_of(image: Image.Image, name: str) -> np.ndarray:
             f"{name} is a {image.mode}-mode image, not colour; are --rgb and --depth exchanged? A grey picture "
             "must have 8 bits a pixel"
         )
-    has_16_bits = any(";16" in str(tile[3]) for tile in image.tile)
+    has_16_bits = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     rgb = np.array(image.convert("RGB"))  # of 16 bits the upper 8
     largest = 256 * int(rgb.max(initial=0)) + 255
     if has_16_bits and largest < DARK_16_BIT:

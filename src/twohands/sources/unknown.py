@@ -34,7 +34,7 @@ _KINDS = {
     (0, b"\xff\xd8\xff"): ("a single picture", _PICTURE),
     (0, b"II*\0"): ("a single picture", _PICTURE),
 }
-"""What a file is, and what to do about it, by the place of some bytes in it, and these bytes."""
+"""Kind of a file, and what to do about it, by the place of some bytes in it, and these bytes."""
 
 
 def what_it_is(path: Path) -> str | None:
