@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zipfile
+import zlib
 from fractions import Fraction
 
 import numpy as np
@@ -31,6 +32,22 @@ def jpeg(rgb, quality=95):
     stream = io.BytesIO()
     Image.fromarray(rgb).save(stream, "JPEG", quality=quality, subsampling=0)
     return stream.getvalue()
+
+
+def deep_png(values):
+    """Return a PNG of values (H, W, 3) uint16, which Pillow does not write."""
+    height, width, _ = values.shape
+    rows = values.astype(">u2").reshape(height, -1).view(np.uint8).reshape(height, -1)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0),
+        b"IDAT": zlib.compress(np.insert(rows, 0, 0, axis=1).tobytes()),
+        b"IEND": b"",
+    }
+    chunks = (
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+        for kind, part in parts.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def kinect_camera(kind, lens, principal, focal, rotation=None, translation=(0, 0, 0), sensor=(4096, 3072), radius=0.0):

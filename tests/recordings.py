@@ -95,8 +95,11 @@ class Recorder:
         )
         self.add("/tf_static", "tf2_msgs/msg/TFMessage", ns, self.new("tf2_msgs/msg/TFMessage", [stamped]))
 
-    def write(self, path: Path, compression: str | None = None) -> Path:
-        """Write `path`: a ROS 1 bag, or a folder of ROS 2 with .mcap or .db3 by the path; return it."""
+    def write(self, path: Path, compression: str | None = None, surplus: bytes = b"") -> Path:
+        """Write `path`: a ROS 1 bag, or a folder of ROS 2 with .mcap or .db3 by the path; return it.
+
+        `surplus` follows every message, as in bags of the RealSense SDK.
+        """
         if self.ros1:
             writer = rosbag1.Writer(path)
             if compression:
@@ -112,7 +115,7 @@ class Recorder:
             for topic, kind in dict.fromkeys((topic, kind) for topic, kind, *_ in self.messages):
                 connections[topic] = writer.add_connection(topic, kind, typestore=self.store)
             for topic, kind, ns, message in sorted(self.messages, key=lambda entry: entry[2]):
-                writer.write(connections[topic], ns, code(message, kind))
+                writer.write(connections[topic], ns, bytes(code(message, kind)) + surplus)
         return path
 
 
@@ -252,6 +255,15 @@ def realsense(path: Path, T_colour_from_depth: np.ndarray, count: int = 4, unit:
         sensor.stop()
         sensor.close()
     del sensor, opened, recorder, sensors, device  # the file is closed with them
+    return path
+
+
+def with_hole(path: Path, begin: float = 0.5, size: int = 500) -> Path:
+    """Put zeros into a file, as a damaged disk gives them."""
+    content = bytearray(path.read_bytes())
+    at = int(len(content) * begin)
+    content[at : at + size] = bytes(size)
+    path.write_bytes(content)
     return path
 
 

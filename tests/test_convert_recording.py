@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -103,6 +105,47 @@ def test_what_is_no_recording_says_what_is(tmp_path, capsys):
     assert "known are ROS 1 and 2 bags" in capsys.readouterr().err
     assert convert(tmp_path / "missing.bag", tmp_path / "out") == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (gzip.compress(b"#ROSBAG V2.0"), "is packed by gzip; unpack it and give the recording in it"),
+        (b"\x28\xb5\x2f\xfd" + bytes(90), "is packed by zstd; unpack"),
+        (bytes(257) + b"ustar  \0", "is a tar archive; unpack"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",
+            "is a pointer of Git LFS, .*: git lfs pull",
+        ),
+        (b"<!DOCTYPE html><html lang=en>", "is a web page, as a failed download leaves it; download the file again"),
+        (bytes(9000), "is zeros from its beginning on, .*; copy or record it again"),
+        (b"\0\0\0\x20ftypisom" + bytes(90), "is a video, which has no depth; give the folder or file in which"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(90), r"is an HDF5 file; save its arrays with numpy\.savez"),
+        (coded(colour_image(0), "PNG"), "is a single picture; .* twohands predict --rgb FILE --depth"),
+    ],
+    ids=["gzip", "zstd", "tar", "lfs", "html", "zeros", "video", "hdf5", "picture"],
+)
+def test_files_of_other_kinds_say_what_they_are(tmp_path, content, match):
+    (tmp_path / "a.bag").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.bag {match}"):
+        twohands.open_source(tmp_path / "a.bag")
+
+
+def test_zip_archives(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rec/rgb/1.png", coded(colour_image(0), "PNG"))
+    with pytest.raises(ValueError, match=r"a\.zip is a zip archive; unpack it"):
+        twohands.open_source(path)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"a\.zip is an archive whose end is missing .*; copy or export it again"):
+        twohands.open_source(path)
+
+
+def test_the_next_command_is_quoted(tmp_path, capsys):
+    source, out = plain(2, ros1=True).write(tmp_path / "a.bag"), tmp_path / "my take #1"
+    assert convert(source, out) == 0
+    assert f"for: twohands run '{out}' --out '{out}_hands'" in capsys.readouterr().out
 
 
 def test_options_that_a_kind_does_not_take_are_refused(tmp_path):

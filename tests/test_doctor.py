@@ -349,6 +349,7 @@ EVEN = [k / 30 for k in range(12)]
         (EVEN, set(), "ok"),
         ([*EVEN[:6], *(value + 0.1 for value in EVEN[6:])], {"dropped_frames"}, "finding"),
         ([*EVEN[:5], EVEN[6], EVEN[5], *EVEN[7:]], {"times_out_of_order"}, "finding"),
+        ([EVEN[3]] * 12, {"times_out_of_order"}, "finding"),
         ([None] * 12, set(), "unknown"),
     ],
 )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from containers import deep_png
 from twohands import files
 from twohands.intrinsics import check_intrinsics, read_intrinsics
+from twohands.sources.common import decode_rgb
 from twohands.types import RGBDFrame
 
 MATRIX = np.array([[600.0, 0, 320], [0, 610, 240], [0, 0, 1]], np.float32)
@@ -33,6 +36,27 @@ def test_jpeg(tmp_path):
     smooth = np.full((24, 32, 3), (200, 100, 30), np.uint8)
     Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
     assert np.abs(files.read_rgb(tmp_path / "a.jpg").astype(int) - smooth).max() < 6
+
+
+@pytest.mark.parametrize(
+    ("bits", "fix"), [(8, "image.a"), (10, "(image >> 2).a"), (12, "(image >> 4).a"), (14, "(image >> 6).a")]
+)
+def test_colour_of_few_bits_among_sixteen_is_refused(tmp_path, bits, fix):
+    """Industrial cameras write 12 bits into 16; their upper 8 alone are nearly black."""
+    values = (RGB.astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint16)
+    (tmp_path / "a.png").write_bytes(deep_png(values))
+    match = rf"a\.png has 16 bits a channel but no value above \d+, .*; save it with 8 bits: {re.escape(fix)}stype"
+    with pytest.raises(ValueError, match=match):
+        files.read_rgb(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=match):  # in archives, tables and messages
+        decode_rgb((tmp_path / "a.png").read_bytes(), "a.png")
+    with pytest.raises(ValueError, match=rf"uint8, red first; got .* make bytes with {re.escape(fix)}stype"):
+        RGBDFrame.from_arrays(values, DEPTH, MATRIX)
+
+
+def test_colour_of_sixteen_bits(tmp_path):
+    (tmp_path / "a.png").write_bytes(deep_png(RGB.astype(np.uint16) * 257))
+    np.testing.assert_array_equal(files.read_rgb(tmp_path / "a.png"), RGB)
 
 
 def test_colour_that_is_to_be_turned(tmp_path):

@@ -216,6 +216,55 @@ def test_spellings_of_other_programs(tmp_path, name, text, known):
         assert found.lens.coefficients[0] == 0.1
 
 
+COLMAP = """# Camera list with one line of data per camera:
+#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]
+# Number of cameras: 1
+1 {} 640 480 {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "numbers", "lens"),
+    [
+        ("PINHOLE", "607.5 606.75 321.75 243", None),
+        ("SIMPLE_PINHOLE", "607.5 321.75 243", None),
+        ("OPENCV", "607.5 606.75 321.75 243 0.1 -0.2 0.001 0.002", ("brown", (0.1, -0.2, 0.001, 0.002, 0, 0, 0, 0))),
+        ("SIMPLE_RADIAL", "607.5 321.75 243 0.1", ("brown", (0.1, 0, 0, 0, 0, 0, 0, 0))),
+        ("RADIAL", "607.5 321.75 243 0.1 -0.2", ("brown", (0.1, -0.2, 0, 0, 0, 0, 0, 0))),
+        (
+            "FULL_OPENCV",
+            "607.5 606.75 321.75 243 0.1 -0.2 0.001 0.002 0.3 0.4 0.5 0.6",
+            ("brown", (0.1, -0.2, 0.001, 0.002, 0.3, 0.4, 0.5, 0.6)),
+        ),
+        ("OPENCV_FISHEYE", "607.5 606.75 321.75 243 0.1 -0.2 0.3 0.4", ("fisheye", (0.1, -0.2, 0.3, 0.4))),
+        ("SIMPLE_RADIAL_FISHEYE", "607.5 321.75 243 0.1", ("fisheye", (0.1, 0, 0, 0))),
+    ],
+)
+def test_colmap(tmp_path, model, numbers, lens):
+    """COLMAP counts pixels from the image's corner, so the principal point is half a pixel less here."""
+    (tmp_path / "cameras.txt").write_text(COLMAP.format(model, numbers))
+    found = read_intrinsics(tmp_path / "cameras.txt")
+    fy = 606.75 if "606.75" in numbers else 607.5
+    np.testing.assert_array_equal(found.matrix, np.array([[607.5, 0, 321.25], [0, fy, 242.5], [0, 0, 1]], np.float32))
+    assert found.size == (640, 480)
+    assert (None if found.lens is None else (found.lens.model, found.lens.coefficients)) == lens
+
+
+@pytest.mark.parametrize(
+    ("lines", "match"),
+    [
+        ("1 FOV 640 480 607.5 606.75 321.75 243 0.9", "lens distortion model 'FOV' .* undistort the images"),
+        ("1 PINHOLE 640 480 607 607 322 243\n2 PINHOLE 640 480 507 507 322 243", "found several cameras: 1, 2; give"),
+        ("1 PINHOLE 640 480 607 607 322", "found no intrinsic_matrix"),
+        ("1", "intrinsics have shape|no numbers"),
+    ],
+)
+def test_colmap_that_cannot_be_used(tmp_path, lines, match):
+    (tmp_path / "cameras.txt").write_text(lines + "\n")
+    with pytest.raises(ValueError, match=match):
+        read_intrinsics(tmp_path / "cameras.txt")
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
 def test_encodings(tmp_path, encoding):
     (tmp_path / "K.txt").write_text("# Kamera für Hände\r\n607.5 0 321.25\r\n0 606.75 242.5\r\n0 0 1\r\n", encoding)

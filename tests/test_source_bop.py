@@ -69,6 +69,13 @@ def test_missing_parts(tmp_path):
         entries[1].open()
     with pytest.raises(ValueError, match="no cam_K and depth_scale of image 100"):
         entries[2].open()
+    for camera in (5, {"cam_K": cam_K(3), "depth_scale": "mm"}):
+        (root / "scene_camera.json").write_text(json.dumps({"3": camera}))
+        with pytest.raises(ValueError, match="no cam_K and depth_scale of image 3"):
+            next(iter(BopScene(root))).open()
+    (root / "scene_camera.json").write_bytes(b"\0\1\2")
+    with pytest.raises(ValueError, match=r"scene_camera\.json is not a text file; copy it again"):
+        BopScene(root)
     (root / "scene_camera.json").write_text("{")
     with pytest.raises(ValueError, match="damaged or not BOP's"):
         BopScene(root)

@@ -1,7 +1,12 @@
 """Recordings of ROS, Foxglove and the RealSense SDK, written in small with their own libraries."""
 
 import os
+import re
+import shutil
+import sqlite3
+import struct
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ import pytest
 pytest.importorskip("rosbags")
 pytest.importorskip("mcap")
 
+from rosbags.typesys import get_types_from_msg
 from scipy.spatial.transform import Rotation
 
 import recordings
@@ -77,9 +83,17 @@ def test_every_container_gives_what_was_recorded(kind, tmp_path):
     assert [entry.name for entry in recording] == [entry.name for entry in recording]  # can be begun again
 
 
-def test_a_name_says_nothing(tmp_path):
-    path = plain(ros1=True).write(tmp_path / "a.bag").rename(tmp_path / "video.mcap")
-    check_plain(opened(path), range(5))
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("name", ["video.mcap", "take #1 50%20 ?.bag"])
+def test_a_name_says_nothing(kind, name, tmp_path, caplog):
+    path = WRITERS[kind](tmp_path)
+    file = path if path.is_file() else next(file for file in path.iterdir() if file.suffix != ".yaml")
+    plain(2).write(tmp_path / "b.db3").joinpath("b.db3").rename(tmp_path / "take ")  # not to be taken for `take #1`
+    check_plain(opened(file.rename(tmp_path / name)), range(5))
+    assert not caplog.text
+
+
+def test_what_is_no_recording(tmp_path):
     other = tmp_path / "a.bag"
     other.write_bytes(b"PK\3\4 something else")
     assert not is_ros(other)
@@ -90,6 +104,11 @@ def test_a_name_says_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"has no .mcap, .db3 or .bag files"):
         RosRecording(tmp_path / "empty")
+    folder = plain(1).write(tmp_path / "a.mcap")
+    next(folder.glob("*.mcap")).rename(folder / "a_0.mcap.zstd")
+    assert is_ros(folder)
+    with pytest.raises(ValueError, match=r"files; unpack them first \(zstd -d a_0.mcap.zstd\)"):
+        RosRecording(folder)
 
 
 @pytest.mark.parametrize("encoding", ["bgr8", "rgba8", "bgra8", "8UC3"])
@@ -215,22 +234,61 @@ def test_rvl_of_extremes():
                 rvl_decoded(content[: len(content) // 8 * 4], len(values))
 
 
-def test_a_damaged_image_costs_one_frame(tmp_path):
-    recorder = Recorder()
+@pytest.mark.parametrize("damaged", [0, 2])
+@pytest.mark.parametrize("stream", ["colour", "depth"])
+def test_a_damaged_image_costs_one_frame(stream, damaged, tmp_path):
+    recorder, of_colour = Recorder(), stream == "colour"
     for k in range(4):
-        ns, content = START + k * PERIOD, coded(colour_image(k), "PNG")
+        ns = START + k * PERIOD
+        content = coded(colour_image(k), "PNG") if of_colour else compressed_depth(depth_image(k))
+        content = content[:900] if k == damaged else content
         recorder.info(INFO, ns)
-        recorder.compressed(f"{COLOUR}/compressed", ns, "png", content[:900] if k == 2 else content)
-        recorder.image(DEPTH, ns, depth_image(k), "16UC1")
-    entries = RosRecording(recorder.write(tmp_path / "a.mcap"))
+        if of_colour:
+            recorder.compressed(f"{COLOUR}/compressed", ns, "png", content)
+            recorder.image(DEPTH, ns, depth_image(k), "16UC1")
+        else:
+            recorder.image(COLOUR, ns, colour_image(k), "rgb8")
+            recorder.compressed(f"{DEPTH}/compressedDepth", ns, "16UC1; compressedDepth png", content)
     results = []
-    for entry in entries:
+    for entry in RosRecording(recorder.write(tmp_path / "a.mcap")):
         try:
             results.append(entry.open())
         except ValueError as error:
             results.append(str(error))
-    assert [isinstance(result, str) for result in results] == [False, False, True, False]
-    assert "cut off or damaged" in results[2]
+    assert [isinstance(result, str) for result in results] == [k == damaged for k in range(4)]
+    assert re.search(rf"an image of {COLOUR if of_colour else DEPTH}/compressed\w* is .* or damaged", results[damaged])
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is cut off"),
+        (bytes(12), "is cut off"),
+        (bytes(12) + struct.pack("<ii", -4, 48) + bytes(64), "has -4x48 pixels: it is damaged"),
+        (bytes(12) + struct.pack("<ii", 1 << 30, 1 << 30) + bytes(64), r"has \d+x\d+ pixels: it is damaged"),
+        (bytes(12) + struct.pack("<ii", 64, 48) + bytes(64), "cannot be read: depth in RVL code is cut off"),
+    ],
+    ids=["empty", "header", "negative", "huge", "cut"],
+)
+def test_damaged_compressed_depth_names_its_topic(content, problem, tmp_path):
+    recorder = Recorder()
+    recorder.info(INFO, START)
+    recorder.image(COLOUR, START, colour_image(0), "rgb8")
+    recorder.compressed(f"{DEPTH}/compressedDepth", START, "16UC1; compressedDepth rvl", content)
+    with pytest.raises(ValueError, match=f"an image of {DEPTH}/compressedDepth {problem}"):
+        RosRecording(recorder.write(tmp_path / "a.mcap"))
+
+
+@pytest.mark.parametrize("is_colour", [False, True])
+def test_images_that_are_recorded_as_video_are_named(is_colour, tmp_path):
+    recorder, kind = Recorder(), "theora_image_transport/msg/Packet"
+    fields = "std_msgs/Header header\nuint8[] data\nint64 b_o_s\nint64 e_o_s\nint64 granulepos\nint64 packetno\n"
+    recorder.store.register(get_types_from_msg(fields, kind))
+    topic = f"{COLOUR if is_colour else DEPTH}/theora"
+    recorder.add(topic, kind, START, recorder.new(kind, recorder.header(START, ""), np.zeros(9, np.uint8), 0, 0, 0, 0))
+    recorder.image(DEPTH if is_colour else COLOUR, START, depth_image(0) if is_colour else colour_image(0), "16UC1")
+    with pytest.raises(ValueError, match=rf"; not read is {topic} \(Theora video\): record it raw or as compressed"):
+        RosRecording(recorder.write(tmp_path / "a.mcap"))
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -371,6 +429,16 @@ def test_two_cameras_are_listed_and_chosen(tmp_path):
         )
 
 
+def test_registered_depth_of_another_camera_is_said(tmp_path, caplog):
+    """Of two cameras the colour of one and the depth of the other were recorded."""
+    recorder = Recorder()
+    recorder.info("/left/color/camera_info", START)
+    recorder.image("/left/color/image_raw", START, colour_image(0), "rgb8", frame="left_color")
+    recorder.image("/right/aligned_depth_to_color/image_raw", START, depth_image(0), "16UC1", frame="right_color")
+    RosRecording(recorder.write(tmp_path / "a.mcap"))
+    assert "a camera with the frame 'right_color', but /left/color/image_raw has 'left_color'; if these" in caplog.text
+
+
 def test_colour_or_depth_alone(tmp_path):
     recorder = Recorder()
     recorder.info(INFO, START)
@@ -457,6 +525,89 @@ def test_a_file_without_its_end_alone_loses_nothing_else(tmp_path):
     check_plain(opened(path), range(10))
 
 
+@pytest.mark.parametrize("lost", [1, 15, 22, 50])
+def test_mcap_cut_in_its_last_records(lost, tmp_path, caplog):
+    path = next(plain(3).write(tmp_path / "a.mcap").glob("*.mcap"))
+    path.write_bytes(path.read_bytes()[:-lost])
+    check_plain(opened(path), range(3))
+    assert "was cut off, or has no summary" in caplog.text
+
+
+@pytest.mark.parametrize("surplus", [b"", bytes(4)])
+def test_cut_bags_define_their_types(surplus, tmp_path):
+    """/tf_static is of no type that comes with ROS's messages."""
+    recorder = unregistered(ros1=True)
+    for frame in ("color", "depth"):
+        recorder.transform("camera_link", frame, np.eye(4))
+    path = recorder.write(tmp_path / "a.bag", surplus=surplus)
+    whole = opened(path)
+    path.write_bytes(path.read_bytes()[:-300])
+    for (_, _, frame), (_, _, expected) in zip(opened(path), whole, strict=True):
+        assert np.array_equal(frame.depth, expected.depth)
+
+
+@pytest.mark.parametrize("kind", ["bag", "bag LZ4", "bag BZ2", "mcap ZSTD", "mcap LZ4", "cut bag LZ4"])
+def test_damage_inside_costs_what_follows_at_most(kind, tmp_path, caplog):
+    count = 30
+    if "bag" in kind:
+        path = plain(count, ros1=True).write(tmp_path / "a.bag", kind.rpartition("bag")[2].strip() or None)
+    else:
+        path = repacked(next(plain(count).write(tmp_path / "a.mcap").glob("*.mcap")), kind.split()[1])
+    recordings.with_hole(path, size=5000)
+    if "cut" in kind:
+        path.write_bytes(path.read_bytes()[:-300])  # the index
+    frames = opened(path)
+    assert count / 3 < len(frames) < count
+    if kind == "bag":  # without checksums: the last image has the first zeros
+        frames = frames[:-1]
+    check_plain(frames, numbers_of(frames) if "cut" in kind else range(len(frames)))
+    assert ("was cut off" if "cut" in kind else "is damaged") in caplog.text
+
+
+def numbers_of(frames):
+    return [round(float(frame.depth[0, 0]) * 1000) - 1000 for _, _, frame in frames]
+
+
+def repacked(path, compression):
+    """Write an MCAP file with compressed chunks and their checksums, as Foxglove and ROS do."""
+    from mcap.reader import make_reader
+    from mcap.writer import CompressionType, Writer
+
+    packed, channels = path.with_name("packed.mcap"), {}
+    with path.open("rb") as source, packed.open("wb") as stream:
+        writer = Writer(stream, chunk_size=100_000, compression=CompressionType[compression])
+        writer.start()
+        for schema, channel, message in make_reader(source).iter_messages():
+            if channel.id not in channels:
+                number = writer.register_schema(schema.name, schema.encoding, schema.data)
+                channels[channel.id] = writer.register_channel(channel.topic, channel.message_encoding, number)
+            writer.add_message(channels[channel.id], message.log_time, message.data, message.publish_time)
+        writer.finish()
+    return packed
+
+
+def test_a_database_that_was_not_closed_is_read_with_the_file_beside_it(tmp_path, caplog):
+    """As `ros2 bag record` with the resilient profile leaves it when it is killed."""
+    source = next(plain(4).write(tmp_path / "a.db3").glob("*.db3"))
+    killed, copy = tmp_path / "killed.db3", tmp_path / "copy"
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(killed)) as new:
+        for pragma in ("journal_mode=WAL", "wal_autocheckpoint=0"):
+            new.execute(f"PRAGMA {pragma}")
+        for line in old.iterdump():
+            if not line.startswith(("BEGIN", "COMMIT")):
+                new.execute(line)
+        new.commit()
+        copy.mkdir()
+        for path in tmp_path.glob("killed.db3*"):
+            shutil.copy(path, copy)
+    assert (copy / "killed.db3-wal").stat().st_size > (copy / "killed.db3").stat().st_size
+    check_plain(opened(copy), range(4))
+    assert "killed.db3 was not closed by its recorder; what is in killed.db3-wal is read too" in caplog.text
+    (copy / "killed.db3-wal").unlink()
+    with pytest.raises(ValueError, match=r"before its first message; record it again, or copy killed\.db3-wal too"):
+        RosRecording(copy)
+
+
 @pytest.mark.parametrize("content", [b"#ROSBAG V2.0\n", b"\x89MCAP0\r\n", b"SQLite format 3\0" + bytes(84)])
 def test_files_cut_before_the_first_message(content, tmp_path):
     path = tmp_path / "a"
@@ -477,6 +628,16 @@ def test_split_recordings_are_read_in_order(tmp_path):
         written = next(recorder.write(tmp_path / f"p{part}.mcap").glob("*.mcap"))
         written.rename(folder / f"split_{part}.mcap")  # 10 comes after 9
     check_plain(opened(folder), range(11))
+
+
+def test_recordings_of_one_time_in_a_folder_are_no_parts(tmp_path):
+    """`rosbag reindex` keeps the old file as x.orig.bag."""
+    path = plain(3, ros1=True).write(tmp_path / "x.bag")
+    shutil.copy(path, tmp_path / "x.orig.bag")
+    with pytest.raises(
+        ValueError, match=r"x\.orig\.bag and x\.bag in .* are of the same time, .*; give one of the files"
+    ):
+        RosRecording(tmp_path)
 
 
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):

@@ -85,6 +85,9 @@ def test_missing_parts(tmp_path, monkeypatch):
     (root / "odometry.csv").write_text("a, b\n1, 2\n")
     with pytest.raises(ValueError, match=r"odometry\.csv has no columns timestamp, frame"):
         StrayScanner(root)
+    (root / "odometry.csv").write_bytes(bytes(100))  # as after a power failure
+    with pytest.raises(ValueError, match=r"odometry\.csv is not a text file; export it again or remove it"):
+        StrayScanner(root)
     (root / "odometry.csv").unlink()
     (root / "camera_matrix.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"camera_matrix\.csv does not exist"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from twohands.files import as_bytes
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
 from twohands.geometry.depth import marker_value, resized
@@ -47,12 +48,20 @@ def checked_colour(rgb: np.ndarray) -> np.ndarray:
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(
             f"colour must be (height, width, 3) uint8, red first; got {rgb.shape} {rgb.dtype}; leave out a fourth "
-            "channel with rgb[..., :3], make bytes of values in [0, 1] with (255 * rgb).astype(numpy.uint8)"
+            f"channel with rgb[..., :3], make bytes with {_to_bytes(rgb)}"
         )
     height, width = rgb.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise ValueError(f"an image of {width}x{height} pixels is too small for hands; give the whole picture")
     return rgb
+
+
+def _to_bytes(rgb: np.ndarray) -> str:
+    """Return the NumPy expression that makes bytes of a colour image of another type."""
+    if rgb.dtype.kind in "ui":
+        return as_bytes(int(rgb.max(initial=0)))
+    is_fraction = rgb.dtype.kind == "f" and not (rgb > 1).any()
+    return f"{'(255 * image)' if is_fraction else 'image'}.astype(numpy.uint8)"
 
 
 def without_markers(metres: np.ndarray, depth: np.ndarray, unit: float) -> tuple[np.ndarray, list[Finding]]:

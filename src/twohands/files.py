@@ -44,6 +44,8 @@ PGM_HEADER = re.compile(rb"P5" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb
 ORIENTATION_TAG = 0x0112
 STRETCHED_TOP, LARGEST_STEP = 65000, 10
 """Depth that reaches the end of the 16-bit range in larger steps than any unit has was stretched to that range."""
+DARK_16_BIT = 1 << 14
+"""Values of 16 bits a channel below which all of an image are those of a camera with 8 to 14 bits."""
 SWAPPED = 200
 """Smallest median difference of neighbours, in steps, where the last byte of each value comes first."""
 DEFAULT_INTEGER_UNIT = 0.001
@@ -67,14 +69,40 @@ def user_cache() -> Path:
 def read_rgb(path: str | Path) -> np.ndarray:
     """Return the colour image as (H, W, 3) uint8, red first."""
     with _opened_image(path, "colour image") as image:
-        if image.mode in ("I", "F") or image.mode.startswith("I;"):
-            raise ValueError(f"{path} is a {image.mode}-mode image, not colour; are --rgb and --depth exchanged?")
+        rgb = rgb_of(image, str(path))
         if image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9):
             raise ValueError(
                 f"{path} is marked to be shown turned (EXIF orientation), and whether depth and intrinsics are turned "
                 "as well is not known; save all three as the camera saw them, without that mark"
             )
-        return np.array(image.convert("RGB"))
+        return rgb
+
+
+def rgb_of(image: Image.Image, name: str) -> np.ndarray:
+    """Return an image that was opened, and not decoded, as (H, W, 3) uint8, red first.
+
+    Raise ValueError, with its name, if it has no colours of 8 or 16 bits.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise ValueError(
+            f"{name} is a {image.mode}-mode image, not colour; are --rgb and --depth exchanged? A grey picture "
+            "must have 8 bits a pixel"
+        )
+    has_16_bits = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    rgb = np.array(image.convert("RGB"))  # of 16 bits the upper 8
+    largest = 256 * int(rgb.max(initial=0)) + 255
+    if has_16_bits and largest < DARK_16_BIT:
+        raise ValueError(
+            f"{name} has 16 bits a channel but no value above {largest}, as of a camera with fewer bits, and would be "
+            f"nearly black; save it with 8 bits: {as_bytes(largest)}"
+        )
+    return rgb
+
+
+def as_bytes(largest: int) -> str:
+    """Return the NumPy expression that makes 8 bits of an `image` whose largest value is given."""
+    bits = next(bits for bits in (8, 10, 12, 14, 16, 32, 64) if largest < 1 << bits)
+    return f"(image >> {bits - 8}).astype(numpy.uint8)" if bits > 8 else "image.astype(numpy.uint8)"
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -34,6 +34,20 @@ _SECTION = re.compile(r"\[\s*([A-Za-z_][^\]=]*?)\s*\]")
 _TEXT = re.compile(r"(?P<name>[A-Za-z_][\w. ]*?)\s*[:=]\s*(?P<text>.*?)[\s,;]*")
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _YAML = (".yaml", ".yml")
+_PINHOLE, _ONE_FOCAL = ("fx", "fy", "cx", "cy"), ("focal", "cx", "cy")
+_COLMAP = {
+    "PINHOLE": _PINHOLE,
+    "SIMPLE_PINHOLE": _ONE_FOCAL,
+    "OPENCV": (*_PINHOLE, "k1", "k2", "p1", "p2"),
+    "FULL_OPENCV": (*_PINHOLE, "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+    "OPENCV_FISHEYE": (*_PINHOLE, "k1", "k2", "k3", "k4"),
+    "SIMPLE_RADIAL": (*_ONE_FOCAL, "k1"),
+    "RADIAL": (*_ONE_FOCAL, "k1", "k2"),
+    "SIMPLE_RADIAL_FISHEYE": (*_ONE_FOCAL, "k1"),
+    "RADIAL_FISHEYE": (*_ONE_FOCAL, "k1", "k2"),
+    "FOV": (*_PINHOLE, "D"),
+}
+"""Parameters of COLMAP's models in their order."""
 
 
 def read_values(path: Path, instead: str) -> Any:
@@ -45,9 +59,11 @@ def read_values(path: Path, instead: str) -> Any:
         return load_array(path)
     if path.suffix.lower() == ".npz":
         return _archive_values(path)
-    text = _text(path, instead)
+    text = read_text(path, instead)
     if (numbers := numbers_in(text)) is not None:
         return numbers
+    if (cameras := _colmap_values(text)) is not None:
+        return cameras
     if text.lstrip().startswith("<"):
         return _xml_values(text, path, instead)
     if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
@@ -83,6 +99,24 @@ def numbers_in(text: str) -> np.ndarray | None:
     if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and len(rows) > 1:
         return np.array(rows)  # a matrix keeps its shape
     return np.array([value for row in rows for value in row])
+
+
+def _colmap_values(text: str) -> dict[str, Any] | None:
+    """Return the cameras of COLMAP's `cameras.txt` by their numbers, None if the text is none.
+
+    A line has number, model, width, height and parameters. COLMAP counts pixels from the image's corner.
+    """
+    cameras: dict[str, Any] = {}
+    for line in filter(str.strip, _COMMENT.sub("", text).splitlines()):
+        number, model, *numbers = (*line.split(), "")
+        names, values = ("width", "height", *_COLMAP.get(model, ())), numbers_in(" ".join(numbers))
+        if model not in _COLMAP or values is None or len(values) != len(names):
+            return None
+        camera = dict(zip(names, values.tolist(), strict=True))
+        kind = "fisheye" if model.endswith("FISHEYE") else model if model == "FOV" else "brown"
+        camera |= {"cx": camera["cx"] - 0.5, "cy": camera["cy"] - 0.5}
+        cameras[number] = camera | {"distortion_model": kind}
+    return cameras or None
 
 
 def named_values(text: str) -> dict[str, Any]:
@@ -135,7 +169,8 @@ def _unpacked(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _text(path: Path, instead: str) -> str:
+def read_text(path: Path, instead: str) -> str:
+    """Return the content of a text file of any usual encoding; raise ValueError with `instead` if it is none."""
     content = path.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell redirects output
     try:

@@ -22,30 +22,30 @@ class Rate:
     fps: float  # by the median distance of two frames
     missing: int  # frames that would fill the gaps
     longest: float  # seconds between two frames
-    backwards: int  # frames that are not later than the one before
 
 
 def frame_rate(seconds: Sequence[float | None]) -> Rate | None:
     """Return the rate of frames with these time stamps, in the recording's order; None where they do not tell one."""
-    known = np.array([value for value in seconds if value is not None], dtype=np.float64)
-    steps = np.diff(np.sort(known))
+    steps = np.diff(np.sort(_known(seconds)))
     forward = steps[steps > 0]
     if len(forward) < 2:
         return None
     period = float(np.median(forward))
     gaps = forward[forward > GAP * period]
     missing = int(np.sum(np.rint(gaps / period) - 1))
-    return Rate(1 / period, missing, float(forward.max()), int(np.sum(np.diff(known) <= 0)))
+    return Rate(1 / period, missing, float(forward.max()))
+
+
+def _known(seconds: Sequence[float | None]) -> np.ndarray:
+    return np.array([value for value in seconds if value is not None], dtype=np.float64)
 
 
 def check_times(seconds: Sequence[float | None]) -> list[Finding]:
     """Return the findings `dropped_frames` and `times_out_of_order` about the time stamps of a recording."""
     rate, total = frame_rate(seconds), len(seconds)
-    if rate is None:
-        return []
     found = []
-    share = rate.missing / (total + rate.missing)
-    if share >= DROPPED:
+    share = 0.0 if rate is None else rate.missing / (total + rate.missing)
+    if rate is not None and share >= DROPPED:
         missing = "1 frame is" if rate.missing == 1 else f"{rate.missing} frames are"
         sentence = (
             f"{missing} missing, {share:.0%} of the recording (usually {rate.fps:.3g} a second; the "
@@ -54,10 +54,11 @@ def check_times(seconds: Sequence[float | None]) -> list[Finding]:
         )
         values = {"missing": float(rate.missing), "fraction": round(share, 4), "longest_gap_s": round(rate.longest, 4)}
         found.append(Finding("dropped_frames", "warning", sentence, values))
-    if rate.backwards:
+    backwards = int(np.sum(np.diff(_known(seconds)) <= 0))
+    if backwards:
         sentence = (
-            f"{rate.backwards} of {total} frames are not later than the one before; sort them by time, or correct the "
+            f"{backwards} of {total} frames are not later than the one before; sort them by time, or correct the "
             "clock of the recorder"
         )
-        found.append(Finding("times_out_of_order", "warning", sentence, {"frames": float(rate.backwards)}))
+        found.append(Finding("times_out_of_order", "warning", sentence, {"frames": float(backwards)}))
     return found

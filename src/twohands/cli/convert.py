@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -50,5 +51,6 @@ def convert(
     for name, reason in list(writer.failed.items())[:NAMED]:
         print(f"twohands: {name}: {reason}", file=sys.stderr)
     failures = f", {len(writer.failed)} failed" if writer.failed else ""
-    print(f"{count} frames{failures}; wrote {target}, for: twohands run {target} --out {target.with_suffix('')}_hands")
+    next_command = shlex.join(["twohands", "run", str(target), "--out", f"{target.with_suffix('')}_hands"])
+    print(f"{count} frames{failures}; wrote {target}, for: {next_command}")
     return SOME_FAILED if writer.failed else FINE

@@ -161,21 +161,26 @@ class ArrayUnpickler(pickle._Unpickler):
     }
 
 
-def read_pickle(stream: BinaryIO, name: str, unpickler: type[ArrayUnpickler] = ArrayUnpickler) -> Any:
+def read_pickle(
+    stream: BinaryIO,
+    name: str,
+    unpickler: type[ArrayUnpickler] = ArrayUnpickler,
+    fix: str = "download the file again",
+) -> Any:
     """Return what a pickle of arrays holds; objects of chumpy and SciPy, and sets, are `Inert`.
 
-    Raises ValueError, naming the file, for a damaged pickle and for one that asks for anything but arrays, or what else
-    `unpickler` knows.
+    Raises ValueError, naming the file and the fix, for a damaged pickle and for one that asks for anything but arrays,
+    or what else `unpickler` knows.
     """
     try:
         found = unpickler(BytesIO(stream.read())).load()
         _measure(found, {})
     except _RefusedError as error:
         raise ValueError(
-            f"{name} asks for {error}, which no file of arrays needs; it was not executed; download the file again"
+            f"{name} asks for {error}, which no file of arrays needs; it was not executed; {fix}"
         ) from error
     except _DAMAGE as error:
-        raise ValueError(f"{name} is damaged or not a pickle of arrays ({error}); download it again") from error
+        raise ValueError(f"{name} is damaged or not a pickle of arrays ({error}); {fix}") from error
     return found
 
 

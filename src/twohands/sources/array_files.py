@@ -21,8 +21,15 @@ from twohands.hands.array_pickles import ArrayUnpickler, Inert, read_pickle
 SUFFIXES = (".npz", ".npy", ".pkl", ".pickle")
 NUMPY, ZIP, PICKLE = b"\x93NUMPY", b"PK\x03\x04", b"\x80"
 """First bytes of the three kinds of files; pickles of the oldest protocols have no mark."""
+SAVING = "numpy.savez(FILE, rgb=..., depth=..., K=...)"
+"""Call that writes arrays as they are read."""
+_FIX = f"copy it again, or save its arrays alone with {SAVING}"
 _INERT = {
-    *(("pathlib", name) for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
+    *(
+        (module, name)
+        for module in ("pathlib", "pathlib._local")  # the latter in Python 3.13
+        for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    ),
     *(("datetime", name) for name in ("datetime", "date", "time", "timedelta", "timezone")),
 }
 """Classes of plain values that recorders put beside the images; they are read as inert objects."""
@@ -67,7 +74,7 @@ def open_values(path: Path) -> Any:
             array = None if holds_object else np.load(path, mmap_mode="r")
         except (ValueError, EOFError, OSError) as error:
             raise ValueError(f"{path} is no whole .npy file ({error}); save it with numpy.save") from None
-        return column_of(array) if array is not None else _plain(read_pickle(stream, str(path), _Unpickler))
+        return column_of(array) if array is not None else _plain(read_pickle(stream, str(path), _Unpickler, _FIX))
 
 
 def column_of(values: Any) -> Column:
@@ -106,7 +113,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Column:
                 if not dtype.hasobject:
                     return np.lib.format.read_array(stream, allow_pickle=False)
                 _header(stream)
-                return _plain(read_pickle(BytesIO(stream.read()), f"{name} in {path}", _Unpickler))
+                return _plain(read_pickle(BytesIO(stream.read()), f"{name} in {path}", _Unpickler, _FIX))
         except damaged as error:
             raise ValueError(f"{name} in {path} is damaged ({error}); copy the file again") from None
 

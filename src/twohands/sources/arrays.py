@@ -7,6 +7,7 @@ files, or one `.npy` for all colour images and one for all depth images.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -54,7 +55,10 @@ def is_arrays(path: str | Path) -> bool:
         return False
     with path.open("rb") as stream:
         start = stream.read(len(NUMPY))
-    return start == NUMPY or (start.startswith((PICKLE, ZIP)) and path.suffix.lower() in SUFFIXES)
+    named = path.suffix.lower() in SUFFIXES
+    return (
+        start == NUMPY or (start.startswith((PICKLE, ZIP)) and named) or (start.startswith(ZIP) and _has_arrays(path))
+    )
 
 
 class ArrayFrames:
@@ -84,7 +88,10 @@ class ArrayFrames:
             raise ValueError(f"{path} has no .npz, .npy or pickle files; give the file or the folder with them")
         self._stacks = _stacks(self._files) if self._path.is_dir() else {}
         first = self._tables(self._files[0])
-        self._length = sum(_count(table) or 1 for table in first.values()) if self._is_one else None
+        counts = [1 if (count := _count(table)) is None else count for table in first.values()]
+        if self._is_one and not sum(counts):
+            raise ValueError(f"{path} has colour and depth of 0 frames; record it again")
+        self._length = sum(counts) if self._is_one else None
         self._intrinsics_of(next(iter(first.values())), 0)
 
     @property
@@ -189,6 +196,14 @@ class ArrayFrames:
             )
         matrix = matrix[number if len(matrix) > 1 else 0] if each else matrix
         return read_intrinsics(shared | {"K": matrix.tolist()})
+
+
+def _has_arrays(path: Path) -> bool:
+    """Return whether an archive has arrays at its top, as numpy.savez writes them."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".npy") and "/" not in name for name in archive.namelist())
 
 
 def _files(path: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from twohands import files
 from twohands.intrinsics import Intrinsics, intrinsics_matrix
 from twohands.sources.source import Entry
 from twohands.types import RGBDFrame
+from twohands.values import read_text
 
 CAMERAS = "scene_camera.json"
 
@@ -36,7 +37,7 @@ class BopScene:
 
     def __init__(self, path: str | Path):
         self._path = Path(path)
-        text = files.existing(self._path / CAMERAS, "intrinsics").read_text(encoding="utf-8-sig")
+        text = read_text(files.existing(self._path / CAMERAS, "intrinsics"), "copy it again")
         try:
             self._cameras: dict[int, Any] = {int(number): camera for number, camera in json.loads(text).items()}
         except (ValueError, AttributeError) as error:
@@ -66,8 +67,12 @@ class BopScene:
     def _open(self, number: int) -> RGBDFrame:
         if number not in self._depth:
             raise FileNotFoundError(f"{self._path} has no depth image {number:06d}; add it or remove the colour image")
-        camera = self._cameras.get(number) or {}
-        if "cam_K" not in camera or not camera.get("depth_scale"):
+        camera = self._cameras.get(number)
+        if (
+            not isinstance(camera, dict)
+            or "cam_K" not in camera
+            or not isinstance(camera.get("depth_scale"), int | float)
+        ):
             raise ValueError(f"{self._path / CAMERAS} has no cam_K and depth_scale of image {number}; complete it")
         rgb, depth = files.read_rgb(self._colour[number]), files.read_depth(self._depth[number])
         unit = float(camera["depth_scale"]) / 1000

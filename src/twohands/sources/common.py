@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from twohands.arrays import is_same_aspect
+from twohands.files import rgb_of
 from twohands.geometry.camera import Camera
 
 
@@ -31,7 +32,7 @@ def decode_rgb(content: bytes, name: str) -> np.ndarray:
     """
     try:
         with Image.open(BytesIO(content)) as image:
-            return np.array(image.convert("RGB"))
+            return rgb_of(image, name)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} is truncated or damaged ({error}); copy or record it again") from None
 

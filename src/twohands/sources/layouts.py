@@ -42,6 +42,7 @@ INTRINSICS_FILES = (
     "calibration.json",
     "ost.yaml",
     "camera_matrix.csv",
+    "cameras.txt",
 )
 INTRINSICS_SUFFIXES = {".txt", ".json", ".yaml", ".yml", ".npy", ".npz", ".csv", ".xml", ".ini", ".conf", ".toml"}
 INTRINSICS_WORDS = re.compile(

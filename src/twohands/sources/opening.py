@@ -23,6 +23,7 @@ from twohands.sources.ros import RosRecording
 from twohands.sources.ros_files import is_ros
 from twohands.sources.source import Source
 from twohands.sources.stray import StrayScanner, is_stray
+from twohands.sources.unknown import what_it_is
 
 KNOWN = (
     "ROS 1 and 2 bags, MCAP, RealSense .bag and .db3, Azure Kinect .mkv, Record3D .r3d, .npz, .npy and pickled arrays, "
@@ -107,7 +108,8 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
     recognised: Kind | None = next((kind for kind, reader in _READERS.items() if reader.recognises(path)), None)
     kind = options.source or recognised
     if kind is None:
-        raise ValueError(f"{path} is no recording of a known kind; known are {KNOWN}")
+        what = what_it_is(path)
+        raise ValueError(f"{path} {what}" if what else f"{path} is no recording of a known kind; known are {KNOWN}")
     reader = _READERS[kind]
     _refuse_others(options, reader.takes, path)
     return Adjusted(reader.read(path, options), options.fps, options.mirrored)

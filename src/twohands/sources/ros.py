@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +34,8 @@ REMEDY = (
     "aligned_depth_to_color; Orbbec: depth_registration:=true; Azure Kinect: depth_to_rgb)"
 )
 """Remedy for depth that cannot be registered."""
+MOST_DAMAGED = 30
+"""Number of images at the beginning of which one must be readable."""
 
 
 class RosRecording:
@@ -67,9 +71,12 @@ class RosRecording:
         self._topics = choose_topics(name, with_images, colour_topic, depth_topic, info_topic, intrinsics is None)
         self._is_realsense = realsense.is_realsense(self._topics.depth)
         self._delay = None if largest_delay is None else round(largest_delay * 1e9)
-        colour, depth = (self._first(topic) for topic in (self._topics.colour, self._topics.depth))
+        (colour, rgb), (depth, steps) = (
+            self._first_image(topic, decode)
+            for topic, decode in ((self._topics.colour, colour_of), (self._topics.depth, depth_of))
+        )
         self._grey = is_grey(colour.value)
-        pictures = colour_of(colour.value, self._topics.colour), depth_of(depth.value, self._topics.depth)
+        pictures = rgb, steps
         self._sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
         self._unit = self._depth_unit(pictures[1], depth_unit)
         if intrinsics is None and self._topics.colour_info is not None:
@@ -141,7 +148,20 @@ class RosRecording:
                 yield Stamped(topics[topic], _stamp(value) or logged, value)
 
     def _first(self, topic: str) -> Message:
-        return next(iter(self._container.messages([topic])))
+        found = next(iter(self._container.messages([topic])), None)
+        if found is None:
+            raise ValueError(f"no message of {topic} in {self._path.name} can be read; copy or record it again")
+        return found
+
+    def _first_image(self, topic: str, decode: Callable[[Any, str], np.ndarray]) -> tuple[Message, np.ndarray]:
+        """Return the first image of a topic that is not damaged, and its pixels; raise the error of the first if the
+        next ones are no better.
+        """
+        for message in islice(self._container.messages([topic]), MOST_DAMAGED):
+            with suppress(ValueError):
+                return message, decode(message.value, topic)
+        first = self._first(topic)
+        return first, decode(first.value, topic)
 
     def _depth_unit(self, depth: np.ndarray, given: float | None) -> float | None:
         """Return metres per step of integer depth: as given, as the RealSense SDK recorded it, or None: millimetres."""
@@ -178,6 +198,12 @@ class RosRecording:
         """Return whether depth has the colour camera's view, by its topic or the frame ids of colour and depth."""
         if self._depth_registered or self._is_realsense:
             return self._depth_registered
+        if self._topics.says_registered and all(frames) and frames[0] != frames[1]:
+            _log.warning(
+                "%s: the depth %s is registered to a camera with the frame %r, but %s has %r; if these are two, "
+                "choose topics of one with --color-topic and --depth-topic",
+                self._path.name, self._topics.depth, frames[1], self._topics.colour, frames[0],
+            )  # fmt: skip
         return self._topics.says_registered or (frames[0] == frames[1] and frames[0] != "")
 
     def _new_registration(self, colour_frame: str, depth_frame: str) -> Registration:

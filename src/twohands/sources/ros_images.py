@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import convolve
 
+from twohands.sources.common import decode_rgb
+
 COLOUR = {
     "rgb8": (3, (0, 1, 2)),
     "8UC3": (3, (2, 1, 0)),  # OpenCV's order, as cv_bridge writes it
@@ -28,6 +30,9 @@ GREY = ("mono8", "8UC1")
 DEPTH_HEADER = 12
 """Bytes before the image of compressedDepth: an integer, and two floats that quantize inverse depth."""
 PNG = b"\x89PNG"
+LARGEST_SIDE = 8192
+"""Largest width or height of a depth image whose message states it, pixels; more than any camera has."""
+OTHERS = "the other images can be used"
 
 
 def is_depth(message: Any) -> bool:
@@ -43,7 +48,7 @@ def colour_of(message: Any, topic: str) -> np.ndarray:
     if is_depth(message):
         raise ValueError(f"{topic} is depth ({_form(message)}), not colour; choose another topic with --color-topic")
     if not hasattr(message, "encoding"):
-        return np.array(_decoded(bytes(message.data), topic).convert("RGB"))
+        return decode_rgb(bytes(message.data), f"an image of {topic}")
     if message.encoding in BAYER:
         return _mosaic_as_rgb(_rows(message, topic, 1, "u1")[..., 0], *BAYER[message.encoding])
     if message.encoding not in COLOUR:
@@ -78,7 +83,12 @@ def depth_of(message: Any, topic: str) -> np.ndarray:
         steps = np.array(image)
     else:
         width, height = _unpacked("<ii", content, DEPTH_HEADER, topic)
-        steps = rvl_decoded(content[DEPTH_HEADER + 8 :], width * height).reshape(height, width)
+        if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+            raise ValueError(f"an image of {topic} has {width}x{height} pixels: it is damaged; {OTHERS}")
+        try:
+            steps = rvl_decoded(content[DEPTH_HEADER + 8 :], width * height).reshape(height, width)
+        except ValueError as error:
+            raise ValueError(f"an image of {topic} cannot be read: {error}; {OTHERS}") from None
     if steps.ndim != 2 or steps.dtype == np.uint8 or image_is_lossy(content):
         raise ValueError(
             f"{topic} has depth as a picture of 8 bits, which destroys it; record the raw topic or compressedDepth"
@@ -153,7 +163,7 @@ def _decoded(content: bytes, topic: str) -> Image.Image:
         image = Image.open(BytesIO(content))
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"an image of {topic} is cut off or damaged ({error}); the other images can be used") from None
+        raise ValueError(f"an image of {topic} is cut off or damaged ({error}); {OTHERS}") from None
     return image
 
 
@@ -161,7 +171,7 @@ def _unpacked(form: str, content: bytes, place: int, topic: str) -> tuple[Any, .
     try:
         return struct.unpack_from(form, content, place)
     except struct.error:
-        raise ValueError(f"an image of {topic} is cut off; the other images can be used") from None
+        raise ValueError(f"an image of {topic} is cut off; {OTHERS}") from None
 
 
 def _mosaic_as_rgb(mosaic: np.ndarray, row: int, column: int) -> np.ndarray:

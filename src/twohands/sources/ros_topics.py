@@ -8,6 +8,13 @@ from dataclasses import dataclass
 
 IMAGES = ("Image", "RawImage", "CompressedImage")
 INFOS = ("CameraInfo", "CameraCalibration")
+UNREAD = {
+    "Packet": "Theora video",
+    "FFMPEGPacket": "video",
+    "CompressedVideo": "video",
+    "DisparityImage": "disparity",
+}
+"""Types of messages with images that are not read, and what they are."""
 TRANSPORT = re.compile(r"/(compressed|compressedDepth)$")
 """End of a topic that has the same images in another code."""
 REGISTERED = re.compile(r"aligned_depth|depth_aligned|depth_to_(?:colou?r|rgb)|registered", re.IGNORECASE)
@@ -58,11 +65,13 @@ def choose_topics(
     colours = [topic for topic in images if _is_colour(topic) and topic != depth] if colour is None else [colour]
     if not depths:
         raise ValueError(
-            f"{name} has no depth images; record depth too, or choose it with --depth-topic: {_found(types)}"
+            f"{name} has no depth images; record depth too, or choose it with --depth-topic: "
+            + _found(types, lambda topic: _is_depth(topic) or types[topic] == "DisparityImage", "compressedDepth")
         )
     if not colours:
         raise ValueError(
-            f"{name} has no colour images; record colour too, or choose it with --color-topic: {_found(types)}"
+            f"{name} has no colour images; record colour too, or choose it with --color-topic: "
+            + _found(types, _is_colour, "compressed (JPEG)")
         )
     beside = [topic for topic in colours if any(_shared(topic, other) for other in depths)]
     colour = _only(name, "colour", "--color-topic", _best(beside or colours, _colour_rank))
@@ -130,9 +139,12 @@ def _shared(a: str, b: str) -> int:
     return next((count for count, (x, y) in enumerate(pairs) if x != y), 0)
 
 
-def _found(types: Mapping[str, str]) -> str:
+def _found(types: Mapping[str, str], is_wanted: Callable[[str], bool], instead: str) -> str:
+    """Return which images there are, and which ones of the wanted kind are not read, with what to record instead."""
     images = [topic for topic, kind in types.items() if kind in IMAGES]
-    return f"its images are {_listed(images)}" if images else f"it has {_listed(types)}"
+    unread = [f"{topic} ({UNREAD[kind]})" for topic, kind in types.items() if kind in UNREAD and is_wanted(topic)]
+    there = f"its images are {_listed(images)}" if images else f"it has {_listed(types)}"
+    return f"{there}; not read is {_listed(unread)}: record it raw or as {instead}" if unread else there
 
 
 def _listed(topics: Iterable[str]) -> str:

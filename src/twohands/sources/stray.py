@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from twohands.arrays import is_same_aspect
 from twohands.intrinsics import read_intrinsics
 from twohands.sources.common import decode_plane, drop_uncertain, require
 from twohands.sources.source import Entry
+from twohands.sources.times import table_rows
 from twohands.sources.video import images_of, open_video, packets_of
 from twohands.types import RGBDFrame
 
@@ -107,9 +107,9 @@ def _times(path: Path) -> dict[int, float]:
     """Return the time stamps in seconds by frame number; none without the file."""
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream, skipinitialspace=True))
+    fix = "export it again or remove it"
+    rows = table_rows(path, fix)
     try:
         return {int(row["frame"]): float(row["timestamp"]) for row in rows}
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path} has no columns timestamp, frame with numbers; export it again or remove it") from None
+        raise ValueError(f"{path} has no columns timestamp, frame with numbers; {fix}") from None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 
 from twohands.files import write_atomically
+from twohands.values import read_text
 
 TIMES = "frames.csv"
 """Name of the file in the folder."""
@@ -27,9 +29,14 @@ def read_times(folder: Path) -> dict[str, float]:
     path = folder / TIMES
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream, skipinitialspace=True))
+    fix = "correct it or remove it"
+    rows = table_rows(path, fix)
     try:
         return {row["name"]: float(row["seconds"]) for row in rows if row["seconds"]}
     except (KeyError, ValueError):
-        raise ValueError(f"{path} has no columns name and seconds with numbers; correct it or remove it") from None
+        raise ValueError(f"{path} has no columns name and seconds with numbers; {fix}") from None
+
+
+def table_rows(path: Path, fix: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file by the names of its columns; raise ValueError with `fix` if it is no text."""
+    return list(csv.DictReader(StringIO(read_text(path, fix)), skipinitialspace=True))
