@@ -32,6 +32,9 @@ UNDECIDED = 1.1
 """Log-odds of the sides, from image and depth together, below which they are said to be undecided: 3 to 1."""
 ONE_SIDE, LARGEST_ONE_GAIN = -0.5, 100.0
 """Smallest log-odds of each of two hands of one side, and the largest difference of energies that is used for one."""
+SURE_ONE_SIDE = 2.0
+"""Log-odds of each of two hands of one side, read without each other, above which predicted joints are believed to be
+of one side; so is one of 152 pairs of one person of validation frames."""
 EXPLAINED_DEPTH = 120.0
 """Largest energy of the depth points of each of two hands of one side."""
 
@@ -74,25 +77,29 @@ class HandFitter:
         present, findings = np.asarray(located.present), located.findings
         hands = self._fit(evidence)
         odds, gain = float(np.sum(located.side_odds[list(hands)])), np.nan
-        # joints that were read as those of one side say nothing when they are fitted as those of the other
-        settled = not hands or odds >= SURE_SIDE or (located.joints is not None and located.one_side is None)
-        if settled and hands and IMAGE_WEIGHT * odds < UNDECIDED:
-            findings = (*findings, _undecided(list(hands), IMAGE_WEIGHT * odds))
-        if not settled:
+        suspicion, is_one_side = located.one_side, False
+        if located.joints is not None:
+            # joints that were read as those of one side say nothing when they are fitted as those of the other
+            is_one_side = suspicion is not None and float(np.min(suspicion.odds)) > SURE_ONE_SIDE
+            if hands and not is_one_side and IMAGE_WEIGHT * odds < UNDECIDED:
+                findings = (*findings, _undecided(list(hands), IMAGE_WEIGHT * odds))
+        elif hands and odds < SURE_SIDE:
             others = self._fit({1 - side: _evidence(frame, located, side, 1 - side) for side in hands})
             gain = sum(hand.depth_energy for hand in others.values()) - sum(h.depth_energy for h in hands.values())
-            both = IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN))
-            if located.one_side is not None and _are_of_one_side(located.one_side, hands, others):
-                kept, side = located.one_side.kept, located.one_side.side
-                hands = self._fit({side: _evidence(frame, located, kept, side)})  # without the other person's hand
-                present = np.where(np.arange(2) == side, present[kept], 0)
-                odds, gain = float(located.one_side.odds[kept]), np.nan
-                findings = (*findings, located.one_side.finding)
-            else:
+            is_one_side = suspicion is not None and _are_of_one_side(suspicion, hands, others)
+            if not is_one_side:
+                both = IMAGE_WEIGHT * odds + DEPTH_WEIGHT * float(np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN))
                 if both < 0:
                     hands, present, odds, gain = others, present[::-1], -odds, -gain
                 if abs(both) < UNDECIDED:
                     findings = (*findings, _undecided(list(hands), abs(both)))
+        if is_one_side:
+            assert suspicion is not None
+            kept, side = suspicion.kept, suspicion.side
+            hands = self._fit({side: _evidence(frame, located, kept, side)})  # without the other person's hand
+            present = np.where(np.arange(2) == side, present[kept], 0)
+            odds, gain = float(suspicion.odds[kept]), np.nan
+            findings = (*findings, suspicion.finding)
         return replace(self._assemble(frame, present, hands, odds, gain), findings=findings)
 
     def _fit(self, evidence: dict[int, HandEvidence]) -> dict[int, FoundHand]:

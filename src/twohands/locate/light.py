@@ -82,7 +82,7 @@ class LightLocator:
 
     def choose(self, frame: RGBDFrame, hands: Candidates) -> LocatedHands:
         """Return the hands of one person among candidates, see `people.choose_hands`."""
-        return choose_hands(hands, _palms(hands), self.person)
+        return choose_hands(hands, _palms(hands), self.person, _read_alone)
 
     def find(self, frame: RGBDFrame, known: Candidates | None = None) -> Candidates:
         """Return all hands that are seen: known ones, those that show a palm and, unless these are two, at spots."""
@@ -95,7 +95,7 @@ class LightLocator:
             hands = settled(hands + self.seen(frame, self._spots(frame, hands), hands))
         again, around = self._judged(frame, hands)
         odds = (side_odds(hands) + side_odds(again)) / 2 + around
-        return _settled_if_possible(frame, replace(again, odds=odds))
+        return _settled_if_possible(frame, replace(again, odds=odds, alone=_read_alone(hands)))
 
     def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
         """Return those of some known hands that are seen where their joints are expected in this frame.
@@ -103,7 +103,7 @@ class LightLocator:
         Their log-odds are those of this frame alone.
         """
         again, around = self._judged(frame, known)
-        return _settled_if_possible(frame, replace(again, odds=side_odds(again) + around))
+        return _settled_if_possible(frame, replace(again, odds=side_odds(again) + around, alone=_read_alone(known)))
 
     def _judged(self, frame: RGBDFrame, hands: Candidates) -> tuple[Candidates, np.ndarray]:
         """Return the hands after one more look at each, in a region around its joints, with the log-odds of this look,
@@ -185,7 +185,7 @@ def likelier(
     """
     odds = (side_odds(first) + side_odds(second)) / 2
     is_first = (before + odds > 0) == first_is_right
-    both = replace(first, odds=odds) + replace(second, odds=odds)
+    both = replace(first, odds=odds, alone=odds) + replace(second, odds=odds, alone=odds)
     return both[np.arange(len(odds)) + np.where(is_first, 0, len(odds))]
 
 
@@ -251,13 +251,19 @@ def _candidates(frame: RGBDFrame, readings: Readings, odds: np.ndarray) -> Candi
     relative = (shown - shown[:, ROOT : ROOT + 1]) @ np.swapaxes(turns, 1, 2)
     right = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
     pixels = frame.camera.project(shown)
-    return Candidates(readings.present, right, pixels, relative, regions, odds, joints, readings.sigma, clear)
+    return Candidates(readings.present, right, pixels, relative, regions, odds, odds, joints, readings.sigma, clear)
 
 
 def no_candidates() -> Candidates:
     """Return a record of no hands."""
-    empty = (np.zeros((0, *shape)) for shape in ((), (), (21, 2), (21, 3), (4,), (), (21, 3), (21, 2), ()))
+    empty = (np.zeros((0, *shape)) for shape in ((), (), (21, 2), (21, 3), (4,), (), (), (21, 3), (21, 2), ()))
     return Candidates(*empty)
+
+
+def _read_alone(hands: Candidates) -> np.ndarray:
+    """Return the log-odds (N,) by readings that see no other hand: two hands of two people may be of one side."""
+    assert hands.alone is not None
+    return hands.alone
 
 
 def _joints(hands: Candidates) -> np.ndarray:

@@ -78,7 +78,8 @@ def choose_hands(
     chosen = min(people, key=lambda group: _rank(hands, places, person, group))
     one_side = None
     if len(people) == 1 and len(seen) == 2 and set(best.values()) == set(seen):
-        one_side = _one_side(hands, odds, places, person, best, reread)
+        alone = odds if hands.alone is None else hands.alone
+        one_side = _one_side(hands, alone, places, person, best, reread)
     return _located(hands, odds, chosen, _finding(odds[seen], len(people), chosen, person), one_side)
 
 

@@ -25,6 +25,7 @@ class Candidates(TensorRecord):
     relative: np.ndarray  # (N, 21, 3) metres
     region: np.ndarray  # (N, 4)
     odds: np.ndarray | None = None  # (N,) log-odds of a right hand; None: by `right` and the bend of the fingers
+    alone: np.ndarray | None = None  # (N,) the same by readings that see no other hand; None: `odds`
     joints: np.ndarray | None = None  # (N, 21, 3) metres, camera frame
     sigma: np.ndarray | None = None  # (N, 21, 2) metres, of the joints along and across the ray
     clear: np.ndarray | None = None  # (N,) in [0, 1], weight of the landmarks beside the joints
