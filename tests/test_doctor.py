@@ -422,7 +422,7 @@ def test_command_on_a_clean_folder(tmp_path, capsys):
 
 
 def test_command_on_a_bag(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("twohands.predictor.load", lambda: fake_predictor((0.0, 0.0)))
+    monkeypatch.setattr("twohands.predictor.load", lambda method: fake_predictor((0.0, 0.0)))
     bag = plain(4, True).write(tmp_path / "a.bag")
     assert cli.main(["doctor", str(bag), "--json", str(tmp_path / "doctor.json")]) == 1
     assert "no_hands" in {found["code"] for found in json.loads((tmp_path / "doctor.json").read_text())["findings"]}
@@ -430,7 +430,7 @@ def test_command_on_a_bag(tmp_path, capsys, monkeypatch):
 
 
 def test_command_without_a_usable_frame(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("twohands.predictor.load", fake_predictor)
+    monkeypatch.setattr("twohands.predictor.load", lambda method: fake_predictor())
     write_frame(tmp_path / "in")
     (tmp_path / "in" / "rgb" / "000000.png").write_bytes(b"no image")
     assert cli.main(["doctor", str(tmp_path / "in")]) == 2

@@ -218,3 +218,18 @@ def test_headings_follow_the_mass():
     first = headings(share)[0][0]
     assert first == pytest.approx(1.5 * np.pi / 4, abs=0.3)
     assert len(headings(np.full(8, 1 / 8))) >= 2
+
+
+def test_two_hands_of_one_side_are_told_by_readings_that_see_no_other_hand(samples):
+    """A pair that sees each other is read as one person's, so what each hand says alone is kept."""
+    told = []
+    for sample in samples:
+        finder = locator(sample)
+        hands = finder.find(sample.frame)
+        assert hands.alone is not None
+        np.testing.assert_array_equal(np.sign(hands.alone), np.sign(hands.odds))
+        assert finder.choose(sample.frame, hands).one_side is None
+        told.append(finder.choose(sample.frame, replace(hands, alone=np.array([6.0, 7.0]))).one_side)
+    clear = [suspicion for suspicion in told if suspicion is not None]  # others are too near each other to tell
+    assert clear
+    assert all(suspicion.side == RIGHT and suspicion.odds.min() > 2 for suspicion in clear)

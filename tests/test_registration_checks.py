@@ -25,6 +25,12 @@ def frame() -> RGBDFrame:
     )
 
 
+def test_a_wrong_unit_is_named_also_where_no_hands_are_found_in_the_depth(frame):
+    """The default method looks for hands in the depth; those that only the image shows have a size as well."""
+    with pytest.raises(ValueError, match="knuckles would be .* m wide; try depth_unit="):
+        twohands.load(trusted=True)(replace(frame, depth=(frame.depth * 10).astype(np.float32)))
+
+
 @pytest.fixture(scope="module")
 def predictor():
     return twohands.load(trusted=True)

@@ -1,4 +1,4 @@
-"""Measure the doctor of recordings with the default predictor: planted faults that it names, and clean recordings.
+"""Measure the doctor of recordings with its own predictor: planted faults that it names, and clean recordings.
 
     python tools/measure_doctor.py runs/doctor --clean 5 --real FOLDER
 
@@ -26,7 +26,7 @@ from measure_recording_checks import MARGIN, OnePerson, moving
 from planted_recordings import FAULTS, RATE, Base, Recording
 from planted_recordings import MARGIN as LITTLE
 from twohands.cli.reading import with_progress
-from twohands.doctor.examination import Diagnosis, examine
+from twohands.doctor.examination import METHOD, Diagnosis, examine
 from twohands.files import write_atomically
 from twohands.predictor import Predictor, load
 from twohands.shards import Shards, write_shards
@@ -210,7 +210,8 @@ def main(
     """Examine the recordings, with `clean` sequences of each depth camera without a fault, and print the table."""
     (out / "rows").mkdir(parents=True, exist_ok=True)
     wanted = list(cases(clean, real is not None))
-    done = list(with_progress(examined(Frames(out, real, seed, split), wanted, load()), len(wanted), "recordings"))
+    work = examined(Frames(out, real, seed, split), wanted, load(METHOD))
+    done = list(with_progress(work, len(wanted), "recordings"))
     table = table_of(json.loads((out / "rows" / f"{case.name}.json").read_text()) for case in done)
     (out / "table.md").write_text(table)
     print(table)

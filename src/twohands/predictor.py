@@ -127,8 +127,8 @@ class TwoHandPredictor(Predictor):
         with watch("locate"):
             located = self.locate(frame)
         found = located.is_present
-        pixels = np.where(found[:, None, None], located.pixels, np.nan)
-        check_hand_size(pixels, frame.depth, frame.camera)
+        seen = found if found.any() else np.ones(2, bool)  # landmarks of hands that were not found have a size too
+        check_hand_size(np.where(seen[:, None, None], located.pixels, np.nan), frame.depth, frame.camera)
         hands = self.fit(frame, located, watch)
         return replace(hands, findings=(*frame.findings, *hands.findings))
 

@@ -130,7 +130,9 @@ class OneSide:
 
 @dataclass(frozen=True)
 class LocatedHands(Presence, TensorRecord):
-    """Locations of both hands in the image. An absent hand has presence 0; its other values are not used."""
+    """Locations of both hands in the image. An absent hand has presence 0; its other values are not used, but for
+    `pixels` where both are absent, see `LightLocator.choose`.
+    """
 
     present: Array  # (2,) in [0, 1]
     pixels: Array  # (2, 21, 2) landmarks (u, v) in the image

@@ -35,7 +35,7 @@ def doctor(
         json: File for the table and the findings as JSON.
         page: File for one page as PNG: colour with the edges of depth, the hands found, the depths, and the table.
     """
-    from twohands.doctor.examination import Examination
+    from twohands.doctor.examination import METHOD, Examination
     from twohands.doctor.page import write_page
     from twohands.files import write_atomically
     from twohands.predictor import load
@@ -45,7 +45,7 @@ def doctor(
             check_folder(path.parent)
     check_live(recording, reading, Path(), "doctor")
     source = opened(recording, reading)
-    examination = Examination(source, load())
+    examination = Examination(source, load(METHOD))
     for _ in with_progress(examination.work(), None):
         pass
     diagnosis = examination.diagnosis()

@@ -22,6 +22,7 @@ from twohands.checks.recording import FEW, check_hand_sizes
 from twohands.checks.registration import CODE as NOT_REGISTERED
 from twohands.checks.registration import MIRROR_BACK
 from twohands.checks.usual import USUAL, usual
+from twohands.choices import Method
 from twohands.doctor.look import Example, Look, example_of
 from twohands.doctor.table import Check, table_of
 from twohands.findings import Finding
@@ -31,6 +32,8 @@ from twohands.sources.options import SourceOptions
 from twohands.sources.source import Entry, Source
 from twohands.types import RGBDFrame, TwoHands, no_hands
 
+METHOD: Method = "landmarks"
+"""Method that finds the hands: by the colour image alone, since the depth is what is in doubt."""
 LOOKED_AT = 60
 """Largest number of frames whose hands are looked at, spread evenly."""
 STRETCHES, STRETCH = 4, 40
@@ -205,7 +208,7 @@ def examine(
     Raise ValueError or FileNotFoundError with the fix when it cannot be used at all.
     """
     source = open_source(recording, options) if isinstance(recording, str | Path) else recording
-    examination = Examination(source, predictor or load())
+    examination = Examination(source, predictor or load(METHOD))
     for _ in examination.work():
         pass
     return examination.diagnosis()

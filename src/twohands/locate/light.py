@@ -10,7 +10,7 @@ import numpy as np
 from twohands.choices import Person
 from twohands.geometry.transforms import shortest_turn
 from twohands.hands.skeleton import KNUCKLES, PALM, ROOT, WRIST
-from twohands.locate.locator import PalmFinder
+from twohands.locate.locator import HandLocator
 from twohands.locate.people import HAND_SCALES, choose_hands
 from twohands.locate.region_reader import SHIPPED_LIGHT, Readings, RegionReader
 from twohands.locate.regions import region_of_landmarks, upright_square
@@ -72,7 +72,7 @@ class LightLocator:
     """Function from a frame to LocatedHands, with the joints of every hand and their sigma."""
 
     def __init__(self, person: Person = "nearest", folder: Any = SHIPPED_LIGHT):
-        self.palms, self.spots, self.read = PalmFinder(), SpotFinder(), RegionReader(folder)
+        self.palms, self.spots, self.read = HandLocator(), SpotFinder(), RegionReader(folder)
         self.sides = SidesBySurroundings()
         self.person: Person = person
 
@@ -81,8 +81,19 @@ class LightLocator:
         return self.choose(frame, self.find(frame))
 
     def choose(self, frame: RGBDFrame, hands: Candidates) -> LocatedHands:
-        """Return the hands of one person among candidates, see `people.choose_hands`."""
-        return choose_hands(hands, _palms(hands), self.person, _read_alone)
+        """Return the hands of one person among candidates, see `people.choose_hands`.
+
+        Where there is none, `pixels` has those that the colour image shows nonetheless: their size says whether the
+        depth can be right.
+        """
+        located = choose_hands(hands, _palms(hands), self.person, _read_alone)
+        return located if located.is_present.any() else replace(located, pixels=self._in_image(frame))
+
+    def _in_image(self, frame: RGBDFrame) -> np.ndarray:
+        """Return the landmarks (2, 21, 2) of the hands that show a palm, by the colour image alone; NaN for others."""
+        whole = upright_square(0, 0, frame.camera.width, frame.camera.height)
+        hands = self.palms.find_hands(frame.rgb, self.palms.find_palms(frame.rgb, whole))
+        return np.asarray(self.palms.choose(frame, hands, self.person).pixels)
 
     def find(self, frame: RGBDFrame, known: Candidates | None = None) -> Candidates:
         """Return all hands that are seen: known ones, those that show a palm and, unless these are two, at spots."""
