@@ -27,7 +27,7 @@ def frame() -> RGBDFrame:
 
 def test_a_wrong_unit_is_named_also_where_no_hands_are_found_in_the_depth(frame):
     """The default method looks for hands in the depth; those that only the image shows have a size as well."""
-    with pytest.raises(ValueError, match="knuckles would be .* m wide; try depth_unit="):
+    with pytest.raises(ValueError, match=r"knuckles would be .* m wide; try depth_unit="):
         twohands.load(trusted=True)(replace(frame, depth=(frame.depth * 10).astype(np.float32)))
 
 
