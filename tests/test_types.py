@@ -42,7 +42,7 @@ def test_red_is_first_from_the_file_on(tmp_path):
     ("rgb", "depth", "match"),
     [
         (RGB[..., 0], DEPTH, "colour must be"),
-        (RGB / 255, DEPTH, r"colour must be .*; .*\(255 \* rgb\)\.astype"),
+        (RGB / 255, DEPTH, r"colour must be .*; .*\(255 \* image\)\.astype"),
         (np.dstack([RGB, RGB[..., 0]]), DEPTH, r"colour must be .*rgb\[\.\.\., :3\]"),
         (RGB[:1], DEPTH[:1], "160x1 pixels is too small for hands; give the whole picture"),
         (RGB, DEPTH[:60, :80], "depth is 80x60 but colour is 160x120; register"),
