@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ import tyro
 from torch.nn import functional
 
 from twohands.hands.skeleton import WRIST
+from twohands.locate.perceptron import write_layers
 from twohands.locate.surroundings import DIRECTIONS, OTHER, RADII, mirrored, surroundings
 from twohands.shards import Shards
 from twohands.types import RIGHT, Sample
@@ -69,10 +69,7 @@ def main(folders: tyro.conf.Positional[tuple[Path, ...]], out: Path, rounds: int
             schedule.step()
             losses.append(loss.item())
         print(f"round {turned + 1} of {rounds}: loss {np.mean(losses):.4f}", flush=True)
-    arrays: dict[str, Any] = {}
-    for number, layer in enumerate(layers):
-        arrays |= {f"weight_{number}": layer.weight.detach().numpy().T, f"bias_{number}": layer.bias.detach().numpy()}
-    np.savez(out, **arrays)
+    write_layers(out, [(layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in layers])
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ Turned by steps of the rings, mirrored and recoloured, one cell stands for many.
 import argparse
 import itertools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from twohands.locate.perceptron import write_layers
 from twohands.locate.regions import region_of_landmarks, turn
 from twohands.locate.spots import DIRECTIONS, HEADINGS, OFFSET, RADII, Cells, cells_of
 from twohands.shards import Shards
@@ -118,10 +118,7 @@ def main() -> None:
     weights = [(layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in layers]
     first, bias = weights[0]
     weights[0] = (first / spread[:, None], bias - (mean / spread) @ first)
-    arrays: dict[str, Any] = {}
-    for number, (weight, bias) in enumerate(weights):
-        arrays |= {f"weight_{number}": weight.astype(np.float32), f"bias_{number}": bias.astype(np.float32)}
-    np.savez(given.out, **arrays)
+    write_layers(given.out, weights)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from twohands.locate.locator import HandLocator
 from twohands.locate.people import HAND_SCALES, choose_hands
 from twohands.locate.region_reader import SHIPPED_LIGHT, Readings, RegionReader
 from twohands.locate.regions import region_of_landmarks, upright_square
-from twohands.locate.sides import Candidates, side_odds
+from twohands.locate.sides import Candidates, odds_alone, side_odds
 from twohands.locate.spots import SpotFinder
 from twohands.locate.surroundings import SidesBySurroundings
 from twohands.region import Region, Views, region_at, views
@@ -86,7 +86,7 @@ class LightLocator:
         Where there is none, `pixels` has those that the colour image shows nonetheless: their size says whether the
         depth can be right.
         """
-        located = choose_hands(hands, _palms(hands), self.person, _read_alone)
+        located = choose_hands(hands, _palms(hands), self.person)
         return located if located.is_present.any() else replace(located, pixels=self._in_image(frame))
 
     def _in_image(self, frame: RGBDFrame) -> np.ndarray:
@@ -106,7 +106,7 @@ class LightLocator:
             hands = settled(hands + self.seen(frame, self._spots(frame, hands), hands))
         again, around = self._judged(frame, hands)
         odds = (side_odds(hands) + side_odds(again)) / 2 + around
-        return _settled_if_possible(frame, replace(again, odds=odds, alone=_read_alone(hands)))
+        return _settled_if_possible(frame, replace(again, odds=odds, alone=odds_alone(hands)))
 
     def follow(self, frame: RGBDFrame, known: Candidates) -> Candidates:
         """Return those of some known hands that are seen where their joints are expected in this frame.
@@ -114,7 +114,7 @@ class LightLocator:
         Their log-odds are those of this frame alone.
         """
         again, around = self._judged(frame, known)
-        return _settled_if_possible(frame, replace(again, odds=side_odds(again) + around, alone=_read_alone(known)))
+        return _settled_if_possible(frame, replace(again, odds=side_odds(again) + around, alone=odds_alone(known)))
 
     def _judged(self, frame: RGBDFrame, hands: Candidates) -> tuple[Candidates, np.ndarray]:
         """Return the hands after one more look at each, in a region around its joints, with the log-odds of this look,
@@ -269,12 +269,6 @@ def no_candidates() -> Candidates:
     """Return a record of no hands."""
     empty = (np.zeros((0, *shape)) for shape in ((), (), (21, 2), (21, 3), (4,), (), (), (21, 3), (21, 2), ()))
     return Candidates(*empty)
-
-
-def _read_alone(hands: Candidates) -> np.ndarray:
-    """Return the log-odds (N,) by readings that see no other hand: two hands of two people may be of one side."""
-    assert hands.alone is not None
-    return hands.alone
 
 
 def _joints(hands: Candidates) -> np.ndarray:

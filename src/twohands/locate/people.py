@@ -10,7 +10,7 @@ import numpy as np
 from twohands.choices import Person
 from twohands.findings import Finding
 from twohands.hands.skeleton import PALM, WRIST
-from twohands.locate.sides import Candidates, extents, position_odds, side_odds
+from twohands.locate.sides import Candidates, extents, odds_alone, position_odds, side_odds
 from twohands.types import LEFT, RIGHT, SIDE_NAMES, LocatedHands, OneSide, RGBDFrame
 
 CLEAR, CLEAR_OF_TWO = 0.75, 0.6
@@ -56,7 +56,7 @@ def choose_hands(
     hands: Candidates,
     places: np.ndarray,
     person: Person = "nearest",
-    reread: Callable[[Candidates], np.ndarray] = side_odds,
+    reread: Callable[[Candidates], np.ndarray] = odds_alone,
 ) -> LocatedHands:
     """Return the most probable left and right hand of one person; two hands never get the same side.
 
@@ -78,8 +78,7 @@ def choose_hands(
     chosen = min(people, key=lambda group: _rank(hands, places, person, group))
     one_side = None
     if len(people) == 1 and len(seen) == 2 and set(best.values()) == set(seen):
-        alone = odds if hands.alone is None else hands.alone
-        one_side = _one_side(hands, alone, places, person, best, reread)
+        one_side = _one_side(hands, odds_alone(hands), places, person, best, reread)
     return _located(hands, odds, chosen, _finding(odds[seen], len(people), chosen, person), one_side)
 
 

@@ -78,6 +78,13 @@ def side_odds(hands: Candidates) -> np.ndarray:
     return np.log(right / (1 - right)) + CURL_ODDS * finger_curl(hands.relative)
 
 
+def odds_alone(hands: Candidates) -> np.ndarray:
+    """Return log-odds (N,) of a right hand by readings that see no other hand: two hands of two people may be of one
+    side.
+    """
+    return side_odds(hands) if hands.alone is None else hands.alone
+
+
 def position_odds(hands: Candidates) -> np.ndarray:
     """Return half of the log-odds (N, N) that hand i is left and j right, not the reverse, from their wrists; 0 unless
     both forearms enter from below, as one's own do, and sides are not known otherwise. Then the left wrist should be

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 from PIL import Image
 
 from twohands.geometry.record import TensorRecord
+from twohands.locate.perceptron import Perceptron
 from twohands.types import RGBDFrame
 
 CELLS = 80
@@ -110,15 +110,12 @@ class SpotFinder:
     """Function from a frame to its Spots."""
 
     def __init__(self) -> None:
-        with (files("twohands") / "weights" / "spots.npz").open("rb") as stream, np.load(stream) as archive:
-            self.layers = [(archive[f"weight_{i}"], archive[f"bias_{i}"]) for i in range(3)]
+        self.judge = Perceptron("spots")
 
     def __call__(self, frame: RGBDFrame, places: int = 4) -> Spots:
         """Return up to `places` places, each with up to MOST_HEADINGS directions."""
         cells = cells_of(frame)
-        values = cells.features()
-        for number, (weight, bias) in enumerate(self.layers):
-            values = (np.maximum(values, 0) if number else values) @ weight + bias
+        values = self.judge(cells.features())
         likely = 1 / (1 + np.exp(-values[:, 0]))
         best = np.argsort(-likely)[:MOST_CELLS]
         best = best[likely[best] > LIKELY]

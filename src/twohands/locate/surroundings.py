@@ -7,11 +7,10 @@ those of its surroundings minus those of the surroundings' mirror image: a mirro
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import numpy as np
 
 from twohands.hands.skeleton import KNUCKLES, PALM, WRIST
+from twohands.locate.perceptron import Perceptron
 from twohands.types import RGBDFrame
 
 RADII = (0.08, 0.12, 0.17, 0.24, 0.33, 0.45, 0.62)
@@ -64,8 +63,7 @@ class SidesBySurroundings:
     """Function from a frame and the joints (N, 21, 3) of its hands to log-odds (N,) of right hands."""
 
     def __init__(self) -> None:
-        with (files("twohands") / "weights" / "sides.npz").open("rb") as stream, np.load(stream) as archive:
-            self.layers = [(archive[f"weight_{i}"], archive[f"bias_{i}"]) for i in range(3)]
+        self.judge = Perceptron("sides")
 
     def __call__(self, frame: RGBDFrame, joints: np.ndarray) -> np.ndarray:
         """Two hands are taken for those of one person."""
@@ -73,12 +71,7 @@ class SidesBySurroundings:
             return np.zeros(0)
         others = joints[::-1] if len(joints) == 2 else [None] * len(joints)
         seen = np.stack([surroundings(frame, hand, other) for hand, other in zip(joints, others, strict=True)])
-        return self._judged(seen) - self._judged(mirrored(seen))
-
-    def _judged(self, values: np.ndarray) -> np.ndarray:
-        for number, (weight, bias) in enumerate(self.layers):
-            values = (np.maximum(values, 0) if number else values) @ weight + bias
-        return values[:, 0]
+        return (self.judge(seen) - self.judge(mirrored(seen)))[:, 0]
 
 
 def _fingers(joints: np.ndarray) -> np.ndarray:
