@@ -105,17 +105,17 @@ def draw_side_view(
     The picture shows the box around the hands, or around the hands of `around` so that several pictures show the same
     box; without any hand, the middle of the scene. Hands without meshes are drawn as skeletons.
     """
-    points, pixels = lift(frame.depth, frame.camera)
     found = hands.present_sides
     surfaces = [_surface(other)[other.present_sides].reshape(-1, 3) for other in around or [hands]]
     shown = np.concatenate(surfaces)
-    scene = not len(shown)
-    if scene:
-        shown = points
-    if not len(shown):
-        return np.full((height, width, 3), BACKGROUND, np.uint8)
-    low, high = shown.min(axis=0), shown.max(axis=0)
-    if scene:  # show its middle
+    if len(shown):
+        low, high = shown.min(axis=0), shown.max(axis=0)
+        near = (frame.depth >= low[2] - SIDE_MARGIN) & (frame.depth <= high[2] + SIDE_MARGIN)
+        points, pixels = lift(frame.depth * near, frame.camera)
+    else:  # the middle of the scene
+        points, pixels = lift(frame.depth, frame.camera)
+        if not len(points):
+            return np.full((height, width, 3), BACKGROUND, np.uint8)
         low, high = np.percentile(points[::7], 5, axis=0), np.percentile(points[::7], 80, axis=0)
         shown = np.stack([low, high])
     inside = ((points >= low - SIDE_MARGIN) & (points <= high + SIDE_MARGIN)).all(axis=1)

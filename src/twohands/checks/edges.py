@@ -98,9 +98,10 @@ def cells_of(frame: RGBDFrame, cells: int = CELLS) -> tuple[np.ndarray, np.ndarr
     height, width = frame.depth.shape
     size = max(1, round(max(height, width) / cells))
     rows, columns = height // size, width // size
-    window = frame.rgb[:, : rows * size, : columns * size].reshape(3, rows, size, columns, size)
+    window = frame.rgb[:, : rows * size, : columns * size].reshape(3, rows, size, columns * size)
+    colour = window.mean(axis=2).reshape(3, rows, columns, size).mean(axis=3)  # much faster than both axes at once
     middle = slice(size // 2, None, size)
-    return window.mean(axis=(2, 4)), frame.depth[middle, middle][:rows, :columns], size
+    return colour, frame.depth[middle, middle][:rows, :columns], size
 
 
 def color_gradients(rgb: np.ndarray) -> np.ndarray:
