@@ -522,7 +522,7 @@ def test_help_explains_no_fit(capsys):
     for command in ("predict", "demo", "run"):
         assert cli.main([command, "--help"]) == 0
         said = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
-        assert "The hand model is fitted to the measured points at the end, unless --no-fit is given." in said
+        assert "Do not fit the hand model to the measured points at the end. (default: fit)" in said
 
 
 @pytest.mark.parametrize("arguments", [["predict"], ["nonsense"], ["run", "x"], ["predict", "--depth-unit", "mm"]])
