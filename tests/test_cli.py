@@ -177,7 +177,7 @@ def test_predict_replaces_only_its_own_results(tmp_path, capsys):
     before = overlay.read_bytes()
     capsys.readouterr()
     assert predict((overlay, *paths[1:]), out) == 2
-    assert "overlay.png would be overwritten, but it is to be read" in capsys.readouterr().err
+    assert "overlay.png is an input and would be overwritten" in capsys.readouterr().err
     assert overlay.read_bytes() == before
 
 
@@ -227,7 +227,7 @@ def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     assert run(folder, out, "--overlays") == 0
     assert predictor.calls == 5
     assert "4 frames: left found in 4, right found in 4" in (said := capsys.readouterr().out)
-    assert "; 3 rows were there already; wrote" in said
+    assert "; 3 rows were there before; wrote" in said
     changed = (read_results(out / "hands.npz")["inputs"] != before).any(axis=2)
     assert changed.tolist() == [[False] * 2, [False] * 2, [True] * 2, [False] * 2]
     assert (out / "overlays" / "000002.jpg").read_bytes() != picture
@@ -426,7 +426,7 @@ def all_in_other_unit(folder: Path) -> None:
     ("spoil", "match"),
     [
         (nothing, "does not exist; check the path"),
-        (a_file, "is no recording of a known kind; known are"),
+        (a_file, "is not a recording of a known kind; known are"),
         (an_empty_file, r"is empty \(0 bytes\); copy or record it again"),
         (empty, "no folder rgb/, color/ or image/; put the images there"),
         (no_colour, "no colour image in rgb/; put PNG or JPEG"),

@@ -72,8 +72,8 @@ def read_rgb(path: str | Path) -> np.ndarray:
         rgb = rgb_of(image, str(path))
         if image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9):
             raise ValueError(
-                f"{path} is marked to be shown turned (EXIF orientation), and whether depth and intrinsics are turned "
-                "as well is not known; save all three as the camera saw them, without that mark"
+                f"{path} is marked as rotated (EXIF orientation), and it is unknown whether depth and intrinsics are "
+                "rotated as well; save all three as the camera saw them, without that mark"
             )
         return rgb
 

@@ -23,7 +23,7 @@ from twohands.sources.opening import open_source
 from twohands.sources.remote import changes, staged
 
 DONE, SUMMARY = "done.json", "summary.json"
-DEADLY = "processes that work on it keep dying, maybe for lack of memory; use fewer --workers"
+DEADLY = "processes that work on it keep dying, perhaps for lack of memory; use fewer --workers"
 """Error of a recording that was the end of several processes."""
 _log = logging.getLogger(__name__)
 

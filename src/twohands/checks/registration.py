@@ -51,7 +51,7 @@ class Displacement:
     mirrored: bool
 
     def __str__(self) -> str:
-        parts = [] if not self.mirrored else ["depth and colour are mirrored against each other"]
+        parts = [] if not self.mirrored else ["depth and colour are mirrored relative to each other"]
         if self.scale != 1:
             parts.append(f"depth appears {self.scale:.2g} times as large as colour")
         across = f"{abs(self.right):.0f} px {'right' if self.right > 0 else 'left'} of"

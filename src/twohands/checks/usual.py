@@ -9,7 +9,7 @@ from dataclasses import replace
 from twohands.findings import Finding
 
 USUAL = 0.2
-"""Smallest fraction of the frames looked at that have a finding about the recording."""
+"""Smallest fraction of the frames examined that have a finding about the recording."""
 
 
 class Tally:

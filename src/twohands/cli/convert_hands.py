@@ -31,8 +31,8 @@ def convert_hands(result: Positional[Path], to: HandModelName, out: Path) -> int
 
     Frames, intrinsics, errors and presence are kept. Agreement with the depth is not measured again: the residual is
     NaN, the support 0 and `fitted` false. At the end, the distance to the original surfaces is printed. MANO needs its
-    files in the folder TWOHANDS_MANO. The first use matches the two hand models in a few seconds and stores the match in
-    the user's cache folder.
+    files in the folder TWOHANDS_MANO. The first use matches the two hand models in a few seconds and stores the match
+    in the cache folder of the user.
 
     Args:
         result: A hands.npz, or a folder of `predict` or `run` that has one.

@@ -57,7 +57,7 @@ def doctor(
         write_page(page, recording.name, diagnosis)
     count = len(diagnosis.findings)
     verdict = "nothing is wrong" if diagnosis.is_clean else f"{count} finding{'' if count == 1 else 's'}"
-    print(f"{diagnosis.looked_at} of {diagnosis.frames} frames looked at: {verdict}")
+    print(f"{diagnosis.looked_at} of {diagnosis.frames} frames examined: {verdict}")
     return FINE if diagnosis.is_clean else FINDINGS
 
 

@@ -153,7 +153,7 @@ def _run_one(recording: str, out: Path, orders: Orders, workers: int, timings: b
     account.raise_if_unusable(recording)
     for name, error in account.failed:
         print(f"twohands: {name}: {error}", file=sys.stderr)
-    before = f"; {batch.reused} rows were there already" if batch.reused else ""
+    before = f"; {batch.reused} rows were there before" if batch.reused else ""
     print(f"{account.line()}{before}; wrote {batch.store.written}")
     if timings:
         print(watch.table())

@@ -49,7 +49,5 @@ def submit(
     submission.write(out, predictions)
     if predict.refused:
         print(f"{predict.refused:,} frames were refused: see the warnings; their hands are filled in")
-    print(
-        f"wrote {out}: {len(predictions):,} frames, {filled:,} hands filled in from frames beside theirs; it is checked"
-    )
+    print(f"wrote {out}: {len(predictions):,} frames, {filled:,} hands filled in from nearby frames; the file is valid")
     return FINE

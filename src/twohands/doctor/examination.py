@@ -1,6 +1,6 @@
 """Look at frames spread over a recording and say what is wrong with it.
 
-The lines of the table stand for kinds of findings. A kind counts when a fifth of the frames looked at have it. What
+The lines of the table stand for kinds of findings. A kind counts when a fifth of the frames examined have it. What
 consecutive frames, time stamps and the size of the hands tell holds for the recording as it is.
 """
 
@@ -47,7 +47,7 @@ ONE_SIDE = "two_hands_of_one_side"
 WITH_DEPTH = ("hands_out_of_range", "hands_small")
 """Findings about hands that mean nothing where depth is not that of the hands."""
 MIRRORED = "depth_mirrored"
-MIRRORED_SENTENCE = f"depth and colour are mirrored against each other; {MIRROR_BACK}"
+MIRRORED_SENTENCE = f"depth and colour are mirrored relative to each other; {MIRROR_BACK}"
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
     kind = options.source or recognised
     if kind is None:
         what = what_it_is(path)
-        raise ValueError(f"{path} {what}" if what else f"{path} is no recording of a known kind; known are {KNOWN}")
+        raise ValueError(f"{path} {what}" if what else f"{path} is not a recording of a known kind; known are {KNOWN}")
     reader = _READERS[kind]
     _refuse_others(options, reader.takes, path)
     return Adjusted(reader.read(path, options), options.fps, options.mirrored)
