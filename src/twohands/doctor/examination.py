@@ -203,9 +203,10 @@ def stretches(count: int) -> set[int]:
 def examine(
     recording: str | Path | Source, options: SourceOptions | None = None, predictor: Predictor | None = None
 ) -> Diagnosis:
-    """Return what is wrong with a recording: a path, opened as by `open_source` with `options`, or an open one.
+    """Return the diagnosis of a recording, given as a path, which `open_source` opens with `options`, or already open.
 
-    Raise ValueError or FileNotFoundError with the fix when it cannot be used at all.
+    The result has `checks` (the lines of the table), `findings` (the warnings) and `is_clean`. Raise ValueError or
+    FileNotFoundError with the fix when the recording cannot be used at all.
     """
     source = open_source(recording, options) if isinstance(recording, str | Path) else recording
     examination = Examination(source, predictor or load(METHOD))
