@@ -1,4 +1,4 @@
-"""Read colour and depth from files, write files whole or not at all, and lock them.
+"""Read colour and depth from files, write files atomically, and lock them.
 
 Every reader raises FileNotFoundError or ValueError with one sentence that names the file and the fix.
 """

@@ -48,8 +48,8 @@ def draw_overlay(
     """Return the colour image (H, W, 3) uint8 with the present hands drawn over it.
 
     Hands are drawn as meshes with faces (2, F, 3), those without meshes as skeletons; left is red, right green,
-    doubtful ones are pale. `skeleton` draws the joints as well. If the longer side has more than `longest` pixels, the frame is
-    scaled down to it; None keeps its size.
+    doubtful ones are pale. `skeleton` draws the joints as well. If the longer side has more than `longest` pixels, the
+    frame is scaled down to it; None keeps its size.
     """
     if longest is not None:
         frame = view_within(frame, longest)

@@ -1,4 +1,4 @@
-"""Predictors of both hands: `TwoHandPredictor` locates and fits hands, `NetworkPredictor` runs a network on the frame."""
+"""Predictors of both hands: `TwoHandPredictor` locates and fits them, `NetworkPredictor` runs a network on a frame."""
 
 from __future__ import annotations
 

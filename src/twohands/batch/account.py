@@ -1,4 +1,4 @@
-"""The account of a run: what its rows hold in one line, and the findings about the recording, in little memory."""
+"""Summary of a run in little memory: its counts in one line, and the findings about the recording."""
 
 from __future__ import annotations
 

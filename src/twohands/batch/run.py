@@ -1,4 +1,4 @@
-"""A run over a recording: its parts are seen, and then one sequential pass makes the result of them."""
+"""A run over a recording: its parts are processed, then a sequential pass makes the result."""
 
 from __future__ import annotations
 

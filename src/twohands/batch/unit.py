@@ -1,4 +1,4 @@
-"""The work on one recording of many: it is finished once, by whoever comes first, and costs only itself if it fails.
+"""The work on one of many recordings: it is done once, and its failure does not affect the others.
 
 `done.json`, beside the result, is written last. It holds the orders, bytes and time of change of the recording, and the
 findings; a recording with such a file is not looked at again.

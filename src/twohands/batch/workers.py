@@ -1,4 +1,4 @@
-"""Processes that work on the parts of a run, each with its own networks; who does which part changes no byte of it."""
+"""Processes that work on the parts of a run, each with its own networks; the division does not change the result."""
 
 from __future__ import annotations
 

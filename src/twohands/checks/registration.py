@@ -1,4 +1,4 @@
-"""Depth that does not lie on colour: another view, another field of view, a shift, or one of the two mirrored.
+"""Detect depth that is not registered to colour: another view or field of view, a shift, or one of the two mirrored.
 
 The depth edges of registered frames agree with the colour edges better without a shift than with any other, and as
 well as sharp edges can. Two linear rules compare both with what is usual: one for the whole image, one for the

@@ -1,4 +1,4 @@
-"""The rule by which a finding about frames is one about their recording."""
+"""The rule by which a finding about frames becomes one about their recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that say what reconstructs the hands, shared by `demo`, `predict`, `run`, `evaluate` and `submit`."""
+"""The options that choose the predictor, shared by `demo`, `predict`, `run`, `evaluate` and `submit`."""
 
 from __future__ import annotations
 

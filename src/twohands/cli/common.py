@@ -1,4 +1,4 @@
-"""Exit codes, and the parts that several commands share."""
+"""Exit codes and functions that several commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `doctor`: say what is wrong with a recording."""
+"""The command `doctor`: diagnose a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at frames spread over a recording and say what is wrong with it.
+"""Examine frames spread over a recording and diagnose it.
 
 The lines of the table stand for kinds of findings. A kind counts when a fifth of the frames examined have it. What
 consecutive frames, time stamps and the size of the hands tell holds for the recording as it is.

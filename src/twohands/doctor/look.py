@@ -1,4 +1,4 @@
-"""`Look`: what the doctor keeps of the frames of a recording, in constant memory."""
+"""`Look`: the measurements that the doctor keeps of a recording, in constant memory."""
 
 from __future__ import annotations
 

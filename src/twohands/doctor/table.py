@@ -1,4 +1,4 @@
-"""The doctor's table: what was looked at, what was measured, the verdict, and the remedy."""
+"""The doctor's table: subject, measurement, verdict and remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guess the depth unit of a recording that has it in no file, by the size of the hands."""
+"""Guess the depth unit of a recording whose files do not state it, from the size of the hands."""
 
 from __future__ import annotations
 

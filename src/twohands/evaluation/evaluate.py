@@ -1,4 +1,4 @@
-"""Measure a predictor on frames with their truth, as a user would get it, and write the report."""
+"""Measure a predictor, as users run it, on frames with ground truth, and write the report."""
 
 from __future__ import annotations
 

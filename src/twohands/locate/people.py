@@ -1,4 +1,4 @@
-"""Choose whose hands are given: at most a left and a right hand, both of one person."""
+"""Choose whose hands are returned: at most a left and a right hand, both of one person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read one episode of a LeRobot data set (version 3) with depth, and the cameras from a file that we ask for.
+"""Read one episode of a LeRobot data set (version 3) with depth; the cameras come from a file that users write.
 
 The format has no intrinsics. `cameras.json` beside `meta/` has them, and says which streams belong together:
 `{"observation.images.front": {"depth_key": "observation.images.front_depth", "width": 640, "height": 480,

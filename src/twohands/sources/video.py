@@ -1,4 +1,4 @@
-"""Open videos and read their images one after the other, as far as a file that was cut off goes."""
+"""Open videos and read their images one after the other; a file that was cut off is read as far as possible."""
 
 from __future__ import annotations
 
