@@ -48,7 +48,7 @@ def test_bags(tmp_path, capsys, predictor, name, ros1):
     bag, out = plain(4, ros1).write(tmp_path / name), tmp_path / "out"
     assert run(bag, out, "--overlays", "--glb") == 0
     said = capsys.readouterr().out
-    assert "ROS recording, colour /camera/color/image_raw (4 images, 64x48)" in said
+    assert f"{bag}: ROS recording, colour /camera/color/image_raw (4 images, 64x48)" in said
     assert "4 frames: left found in 4" in said
     arrays, names = read_results(out), [entry.name for entry in open_source(bag)]
     assert arrays["frame_id"].tolist() == names

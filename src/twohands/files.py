@@ -85,7 +85,7 @@ def rgb_of(image: Image.Image, name: str) -> np.ndarray:
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         raise ValueError(
-            f"{name} is a {image.mode}-mode image, not colour; are --rgb and --depth exchanged? A grey picture "
+            f"{name} is not a colour image (mode {image.mode}); are --rgb and --depth exchanged? A grey picture "
             "must have 8 bits a pixel"
         )
     has_16_bits = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
