@@ -169,7 +169,7 @@ def test_predict_replaces_only_its_own_results(tmp_path, capsys):
     out.mkdir()
     (out / "view.html").write_text("precious")
     assert predict(paths, out) == 2
-    assert "view.html would be overwritten and is none of our results" in capsys.readouterr().err
+    assert "view.html would be overwritten and is not a result of twohands" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["view.html"]
     (out / "view.html").unlink()
     assert predict(paths, out) == 0
@@ -219,7 +219,7 @@ def test_run(tmp_path, capsys, predictor):
 def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     assert run(folder, out, "--overlays") == 0
-    assert "were there already" not in capsys.readouterr().out
+    assert "were there before" not in capsys.readouterr().out
     before = read_results(out / "hands.npz")["inputs"]
     picture = (out / "overlays" / "000002.jpg").read_bytes()
     write_frame(folder, "000002", depth=FLAT + 1)
