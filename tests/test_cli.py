@@ -219,7 +219,7 @@ def test_run(tmp_path, capsys, predictor):
 def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     assert run(folder, out, "--overlays") == 0
-    assert "were there before" not in capsys.readouterr().out
+    assert "were processed before" not in capsys.readouterr().out
     before = read_results(out / "hands.npz")["inputs"]
     picture = (out / "overlays" / "000002.jpg").read_bytes()
     write_frame(folder, "000002", depth=FLAT + 1)
@@ -227,7 +227,7 @@ def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     assert run(folder, out, "--overlays") == 0
     assert predictor.calls == 5
     assert "4 frames: left found in 4, right found in 4" in (said := capsys.readouterr().out)
-    assert "; 3 rows were there before; wrote" in said
+    assert "; 3 of these frames were processed before; wrote" in said
     changed = (read_results(out / "hands.npz")["inputs"] != before).any(axis=2)
     assert changed.tolist() == [[False] * 2, [False] * 2, [True] * 2, [False] * 2]
     assert (out / "overlays" / "000002.jpg").read_bytes() != picture

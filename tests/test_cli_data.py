@@ -47,7 +47,7 @@ def check(root, tmp_path, *more):
 def test_a_clean_copy(root, tmp_path, capsys, split):
     assert check(root, tmp_path, "--split", split) == 0
     printed = capsys.readouterr().out
-    assert f"h2o, split {split}: 3 frames; looked at 3 of them with 4 labelled hands" in printed
+    assert f"h2o, split {split}: 3 frames; checked 3 of them, with 4 labelled hands" in printed
     assert "all is well" in printed
     assert re.search(r"a core reads \d+ frames a second", printed)
     sheet = np.asarray(Image.open(tmp_path / "out" / f"h2o_{split}.png"))

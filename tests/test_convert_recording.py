@@ -67,7 +67,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("text")
     assert convert(one, tmp_path / "mine") == 2
-    assert "holds something else" in capsys.readouterr().err
+    assert "holds other files" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 

@@ -126,13 +126,13 @@ def by_tool(name: str, engine: SyntheticHands) -> Callable[[Sample], RGBDFrame]:
 def test_faults_of_registration_and_colour(samples, engine, name, expected):
     found = diagnosis(samples, by_tool(name, engine), examined=True)
     assert codes(found) == expected  # and nothing about the hands' size and distance, which depth does not tell then
-    (line,) = [line for line in found.checks if line.what == ("red and blue" if name == "blue_first" else "mirrored")]
+    (line,) = [line for line in found.checks if line.what == ("colour order" if name == "blue_first" else "mirroring")]
     assert line.verdict == ("ok" if name == "shift" else "finding")
     remedies = {line.what: line.remedy for line in found.checks if line.verdict == "finding"}
     if name == "mirrored_depth":
-        assert remedies == {"depth on colour": MIRROR_BACK, "mirrored": MIRROR_BACK}
+        assert remedies == {"registration": MIRROR_BACK, "mirroring": MIRROR_BACK}
     if name == "shift":
-        assert "rs.align" in remedies["depth on colour"]
+        assert "rs.align" in remedies["registration"]
     for line in found.checks:
         assert (line.verdict == "finding") <= bool(line.remedy)
 
@@ -146,10 +146,10 @@ def other_intrinsics(sample: Sample) -> RGBDFrame:
 @pytest.mark.parametrize(
     ("change", "what", "expected"),
     [
-        (partial(faults.in_unit, 0.0001, 0.001), "unit of depth", "depth_unit"),
-        (faults.holed, "depth on hands", "holes_on_hands"),
+        (partial(faults.in_unit, 0.0001, 0.001), "depth unit", "depth_unit"),
+        (faults.holed, "depth holes", "holes_on_hands"),
         (faults.far, "distance", "hands_out_of_range"),
-        (faults.small, "hands in image", "hands_small"),
+        (faults.small, "size in image", "hands_small"),
         (partial(faults.lit, 0.06), "exposure", "too_dark"),
         (partial(faults.lit, 8.0), "exposure", "overexposed"),
         (faults.blurred, "sharpness", "blurred"),
@@ -259,7 +259,7 @@ def test_hands_of_odd_size(samples):
     predictor = Knowing(*((frame, large) for frame in frames))
     found = examine(Recording(frames), predictor=predictor)
     assert "hand_size" in codes(found)
-    assert lines(found)["size of hands"] == "finding"
+    assert lines(found)["hand size"] == "finding"
 
 
 def test_doubtful_hands_of_odd_size_tell_nothing_about_distance(samples):
@@ -268,7 +268,7 @@ def test_doubtful_hands_of_odd_size_tell_nothing_about_distance(samples):
     large = replace(samples[0], hands=replace(samples[0].hands, joints=samples[0].hands.joints * np.float32(1.5)))
     found = examine(Recording(frames), predictor=Knowing(*((frame, large) for frame in frames), confidence=0.1))
     assert codes(found) == {"hand_size"}  # which makes them doubtful where the focal length is wrong
-    assert {lines(found)[what] for what in ("distance", "hands in image")} == {"unknown"}
+    assert {lines(found)[what] for what in ("distance", "size in image")} == {"unknown"}
     farthest = max(samples, key=lambda sample: sample.hands.joints[..., 2].max())
     frame = faults.far(farthest)
     hands = Knowing((frame, farthest), confidence=0.1).reconstruct(frame)
@@ -377,7 +377,7 @@ def moving(samples) -> list[RGBDFrame]:
 def test_depth_that_is_late(moving, delay, expected):
     found = examine(Recording(motion.paired(moving, lambda time, _: time - delay)), predictor=Knowing())
     assert codes(found) - {"no_hands"} == expected
-    assert lines(found)["depth in time"] == ("finding" if expected else "ok")
+    assert lines(found)["synchronisation"] == ("finding" if expected else "ok")
 
 
 def test_depth_that_is_frozen(moving):

@@ -259,7 +259,7 @@ def test_the_command_refuses(tmp_path, capsys, monkeypatch):
     (out / "summary.json").write_text("{}")
     monkeypatch.setattr("twohands.predictor.load", lambda *choice: grey_predictor())
     assert run(one, "--out", out) == 2
-    assert "holds the summary.json of something else" in capsys.readouterr().err
+    assert "holds summary.json of another command" in capsys.readouterr().err
 
 
 def test_an_interrupted_command_says_what_is_done(tmp_path, capsys, monkeypatch):

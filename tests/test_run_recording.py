@@ -92,7 +92,7 @@ def test_frames_that_are_done_are_not_decoded_again(tmp_path, capsys, predictor,
     monkeypatch.setattr("twohands.sources.ros.RosRecording._open", lambda *a: opened.append(a) or original(*a))
     assert run(bag, out) == 0
     assert (predictor.calls, opened) == (4, [])
-    assert "4 rows were there before" in capsys.readouterr().out
+    assert "4 of these frames were processed before" in capsys.readouterr().out
     for path in bag.iterdir():
         path.touch()
     assert run(bag, out) == 0

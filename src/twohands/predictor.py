@@ -199,8 +199,8 @@ def load(
 
     method: start of the fit: 'light' (the default), a network on a region around each hand; 'landmarks', image
         landmarks and depth; or 'pdfnet', a network on the whole frame.
-    network: folder of a network that replaces the shipped one: a checkpoint of `twohands train` (needs torch) or the
-        graphs of `twohands export`. The network determines the method.
+    network: folder of a network that replaces the shipped one: a checkpoint of `twohands train` (needs torch; not for
+        'light') or the graphs of `twohands export`. The network determines the method.
     hand_model: 'free' or 'mano' (which needs MANO's files, see `hands.mano`); by default the free hand, or the
         network's own.
     fit: fit the hand model to the measured points; if false, only the method itself uses the depth.
@@ -264,7 +264,8 @@ def _predictor(
 def open_network(folder: str | Path) -> Network:
     """Return the network of a folder, a checkpoint or exported graphs; torch is imported only for a checkpoint.
 
-    Raise FileNotFoundError when the folder holds neither, ModuleNotFoundError for a checkpoint without torch.
+    Raise FileNotFoundError when the folder holds neither, ModuleNotFoundError for a checkpoint without torch, and
+    ValueError for a checkpoint of preset 'light', which must be exported first.
     """
     folder = Path(folder)
     if (folder / LOCATE).is_file():
@@ -273,6 +274,7 @@ def open_network(folder: str | Path) -> Network:
         raise _no_network(folder)
     try:
         from twohands.networks.checkpoint import load_checkpoint
+        from twohands.networks.region_checkpoint import is_region_checkpoint
         from twohands.networks.runner import ModuleRunner
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
@@ -280,6 +282,11 @@ def open_network(folder: str | Path) -> Network:
             "that do not, where it is installed: twohands export",
             name=error.name,
         ) from None
+    if is_region_checkpoint(folder):
+        raise ValueError(
+            f"{folder} is a checkpoint of preset 'light', which runs only as an exported graph; write the graph with: "
+            f"twohands export {folder} --out GRAPH, and give the folder GRAPH"
+        )
     return ModuleRunner(*load_checkpoint(folder))
 
 

@@ -106,7 +106,7 @@ def _names(addresses: Sequence[str]) -> list[str]:
     if renamed:
         name, path = renamed[0]
         _log.warning(
-            "%d recordings share their names with others; their results are named otherwise, that of %s %s",
+            "%d recordings share their names with others, so their results are renamed; that of %s is %s",
             len(renamed), path, name,
         )  # fmt: skip
     return names

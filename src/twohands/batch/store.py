@@ -53,7 +53,7 @@ class Store:
             refuse_other(f"{folder} holds rows made", stored, {**dict.fromkeys(stored), **settings}, _FIX)
         for path in (self.final, self.final.with_suffix(".json"), folder / PARTS, folder / "summary.json"):
             if not stored and path.exists():
-                raise ValueError(f"{folder} holds the {path.name} of something else; give another --out")
+                raise ValueError(f"{folder} holds {path.name} of another command; give another --out")
 
     @property
     def final(self) -> Path:

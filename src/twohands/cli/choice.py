@@ -21,7 +21,7 @@ class Choice:
     method: Method | None = None
     """Start of the fit: light (default), a network around each hand; landmarks; or pdfnet, a network on the frame."""
     network: Path | None = None
-    """Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs."""
+    """Folder of a network of your own: a checkpoint, for example RUN/final (not of light), or exported graphs."""
     hand_model: HandModelName | None = None
     """Hand model of the result; by default the free hand, or the network's own. mano needs its files."""
     fit: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: fit)")] = True

@@ -6,7 +6,9 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.cli.common import FINE, SOME_FAILED, check_folder
@@ -17,8 +19,8 @@ NAMED = 10
 
 
 def convert(
-    recording: Positional[Path],
-    destination: Positional[Path | None] = None,
+    recording: Annotated[Positional[Path], tyro.conf.arg(metavar="RECORDING")],
+    destination: Annotated[Positional[Path | None], tyro.conf.arg(metavar="[FOLDER|FILE.mcap]")] = None,
     out: Path | None = None,
     reading: OfSource = SOURCE,
 ) -> int:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.choices import HandModelName
@@ -26,7 +27,9 @@ NAMED = 10
 """Number of hands that are named at most."""
 
 
-def convert_hands(result: Positional[Path], to: HandModelName, out: Path) -> int:
+def convert_hands(
+    result: Annotated[Positional[Path], tyro.conf.arg(metavar="RESULT")], to: HandModelName, out: Path
+) -> int:
     """Convert results to another hand model, the free hand or MANO, by fitting its parameters to the meshes.
 
     Frames, intrinsics, errors and presence are kept. Agreement with the depth is not measured again: the residual is

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json as plain
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.cli.common import FINE
 
 
 def convert_results(
-    result: Positional[Path],
+    result: Annotated[Positional[Path], tyro.conf.arg(metavar="RESULT")],
     npz: Path | None = None,
     json: Path | None = None,
     csv: Path | None = None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.choices import DatasetName, Split
@@ -25,7 +26,7 @@ SHOWN = 12
 def data(
     action: Positional[Literal["check", "pack"]],
     name: Positional[DatasetName],
-    root: Positional[Path],
+    root: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")],
     split: Split = "train",
     frames: int | None = None,
     out: Path = Path("out/data"),
@@ -66,7 +67,7 @@ def _check(dataset: Dataset, name: str, split: str, frames: int, out: Path) -> i
     samples, findings = inspect(dataset, chosen, FACTS.get(name.partition("_")[0]), split)
     hands = sum(int(sample.hands.is_present.sum()) for sample in samples)
     print(
-        f"{name}, split {split}: {len(dataset):,} frames; looked at {len(samples)} of them with {hands} labelled hands"
+        f"{name}, split {split}: {len(dataset):,} frames; checked {len(samples)} of them, with {hands} labelled hands"
     )
     for finding in findings:
         print(f"  {finding.kind}: {finding.text}")

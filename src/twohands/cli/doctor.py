@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json as text
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.cli.common import FINDINGS, FINE, check_folder
@@ -21,7 +22,7 @@ STYLES = {"ok": "green", "finding": "bold red", "unknown": "yellow"}
 
 
 def doctor(
-    recording: Positional[Path],
+    recording: Annotated[Positional[Path], tyro.conf.arg(metavar="RECORDING")],
     json: Path | None = None,
     page: Path | None = None,
     reading: OfSource = SOURCE,

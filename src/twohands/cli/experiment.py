@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.cli.common import FINE, check_folder
 
 
 def experiment(
-    names: Positional[tuple[str, ...]],
+    names: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="TABLE|ROW ...")],
     data: str,
     test: str,
     out: Path = Path("runs/tables"),

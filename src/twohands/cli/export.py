@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.cli.common import FINE, check_folder
 
 
-def export(checkpoint: Positional[Path], out: Path) -> int:
+def export(checkpoint: Annotated[Positional[Path], tyro.conf.arg(metavar="CHECKPOINT")], out: Path) -> int:
     """Export a trained network as ONNX graphs, which `--network FOLDER` runs without torch.
 
     Args:

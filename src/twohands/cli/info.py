@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.cli.common import FINE, check_folder
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def info(
     topic: Positional[Literal["hand", "mano", "paper", "paper-small", "tiny"]],
-    path: Positional[Path | None] = None,
+    path: Annotated[Positional[Path | None], tyro.conf.arg(metavar="[FOLDER]")] = None,
     out: Path = Path("out/info"),
     json: bool = False,
 ) -> int:

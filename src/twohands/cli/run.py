@@ -31,7 +31,7 @@ NAMED = 10
 
 
 def run(
-    recordings: Positional[tuple[str, ...]],
+    recordings: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="RECORDING ...")],
     out: Path,
     reading: OfSource = SOURCE,
     first: Annotated[int, tyro.conf.arg(name="from")] = 0,
@@ -59,12 +59,12 @@ def run(
     others are still processed.
 
     Args:
-        recordings: File or folder of a recording; its content determines its kind. Read are folders with rgb/, depth/
-            and cam_K.txt, 3D Scanner App, Polycam, BOP, TUM, .npz, .npy and pickled arrays; with the extra ros ROS 1
-            and 2 bags, MCAP, RealSense .bag and .db3; with video Azure Kinect and Stray Scanner; with iphone Record3D;
-            with lerobot LeRobot data sets; and the cameras realsense and orbbec (extras of these names). See
-            docs/recordings.md. For several recordings give several paths, a pattern in quotes ("recordings/*.bag"), or
-            a .txt file with one per line. URLs such as s3:// need the extra fsspec.
+        recordings: File or folder of a recording, whose kind is recognised by its content: a folder with rgb/, depth/
+            and cam_K.txt, 3D Scanner App, Polycam, BOP, TUM, .npz, .npy or pickled arrays; with the extra ros, ROS 1
+            and 2 bags, MCAP, RealSense .bag and .db3; with the extra video, Azure Kinect and Stray Scanner; with
+            iphone, Record3D; with lerobot, LeRobot data sets. Or a connected camera: realsense or orbbec (extras of
+            the same names). See docs/recordings.md. For several recordings give several paths, a pattern in quotes
+            ("recordings/*.bag"), or a .txt file with one per line. URLs such as s3:// need the extra fsspec.
         out: Folder for the results: parts/ and summary.json, and for up to 2,000 frames hands.npz and hands.json. Each
             of several recordings gets a folder of its own in it.
         first: Number of the first frame to process, counted from 0.
@@ -153,7 +153,7 @@ def _run_one(recording: str, out: Path, orders: Orders, workers: int, timings: b
     account.raise_if_unusable(recording)
     for name, error in account.failed:
         print(f"twohands: {name}: {error}", file=sys.stderr)
-    before = f"; {batch.reused} rows were there before" if batch.reused else ""
+    before = f"; {batch.reused} of these frames were processed before" if batch.reused else ""
     print(f"{account.line()}{before}; wrote {batch.store.written}")
     if timings:
         print(watch.table())

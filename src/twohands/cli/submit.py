@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from tyro.conf import Positional
 
 from twohands.choices import SubmissionName
@@ -13,7 +15,7 @@ from twohands.cli.common import FINE, check_folder
 
 def submit(
     name: Positional[SubmissionName],
-    root: Positional[Path],
+    root: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")],
     out: Path,
     choice: Options = DEFAULT,
 ) -> int:

@@ -33,6 +33,7 @@ def train(
         config: The preset; each of its values is an option.
         data: Training frames from one or several sources: a folder of shards, or NAME=FOLDER for a copy of a data set
             (its split "train"; NAME:SPLIT=FOLDER for another split). `twohands data --help` lists the NAMEs.
+            Preset light takes only folders of shards.
         out: The run folder, for configuration, log, TensorBoard events and checkpoints.
         mix: How many times the frames of each source appear in an epoch, 1 or more; by default once.
         validation: Frames for selecting the best checkpoint by its error in the camera frame with true masks; frames

@@ -67,7 +67,7 @@ def _examples(diagnosis: Diagnosis) -> Image.Image:
     width = (_inner() - GAP * max(count - 1, 1)) // max(count, 2)
     columns = []
     for example in diagnosis.examples:
-        named = ((example.edges, "edges of depth (green) on colour"), (example.overlay, COLOURS_OF_HANDS))
+        named = ((example.edges, "depth edges (green) on colour"), (example.overlay, COLOURS_OF_HANDS))
         tiles = [captioned(_resized(picture, width), f"{example.name}: {text}") for picture, text in named]
         columns.append(tiles)
     part = _blank(max(sum(tile.height for tile in tiles) for tiles in columns) + GAP)

@@ -130,9 +130,9 @@ def _timing(look: Look) -> str | None:
     timing = look.timing
     if not timing.moving:
         return None
-    repeated = f"{len(timing.frozen)} of {timing.compared} frames repeat the depth before"
+    repeated = f"{len(timing.frozen)} of {timing.compared} frames repeat the previous depth"
     if not timing.lags:
-        return f"{repeated}; their motion does not show whether depth is late"
+        return f"{repeated}; their motion does not show whether depth is delayed"
     lag = round(float(np.median([lag for lag, _ in timing.lags])), 1)
     return f"{repeated}; depth is {abs(lag):.1f} frames {'ahead of' if lag < 0 else 'behind'} colour"
 
@@ -198,9 +198,9 @@ def _quantile(counts: np.ndarray, fraction: float) -> float:
 _LINES = (
     _Line("frames", ("unreadable_frame", "unusable_frame"), _readable),
     _Line("hands", ("no_hands",), _hands),
-    _Line("unit of depth", ("depth_unit",), _unit, ("no depth could be read", "")),
-    _Line("depth on colour", ("depth_not_registered",), _registration, ("no frame could be read", "")),
-    _Line("mirrored", ("depth_mirrored",), _mirror, ("no frame could be read", "")),
+    _Line("depth unit", ("depth_unit",), _unit, ("no depth could be read", "")),
+    _Line("registration", ("depth_not_registered",), _registration, ("no frame could be read", "")),
+    _Line("mirroring", ("depth_mirrored",), _mirror, ("no frame could be read", "")),
     _Line("intrinsics", ("intrinsics_",), _intrinsics, ("no frame could be read", "")),
     _Line(
         "lens distortion",
@@ -212,16 +212,16 @@ _LINES = (
         ),
     ),
     _Line(
-        "size of hands",
+        "hand size",
         ("hand_size",),
         _sizes,
         (f"fewer than {FEW} frames with hands that show it", ""),
     ),
-    _Line("red and blue", ("blue_first", "grey_image"), _channels),
-    _Line("depth in time", ("depth_frozen", "depth_late", "depth_early"), _timing, ("nothing moves", "")),
-    _Line("depth on hands", ("holes_on_hands",), _holes),
+    _Line("colour order", ("blue_first", "grey_image"), _channels),
+    _Line("synchronisation", ("depth_frozen", "depth_late", "depth_early"), _timing, ("nothing moves", "")),
+    _Line("depth holes", ("holes_on_hands",), _holes),
     _Line("distance", ("hands_out_of_range",), _distance, ("no clearly visible hands", "")),
-    _Line("hands in image", ("hands_small",), _image_size, ("no clearly visible hands", "")),
+    _Line("size in image", ("hands_small",), _image_size, ("no clearly visible hands", "")),
     _Line("people", PEOPLE, _people),
     _Line("exposure", ("too_dark", "overexposed"), _exposure),
     _Line("sharpness", ("blurred",), _blur),

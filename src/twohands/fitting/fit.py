@@ -148,8 +148,8 @@ def _undecided(sides: list[int], odds: float) -> Finding:
     probability = float(1 / (1 + np.exp(-odds)))
     what = f"the side of the {SIDE_NAMES[sides[0]]} hand is" if len(sides) == 1 else "the sides of both hands are"
     sentence = (
-        f"{what} right with a probability of {100 * probability:.0f} % only, because too little is visible; in a "
-        "recording the neighbouring frames decide (twohands run)"
+        f"{what} correct with a probability of only {100 * probability:.0f} %, because too little is visible; in a "
+        "recording, neighbouring frames decide (twohands run)"
     )
     return Finding("side_undecided", "note", sentence, {"probability": probability})
 

@@ -18,7 +18,7 @@ from twohands.sources.times import write_times
 from twohands.types import RGBDFrame
 
 CAMERA_CHANGES = (
-    "the camera changes within the recording, and {} has one; use the frames in Python: twohands.open_source"
+    "the camera changes within the recording, but {} can hold only one; read the frames with twohands.open_source"
 )
 STEP = 0.00025
 """Metres of one step of the depth images: a quarter of a millimetre, up to 16 m."""
@@ -39,7 +39,7 @@ class FolderWriter:
         """Reasons by the names of the frames that could not be used."""
         fix = "give another --out or remove that folder"
         if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / ORIGIN).is_file():
-            raise ValueError(f"{self.folder} holds something else; {fix}")
+            raise ValueError(f"{self.folder} holds other files; {fix}")
         claim(self.folder / ORIGIN, origin, f"{self.folder} holds a conversion", fix)
 
     def write(self, source: Source) -> Iterator[Entry]:
