@@ -1,7 +1,7 @@
 """Process many recordings with several processes of this machine.
 
-A process gets whole recordings. A part of a recording is no unit here: to come to it, most recordings must be read from
-their beginning.
+A process gets whole recordings, not parts of them, because most recordings must be read from their beginning to reach a
+later part.
 """
 
 from __future__ import annotations

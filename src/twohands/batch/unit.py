@@ -1,7 +1,7 @@
 """The work on one of many recordings: it is done once, and its failure does not affect the others.
 
 `done.json`, beside the result, is written last. It holds the orders, bytes and time of change of the recording, and the
-findings; a recording with such a file is not looked at again.
+findings; a recording with such a file is not processed again.
 """
 
 from __future__ import annotations

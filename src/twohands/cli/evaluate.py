@@ -1,4 +1,4 @@
-"""The command `evaluate`: measure a method or a network on frames with their truth."""
+"""The command `evaluate`: measure a method or a network on frames with ground truth."""
 
 from __future__ import annotations
 

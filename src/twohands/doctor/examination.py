@@ -1,7 +1,7 @@
 """Examine frames spread over a recording and diagnose it.
 
-The lines of the table stand for kinds of findings. A kind counts when a fifth of the frames examined have it. What
-consecutive frames, time stamps and the size of the hands tell holds for the recording as it is.
+Each line of the table covers some kinds of findings. A finding about frames becomes one about the recording if a fifth
+of the examined frames have it. Findings from consecutive frames, time stamps and hand sizes are about the recording.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Scores of predictions: which hands are evaluated, found and on the right side, and their errors.
+"""Scores of predictions: which hands are evaluated, found and given the correct side, and their errors.
 
 A target hand is evaluated when at least 30 % of its pixels are visible and it is at least 60 pixels long. It is found
-when a predicted hand is on it in the image; the side of that hand may be wrong. Errors are measured on hands found on
-the right side, or, if the presence of hands is known (the paper's tables), on all evaluated hands. A frame that the
+when a predicted hand is on it in the image; the side of that hand may be wrong. Errors are measured on hands found with
+the correct side, or, if the presence of hands is known (the paper's tables), on all evaluated hands. A frame that the
 predictor refuses has the prediction None: no hand is found in it.
 """
 

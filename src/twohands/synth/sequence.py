@@ -1,4 +1,4 @@
-"""`render_sequence` films one person who moves both hands: frames in the order of time, each with its truth.
+"""`render_sequence` films one person who moves both hands: frames in temporal order, each with its ground truth.
 
 Frame `index` is a pure function of (generator version, configuration, split, seed, index, rate, depth lag): any frame
 can be drawn alone. Person, scene, light and cameras are the same in all of them; the noise of the pictures is not.

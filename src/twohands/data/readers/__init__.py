@@ -1,1 +1,1 @@
-"""Readers of public data sets: one file a set, each from a user's own copy. Nothing of the sets is in this package."""
+"""Readers of public data sets: one file per data set, which reads a user's own copy. The package contains none of them."""
