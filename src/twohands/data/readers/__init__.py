@@ -1,1 +1,1 @@
-"""Readers of public data sets: one file per data set, which reads a user's own copy. The package contains none of them."""
+"""Readers of public data sets: one module each, for a user's own copy. The package contains no data set."""
