@@ -37,7 +37,7 @@ SURROUNDED = 0.45
 """Weight of the log-odds by a hand's surroundings. Fitted to 392 hands of validation frames, as the one below was:
 with it 0.8 % of them have the wrong side, without it 1.8 %."""
 NEAR = 0.07
-"""Distance from a known hand within which spots belong to it, metres."""
+"""Distance from a known hand within which palms belong to it, metres."""
 SAME = 0.045
 """Largest mean distance of the joints of two readings of one hand, metres."""
 SAME_PALM = 0.03
@@ -66,6 +66,10 @@ class Look:
     def region(self, frame: RGBDFrame) -> Region:
         """Return the region for a right hand."""
         return region_at(frame.camera.map(np.float64), self.pixel, self.angle, self.depth, mirrored=False)
+
+    def place(self, frame: RGBDFrame) -> np.ndarray:
+        """Return the place (3,) in the camera frame, metres."""
+        return np.asarray(frame.camera.map(np.float64).unproject(self.pixel[None], np.array([self.depth])))[0]
 
 
 class LightLocator:
@@ -102,7 +106,9 @@ class LightLocator:
         palms = self.palms.find_palms(frame.rgb, upright_square(0, 0, width, height))
         looks = [look for look in (_look_at_palm(frame, palm) for palm in palms) if self._is_new(frame, look, hands)]
         hands = settled(hands + self.seen(frame, looks))
-        if len(hands.present) < 2:
+        before = -1
+        while before < len(hands.present) < 2:  # a hand that is found at a spot may be beside the other one
+            before = len(hands.present)
             hands = settled(hands + self.seen(frame, self._spots(frame, hands), hands))
         again, around = self._judged(frame, hands)
         odds = (side_odds(hands) + side_odds(again)) / 2 + around
@@ -159,17 +165,15 @@ class LightLocator:
 
     def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
         """Return the likeliest spots that do not belong to a known hand."""
-        spots = self.spots(frame)
-        looks = [
-            Look(pixel, float(angle), float(depth))
-            for pixel, angle, depth in zip(spots.pixels, spots.angle, spots.depth, strict=True)
-        ]
-        return [look for look in looks if self._is_new(frame, look, hands)][:SPOT_LOOKS]
+        known = [_look_at_hand(frame, joints).place(frame) for joints in _joints(hands)]
+        spots = self.spots(frame, known=np.reshape(known, (-1, 3)))
+        looks = zip(spots.pixels, spots.angle, spots.depth, strict=True)
+        return [Look(pixel, float(angle), float(depth)) for pixel, angle, depth in looks][:SPOT_LOOKS]
 
     def _is_new(self, frame: RGBDFrame, look: Look, hands: Candidates) -> bool:
         """Return whether a place is away from all known hands."""
-        point = np.asarray(frame.camera.map(np.float64).unproject(look.pixel[None], np.array([look.depth])))[0]
-        return all(np.linalg.norm(joints - point, axis=-1).min() > NEAR for joints in _joints(hands))
+        place = look.place(frame)
+        return all(np.linalg.norm(joints - place, axis=-1).min() > NEAR for joints in _joints(hands))
 
 
 def settled(hands: Candidates) -> Candidates:
