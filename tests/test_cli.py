@@ -169,7 +169,7 @@ def test_predict_replaces_only_its_own_results(tmp_path, capsys):
     out.mkdir()
     (out / "view.html").write_text("precious")
     assert predict(paths, out) == 2
-    assert "view.html would be overwritten and is none of our results" in capsys.readouterr().err
+    assert "view.html would be overwritten and is not a result of twohands" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["view.html"]
     (out / "view.html").unlink()
     assert predict(paths, out) == 0
@@ -177,7 +177,7 @@ def test_predict_replaces_only_its_own_results(tmp_path, capsys):
     before = overlay.read_bytes()
     capsys.readouterr()
     assert predict((overlay, *paths[1:]), out) == 2
-    assert "overlay.png would be overwritten, but it is to be read" in capsys.readouterr().err
+    assert "overlay.png is an input and would be overwritten" in capsys.readouterr().err
     assert overlay.read_bytes() == before
 
 
@@ -219,7 +219,7 @@ def test_run(tmp_path, capsys, predictor):
 def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     folder, out = recording(tmp_path / "in"), tmp_path / "out"
     assert run(folder, out, "--overlays") == 0
-    assert "were there already" not in capsys.readouterr().out
+    assert "were there before" not in capsys.readouterr().out
     before = read_results(out / "hands.npz")["inputs"]
     picture = (out / "overlays" / "000002.jpg").read_bytes()
     write_frame(folder, "000002", depth=FLAT + 1)
@@ -227,7 +227,7 @@ def test_run_does_changed_frames_again(tmp_path, capsys, predictor):
     assert run(folder, out, "--overlays") == 0
     assert predictor.calls == 5
     assert "4 frames: left found in 4, right found in 4" in (said := capsys.readouterr().out)
-    assert "; 3 rows were there already; wrote" in said
+    assert "; 3 rows were there before; wrote" in said
     changed = (read_results(out / "hands.npz")["inputs"] != before).any(axis=2)
     assert changed.tolist() == [[False] * 2, [False] * 2, [True] * 2, [False] * 2]
     assert (out / "overlays" / "000002.jpg").read_bytes() != picture
@@ -426,7 +426,7 @@ def all_in_other_unit(folder: Path) -> None:
     ("spoil", "match"),
     [
         (nothing, "does not exist; check the path"),
-        (a_file, "is no recording of a known kind; known are"),
+        (a_file, "is not a recording of a known kind; known are"),
         (an_empty_file, r"is empty \(0 bytes\); copy or record it again"),
         (empty, "no folder rgb/, color/ or image/; put the images there"),
         (no_colour, "no colour image in rgb/; put PNG or JPEG"),
@@ -522,7 +522,7 @@ def test_help_explains_no_fit(capsys):
     for command in ("predict", "demo", "run"):
         assert cli.main([command, "--help"]) == 0
         said = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
-        assert "The hand model is fitted to the measured points at the end, unless --no-fit is given." in said
+        assert "Do not fit the hand model to the measured points at the end. (default: fit)" in said
 
 
 @pytest.mark.parametrize("arguments", [["predict"], ["nonsense"], ["run", "x"], ["predict", "--depth-unit", "mm"]])

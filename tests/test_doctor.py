@@ -410,7 +410,7 @@ def test_command_on_a_clean_folder(tmp_path, capsys):
     outputs = "--json", str(tmp_path / "doctor.json"), "--page", str(tmp_path / "doctor.png")
     assert cli.main(["doctor", str(tmp_path / "in"), "--fps", "30", *outputs]) == 0
     said = capsys.readouterr().out
-    assert "1 of 1 frames looked at: nothing is wrong" in said
+    assert "1 of 1 frames examined: nothing is wrong" in said
     assert "left in 1, right in 1" in said
     stored = json.loads((tmp_path / "doctor.json").read_text())
     assert (stored["clean"], stored["findings"], stored["frames"]) == (True, [], 1)

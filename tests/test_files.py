@@ -65,7 +65,7 @@ def test_colour_that_is_to_be_turned(tmp_path):
         mark[files.ORIENTATION_TAG] = orientation
         Image.fromarray(RGB).save(tmp_path / f"{orientation}.jpg", exif=mark)
     assert files.read_rgb(tmp_path / "1.jpg").shape == RGB.shape
-    with pytest.raises(ValueError, match=r"6\.jpg is marked to be shown turned .*without that mark"):
+    with pytest.raises(ValueError, match=r"6\.jpg is marked as rotated .*without that mark"):
         files.read_rgb(tmp_path / "6.jpg")
 
 
@@ -261,7 +261,7 @@ def test_intrinsics_of_another_resolution():
         ValueError, match="colour is 960x720 but the intrinsics are of 640x480 pixels; give those of this"
     ):
         stated.of_image(960, 720)
-    with pytest.raises(ValueError, match=r"of an image of 640\.5x480 pixels; give"):
+    with pytest.raises(ValueError, match=r"for an image of 640\.5x480 pixels; give"):
         read_intrinsics("640.5 480 600 610 320 240")
     with pytest.raises(ValueError, match="intrinsics are of 600x610"):  # fx, fy, cx, cy and distortion
         read_intrinsics("600 610 320 240 0.01 -0.02").of_image(640, 480)
@@ -361,7 +361,7 @@ def test_half_floats_are_metres():
 
 
 def test_depth_turned_against_colour():
-    with pytest.raises(ValueError, match="depth is 48x64 but colour is 64x48, turned by 90 degrees; turn one of them"):
+    with pytest.raises(ValueError, match="depth is 48x64 but colour is 64x48, rotated by 90 degrees; rotate one"):
         RGBDFrame.from_arrays(np.zeros((48, 64, 3), np.uint8), np.full((64, 48), 500, np.uint16), [60, 60, 31.5, 23.5])
 
 

@@ -364,7 +364,7 @@ def test_depth_settles_the_sides_that_the_image_confused(fitter, seed):
     assert metrics.mpjpe(alone, trial.target)[LEFT] < 0.02
 
 
-@pytest.mark.parametrize(("odds", "hands", "said"), [(0.4, 1, "left one"), (0.4, 2, "both hands"), (3.0, 1, "")])
+@pytest.mark.parametrize(("odds", "hands", "said"), [(0.4, 1, "left hand"), (0.4, 2, "both hands"), (3.0, 1, "")])
 def test_an_undecided_side_is_said(fitter, odds, hands, said):
     """Without depth only the image is left to decide; its log-odds are those of each hand."""
     trial = render_trial(0)

@@ -191,7 +191,7 @@ def test_urls_are_read_from_a_copy(tmp_path, recordings):
         assert changes(f"file://{recordings}/folder") == changes(str(path))
     with pytest.raises(FileNotFoundError, match=r"missing\.bag does not exist"), staged("file:///missing.bag"):
         pass
-    with pytest.raises(ValueError, match="no address that fsspec knows"):
+    with pytest.raises(ValueError, match="not an address that fsspec knows"):
         changes("nowhere://x/a.bag")
     stamp = recordings.stat().st_mtime_ns // 1000 * 1000
     os.utime(recordings / "r0.npz", ns=(stamp, stamp))
@@ -231,7 +231,7 @@ def test_the_command(tmp_path, capsys):
     assert "1 of 2 recordings, 2 frames: left found in 0, right found in 0, 1 failed; wrote" in told.out
     assert "decode" in told.out
     assert "twohands: c: " in told.err
-    assert "b: the frames have no times" in told.err
+    assert "b: the frames have no time stamps" in told.err
     assert sorted(path.name for path in out.iterdir()) == ["b", "summary-1-of-2.json"]
     (tmp_path / "c.npz").unlink()
     write_recording(tmp_path / "c.npz", 3)
@@ -247,8 +247,8 @@ def test_the_command_refuses(tmp_path, capsys, monkeypatch):
     (out / "old").mkdir(parents=True)
     (out / "old" / "run.json").write_text("{}")
     for words, message in (
-        ((one, "--out", out, "--shard", "1/2"), "share out many recordings"),
-        ((one, "--out", out, "--executor", "ray"), "share out many recordings"),
+        ((one, "--out", out, "--shard", "1/2"), "divide several recordings"),
+        ((one, "--out", out, "--executor", "ray"), "divide several recordings"),
         ((one, one, "--out", out, "--ray-address", "auto"), "--ray-address needs --executor ray"),
         ((one, one, "--out", out, "--shard", "3/2"), "--shard must be I/N"),
         ((f"{tmp_path}/x*.npz", "--out", out), "no recording matches"),

@@ -102,7 +102,7 @@ def test_the_sentence_names_the_direction(right):
 def test_a_mirrored_depth_is_called_mirrored(frame, hands):
     (finding,) = check_registration(replace(frame, depth=np.ascontiguousarray(frame.depth[:, ::-1])), hands)
     assert finding.values["mirrored"] == 1.0
-    assert "mirrored against each other" in finding.sentence
+    assert "mirrored relative to each other" in finding.sentence
 
 
 @pytest.mark.parametrize("scale", [0.72, 1.38])

@@ -48,7 +48,7 @@ def test_bags(tmp_path, capsys, predictor, name, ros1):
     bag, out = plain(4, ros1).write(tmp_path / name), tmp_path / "out"
     assert run(bag, out, "--overlays", "--glb") == 0
     said = capsys.readouterr().out
-    assert "ROS recording, colour /camera/color/image_raw (4 images, 64x48)" in said
+    assert f"{bag}: ROS recording, colour /camera/color/image_raw (4 images, 64x48)" in said
     assert "4 frames: left found in 4" in said
     arrays, names = read_results(out), [entry.name for entry in open_source(bag)]
     assert arrays["frame_id"].tolist() == names
@@ -92,7 +92,7 @@ def test_frames_that_are_done_are_not_decoded_again(tmp_path, capsys, predictor,
     monkeypatch.setattr("twohands.sources.ros.RosRecording._open", lambda *a: opened.append(a) or original(*a))
     assert run(bag, out) == 0
     assert (predictor.calls, opened) == (4, [])
-    assert "4 rows were there already" in capsys.readouterr().out
+    assert "4 rows were there before" in capsys.readouterr().out
     for path in bag.iterdir():
         path.touch()
     assert run(bag, out) == 0
@@ -226,7 +226,7 @@ def test_the_depth_unit_of_a_tum_recording_is_guessed_from_the_hands(tmp_path, c
     assert run(root, tmp_path / "out") == 2
     said = capsys.readouterr().err
     assert "pass --depth-unit 0.0002, or 0.001 for millimetres" in said
-    guess = re.search(r"with --depth-unit (\S+) the hands in it have a usual size", said)
+    guess = re.search(r"with --depth-unit (\S+) the hands in it have a plausible size", said)
     assert (guess and float(guess[1])) == unit
     assert predictor.calls == 3
     assert run(root, tmp_path / "out", "--depth-unit", str(unit or 0.00002)) == 0

@@ -231,7 +231,7 @@ def test_folder_of_files_sorts_by_number_and_loses_the_damaged_one(tmp_path):
     (tmp_path / "frame_9.npz").write_bytes(content[: len(content) // 2])
     entries = list(ArrayFrames(tmp_path))
     assert [entry.name for entry in entries] == ["frame_2", "frame_9", "frame_10"]
-    with pytest.raises(ValueError, match=r"frame_9\.npz is no whole \.npz archive"):
+    with pytest.raises(ValueError, match=r"frame_9\.npz is not a complete \.npz archive"):
         entries[1].open()
     assert entries[2].open().rgb_uint8()[0, 0, 2] == rgb[2, 0, 0, 2]
 
@@ -278,7 +278,7 @@ def test_what_cannot_be_used_is_said(tmp_path):
     with pytest.raises(ValueError, match="holds an array without names"):
         ArrayFrames(tmp_path / "alone.npy")
     (tmp_path / "cut.npy").write_bytes((tmp_path / "alone.npy").read_bytes()[:500])
-    with pytest.raises(ValueError, match=r"cut\.npy is no whole \.npy file"):
+    with pytest.raises(ValueError, match=r"cut\.npy is not a complete \.npy file"):
         ArrayFrames(tmp_path / "cut.npy")
     (tmp_path / "text.pkl").write_bytes(b"what is this")
     with pytest.raises(ValueError, match=r"text\.pkl is damaged or not a pickle"):

@@ -218,7 +218,7 @@ def test_missing_parts(tmp_path, monkeypatch):
     fisheye["CalibrationInformation"]["Cameras"][1]["Intrinsics"]["ModelType"] = "CALIBRATION_LensDistortionModelTheta"
     refused("lens model .*Theta", colours, depths, fisheye)
     path.write_bytes(b"\x1a\x45\xdf\xa3 and no more")
-    with pytest.raises(ValueError, match="no readable Matroska file"):
+    with pytest.raises(ValueError, match="not a readable Matroska file"):
         AzureKinect(path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         AzureKinect(tmp_path / "nothing.mkv")

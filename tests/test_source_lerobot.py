@@ -53,10 +53,10 @@ def test_cameras_are_asked_for(tmp_path):
     root = write_data_set(tmp_path / "set", "TIFF")
     camera = json.loads((root / "cameras.json").read_text())[COLOUR]
     for cameras, sentence in (
-        ({"front": camera}, "names front, no feature of the data set"),
+        ({"front": camera}, "names front, which is not a feature of the data set"),
         ({COLOUR: camera, DEPTH: camera}, f"the cameras {COLOUR}, {DEPTH}; choose one with --color-topic"),
-        ({COLOUR: {**camera, "depth_key": "x"}}, f"is 'x', no feature of the data set; its depth streams are {DEPTH}"),
-        ([1], "is no JSON with a camera for each colour stream"),
+        ({COLOUR: {**camera, "depth_key": "x"}}, "is 'x', which is not a feature of the data set; its depth streams"),
+        ([1], "is not JSON with a camera for each colour stream"),
     ):
         (root / "cameras.json").write_text(json.dumps(cameras))
         with pytest.raises(ValueError, match=sentence):
@@ -91,7 +91,7 @@ def test_facts_of_depth_are_asked_for(tmp_path):
         next(iter(LeRobotEpisode(root, 0))).open()
     camera = {"depth_key": COLOUR, "width": WIDTH, "height": HEIGHT, "K": K}
     (root / "cameras.json").write_text(json.dumps({COLOUR: camera}))
-    with pytest.raises(ValueError, match="is a video in yuv420p, which is no depth of 12 or 16 bits"):
+    with pytest.raises(ValueError, match="is a video in yuv420p, which is not 12- or 16-bit depth"):
         next(iter(LeRobotEpisode(root, 0))).open()
     root = write_data_set(tmp_path / "b", "TIFF", facts={"depth_unit": "inch"})
     with pytest.raises(ValueError, match=r"depth_unit of .* is 'inch'"):
@@ -103,7 +103,7 @@ def test_old_and_incomplete_data_sets(tmp_path, monkeypatch):
     video = next((root / "videos" / DEPTH).rglob("*.mp4"))
     content = video.read_bytes()
     video.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="is no readable video"):
+    with pytest.raises(ValueError, match="is not a readable video"):
         list(LeRobotEpisode(root, 0))
     video.unlink()
     with pytest.raises(FileNotFoundError, match=r"\.mp4 does not exist; copy the data set with its videos"):

@@ -196,7 +196,7 @@ def test_run_and_convert(plug, kind, monkeypatch, capsys, caplog):
         assert folder.seconds[frame_id] == pytest.approx(1 + 0.0335 * number)
     plug(kind, Script([0, 1, 2, "unplug"], unit=0.001))
     assert cli.main(["convert", kind, "recording"]) == 2
-    assert "recording holds something already, and a camera is never resumed" in capsys.readouterr().err
+    assert "recording is not empty, and a camera recording cannot be resumed" in capsys.readouterr().err
     assert cli.main(["convert", kind, "a.mcap"]) == 0
     assert len(list(open_source("a.mcap"))) == 3
     for option in ("--overlays", "--glb"):

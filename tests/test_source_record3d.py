@@ -152,7 +152,7 @@ def test_recordings_that_cannot_be_used(tmp_path, monkeypatch):
     write_record3d(tmp_path / "a.r3d", frames(), metadata())
     content = (tmp_path / "a.r3d").read_bytes()
     (tmp_path / "cut.r3d").write_bytes(content[: len(content) * 7 // 10])
-    with pytest.raises(ValueError, match=r"cut\.r3d is no whole \.r3d archive .*its end, with the list"):
+    with pytest.raises(ValueError, match=r"cut\.r3d is not a complete \.r3d archive .*its end, with the list"):
         Record3D(tmp_path / "cut.r3d")
     assert not is_record3d(tmp_path / "cut.r3d")
     with pytest.raises(FileNotFoundError, match=r"nothing\.r3d does not exist"):

@@ -109,7 +109,7 @@ def test_videos_that_were_cut_off_or_turned(tmp_path):
     root = write_folder(tmp_path / "a")
     content = (root / "rgb.mp4").read_bytes()
     (root / "rgb.mp4").write_bytes(content[: len(content) * 7 // 10])  # the index is at the end
-    with pytest.raises(ValueError, match=r"rgb\.mp4 is no readable video"):
+    with pytest.raises(ValueError, match=r"rgb\.mp4 is not a readable video"):
         StrayScanner(root)
     write_video(root / "rgb.mp4", [scene(HEIGHT, WIDTH, number)[0] for number in range(2)])
     with pytest.raises(ValueError, match=r"144x192 pixels but depth 64x48, another view: the video was turned"):

@@ -199,7 +199,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     command = ["run", str(recording), "--out"]
     assert cli.main([*command, str(tmp_path / "a")]) == 0
     said = capsys.readouterr().err
-    assert said.count("30 frames a second are assumed") == 1
+    assert said.count("tracking assumes 30 frames a second") == 1
     assert "--fps" in said
     assert json.loads((tmp_path / "a" / "run.json").read_text())["tracking"] is True
     assert cli.main([*command, str(tmp_path / "b"), "--fps", "20"]) == 0

@@ -188,14 +188,14 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     rendered = rendered_cameras(options.frames, options.seed)
     groups = {"rendered": rendered, "real geometries": typical_cameras(max(options.frames, 17 * 20), rng)}
-    print("| right intrinsics | false alarms |\n|---|---|")
+    print("| correct intrinsics | false alarms |\n|---|---|")
     for group, cameras in groups.items():
         alarms = sum(bool(answer(numbers_of(camera), camera.width, camera.height)) for camera in cameras)
         print(f"| {group} | {alarms} of {len(cameras)} |")
     for name, camera in real_cameras(options.real) if options.real else ():
         said = answer(numbers_of(camera), camera.width, camera.height)
         print(f"| `{name}`, {camera.width}x{camera.height} | {said or 'none'} |")
-    print(f"\n| planted fault: found and named | {' | '.join(groups)} |\n|---|{'---|' * len(groups)}")
+    print(f"\n| planted fault: detected and correctly named | {' | '.join(groups)} |\n|---|{'---|' * len(groups)}")
     for name in FAULTS:
         print(f"| {name} | {' | '.join(detection(cameras, name, rng) for cameras in groups.values())} |")
 

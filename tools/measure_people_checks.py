@@ -180,7 +180,7 @@ def main(
     single = list(windows(frames, sources, 320, 1))
     pairs = list(windows(frames, sources, 480, 2))
     print(
-        "| planted | frames | finding | right result | wrong side | hands of two people | on no hand |\n|---"
+        "| planted | frames | finding | right result | wrong side | hands of two people | false positive |\n|---"
         + "|---" * 6
         + "|"
     )

@@ -130,7 +130,7 @@ def table_of_alarms(rows: list[dict]) -> str:
 
 def table_of_detections(rows: list[dict]) -> str:
     """Return the detections of every kind of fault among the frames with a found hand."""
-    lines = ["| fault | frames with a hand | found |", "|---|---|---|"]
+    lines = ["| fault | frames with a hand | detected |", "|---|---|---|"]
     for name in FAULTS:
         own = [row for row in rows if row["fault"] == name and (row["found"] or name == "blue_first")]
         lines += [_line(name, own, alarms if name != "blue_first" else lambda row: row["blue"])]

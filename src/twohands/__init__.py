@@ -1,4 +1,4 @@
-"""Both hands as metric meshes from one RGB-D frame.
+"""Reconstruct both hands as metric meshes from RGB-D frames.
 
 import twohands
 model = twohands.load()
@@ -60,7 +60,7 @@ _HOMES |= dict.fromkeys(("LEFT", "RIGHT", "HandParameters", "RGBDFrame", "TwoHan
 
 
 def __getattr__(name: str):
-    """Import a public name when it is first asked for, so that `twohands --version` answers at once."""
+    """Import a public name on first use, so that `twohands --version` answers at once."""
     from importlib import import_module
 
     if name not in _HOMES:

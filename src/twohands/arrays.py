@@ -31,7 +31,7 @@ class DepthSizeError(ValueError):
         """Return the sentence with the fix, in which `option` declares that depth shows the view of colour."""
         register = "register the depth image to the colour image with the camera's software"
         if self.turned:
-            return f"{self.sizes}, turned by 90 degrees; turn one of them, with the intrinsics for colour as it then is"
+            return f"{self.sizes}, rotated by 90 degrees; rotate one, with the intrinsics of the resulting colour"
         if not self.same_aspect:
             return f"{self.sizes}; {register}"
         return f"{self.sizes}; {register}, or pass {option} if depth already shows the same view as colour"
@@ -122,7 +122,7 @@ def unmirrored(
 ) -> tuple[np.ndarray, np.ndarray, Camera, list[Finding]]:
     """Return colour, depth and camera with left and right exchanged, and a note about it."""
     sentence = (
-        "colour, depth and camera were mirrored, since they are said to be mirrored; results are of the real scene"
+        "colour, depth and camera were mirrored, because they are declared as mirrored; results are of the real scene"
     )
     note = Finding("mirrored", "note", sentence)
     return rgb[:, ::-1], np.ascontiguousarray(metres[:, ::-1]), camera.mirror(), [note]

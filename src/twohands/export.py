@@ -29,9 +29,10 @@ FIELD_OF_VIEW = (48.0, 36.0)
 
 
 def write_glb(path: str | Path, hands: TwoHands, faces: np.ndarray) -> bool:
-    """Write the present hands as meshes "left" and "right" with normals and colours; return False without any hand.
+    """Write the present hands as GLB with the meshes "left" and "right"; return False, writing nothing, without hands.
 
-    faces (2, F, 3) outward. Metres; a viewer shows the hands upright, as the camera saw them.
+    faces (2, F, 3) are those of the hand model, outward. Coordinates are in metres; the root node turns the camera
+    frame so that a viewer shows the hands upright, as the camera saw them.
     """
     if not hands.present_sides:
         return False

@@ -1,4 +1,4 @@
-"""Read colour and depth from files, write files whole or not at all, and lock them.
+"""Read colour and depth from files, write files atomically, and lock them.
 
 Every reader raises FileNotFoundError or ValueError with one sentence that names the file and the fix.
 """
@@ -72,8 +72,8 @@ def read_rgb(path: str | Path) -> np.ndarray:
         rgb = rgb_of(image, str(path))
         if image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9):
             raise ValueError(
-                f"{path} is marked to be shown turned (EXIF orientation), and whether depth and intrinsics are turned "
-                "as well is not known; save all three as the camera saw them, without that mark"
+                f"{path} is marked as rotated (EXIF orientation), and it is unknown whether depth and intrinsics are "
+                "rotated as well; save all three as the camera saw them, without that mark"
             )
         return rgb
 
@@ -85,7 +85,7 @@ def rgb_of(image: Image.Image, name: str) -> np.ndarray:
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         raise ValueError(
-            f"{name} is a {image.mode}-mode image, not colour; are --rgb and --depth exchanged? A grey picture "
+            f"{name} is not a colour image (mode {image.mode}); are --rgb and --depth exchanged? A grey picture "
             "must have 8 bits a pixel"
         )
     has_16_bits = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))

@@ -198,7 +198,9 @@ def _from_middle(size: Any, matrix: np.ndarray) -> float:
 def _image_size(values: Any) -> tuple[int, int]:
     width, height = _floats(values).tolist()
     if not (width.is_integer() and height.is_integer() and width > 0 and height > 0):
-        raise ValueError(f"the intrinsics are said to be of an image of {width:g}x{height:g} pixels; {INTRINSICS_HELP}")
+        raise ValueError(
+            f"the intrinsics are stated to be for an image of {width:g}x{height:g} pixels; {INTRINSICS_HELP}"
+        )
     return int(width), int(height)
 
 

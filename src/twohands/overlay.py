@@ -45,10 +45,11 @@ FAR = 20.0
 def draw_overlay(
     frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, skeleton: bool = False, longest: int | None = LONGEST
 ) -> np.ndarray:
-    """Return the colour image (H, W, 3) uint8 with the present hands over it: meshes with faces (2, F, 3), or skeletons
-    of hands without meshes.
+    """Return the colour image (H, W, 3) uint8 with the present hands drawn over it.
 
-    A frame with a longer side of more than `longest` pixels is scaled down to it; None keeps its size.
+    Hands are drawn as meshes with faces (2, F, 3), those without meshes as skeletons; left is red, right green,
+    doubtful ones are pale. `skeleton` draws the joints as well. If the longer side has more than `longest` pixels, the
+    frame is scaled down to it; None keeps its size.
     """
     if longest is not None:
         frame = view_within(frame, longest)

@@ -1,4 +1,4 @@
-"""Predictors of both hands: `TwoHandPredictor` uses image landmarks and a fit, `NetworkPredictor` a network."""
+"""Predictors of both hands: `TwoHandPredictor` locates and fits them, `NetworkPredictor` runs a network on a frame."""
 
 from __future__ import annotations
 
@@ -90,25 +90,25 @@ class Stopwatch:
 
 
 class Predictor(ABC):
-    """A frame in, two hands out; `model` is the hand model of the result.
+    """A callable from a frame to two hands; `model` is the hand model of the result.
 
-    `examiner`, if there is one, adds the findings of the costly checks to the hands of some frames.
+    `examiner`, if set, adds the findings of the costly checks to the hands of some frames.
     """
 
     model: HandModel
     examiner: Examiner | None = None
 
     def __call__(self, frame: RGBDFrame, watch: Stopwatch | None = None, **given: Any) -> TwoHands:
-        """Return the two hands in the camera frame of `frame`, see `reconstruct`, with findings where they are due."""
+        """Return the two hands in the camera frame of `frame`, see `reconstruct`, with the findings of the examiner."""
         hands = self.reconstruct(frame, watch, **given)
         return hands if self.examiner is None else self.examiner(frame, hands)
 
     @abstractmethod
     def reconstruct(self, frame: RGBDFrame, watch: Stopwatch | None = None) -> TwoHands:
-        """Return the two hands in the camera frame of `frame`; `is_present` marks those that exist.
+        """Return the two hands in the camera frame of `frame`; `is_present` says which of them were found.
 
-        `watch` adds up the times of the steps. Raise ValueError with the fix when the frame cannot be
-        right: no depth, or hands of impossible size.
+        `watch` accumulates the times of the steps. Raise ValueError with the fix when the frame cannot be right: no
+        depth, or hands of impossible size.
         """
 
 
@@ -195,19 +195,19 @@ def load(
     trusted: bool = False,
     person: Person | None = None,
 ) -> Predictor:
-    """Return a predictor: RGBDFrame -> TwoHands.
+    """Return a predictor, a callable from `RGBDFrame` to `TwoHands`.
 
-    method: what the fit starts from: 'light' (the default), a network around each hand; 'landmarks' of the image; or
-        'pdfnet', a network on the whole frame.
-    network: folder of a network in place of the shipped one: a checkpoint of `twohands train` (needs torch) or the
-        graphs of `twohands export`; implies its method.
+    method: start of the fit: 'light' (the default), a network on a region around each hand; 'landmarks', image
+        landmarks and depth; or 'pdfnet', a network on the whole frame.
+    network: folder of a network that replaces the shipped one: a checkpoint of `twohands train` (needs torch) or the
+        graphs of `twohands export`. The network determines the method.
     hand_model: 'free' or 'mano' (which needs MANO's files, see `hands.mano`); by default the free hand, or the
         network's own.
-    fit: fit the hand model to the measured points; otherwise only the method itself uses the depth.
-    trusted: frames are known to be right: do not examine them, see `Examiner`, and do not refuse them for hands of
-        impossible size from a network of your own.
-    person: whose hands are given where those of several people are seen: the 'nearest' person (the default), the one
-        with the 'largest' hands in the image, or the one furthest 'left' or 'right' in it.
+    fit: fit the hand model to the measured points; if false, only the method itself uses the depth.
+    trusted: declare that frames are right: they are not examined (see `Examiner`), and a network of your own does not
+        refuse them for hands of impossible size.
+    person: whose hands are returned if several people are visible: the 'nearest' person (the default), the one with
+        the 'largest' hands in the image, or the one furthest 'left' or 'right' in it.
 
     Raise ValueError, FileNotFoundError or ModuleNotFoundError with the fix.
     """

@@ -1,4 +1,4 @@
-"""Follow both hands through frames in their order: a predictor that remembers, the time of frames, and `track`."""
+"""Track both hands through consecutive frames: a predictor with memory, a clock for time stamps, and `track`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FPS = 30.0
 
 
 def can_follow(predictor: Predictor) -> bool:
-    """Return whether a predictor locates hands in a way that can look where they are expected, and then fits them."""
+    """Return whether a predictor can search for hands at expected positions and fits them, as tracking requires."""
     ways = ("find", "follow", "choose")
     return isinstance(predictor, TwoHandPredictor) and all(hasattr(predictor.locate, way) for way in ways)
 
 
 def following(predictor: Predictor) -> tuple[TwoHandPredictor, Follower]:
-    """Return a predictor that remembers the hands of the frames before, and what it remembers them with.
+    """Return a predictor that remembers the hands of earlier frames, and its memory.
 
     The given predictor is not changed. Raise ValueError when it cannot follow hands.
     """
@@ -46,7 +46,7 @@ def following(predictor: Predictor) -> tuple[TwoHandPredictor, Follower]:
 
 @dataclass
 class Clock:
-    """Times of frames that always rise; a frame without a time, or whose time does not rise, is one period later."""
+    """Increasing times of frames; a frame whose time stamp is missing or does not increase is one period later."""
 
     period: float = 1 / FPS
     """Seconds between frames without times."""
@@ -72,14 +72,15 @@ def track(
     smooth: float = 0.5,
     fps: float = FPS,
 ) -> Iterator[TwoHands]:
-    """Yield the hands of each frame of one person, followed and made steady without a look ahead, for live use.
+    """Yield the tracked and smoothed hands of one person for each frame, without using later frames (for live use).
 
-    frames: a recording, its path, or frames as they come, alone or as (seconds, frame).
-    predictor: what finds the hands, by default `twohands.load()`.
-    smooth: strength of the smoothing in [0, 1]; 0 = none.
-    fps: frames a second, where frames have no times.
+    frames: a recording, its path, the name of a camera, or an iterable of frames or of (seconds, frame).
+    predictor: predictor of method 'light' or 'landmarks'; by default `twohands.load()`.
+    smooth: strength of the smoothing, from 0 (none) to 1.
+    fps: frames per second if frames have no time stamps.
 
-    Frames of a recording that cannot be used have no hands of their own, and those of frames before for a moment.
+    In frames of a recording that cannot be used, and where a hand is lost, the hand is extrapolated from earlier frames
+    for a moment (`status` is 'infilled'). Raise ValueError when the predictor cannot track.
     """
     predictor = predictor or load()
     remembering, follower = following(predictor)

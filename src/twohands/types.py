@@ -23,7 +23,7 @@ LEFT, RIGHT = 0, 1
 """Index of each hand along every axis of two hands."""
 SIDE_NAMES = ("left", "right")
 PRESENT = 0.5
-"""Smallest presence at which a hand is considered there."""
+"""Smallest presence of a hand that is present."""
 TRUSTED = 0.5
 """Smallest confidence of a hand that is not doubtful."""
 
@@ -49,14 +49,18 @@ class RGBDFrame(TensorRecord):
         depth_registered: bool = False,
         mirrored: bool = False,
     ) -> RGBDFrame:
-        """Return a frame from a user's arrays, with findings about what was done to them.
+        """Return a frame from arrays; its findings say what was changed.
 
-        rgb (H, W, 3) uint8, red first; depth (H, W), registered to the colour image; K (3, 3) pixels, or any
-        other input of `intrinsics.read_intrinsics`. `depth_unit` is the length in metres of one depth step: by default
-        0.001 for integers, unless K comes with a depth scale, and 1 for floats. Lens distortion that comes with K is
-        undone. `depth_registered` declares that depth of another size and the same aspect shows the view of colour;
-        `mirrored` that colour, depth and K are of a mirrored image. Raise ValueError with the fix when shapes, types
-        or intrinsics are wrong.
+        rgb: (H, W, 3) uint8, red first.
+        depth: (H, W), registered to the colour image, 0 = no reading.
+        K: (3, 3) pixels, or any other input of `intrinsics.read_intrinsics`. Lens distortion that comes with it is
+            undone.
+        depth_unit: length in metres of one depth step; by default 1 for floats, and for integers the depth scale that
+            comes with K, or 0.001.
+        depth_registered: depth of another size and the same aspect already shows the colour camera's view; scale it.
+        mirrored: colour, depth and K are of a mirrored image; undo it.
+
+        Raise ValueError with the fix when shapes, types or intrinsics are wrong.
         """
         rgb = arrays.checked_colour(rgb)
         height, width = rgb.shape[:2]
@@ -82,10 +86,10 @@ class RGBDFrame(TensorRecord):
         depth_registered: bool = False,
         mirrored: bool = False,
     ) -> RGBDFrame:
-        """Return a frame from files: colour PNG or JPEG; depth 16-bit PNG, TIFF, .npy; intrinsics text, JSON, numbers.
+        """Return a frame from files: colour as PNG or JPEG, depth as 16-bit PNG, TIFF, .npy or .npz.
 
-        The intrinsics may be any input of `intrinsics.read_intrinsics`; the options are those of `from_arrays`. Raise
-        FileNotFoundError or ValueError with the file and the fix.
+        The intrinsics may be a file or any other input of `intrinsics.read_intrinsics`; the options are those of
+        `from_arrays`. Raise FileNotFoundError or ValueError with the file and the fix.
         """
         colour, measured = files.read_rgb(rgb), files.read_depth(depth)
         return RGBDFrame.from_arrays(colour, measured, intrinsics, depth_unit, depth_registered, mirrored)
@@ -148,7 +152,7 @@ class LocatedHands(Presence, TensorRecord):
 
 @dataclass(frozen=True)
 class HandParameters(TensorRecord):
-    """Articulated description of two hands; T_camera_from_wrist = (rotation, translation)."""
+    """Parameters of the hand model for two hands; T_camera_from_wrist combines rotation and translation."""
 
     pose: Array  # (*B, 2, 15, 3) axis-angle relative to the rest pose, radians, each joint in its hand's wrist axes
     shape: Array  # (*B, 2, S) standard deviations
@@ -163,7 +167,7 @@ class HandParameters(TensorRecord):
 
 @dataclass(frozen=True)
 class Quality(TensorRecord):
-    """Agreement of each hand with the measured depth; see `quality.measure_quality`."""
+    """Agreement of each hand with the measured depth, and how far to trust it; see `fitting.quality`."""
 
     depth_residual: Array  # (*B, 2) metres, median |mesh - measured|; NaN when nothing could be compared
     depth_support: Array  # (*B, 2) fraction of visible vertices within 10 mm of the measured depth
@@ -176,7 +180,7 @@ class Quality(TensorRecord):
 
 @dataclass(frozen=True)
 class TwoHands(Presence, TensorRecord):
-    """Two hand surfaces in the camera frame. A prediction and a target have this same type."""
+    """Two hand surfaces in the camera frame, index 0 = left, 1 = right. Predictions and targets have this type."""
 
     NOT_STACKED: ClassVar[frozenset[str]] = frozenset({"findings", "examined"})
 
@@ -190,8 +194,8 @@ class TwoHands(Presence, TensorRecord):
 
     @property
     def status(self) -> list[str]:
-        """Origin of each hand of a single frame: 'absent', 'fitted' (to the depth), 'unfitted', or 'infilled' (seen
-        only in frames before or after this one).
+        """Status of each hand of a single frame: 'absent', 'fitted' (to the depth), 'unfitted', or 'infilled' (seen
+        only in earlier or later frames).
         """
         names = ["absent", "absent"]
         for side in self.present_sides:
@@ -204,14 +208,14 @@ class TwoHands(Presence, TensorRecord):
 
     @property
     def doubtful(self) -> np.ndarray:
-        """True (2,) for the present hands of a single frame that are more likely wrong than right by 20 mm or more."""
+        """Bool (2,): present hands of a single frame whose confidence is below 0.5."""
         if self.quality is None or self.quality.confidence is None:
             return np.zeros(2, dtype=bool)
         return np.asarray(self.present >= PRESENT) & (np.asarray(self.quality.confidence) < TRUSTED)
 
 
 def no_hands() -> TwoHands:
-    """Return a record without hands, for a frame in which none is found."""
+    """Return a record for a frame without hands."""
     return TwoHands(None, np.zeros((2, 21, 3), np.float32), np.zeros(2, np.float32))
 
 
@@ -238,7 +242,7 @@ class NetworkOutput(TensorRecord):
 
 @dataclass(frozen=True)
 class Sample(TensorRecord):
-    """One frame with its truth."""
+    """One frame with its ground truth."""
 
     frame: RGBDFrame
     hands: TwoHands
@@ -260,12 +264,12 @@ class Sample(TensorRecord):
 
 
 class Frames(Protocol):
-    """Samples by index."""
+    """Samples that are accessed by index."""
 
     def __getitem__(self, index: int, /) -> Sample: ...
 
 
 class Dataset(Frames, Protocol):
-    """The contract of a data set: a fixed number of frames with their truth, NumPy arrays."""
+    """The interface of a data set: a fixed number of frames with ground truth, as NumPy arrays."""
 
     def __len__(self) -> int: ...

@@ -1,4 +1,4 @@
-"""Runs over recordings: parts of a fixed length are seen one by one, then one sequential pass makes the result."""
+"""Runs over recordings: parts of a fixed length are processed one by one, then a sequential pass makes the result."""
 
 from twohands.batch.account import Account
 from twohands.batch.orders import Orders

@@ -1,4 +1,4 @@
-"""The account of a run: what its rows hold in one line, and the findings about the recording, in little memory."""
+"""Summary of a run in little memory: its counts in one line, and the findings about the recording."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Account:
     def usual_findings(self) -> list[Finding]:
         """Return the findings that hold for the recording, see `Tally.usual`.
 
-        The frames looked at are the examined ones, or all that could be used if none was examined.
+        The frames examined are the examined ones, or all that could be used if none was examined.
         """
         return (self.examined if self.examined.total else self.usable).usual()
 

@@ -1,4 +1,4 @@
-"""Processes of this machine that work on many recordings.
+"""Process many recordings with several processes of this machine.
 
 A process gets whole recordings. A part of a recording is no unit here: to come to it, most recordings must be read from
 their beginning.

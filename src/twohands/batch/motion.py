@@ -1,4 +1,4 @@
-"""The sequential pass of a tracked run: whether frames are in order, and from rows seen one by one to one motion."""
+"""The sequential pass of a tracked run: check that frames are in order, and smooth the rows of single frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The orders for a recording: all that is to be done with it, whoever does it."""
+"""The orders for a recording: everything that a process must know to work on it."""
 
 from __future__ import annotations
 

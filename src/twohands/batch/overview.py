@@ -1,4 +1,4 @@
-"""The overview of a run over many recordings: totals, what failed, and one line for each recording."""
+"""Overview of a run over many recordings: totals, failures, and one line for each recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of a run as they are seen: each is a pure function of its frames, whoever works on it and when."""
+"""Process one part of a run: a pure function of its frames, independent of the process and the time."""
 
 from __future__ import annotations
 

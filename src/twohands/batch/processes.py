@@ -1,4 +1,4 @@
-"""Processes that share out units of work; a process that dies is replaced, and its unit begun again."""
+"""Processes that divide units of work; a process that dies is replaced, and its unit is started again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many recordings of one run: which they are, the name of the result of each, and their shards."""
+"""The recordings of one run: find them, name the result of each, and divide them into shards."""
 
 from __future__ import annotations
 

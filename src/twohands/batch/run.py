@@ -1,4 +1,4 @@
-"""A run over a recording: its parts are seen, and then one sequential pass makes the result of them."""
+"""A run over a recording: its parts are processed, then a sequential pass makes the result."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from twohands.tracking import FPS
 SHEET_PICTURES = 40
 """Largest number of overlays on a contact sheet, evenly spread."""
 ASSUMED_TIMES = (
-    f"the frames have no times; to follow the hands, {FPS:g} frames a second are assumed; give --fps, or --no-tracking "
-    "for frames that stand for themselves"
+    f"the frames have no time stamps, so tracking assumes {FPS:g} frames a second; give --fps, or --no-tracking for "
+    "unrelated frames"
 )
 UNRELATED = (
-    "the hands of most pictures are further from those of the picture before than hands move, so these pictures are no "
-    "recording and every one stands for itself; pass --no-tracking"
+    "in most frames the hands are further from those of the previous frame than hands can move, so these frames are "
+    "not a recording and each is processed on its own; pass --no-tracking"
 )
 """Sentences of the notes."""
 

@@ -1,4 +1,4 @@
-"""The work on one recording of many: it is finished once, by whoever comes first, and costs only itself if it fails.
+"""The work on one of many recordings: it is done once, and its failure does not affect the others.
 
 `done.json`, beside the result, is written last. It holds the orders, bytes and time of change of the recording, and the
 findings; a recording with such a file is not looked at again.
@@ -23,7 +23,7 @@ from twohands.sources.opening import open_source
 from twohands.sources.remote import changes, staged
 
 DONE, SUMMARY = "done.json", "summary.json"
-DEADLY = "processes that work on it keep dying, maybe for lack of memory; use fewer --workers"
+DEADLY = "processes that work on it keep dying, perhaps for lack of memory; use fewer --workers"
 """Error of a recording that was the end of several processes."""
 _log = logging.getLogger(__name__)
 

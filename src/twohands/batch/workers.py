@@ -1,4 +1,4 @@
-"""Processes that work on the parts of a run, each with its own networks; who does which part changes no byte of it."""
+"""Processes that work on the parts of a run, each with its own networks; the division does not change the result."""
 
 from __future__ import annotations
 
@@ -101,6 +101,6 @@ def in_parallel(job: Job, workers: int, size: int, watch: Stopwatch) -> Generato
 
 def _deadly(frames: range) -> ValueError:
     return ValueError(
-        f"processes that work on frames {frames[0]} to {frames[-1]} keep dying, maybe for lack of memory; use fewer "
+        f"processes that work on frames {frames[0]} to {frames[-1]} keep dying, perhaps for lack of memory; use fewer "
         "--workers"
     )

@@ -1,4 +1,4 @@
-"""Agreement of edges of depth with edges of colour, for every shift of one against the other.
+"""Agreement of depth edges with colour edges, for every shift between them.
 
 Images are compared on a grid of cells, about 320 along the longer side. An edge is a symmetric matrix n n^T of its
 normal n, stored as (xx, xy, yy) and weighted by its strength, so that the side from which it is seen does not matter.

@@ -62,5 +62,5 @@ def _landmarks(frame: RGBDFrame, hands: TwoHands) -> np.ndarray:
 
 
 def check(frame: RGBDFrame) -> tuple[Finding, ...]:
-    """Return what is wrong with a frame, or was noticed when it was read, as far as can be said without its hands."""
+    """Return the findings about a frame that need no hands: from reading it, its intrinsics and its registration."""
     return (*frame.findings, *check_camera(frame.camera), *check_registration(frame))

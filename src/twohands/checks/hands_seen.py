@@ -162,7 +162,7 @@ def check_seen(frame: RGBDFrame, seen: Sequence[SeenHand]) -> list[Finding]:
     if holes >= HOLES:
         sentence = (
             f"{holes:.0%} of a palm has no depth; keep the hands farther away than the sensor's nearest "
-            "distance and out of direct sunlight, take off gloves that swallow infrared light, and raise the laser's "
+            "distance and out of direct sunlight, take off gloves that absorb infrared light, and raise the laser's "
             "power or the exposure of depth"
         )
         found.append(_warning("holes_on_hands", sentence, fraction=holes))

@@ -1,4 +1,4 @@
-"""Depth that does not lie on colour: another view, another field of view, a shift, or one of the two mirrored.
+"""Detect depth that is not registered to colour: another view or field of view, a shift, or one of the two mirrored.
 
 The depth edges of registered frames agree with the colour edges better without a shift than with any other, and as
 well as sharp edges can. Two linear rules compare both with what is usual: one for the whole image, one for the
@@ -51,7 +51,7 @@ class Displacement:
     mirrored: bool
 
     def __str__(self) -> str:
-        parts = [] if not self.mirrored else ["depth and colour are mirrored against each other"]
+        parts = [] if not self.mirrored else ["depth and colour are mirrored relative to each other"]
         if self.scale != 1:
             parts.append(f"depth appears {self.scale:.2g} times as large as colour")
         across = f"{abs(self.right):.0f} px {'right' if self.right > 0 else 'left'} of"

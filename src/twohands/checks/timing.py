@@ -1,4 +1,4 @@
-"""Depth against colour over consecutive frames of a recording: the same depth again, and depth that is late or early.
+"""Compare depth and colour over consecutive frames of a recording: frozen depth, and depth that is late or early.
 
 Both images are reduced to means of square blocks. The change of a block from one frame to the next is its motion in
 colour and in depth. Where depth belongs to other colour frames than it is paired with, the two motions agree best with

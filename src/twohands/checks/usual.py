@@ -1,4 +1,4 @@
-"""The rule by which a finding about frames is one about their recording."""
+"""The rule by which a finding about frames becomes one about their recording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from twohands.findings import Finding
 
 USUAL = 0.2
-"""Smallest fraction of the frames looked at that have a finding about the recording."""
+"""Smallest fraction of the frames examined that have a finding about the recording."""
 
 
 class Tally:

@@ -7,10 +7,12 @@ findings, 2 bad arguments or nothing usable, 3 some frames failed, 130 interrupt
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twohands import __version__
 from twohands.cli.common import BAD, FINE, INTERRUPTED
@@ -86,13 +88,21 @@ def _command(arguments: list[str]) -> int:
     app = tyro.extras.SubcommandApp()
     of_frames = (demo, predict, run, doctor, convert, convert_hands, convert_results, info)
     for command in (*of_frames, synth, train, evaluate, experiment, export, bench, data, submit):
-        app.command(command)
+        app.command(_with_flowing_help(command))
     try:
         return app.cli(
             prog="twohands",
-            description="Both hands as metric meshes from RGB-D frames.",
+            description="Reconstruct both hands as metric meshes from RGB-D frames. "
+            "`twohands COMMAND --help` lists the options of a command.",
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs),
         )
     except SystemExit as leaving:  # tyro has printed its help or its complaint
         return leaving.code if isinstance(leaving.code, int) else FINE
+
+
+def _with_flowing_help(command: Callable[..., int]) -> Callable[..., int]:
+    """Return a command whose docstring has one line per paragraph and argument, for the help to wrap."""
+    text = inspect.cleandoc(command.__doc__ or "")
+    command.__doc__ = re.sub(r"(?<=[^\n])\n(?: {8})?(?=\S)", " ", text)
+    return command

@@ -19,14 +19,15 @@ def bench(
     repeats: int = 5,
     json: bool = False,
 ) -> int:
-    """Print the time that a network takes for one frame: each module, the whole, and the whole over a bare ResNet50.
+    """Time a network on one frame: each module, the whole, and the whole relative to a bare ResNet50.
 
-    One forward pass on the CPU in float32, with random weights and full clouds; the ResNet50 sees the same image.
+    The time is that of a forward pass on the CPU in float32, with random weights and full point clouds. The ResNet50
+    processes the same image.
 
     Args:
-        preset: The preset of the network.
-        threads: Threads of torch.
-        repeats: Number of timed passes, after one to warm up; the median, fastest and slowest are printed.
+        preset: Preset of the network.
+        threads: Number of threads of torch.
+        repeats: Number of timed passes after one warm-up pass; the median, fastest and slowest are printed.
         json: Print JSON, in seconds.
     """
     from dataclasses import asdict

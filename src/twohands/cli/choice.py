@@ -1,4 +1,4 @@
-"""The options that say what reconstructs the hands, shared by `demo`, `predict`, `run`, `evaluate` and `submit`."""
+"""The options that choose the predictor, shared by `demo`, `predict`, `run`, `evaluate` and `submit`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ class Choice:
     """Choice of a predictor."""
 
     method: Method | None = None
-    """Start of the fit: a network on colour, depth and landmarks around each hand (light, the default), landmarks of
-    the image alone (landmarks), or a network on colour and depth of the whole frame (pdfnet)."""
+    """Start of the fit: light (default), a network around each hand; landmarks; or pdfnet, a network on the frame."""
     network: Path | None = None
     """Folder of a network of your own: a checkpoint, for example RUN/final, or exported graphs."""
     hand_model: HandModelName | None = None
     """Hand model of the result; by default the free hand, or the network's own. mano needs its files."""
-    fit: bool = True
-    """The hand model is fitted to the measured points at the end, unless --no-fit is given."""
+    fit: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: fit)")] = True
+    """Do not fit the hand model to the measured points at the end."""
     person: Person | None = None
-    """Whose hands are given where several people's are seen: by default the nearest person's."""
+    """Whose hands are returned if several people are visible; by default the nearest person's."""
 
     def load(self, trusted: bool = False) -> Predictor:
         """Return the predictor, see `twohands.load`."""

@@ -1,4 +1,4 @@
-"""Exit codes, and the parts that several commands share."""
+"""Exit codes and functions that several commands share."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ def check_results(out: Path, inputs: Sequence[Path]) -> None:
     taken = [out / name for name in RESULTS if (out / name).exists()]
     for path in taken:
         if path.resolve() in [given.resolve() for given in inputs]:
-            raise ValueError(f"{path} would be overwritten, but it is to be read; give another --out")
+            raise ValueError(f"{path} is an input and would be overwritten; give another --out")
     if taken and not holds_one_frame(out / "hands.npz"):
-        raise ValueError(f"{taken[0]} would be overwritten and is none of our results; give another --out or remove it")
+        raise ValueError(
+            f"{taken[0]} would be overwritten and is not a result of twohands; give another --out or remove it"
+        )
 
 
 def write_frame(

@@ -22,15 +22,15 @@ def convert(
     out: Path | None = None,
     reading: OfSource = SOURCE,
 ) -> int:
-    """Write a recording as a folder of images with registered depth, or as one .mcap file; `run` takes both.
+    """Convert a recording to a folder of images with registered depth, or to one .mcap file; `run` reads both.
 
-    Takes everything that `run` takes. The same command resumes an interrupted conversion to a folder. A file has
-    Foxglove's messages with colour as PNG; it is written under another name and renamed when it is complete.
+    It reads the cameras and local recordings that `run` reads. The same command resumes an interrupted conversion to a
+    folder. An .mcap file holds Foxglove's messages with colour as PNG; it has a temporary name until it is complete.
 
     Args:
-        recording: File or folder of the recording; its content tells its kind. Or a camera: realsense, orbbec.
-        destination: Folder for rgb/, depth/, camera_intrinsic.json and frames.csv, or a file named .mcap.
-        out: The destination, for those who are used to this option from other commands.
+        recording: File or folder of the recording; its content determines its kind. Or a camera: realsense, orbbec.
+        destination: Folder for rgb/, depth/, camera_intrinsic.json and frames.csv, or an .mcap file.
+        out: The destination as an option, as in other commands.
     """
     from twohands.sources.writing import FolderWriter
     from twohands.sources.writing_mcap import McapWriter

@@ -27,14 +27,12 @@ NAMED = 10
 
 
 def convert_hands(result: Positional[Path], to: HandModelName, out: Path) -> int:
-    """Convert results to another hand model: the same surfaces in the parameters of the free hand or of MANO.
+    """Convert results to another hand model, the free hand or MANO, by fitting its parameters to the meshes.
 
-    The parameters of the other hand model are fitted to the meshes, whether or not the result has parameters. Frames,
-    intrinsics, errors and presence are kept. How well a hand lies on the depth is not known afterwards: its residual is
-    NaN, its support 0 and `fitted` false. The line at the end says how far the surfaces are from the original ones.
-
-    MANO needs the files of TWOHANDS_MANO. At first use the two hand models are matched, which takes a few seconds and
-    is kept in the user's cache folder.
+    Frames, intrinsics, errors and presence are kept. Agreement with the depth is not measured again: the residual is
+    NaN, the support 0 and `fitted` false. At the end, the distance to the original surfaces is printed. MANO needs its
+    files in the folder TWOHANDS_MANO. The first use matches the two hand models in a few seconds and stores the match
+    in the cache folder of the user.
 
     Args:
         result: A hands.npz, or a folder of `predict` or `run` that has one.
@@ -54,7 +52,7 @@ def convert_hands(result: Positional[Path], to: HandModelName, out: Path) -> int
     arrays = read_results(path)
     name = str(arrays["hand_model"])
     if name == to:
-        raise ValueError(f"{path} holds hands of the model {to!r} already; nothing is to be converted")
+        raise ValueError(f"{path} holds hands of the model {to!r} already; there is nothing to convert")
     source, target = hand_model(name), hand_model(to)
     _check_meshes(path, arrays, source)
     rows, distances, poor = _converted(split_rows(arrays), HandConverter(source, target))

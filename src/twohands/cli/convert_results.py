@@ -17,16 +17,16 @@ def convert_results(
     csv: Path | None = None,
     parquet: Path | None = None,
 ) -> int:
-    """Write the results of a run in another format.
+    """Convert the results of a run to another file format.
 
     CSV and parquet are written part by part, in constant memory.
 
     Args:
-        result: Folder of a run, hands.npz, or a .parquet.
-        npz: File to write: all arrays, as read_results gives them.
-        json: File to write: without vertices.
-        csv: File to write: status, quality and joints, one line per frame.
-        parquet: File to write: flat columns and fixed-size lists; needs the extra parquet.
+        result: Folder of a run, a hands.npz, or a .parquet file.
+        npz: File to write, with all arrays as read_results returns them.
+        json: File to write, without vertices.
+        csv: File to write, with status, quality and joints, one line per frame.
+        parquet: File to write, with flat columns and fixed-size lists (needs the extra parquet).
     """
     import numpy as np
 

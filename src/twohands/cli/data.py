@@ -31,21 +31,19 @@ def data(
     out: Path = Path("out/data"),
     workers: int = 1,
 ) -> int:
-    """Check your copy of a data set on some frames, or pack it into shards that are read several times faster.
-
-    check looks for wrong files, sizes, units, intrinsics, axes, mirroring, joints and sides, prints what is wrong with
-    the fix, and writes a sheet of the labels over colour and depth; exit code 0 when all is well, 1 otherwise.
-    pack writes the frames of a split into a folder that `train --data` and `evaluate --data` take; it continues where
-    it was interrupted.
+    """Check your copy of a public data set, or pack it into shards that are read several times faster.
 
     Args:
-        action: check or pack.
+        action: check examines some frames for wrong files, sizes, units, intrinsics, axes, mirroring, joints and sides,
+            prints each fault with the fix, and draws the labels over colour and depth; the exit code is 1 if there is a
+            fault, else 0. pack writes the frames of a split into a folder for `train --data` and `evaluate --data`; the
+            same command resumes it.
         name: The data set.
-        root: Folder of the copy.
+        root: Folder of your copy.
         split: Split of the data set.
-        frames: check: number of frames, spread evenly over the split (24). pack: number of first frames (all).
-        out: Folder for the sheet, or for the shards.
-        workers: Number of processes that pack.
+        frames: Number of frames; by default check examines 24, spread over the split, and pack writes all.
+        out: Folder for the picture of check, or for the shards of pack.
+        workers: Number of processes for pack.
     """
     from twohands.data.dataset import open_dataset
 

@@ -16,7 +16,7 @@ def demo(
     timings: bool = False,
     strict: bool = False,
 ) -> int:
-    """Reconstruct both hands of the packaged frame: overlay, meshes and a page to turn them in a browser.
+    """Reconstruct both hands in the packaged frame; write meshes, an overlay and a 3D view for the browser.
 
     Args:
         out: Folder for the results.

@@ -1,4 +1,4 @@
-"""The command `doctor`: say what is wrong with a recording."""
+"""The command `doctor`: diagnose a recording."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def doctor(
     page: Path | None = None,
     reading: OfSource = SOURCE,
 ) -> int:
-    """Say what is wrong with a recording, and what to do: exit code 0 if nothing is, 1 if there is a finding.
+    """Diagnose a recording: print what is wrong and the remedy. The exit code is 1 if there is a finding, else 0.
 
-    Takes everything that `run` takes, and looks at up to 60 frames spread over it.
+    It reads any local recording that `run` reads, but no cameras, and examines up to 60 frames spread over it.
 
     Args:
         recording: File or folder of the recording.
-        json: File for the table and the findings as JSON.
-        page: File for one page as PNG: colour with the edges of depth, the hands found, the depths, and the table.
+        json: JSON file to write, with the table and the findings.
+        page: PNG file to write, with depth edges on colour, the hands found, a histogram of depth, and the table.
     """
     from twohands.doctor.examination import METHOD, Examination
     from twohands.doctor.page import write_page
@@ -57,7 +57,7 @@ def doctor(
         write_page(page, recording.name, diagnosis)
     count = len(diagnosis.findings)
     verdict = "nothing is wrong" if diagnosis.is_clean else f"{count} finding{'' if count == 1 else 's'}"
-    print(f"{diagnosis.looked_at} of {diagnosis.frames} frames looked at: {verdict}")
+    print(f"{diagnosis.looked_at} of {diagnosis.frames} frames examined: {verdict}")
     return FINE if diagnosis.is_clean else FINDINGS
 
 

@@ -19,24 +19,25 @@ def evaluate(
     figures: int = 0,
     baselines: tuple[Path, ...] = (),
 ) -> int:
-    """Measure a method or a network: metrics per hand, by visibility and distance, in report.md and report.json.
+    """Measure a method or a network on frames with ground truth; write report.md and report.json.
 
-    For a public data set the metrics of its benchmark follow. In a frame that is refused, for example one without any
-    depth, no hand is found.
+    Metrics are per hand, by visibility and distance; for a public data set also those of its benchmark. A frame that is
+    refused, for example one without any depth, counts as one without found hands.
 
     Args:
-        data: "synthetic" renders the frames of the split; otherwise a folder of shards from `twohands synth`, or
-            NAME=FOLDER for a copy of a data set (NAME:SPLIT=FOLDER for another split), with a NAME listed in
-            `twohands data --help`.
-        split: Synthetic frames kept for evaluation: 500 of the test split, 200 of the validation split, 500 of the
-            test split that look unlike those for training (test_shifted), or the 500 test frames of the first engine
-            (basic_test). For a copy of a data set: test or validation.
+        data: "synthetic" renders the frames of the split. Otherwise a folder of shards from `twohands synth`, or
+            NAME=FOLDER for a copy of a data set (NAME:SPLIT=FOLDER for another split). `twohands data --help` lists the
+            NAMEs.
+        split: Synthetic evaluation frames: 500 of the test split, 200 of the validation split, 500 of the test split
+            that look unlike those for training (test_shifted), or the 500 test frames of the first engine (basic_test).
+            For a copy of a data set: test or validation.
         count: Number of frames to measure, from the first on; by default all.
         out: Folder for the report.
-        masks: Input of a network, with one section of the report for each: nothing (own), true masks, or true masks
-            and centres. With true masks, the presence of the hands is given in all sections, as in the paper's tables.
+        masks: Masks for a network, with one section of the report for each choice: its own, ground truth, or ground
+            truth with true hand centres. With true masks, the presence of the hands is given in all sections, as in the
+            paper's tables.
         figures: Number of frames to draw, spread evenly: colour, target and prediction, from the front and the side,
-            with the first input of --masks.
+            with the first choice of --masks.
         baselines: Folders of networks to draw beside the prediction.
     """
     from twohands.evaluation.evaluate import benchmark_of, chosen_frames, open_frames

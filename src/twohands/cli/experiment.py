@@ -22,21 +22,21 @@ def experiment(
     backbone_minutes: float = 120.0,
     seeds: int = 2,
 ) -> int:
-    """Train and measure the rows of the paper's tables at one budget of CPU time; an interrupted run resumes.
+    """Train and measure the rows of the paper's tables with the same budget of CPU time.
 
-    The same command in several terminals divides the rows among them.
+    The same command resumes an interrupted run; given in several terminals, it divides the rows among them.
 
     Args:
         names: Tables (table1 to table4) or single rows of them (full, concat, intaghand_depth, ...).
         data: Frames to train on: a folder of shards, or NAME=FOLDER.
         test: Frames to measure on.
-        out: Folder of the runs and of the maps of the shared image branch.
-        reports: Folder of the results, one small file per row and seed; by default OUT/rows.
-        report: Markdown file of the tables; by default OUT/tables.md.
-        minutes: CPU minutes of a row on the shared image branch.
-        whole_minutes: CPU minutes of a row that trains its image branch as well.
-        backbone_minutes: CPU minutes of the shared image branch.
-        seeds: Largest number of seeds of a row.
+        out: Folder for the runs and the maps of the frozen backbone.
+        reports: Folder for the results, one small file per row and seed; by default OUT/rows.
+        report: Markdown file for the tables; by default OUT/tables.md.
+        minutes: CPU minutes for a row on the frozen backbone.
+        whole_minutes: CPU minutes for a row that trains its own image branch.
+        backbone_minutes: CPU minutes for training the backbone.
+        seeds: Largest number of seeds per row.
     """
     from twohands.config import PRESETS
     from twohands.data.dataset import identity_of, open_dataset

@@ -10,11 +10,11 @@ from twohands.cli.common import FINE, check_folder
 
 
 def export(checkpoint: Positional[Path], out: Path) -> int:
-    """Write a trained network as the ONNX graphs that `--network FOLDER` runs without torch.
+    """Export a trained network as ONNX graphs, which `--network FOLDER` runs without torch.
 
     Args:
         checkpoint: Folder of a checkpoint, for example RUN/final, or RUN/best of preset light.
-        out: Folder for locate.onnx and reconstruct.onnx, or region.onnx of preset light.
+        out: Folder for locate.onnx and reconstruct.onnx, or for region.onnx of preset light.
     """
     from twohands.networks.checkpoint import load_checkpoint
     from twohands.networks.export import export_network

@@ -19,13 +19,13 @@ def info(
     out: Path = Path("out/info"),
     json: bool = False,
 ) -> int:
-    """Describe a hand model, with a picture of its poses and shapes, or print the costs of a network.
+    """Describe a hand model and draw its poses and shapes, or print the parameters and multiply-adds of a network.
 
     Args:
         topic: The free hand, MANO, or the preset of a network.
         path: Folder of MANO's files; by default the value of TWOHANDS_MANO.
         out: Folder for the picture of the hand model.
-        json: Print the costs of a network as JSON.
+        json: Print the numbers of a network as JSON.
     """
     if path is not None and topic != "mano":
         raise ValueError("only 'info mano' takes a path: the folder of MANO's files")

@@ -22,14 +22,15 @@ def predict(
     timings: bool = False,
     strict: bool = False,
 ) -> int:
-    """Reconstruct both hands of one frame: hands.npz, hands.json, hands.glb and overlay.png.
+    """Reconstruct both hands in one frame; write hands.npz, hands.json, hands.glb and overlay.png.
 
     Args:
         rgb: Colour image, PNG or JPEG.
-        depth: Depth image registered to it: 16-bit PNG, TIFF, .npy or .npz.
-        intrinsics: Text file with the matrix or fx fy cx cy, JSON or YAML of Open3D, RealSense, ROS, or "fx,fy,cx,cy".
+        depth: Depth image registered to the colour image: 16-bit PNG, TIFF, .npy or .npz.
+        intrinsics: Intrinsics of the colour camera: "fx,fy,cx,cy", a text file with the 3x3 matrix, or a file of
+            Open3D, RealSense, ROS, OpenCV or Record3D.
         out: Folder for the results. Results of an earlier frame are replaced; other files are never overwritten.
-        view: Write view.html as well: cloud and meshes to turn in a browser.
+        view: Also write view.html, an interactive 3D view of point cloud and meshes for the browser.
         skeleton: Draw the joints on the overlay.
         timings: Print the time of each step.
         strict: End with exit code 1 if there is a warning.

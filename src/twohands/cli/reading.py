@@ -40,13 +40,13 @@ def check_live(recording: Path, reading: SourceOptions, out: Path, *impossible: 
             f"twohands convert {kind} FOLDER"
         )
     if out.is_dir() and any(out.iterdir()):
-        raise ValueError(f"{out} holds something already, and a camera is never resumed; give a new folder")
+        raise ValueError(f"{out} is not empty, and a camera recording cannot be resumed; give a new folder")
 
 
 def opened(recording: Path, reading: SourceOptions, name: object = None) -> Source:
     """Return an open recording, and print what it is; `name` is what to call it, by default its path.
 
-    Where the depth unit is in no file, the error names the one with which the hands have a usual size.
+    Where the depth unit is in no file, the error names the one with which the hands have a plausible size.
     """
     from twohands.sources.folder import DepthUnitError
     from twohands.sources.opening import open_source
@@ -62,8 +62,8 @@ def opened(recording: Path, reading: SourceOptions, name: object = None) -> Sour
         unit = guessed_unit(recording, reading, predictor.locate) if isinstance(predictor, TwoHandPredictor) else None
         if unit is None:
             raise
-        raise ValueError(f"{error}; with --depth-unit {unit:g} the hands in it have a usual size") from None
-    print(f"{name or recording}: {source.about}")
+        raise ValueError(f"{error}; with --depth-unit {unit:g} the hands in it have a plausible size") from None
+    print(f"{name or recording}: {source.about.removeprefix(f'{recording.name}: ')}")  # the name is said once
     return source
 
 

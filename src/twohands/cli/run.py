@@ -38,52 +38,51 @@ def run(
     last: Annotated[int | None, tyro.conf.arg(name="to")] = None,
     every: int = 1,
     choice: Options = DEFAULT,
-    tracking: bool = True,
+    tracking: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: tracking)")] = True,
     smooth: float = 0.5,
     two_pass: bool = False,
     workers: int | None = None,
     shard: str | None = None,
     executor: Executor = "local",
     ray_address: str | None = None,
-    vertices: bool = True,
+    vertices: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: stored)")] = True,
     overlays: bool = False,
     glb: bool = False,
     parquet: bool = False,
     timings: bool = False,
     strict: bool = False,
 ) -> int:
-    """Reconstruct both hands in every frame of a recording, or of many.
+    """Reconstruct both hands in every frame of one or more recordings, or of a connected camera.
 
-    Folders with rgb/, depth/ and cam_K.txt (see README for other names), ROS 1 and 2 bags, MCAP, RealSense .bag and
-    .db3 (needs the extra ros), Azure Kinect .mkv and Stray Scanner (video), Record3D .r3d (iphone), LeRobot data sets
-    (lerobot), 3D Scanner App, Polycam, .npz, .npy and pickled arrays, BOP scenes; connected cameras by the names
-    realsense and orbbec (extras of these names). docs/recordings.md has a table of all of them. The same command
-    resumes an interrupted run; frames whose files have changed are processed again. In frames with times, or numbered
-    in order, hands are followed and their motion is made steady. Of many recordings each gets a folder of its own; one
-    that fails costs only itself.
+    Hands are tracked and their motion is smoothed if frames have time stamps or are numbered. The same command resumes
+    an interrupted run and processes frames again whose files have changed. If one of several recordings fails, the
+    others are still processed.
 
     Args:
-        recordings: File or folder of a recording; its content tells its kind. Or a camera: realsense, orbbec. Many:
-            several of them, a pattern in quotes ("recordings/*.bag"), or a .txt file with one on each line. s3:// and
-            others with the extra fsspec.
-        out: Folder for the results, one row per frame: parts/, summary.json, and up to 2,000 frames hands.npz and
-            hands.json; of many recordings, folders of these named after the recordings, and summary.json.
-        first: Number of the first frame that is taken; the recording's first is 0.
-        last: Number of the frame before which to stop; by default all are taken.
-        every: Take every N-th frame.
-        tracking: Follow the hands from frame to frame, unless --no-tracking is given.
-        smooth: Strength of the smoothing of followed hands in [0, 1]; 0 = none.
-        two_pass: Smooth with what comes later as well: no lag.
-        workers: Number of processes, each with its own networks; the result does not depend on it. By default 1, with
-            ray one for each CPU. Of many recordings each process takes a whole one.
-        shard: I/N: of many recordings take every N-th from the I-th on, as the tasks of a Slurm array do.
-        executor: Of many recordings: processes of this machine, or a Ray cluster (needs the extra ray).
+        recordings: File or folder of a recording; its content determines its kind. Read are folders with rgb/, depth/
+            and cam_K.txt, 3D Scanner App, Polycam, BOP, TUM, .npz, .npy and pickled arrays; with the extra ros ROS 1
+            and 2 bags, MCAP, RealSense .bag and .db3; with video Azure Kinect and Stray Scanner; with iphone Record3D;
+            with lerobot LeRobot data sets; and the cameras realsense and orbbec (extras of these names). See
+            docs/recordings.md. For several recordings give several paths, a pattern in quotes ("recordings/*.bag"), or
+            a .txt file with one per line. URLs such as s3:// need the extra fsspec.
+        out: Folder for the results: parts/ and summary.json, and for up to 2,000 frames hands.npz and hands.json. Each
+            of several recordings gets a folder of its own in it.
+        first: Number of the first frame to process, counted from 0.
+        last: Number of the frame before which to stop; by default all frames are processed.
+        every: Process every N-th frame.
+        tracking: Process every frame on its own, without tracking.
+        smooth: Strength of the smoothing of tracked hands, from 0 (none) to 1.
+        two_pass: Also use later frames for smoothing, which removes the lag.
+        workers: Number of processes, each with its own networks; the result does not depend on it. The default is 1,
+            or one per CPU with ray. Each process takes a part of a single recording, or a whole one of several.
+        shard: I/N: process every N-th recording from the I-th on, for the tasks of a Slurm array.
+        executor: Where several recordings are processed: on this machine, or on a Ray cluster (needs the extra ray).
         ray_address: Address of the Ray cluster; by default RAY_ADDRESS, otherwise a cluster on this machine.
-        vertices: Store the vertices of the meshes, unless --no-vertices is given; the parameters give them as well.
-        overlays: Draw the hands over every frame (overlays/) and a contact sheet (overlays.jpg).
+        vertices: Do not store the vertices of the meshes, which can be recomputed from the parameters.
+        overlays: Draw the hands over every frame (overlays/) and on a contact sheet (overlays.jpg).
         glb: Write the meshes of every frame (glb/).
-        parquet: Write the result of each recording as one file as well, hands.parquet (needs the extra parquet).
-        timings: Print the time of each step, over all frames.
+        parquet: Also write the result of each recording as one file, hands.parquet (needs the extra parquet).
+        timings: Print the total time of each step.
         strict: End with exit code 1 if there is a warning.
     """
     from twohands.batch import Orders, Selection, Tracking
@@ -105,8 +104,8 @@ def run(
     if is_one(recordings):
         if shard is not None or executor == "ray":
             raise ValueError(
-                "--shard and --executor ray share out many recordings; give several, a pattern or a list (--workers "
-                "shares out one)"
+                "--shard and --executor ray divide several recordings; give several, a pattern or a list (--workers "
+                "divides one)"
             )
         twice = {"--overlays": overlays, "--glb": glb, "--workers": (workers or 1) > 1}
         check_live(Path(recordings[0]), reading, out, *(option for option, given in twice.items() if given))
@@ -154,7 +153,7 @@ def _run_one(recording: str, out: Path, orders: Orders, workers: int, timings: b
     account.raise_if_unusable(recording)
     for name, error in account.failed:
         print(f"twohands: {name}: {error}", file=sys.stderr)
-    before = f"; {batch.reused} rows were there already" if batch.reused else ""
+    before = f"; {batch.reused} rows were there before" if batch.reused else ""
     print(f"{account.line()}{before}; wrote {batch.store.written}")
     if timings:
         print(watch.table())

@@ -17,16 +17,16 @@ def submit(
     out: Path,
     choice: Options = DEFAULT,
 ) -> int:
-    """Predict the test frames of a public data set, and write and check the file that its benchmark scores.
+    """Predict the test frames of a public data set; write and validate the submission file of its benchmark.
 
-    Every benchmark scores every frame: a hand that is not found is copied from the nearest frame of its recording.
-    HO-3D scores meshes of MANO: give --hand-model mano, or a network with that hand model. H2O-3D takes meshes of MANO;
+    The benchmarks score every frame, so a hand that is not found is copied from the nearest frame of its recording.
+    HO-3D requires MANO meshes: give --hand-model mano, or a network with that hand model. H2O-3D accepts MANO meshes;
     for the free hand only the joints are written.
 
     Args:
         name: The data set.
         root: Folder of your copy.
-        out: The file: .zip or .json for HO-3D and H2O-3D, .txt for DexYCB.
+        out: The file to write: .zip or .json for HO-3D and H2O-3D, .txt for DexYCB.
     """
     from dataclasses import replace
 
@@ -49,7 +49,5 @@ def submit(
     submission.write(out, predictions)
     if predict.refused:
         print(f"{predict.refused:,} frames were refused: see the warnings; their hands are filled in")
-    print(
-        f"wrote {out}: {len(predictions):,} frames, {filled:,} hands filled in from frames beside theirs; it is checked"
-    )
+    print(f"wrote {out}: {len(predictions):,} frames, {filled:,} hands filled in from nearby frames; the file is valid")
     return FINE

@@ -21,23 +21,23 @@ def synth(
     workers: int = 1,
     preview: bool = False,
 ) -> int:
-    """Render synthetic frames of two hands with their truth into shards; an interrupted run can be continued.
+    """Render synthetic frames of two hands with ground truth into shards; the same command resumes an interrupted run.
 
     Args:
         out: Folder for the shards.
         count: Number of frames.
         seed: Seed of the frames; on one machine a frame depends only on split, seed, index and configuration.
-        split: train, validation or test: disjoint hand shapes; or test_shifted: hand shapes of the test split in
-            another mixture of camera, light, clutter and view, a configuration of its own.
-        config: full; stored, which is full with the textures and models of the asset cache; grips, mostly people who
-            face the camera with objects before their hands; above, people on whom a camera looks down from any side;
-            basic, the frames of the first engine; or full without one of its parts: no_sleeves, no_objects,
-            no_sensor_noise, no_contact, no_clutter.
-        sensor: Depth camera instead of the configuration's: time_of_flight, active_stereo, structured_light, lidar,
-            mixed (one of them for each frame), ideal (no noise, no holes and nothing moved between colour and depth) or
-            basic (the first engine's).
-        workers: Number of processes that render.
-        preview: Write a contact sheet of the first frames as well.
+        split: train, validation or test, which have disjoint hand shapes; or test_shifted, which has the hand shapes of
+            the test split with other cameras, light, clutter and views, and allows no other configuration.
+        config: full; stored (full with the textures and models of the asset cache); grips (mostly people who face the
+            camera with objects in front of their hands); above (a camera looks down on people from any side); basic
+            (the first engine); or full without one part: no_sleeves, no_objects, no_sensor_noise, no_contact,
+            no_clutter.
+        sensor: Depth camera in place of the configuration's: time_of_flight, active_stereo, structured_light, lidar,
+            mixed (one of them for each frame), ideal (no noise, no holes, perfectly registered) or basic (the first
+            engine's).
+        workers: Number of rendering processes.
+        preview: Also write a contact sheet of the first frames.
     """
     from twohands.shards import Shards, write_shards
     from twohands.synth.preview import mix_report, write_preview

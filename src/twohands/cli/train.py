@@ -25,20 +25,20 @@ def train(
     pretrained: bool = False,
     start: Path | None = None,
 ) -> int:
-    """Train a network in a run folder; the same command resumes an interrupted run.
+    """Train a network; the same command resumes an interrupted run.
 
-    On several processes or machines: torchrun ... -m twohands train ...
+    For several processes or machines use: torchrun ... -m twohands train ...
 
     Args:
-        config: The preset; any of its values can be changed.
-        data: Frames to train on, from one or several sources: a folder of shards, or NAME=FOLDER for a copy of a data
-            set (its split "train"; NAME:SPLIT=FOLDER for another), with a NAME listed in `twohands data --help`.
-        out: The run folder: configuration, log, TensorBoard events, checkpoints.
-        mix: Number of times that the frames of each source appear in an epoch, 1 or more; by default once.
-        validation: Frames for choosing the best checkpoint by its error in camera space with true masks; frames
+        config: The preset; each of its values is an option.
+        data: Training frames from one or several sources: a folder of shards, or NAME=FOLDER for a copy of a data set
+            (its split "train"; NAME:SPLIT=FOLDER for another split). `twohands data --help` lists the NAMEs.
+        out: The run folder, for configuration, log, TensorBoard events and checkpoints.
+        mix: How many times the frames of each source appear in an epoch, 1 or more; by default once.
+        validation: Frames for selecting the best checkpoint by its error in the camera frame with true masks; frames
             without masks use the measured points near the labelled bones.
-        pretrained: Start the image encoder from ImageNet weights.
-        start: Start from all weights of a checkpoint folder or of exported graphs; "shipped" for the packaged network.
+        pretrained: Initialise the image encoder with ImageNet weights.
+        start: Initialise all weights from a checkpoint folder or exported graphs; "shipped" for the packaged network.
     """
     from twohands.data.dataset import TrainingSet, identity_of, open_dataset, open_mixture
     from twohands.runtime import SHIPPED

@@ -1,1 +1,1 @@
-"""The doctor of recordings: what is wrong with one, and what to do; see `examination.examine`."""
+"""The doctor diagnoses recordings and names remedies; see `examination.examine`."""

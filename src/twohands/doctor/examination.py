@@ -1,6 +1,6 @@
-"""Look at frames spread over a recording and say what is wrong with it.
+"""Examine frames spread over a recording and diagnose it.
 
-The lines of the table stand for kinds of findings. A kind counts when a fifth of the frames looked at have it. What
+The lines of the table stand for kinds of findings. A kind counts when a fifth of the frames examined have it. What
 consecutive frames, time stamps and the size of the hands tell holds for the recording as it is.
 """
 
@@ -47,7 +47,7 @@ ONE_SIDE = "two_hands_of_one_side"
 WITH_DEPTH = ("hands_out_of_range", "hands_small")
 """Findings about hands that mean nothing where depth is not that of the hands."""
 MIRRORED = "depth_mirrored"
-MIRRORED_SENTENCE = f"depth and colour are mirrored against each other; {MIRROR_BACK}"
+MIRRORED_SENTENCE = f"depth and colour are mirrored relative to each other; {MIRROR_BACK}"
 
 
 @dataclass(frozen=True)
@@ -203,9 +203,10 @@ def stretches(count: int) -> set[int]:
 def examine(
     recording: str | Path | Source, options: SourceOptions | None = None, predictor: Predictor | None = None
 ) -> Diagnosis:
-    """Return what is wrong with a recording: a path, opened as by `open_source` with `options`, or an open one.
+    """Return the diagnosis of a recording, given as a path, which `open_source` opens with `options`, or already open.
 
-    Raise ValueError or FileNotFoundError with the fix when it cannot be used at all.
+    The result has `checks` (the lines of the table), `findings` (the warnings) and `is_clean`. Raise ValueError or
+    FileNotFoundError with the fix when the recording cannot be used at all.
     """
     source = open_source(recording, options) if isinstance(recording, str | Path) else recording
     examination = Examination(source, predictor or load(METHOD))

@@ -1,4 +1,4 @@
-"""`Look`: what the doctor keeps of the frames of a recording, in constant memory."""
+"""`Look`: the measurements that the doctor keeps of a recording, in constant memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Example:
 
 @dataclass
 class Look:
-    """Observations in the frames looked at, and the time stamps of all frames."""
+    """Observations in the frames examined, and the time stamps of all frames."""
 
     model: HandModel
     findings: list[tuple[str, tuple[Finding, ...]]] = field(default_factory=list)

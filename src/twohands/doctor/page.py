@@ -49,7 +49,7 @@ def _head(title: str, diagnosis: Diagnosis) -> Image.Image:
     count = len(diagnosis.findings)
     verdict = "nothing is wrong" if diagnosis.is_clean else f"{count} finding{'' if count == 1 else 's'}"
     lines = _wrapped(
-        f"{diagnosis.recording}; {diagnosis.looked_at} of {diagnosis.frames} frames looked at", _font(17), _inner()
+        f"{diagnosis.recording}; {diagnosis.looked_at} of {diagnosis.frames} frames examined", _font(17), _inner()
     )
     part = _blank(44 + 24 * len(lines))
     draw = ImageDraw.Draw(part)
@@ -82,7 +82,7 @@ def _chart(counts: np.ndarray) -> Image.Image:
     """Return the chart of how many readings are at which distance, those of hands in front of all."""
     part = _blank(CHART)
     draw = ImageDraw.Draw(part)
-    draw.text((0, 0), "distance of the readings: whole image", SCENE, _font(17))
+    draw.text((0, 0), "depth readings: whole image", SCENE, _font(17))
     draw.text((330, 0), "on hands (each to its own scale)", HANDS, _font(17))
     total = np.cumsum(counts[0])
     if not total[-1]:

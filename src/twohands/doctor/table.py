@@ -1,4 +1,4 @@
-"""The doctor's table: what was looked at, what was measured, the verdict, and the remedy."""
+"""The doctor's table: subject, measurement, verdict and remedy."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def _sizes(look: Look) -> str | None:
 
 
 def _registration(look: Look) -> str | None:
-    return _without(look, "depth_not_registered", "edges of depth are not beside those of colour")
+    return _without(look, "depth_not_registered", "depth edges are not displaced from colour edges")
 
 
 def _mirror(look: Look) -> str | None:
-    return _without(look, "depth_mirrored", "depth and colour are not mirrored against each other")
+    return _without(look, "depth_mirrored", "depth and colour are not mirrored relative to each other")
 
 
 def _without(look: Look, code: str, sentence: str) -> str | None:
@@ -132,7 +132,7 @@ def _timing(look: Look) -> str | None:
         return None
     repeated = f"{len(timing.frozen)} of {timing.compared} frames repeat the depth before"
     if not timing.lags:
-        return f"{repeated}; their motion does not tell whether depth is late"
+        return f"{repeated}; their motion does not show whether depth is late"
     lag = round(float(np.median([lag for lag, _ in timing.lags])), 1)
     return f"{repeated}; depth is {abs(lag):.1f} frames {'ahead of' if lag < 0 else 'behind'} colour"
 
@@ -206,19 +206,22 @@ _LINES = (
         "lens distortion",
         (),
         _distortion,
-        ("no coefficients were given", "where straight edges look bent, give a calibration with them (--intrinsics)"),
+        (
+            "no coefficients were given",
+            "if straight edges look bent, give a calibration with coefficients (--intrinsics)",
+        ),
     ),
     _Line(
         "size of hands",
         ("hand_size",),
         _sizes,
-        (f"fewer than {FEW} frames with hands that tell it", ""),
+        (f"fewer than {FEW} frames with hands that show it", ""),
     ),
     _Line("red and blue", ("blue_first", "grey_image"), _channels),
     _Line("depth in time", ("depth_frozen", "depth_late", "depth_early"), _timing, ("nothing moves", "")),
     _Line("depth on hands", ("holes_on_hands",), _holes),
-    _Line("distance", ("hands_out_of_range",), _distance, ("no hands beyond doubt", "")),
-    _Line("hands in image", ("hands_small",), _image_size, ("no hands beyond doubt", "")),
+    _Line("distance", ("hands_out_of_range",), _distance, ("no clearly visible hands", "")),
+    _Line("hands in image", ("hands_small",), _image_size, ("no clearly visible hands", "")),
     _Line("people", PEOPLE, _people),
     _Line("exposure", ("too_dark", "overexposed"), _exposure),
     _Line("sharpness", ("blurred",), _blur),
@@ -226,6 +229,6 @@ _LINES = (
         "frame rate",
         ("dropped_frames", "times_out_of_order"),
         _rate,
-        ("no time stamps", "give --fps, or frames.csv in a folder, where times are needed"),
+        ("no time stamps", "if times are needed, give --fps, or frames.csv in a folder"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Guess the depth unit of a recording that has it in no file, by the size of the hands."""
+"""Guess the depth unit of a recording whose files do not state it, from the size of the hands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOKED_AT = 12
 
 
 def guessed_unit(recording: Path, options: SourceOptions, locate: Locate) -> float | None:
-    """Return metres per depth step with which most hands have a usual size, None if no unit in use does that."""
+    """Return metres per depth step with which most hands have a plausible size, None if no unit in use does that."""
     source = open_source(recording, replace(options, depth_unit=DEFAULT_INTEGER_UNIT))
     sizes = []
     chosen = set(spread(source.length or LOOKED_AT, LOOKED_AT))

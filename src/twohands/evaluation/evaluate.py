@@ -1,4 +1,4 @@
-"""Measure a predictor on frames with their truth, as a user would get it, and write the report."""
+"""Measure a predictor, as users run it, on frames with ground truth, and write the report."""
 
 from __future__ import annotations
 
@@ -91,15 +91,16 @@ def evaluate(
     benchmark: Benchmark | None = None,
     progress: bool = True,
 ) -> Evaluation:
-    """Measure a predictor: errors in metres per hand, by visibility and distance, and the metrics of the benchmark.
+    """Measure a predictor on frames with ground truth; return errors in metres per hand, by visibility and distance.
 
-    frames: samples with their truth, or a source: "synthetic", a folder of shards, or NAME=FOLDER of a data set.
+    frames: a sequence of `Sample`s, or a source: "synthetic", a folder of shards, or NAME=FOLDER of a data set.
     split: split of a source.
-    masks: input of a network: nothing ('own'), true masks, or true masks and centres; one section of the result for
-        each. Unless it is 'own' alone, the presence of the hands is given too, as in the paper's tables.
+    masks: masks for a network: its 'own', 'ground_truth', or 'ground_truth_centers' (true masks and hand centres); one
+        section of the result for each. Unless it is 'own' alone, the presence of the hands is given too, as in the
+        paper's tables.
     count: number of frames to measure, from the first on.
     out: folder for report.md and report.json, written after every section.
-    benchmark: one of `benchmarks.BENCHMARKS`, measured as well; by default that of the source.
+    benchmark: one of `benchmarks.BENCHMARKS` to measure as well; by default that of the source.
 
     A frame that the predictor refuses, for example one without any depth, counts as one in which no hand is found.
     Raise ValueError with the fix for frames that cannot be measured.

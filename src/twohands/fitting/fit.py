@@ -146,14 +146,10 @@ class HandFitter:
 def _undecided(sides: list[int], odds: float) -> Finding:
     """Return the finding that the given sides may be the other ones; `odds` are their log-odds."""
     probability = float(1 / (1 + np.exp(-odds)))
-    what = (
-        f"the hand is given as the {SIDE_NAMES[sides[0]]} one"
-        if len(sides) == 1
-        else "the sides of both hands are given"
-    )
+    what = f"the side of the {SIDE_NAMES[sides[0]]} hand is" if len(sides) == 1 else "the sides of both hands are"
     sentence = (
-        f"{what} with a probability of {100 * probability:.0f} %, too little of it is seen; in a recording the frames "
-        "before and after decide (twohands run)"
+        f"{what} right with a probability of {100 * probability:.0f} % only, because too little is visible; in a "
+        "recording the neighbouring frames decide (twohands run)"
     )
     return Finding("side_undecided", "note", sentence, {"probability": probability})
 

@@ -1,4 +1,4 @@
-"""Nearest points on a triangle mesh, where wanted only among the triangles that face the same way."""
+"""Nearest points on a triangle mesh, optionally only among triangles that face the same way."""
 
 from __future__ import annotations
 

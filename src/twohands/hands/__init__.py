@@ -8,7 +8,10 @@ HAND_MODELS = {"free": free_hand, "mano": mano_hand}
 
 
 def hand_model(name: str = "free") -> HandModel:
-    """Return a hand model. Raise ValueError for another name, FileNotFoundError where MANO's files are missing."""
+    """Return the hand model "free" or "mano".
+
+    Raise ValueError for another name, FileNotFoundError if MANO's files are missing.
+    """
     if name not in HAND_MODELS:
         raise ValueError(f"hand model {name!r} is unknown; known are {', '.join(HAND_MODELS)}")
     return HAND_MODELS[name]()

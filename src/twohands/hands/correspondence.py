@@ -1,4 +1,4 @@
-"""The place on one hand model for every vertex of another one, found by laying their rest hands together.
+"""Correspondence of two hand models: a surface point of one for every vertex of the other, from their rest hands.
 
 It is computed from the two models alone and kept in the user's cache folder. Nothing of it is shipped, since MANO's
 licence covers what is derived from its files.

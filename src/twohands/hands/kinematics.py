@@ -1,4 +1,4 @@
-"""A right hand of any hand model, drawn to positions by Gauss-Newton with the analytic Jacobian of its skinning.
+"""Fit a right hand of any hand model to positions by Gauss-Newton with the analytic Jacobian of its skinning.
 
 The unknowns are the parameters themselves: rotation and translation of the wrist, the axis-angles of all 15 finger
 joints, and the shape. `fitting.articulation` has the smaller set of anatomical angles, for fits to images.

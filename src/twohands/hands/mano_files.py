@@ -91,7 +91,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             arrays[name] = _dense(found[name])
         except (ValueError, TypeError, IndexError, OverflowError, MemoryError) as error:
             raise ValueError(
-                f"{path}: {name} is no array of numbers ({error}); is it the original MANO file?"
+                f"{path}: {name} is not an array of numbers ({error}); is it the original MANO file?"
             ) from error
     return arrays
 

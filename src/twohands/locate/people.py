@@ -1,4 +1,4 @@
-"""Choose whose hands are given: at most a left and a right hand, both of one person."""
+"""Choose whose hands are returned: at most a left and a right hand, both of one person."""
 
 from __future__ import annotations
 
@@ -168,8 +168,8 @@ def _one_side(
     mean = (odds[index] + reread(hands[index])) / 2 * signs - FACING_ODDS * (facing(hands[index]) - FACING)
     name = SIDE_NAMES[side]
     sentence = (
-        f"2 {name} hands were seen, so of two people; the {name} hand of {_described(person)} is given; another person "
-        "can be chosen (--person)"
+        f"two {name} hands were seen, so there are two people; the {name} hand of {_described(person)} is returned; "
+        "another person can be chosen (--person)"
     )
     return OneSide(side, mean, kept, Finding("two_hands_of_one_side", "warning", sentence, _counts(odds[index])))
 
@@ -181,9 +181,9 @@ def _finding(odds: np.ndarray, people: int, chosen: Hands, person: Person) -> tu
         sentence = (
             f"{len(odds)} hands were seen; the {given} of {_described(person)} {'are' if given == 'two' else 'is'}"
         )
-        return (Finding("more_than_two_hands", "warning", f"{sentence} given; {ANOTHER}", _counts(odds)),)
+        return (Finding("more_than_two_hands", "warning", f"{sentence} returned; {ANOTHER}", _counts(odds)),)
     if people > 1:
-        sentence = f"the two hands are further apart than one person's reach; the one of {_described(person)} is given"
+        sentence = f"the two hands are further apart than one person's reach; that of {_described(person)} is returned"
         return (Finding("hands_of_two_people", "warning", f"{sentence}; {ANOTHER}", _counts(odds)),)
     return ()
 

@@ -1,4 +1,4 @@
-"""Candidates for hands: which are one and the same hand, and which side each has."""
+"""Candidates for hands: which of them are the same hand, and which side each has."""
 
 from __future__ import annotations
 

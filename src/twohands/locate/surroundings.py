@@ -1,4 +1,4 @@
-"""Sides of hands by what is around them: forearms, the body and the other hand, as the depth shows them.
+"""Sides of hands from their surroundings in the depth: forearms, the body and the other hand.
 
 A small network (344-64-32-1) reads the depth on rings around the palm. The radii of the rings are metres, and their
 first place is that to which the fingers point, so that the turn of the camera says nothing. The log-odds of a hand are

@@ -1,4 +1,4 @@
-"""From frames to motion: follow the hands of one person through a recording, and make their motion steady."""
+"""Motion from frames: follow the hands of one person through a recording, and smooth their motion."""
 
 from twohands.motion.follow import Follower
 from twohands.motion.steady import Steady, steady

@@ -1,4 +1,4 @@
-"""The coordinates of a hand that are filtered: place and rotation of the wrist, and the pose of the fingers."""
+"""The coordinates of a hand that are filtered: position and rotation of the wrist, and the pose of the fingers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follow the hands of one person from frame to frame: look where they are expected, and keep their sides.
+"""Follow the hands of one person from frame to frame: search where they are expected, and keep their sides.
 
 The whole frame is searched while a hand is lost, and now and then while fewer than two are known. Sides are remembered:
 the log-odds of all frames add up, so that only the evidence of several frames can exchange the hands. Where the hands

@@ -1,4 +1,4 @@
-"""Make the hands of a recording steady: one shape a person, no jumps, smooth motion, short gaps filled.
+"""Smooth the hands of a recording: one shape per person, no jumps, short gaps filled.
 
 A sequence of hands with time stamps goes in and a sequence comes out. `Steady` works frame by frame without a look
 ahead; `steady` with `two_pass` also uses what comes later, and so has no lag.

@@ -1,4 +1,4 @@
-"""The networks. Start with `two_hand_net`, the paper's overview figure in code.
+"""The networks. Start with `two_hand_net`, which implements the paper's overview figure.
 
 `base` states what an entry of the registries must have.
 """

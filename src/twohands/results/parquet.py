@@ -58,7 +58,7 @@ def read_parquet(path: Path) -> Iterator[dict[str, np.ndarray]]:
     except (arrow.ArrowInvalid, ValueError) as error:
         raise ValueError(f"{path} is not a readable parquet file ({error})") from None
     if about.get("format_version") != FORMAT_VERSION:
-        raise ValueError(f"{path} is no parquet file of `twohands run` or `convert-results`")
+        raise ValueError(f"{path} is not a parquet file of `twohands run` or `convert-results`")
     for group in range(file.num_row_groups):
         table = file.read_row_group(group)
         columns = {name: _values(table.column(name).combine_chunks()) for name in table.column_names}

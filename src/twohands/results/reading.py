@@ -18,7 +18,7 @@ have no time stamps."""
 
 
 def read_results(path: str | Path) -> dict[str, np.ndarray]:
-    """Return every array of a `hands.npz`, a `.parquet` or the folder of a run, by name, with the shapes of the README.
+    """Return all arrays of a `hands.npz`, a `.parquet` or the folder of a run by name; docs/results.md lists shapes.
 
     Raise FileNotFoundError, or ValueError for another file or version.
     """

@@ -1,4 +1,4 @@
-"""Rows of results, one a frame, and the files `hands.npz` and `hands.json`."""
+"""Rows of results, one per frame, and the files `hands.npz` and `hands.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results as a CSV file: one line a frame, one column a number; for spreadsheets, without vertices."""
+"""Results as a CSV file: one line per frame, one column per number; for spreadsheets, without vertices."""
 
 from __future__ import annotations
 

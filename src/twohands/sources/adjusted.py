@@ -1,4 +1,4 @@
-"""Adjust any recording by what its user says: its frame rate, and that it is mirrored."""
+"""Apply a user's options to any recording: its frame rate, and that it is mirrored."""
 
 from __future__ import annotations
 

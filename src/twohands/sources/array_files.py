@@ -73,7 +73,7 @@ def open_values(path: Path) -> Any:
             holds_object = start != NUMPY or _header(stream)[2].hasobject
             array = None if holds_object else np.load(path, mmap_mode="r")
         except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f"{path} is no whole .npy file ({error}); save it with numpy.save") from None
+            raise ValueError(f"{path} is not a complete .npy file ({error}); save it with numpy.save") from None
         return column_of(array) if array is not None else _plain(read_pickle(stream, str(path), _Unpickler, _FIX))
 
 
@@ -97,7 +97,7 @@ def _archive(path: Path) -> dict[str, Column]:
             return {name.removesuffix(".npy"): _member(path, archive, name) for name in names}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         raise ValueError(
-            f"{path} is no whole .npz archive ({error}); copy it again or save it with numpy.savez"
+            f"{path} is not a complete .npz archive ({error}); copy it again or save it with numpy.savez"
         ) from None
 
 

@@ -159,13 +159,15 @@ class AzureKinect:
         except FileNotFoundError:
             raise FileNotFoundError(f"recording {self._path} does not exist; check the path") from None
         except self._av.FFmpegError as error:
-            raise ValueError(f"{self._path} is no readable Matroska file ({error.strerror}); copy it again") from None
+            raise ValueError(
+                f"{self._path} is not a readable Matroska file ({error.strerror}); copy it again"
+            ) from None
 
     def _tracks(self, container: Any) -> tuple[Any, Any]:
         """Return the colour and the depth stream."""
         tracks = {_title(stream): stream for stream in container.streams.video}
         if not {"COLOR", "DEPTH", "IR"} & set(tracks):
-            raise ValueError(f"{self._path} has no tracks COLOR and DEPTH: it is no recording of an Azure Kinect")
+            raise ValueError(f"{self._path} has no tracks COLOR and DEPTH: it is not an Azure Kinect recording")
         if "COLOR" not in tracks:
             raise ValueError(f"{self._path} has no colour track; record it with colour (k4arecorder -c 720p)")
         if "DEPTH" not in tracks:

@@ -1,4 +1,4 @@
-"""Parts that the readers of recordings share: optional packages, images in memory, sizes of images and depth."""
+"""Functions that the readers of recordings share: optional packages, images in memory, sizes of images and depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read one episode of a LeRobot data set (version 3) with depth, and the cameras from a file that we ask for.
+"""Read one episode of a LeRobot data set (version 3) with depth; the cameras come from a file that users write.
 
 The format has no intrinsics. `cameras.json` beside `meta/` has them, and says which streams belong together:
 `{"observation.images.front": {"depth_key": "observation.images.front_depth", "width": 640, "height": 480,
@@ -149,10 +149,12 @@ class LeRobotEpisode:
         try:
             cameras = dict(json.loads(path.read_text(encoding="utf-8-sig")))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is no JSON with a camera for each colour stream ({error}); correct it") from None
+            raise ValueError(f"{path} is not JSON with a camera for each colour stream ({error}); correct it") from None
         unknown = next((name for name in cameras if name not in self._features), None)
         if unknown is not None:
-            raise ValueError(f"{path} names {unknown}, no feature of the data set; write the key of its colour stream")
+            raise ValueError(
+                f"{path} names {unknown}, which is not a feature of the data set; write the key of its colour stream"
+            )
         if key is None and len(cameras) != 1:
             raise ValueError(f"{path} has the cameras {', '.join(cameras)}; choose one with --color-topic")
         chosen = str(next(iter(cameras))) if key is None else key
@@ -166,8 +168,8 @@ class LeRobotEpisode:
             return key
         depths = [name for name, feature in self._features.items() if _is_depth(_facts(feature))]
         raise ValueError(
-            f"the depth_key of {self.colour_key} in {CAMERAS} is {key!r}, no feature of the data set; its depth "
-            f"streams are {', '.join(depths) or 'none: record with depth'}"
+            f"the depth_key of {self.colour_key} in {CAMERAS} is {key!r}, which is not a feature of the data set; its "
+            f"depth streams are {', '.join(depths) or 'none: record with depth'}"
         )
 
 

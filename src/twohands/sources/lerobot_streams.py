@@ -102,7 +102,7 @@ class Depth:
         form = image.format.name
         if form not in (*CODED, *STEPS):
             raise ValueError(
-                f"{self.key} is a video in {form}, which is no depth of 12 or 16 bits; record depth with LeRobot 0.6 "
+                f"{self.key} is a video in {form}, which is not 12- or 16-bit depth; record depth with LeRobot 0.6 "
                 "or newer, or name another depth_key in cameras.json"
             )
         plane = image.planes[0]
@@ -121,7 +121,7 @@ class Depth:
         missing = [name for name in RANGE if name not in self.facts]
         if missing:
             raise ValueError(
-                f"{self.key} has no {', '.join(missing)} in meta/info.json, without which its codes are no metres; "
+                f"{self.key} has no {', '.join(missing)} in meta/info.json, without which its codes have no unit; "
                 "add what it was recorded with"
             )
         low, high, shift, logarithmic = (self.facts[name] for name in RANGE)

@@ -87,10 +87,11 @@ def live_kind(path: str | Path, options: SourceOptions | None = None) -> Kind | 
 
 
 def open_source(path: str | Path, options: SourceOptions | None = None) -> Source:
-    """Return the frames of a recording: a bag, a file of a recorder, arrays, a folder, or a camera by its name.
+    """Return a recording (a bag, a recorder's file, arrays, a folder) or a camera ("realsense", "orbbec").
 
-    Raise FileNotFoundError or ValueError with the fix when it cannot be used, also for options that its kind does not
-    take.
+    The result is an iterable of entries with `name`, `seconds` (the time stamp or None) and `open()`, which returns the
+    `RGBDFrame`; see `sources.source`. Raise FileNotFoundError or ValueError with the fix when the recording cannot be
+    used, or when its kind does not take one of the options.
     """
     path, options = Path(path), options or SourceOptions()
     camera = live_kind(path, options)
@@ -109,7 +110,7 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
     kind = options.source or recognised
     if kind is None:
         what = what_it_is(path)
-        raise ValueError(f"{path} {what}" if what else f"{path} is no recording of a known kind; known are {KNOWN}")
+        raise ValueError(f"{path} {what}" if what else f"{path} is not a recording of a known kind; known are {KNOWN}")
     reader = _READERS[kind]
     _refuse_others(options, reader.takes, path)
     return Adjusted(reader.read(path, options), options.fps, options.mirrored)

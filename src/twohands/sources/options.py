@@ -26,11 +26,11 @@ class FrameOptions:
     """Choices for frames that do not say everything themselves."""
 
     depth_unit: float | None = None
-    """Metres of one depth step; default 1 for floats, for integers depth_scale of the intrinsics or 0.001."""
+    """Metres per depth step; default: 1 for floats; for integers the depth_scale of the intrinsics, or 0.001."""
     depth_registered: bool = False
-    """Depth of another size shows the view of colour (phones with LiDAR): scale it to colour's size."""
+    """Depth of another size already shows the colour camera's view (phones with LiDAR): scale it to that image."""
     mirrored: bool = False
-    """Colour, depth and intrinsics are of a mirrored image: undo it. Nothing warns of one mirrored as a whole."""
+    """Undo mirroring of colour, depth and intrinsics together, which no check can detect."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class SourceOptions(FrameOptions):
     """Choices for recordings that do not say everything themselves."""
 
     intrinsics: str | None = None
-    """Intrinsics of the colour camera to use instead of the recording's: a file, or fx,fy,cx,cy."""
+    """Intrinsics of the colour camera in place of the recording's: a file, or fx,fy,cx,cy."""
     source: Kind | None = None
-    """Kind of the recording; by default it is recognised by its content. ros is for MCAP and RealSense as well."""
+    """Kind of the recording; by default it is recognised by its content. ros includes MCAP and RealSense files."""
     fps: float | None = None
-    """Frames per second, which gives the time stamps where the recording has none."""
+    """Frames per second, for recordings without time stamps."""
     seconds: float | None = None
-    """Seconds after which a camera is stopped; without it Ctrl-C stops it."""
+    """Seconds after which a camera is stopped; by default it runs until Ctrl-C."""
     color_topic: str | None = None
-    """Topic of the colour images of a bag, or key of those of a LeRobot data set with several cameras."""
+    """Topic of the colour images of a bag, or key of the colour stream of a LeRobot data set with several cameras."""
     depth_topic: str | None = None
     """Topic of the depth images of a bag."""
     info_topic: str | None = None
@@ -54,4 +54,4 @@ class SourceOptions(FrameOptions):
     episode: int | None = None
     """Number of the episode of a LeRobot data set."""
     max_delay: float | None = None
-    """Largest difference between the time stamps of the two images of a pair of a bag, in seconds."""
+    """Largest time difference of colour and depth in a bag, in seconds; by default half a frame period."""

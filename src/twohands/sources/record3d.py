@@ -142,8 +142,8 @@ def _root(path: Path) -> Any:
         raise FileNotFoundError(f"recording {path} does not exist; check the path") from None
     except (zipfile.BadZipFile, OSError) as error:
         raise ValueError(
-            f"{path} is no whole .r3d archive ({error}): its end, with the list of its files, is missing or damaged; "
-            "copy it again from the phone"
+            f"{path} is not a complete .r3d archive ({error}): its end, with the list of its files, is missing or "
+            "damaged; copy it again from the phone"
         ) from None
 
 

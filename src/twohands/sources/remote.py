@@ -114,7 +114,8 @@ def _place(address: str) -> _Place:
     except ImportError as error:
         raise ValueError(f"{address} needs another package: {error} (with pip)") from None
     except ValueError as error:
-        raise ValueError(f"{address} is no address that fsspec knows ({error}); copy the recording to a disk") from None
+        what = f"{address} is not an address that fsspec knows ({error})"
+        raise ValueError(f"{what}; copy the recording to a disk") from None
     return _Place(system, path.rstrip("/"))
 
 

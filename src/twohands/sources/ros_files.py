@@ -28,7 +28,7 @@ SUFFIXES = (".mcap", ".db3", ".bag", ".bag.active")
 SURPLUS = 4
 """Bytes that RealSense SDKs before 2.58 write after every image message."""
 SHARED = 0.5
-"""Smallest part of its time that a file shares with the one before, if they are no parts of one recording."""
+"""Smallest part of its time that a file shares with the one before, if they are not parts of one recording."""
 
 
 class Message(NamedTuple):

@@ -1,4 +1,4 @@
-"""The contract of every recording: its frames in order, read one at a time."""
+"""The interface of every recording: its frames in order, read one at a time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from twohands.types import RGBDFrame
 class Entry:
     """One frame of a recording before it is decoded.
 
-    `open` returns the frame: metric depth registered to colour. It raises ValueError or FileNotFoundError with the fix
-    when this frame cannot be used; the other frames can. It works until the next entry is drawn.
+    `open` returns the frame, with metric depth registered to colour. It raises ValueError or FileNotFoundError with the
+    fix when only this frame cannot be used. Call it before the next entry is drawn.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Entry:
 
 
 class Source(Protocol):
-    """A recording: iterating over it is one pass in constant memory, and can be begun again."""
+    """A recording. Each iteration over it is one pass in constant memory; passes can be repeated."""
 
     @property
     def about(self) -> str:
@@ -38,12 +38,12 @@ class Source(Protocol):
 
     @property
     def length(self) -> int | None:
-        """Number of frames, None where only reading everything would tell."""
+        """Number of frames, None if only reading everything would tell."""
         ...
 
     @property
     def intrinsics(self) -> Intrinsics | None:
-        """Intrinsics of the colour camera in all frames, None where frames have their own."""
+        """Intrinsics of the colour camera in all frames, None if frames have their own."""
         ...
 
     def __iter__(self) -> Iterator[Entry]: ...

@@ -1,4 +1,4 @@
-"""Say what a file is that no reader knows, and what to do: archives, videos, failed downloads and copies."""
+"""Identify a file that no reader recognises, and name the remedy: archives, videos, failed downloads and copies."""
 
 from __future__ import annotations
 

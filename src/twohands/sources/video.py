@@ -1,4 +1,4 @@
-"""Open videos and read their images one after the other, as far as a file that was cut off goes."""
+"""Open videos and read their images one after the other; a file that was cut off is read as far as possible."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def open_video(av: ModuleType, path: Path) -> Any:
         container = av.open(str(path))
     except av.FFmpegError as error:
         raise ValueError(
-            f"{path} is no readable video ({error.strerror}): its index is missing when recording or copying was cut "
-            "off; copy it again"
+            f"{path} is not a readable video ({error.strerror}): its index is missing if recording or copying was "
+            "interrupted; copy it again"
         ) from None
     if not container.streams.video:
         raise ValueError(f"{path} has no images; copy it again")

@@ -1,4 +1,4 @@
-"""A training state in files of limited size; the newest state of which every file is there counts."""
+"""A training state in files of limited size; the newest complete state is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training items of the region network: both regions of a frame, disturbed as the finder, landmarks and cameras err.
+"""Training items of the region network: both regions of a frame, perturbed like finder, landmarks and cameras err.
 
 The left place of a frame holds its left hand, the right place its right hand. A place without a hand, and now and then
 one with, shows some other spot of the frame; now and then a hand is shown as if it were of the other side.
