@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from twohands.choices import Person
+from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import shortest_turn
 from twohands.hands.skeleton import KNUCKLES, PALM, ROOT, WRIST
 from twohands.locate.locator import HandLocator
@@ -130,7 +131,8 @@ class LightLocator:
         or two hands are of one side, all are shown as hands of the other side too, and both readings count.
         """
         around_them = SURROUNDED * self.sides(frame, _joints(hands))
-        before, looks = side_odds(hands) + around_them, [_look_at_hand(frame, joints) for joints in _joints(hands)]
+        before = side_odds(hands) + around_them
+        looks = [look_at_hand(frame.camera, joints) for joints in _joints(hands)]
         around = views(frame, [look.region(frame) for look in looks])
         again = self._read(frame, around, before > 0)
         odds = side_odds(again)
@@ -244,9 +246,9 @@ def _look_at_palm(frame: RGBDFrame, palm: np.ndarray) -> Look:
     return Look(np.array([u, v]), float(angle), float(np.median(readings)) if len(readings) > 8 else usual)
 
 
-def _look_at_hand(frame: RGBDFrame, joints: np.ndarray) -> Look:
+def look_at_hand(camera: Camera, joints: np.ndarray) -> Look:
     """Return where to look for a hand with joints (21, 3)."""
-    u, v, _, angle = region_of_landmarks(frame.camera.project(joints)[None])[0]
+    u, v, _, angle = region_of_landmarks(camera.project(joints)[None])[0]
     return Look(np.array([u, v]), float(angle), float(joints[PALM, 2].mean()) - SKIN)
 
 
