@@ -167,7 +167,7 @@ class LightLocator:
 
     def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
         """Return the likeliest spots that do not belong to a known hand."""
-        known = [_look_at_hand(frame, joints).place(frame) for joints in _joints(hands)]
+        known = [look_at_hand(frame.camera, joints).place(frame) for joints in _joints(hands)]
         spots = self.spots(frame, known=np.reshape(known, (-1, 3)))
         looks = zip(spots.pixels, spots.angle, spots.depth, strict=True)
         return [Look(pixel, float(angle), float(depth)) for pixel, angle, depth in looks][:SPOT_LOOKS]
