@@ -20,10 +20,11 @@ lint: $(VENV)/dev.stamp
 types: $(VENV)/dev.stamp
 	$(BIN)/pyright
 
-# One process a core, each on one thread; an idle one takes over tests of the other.
+# One process a core, each on one thread; an idle one takes over tests of the other, and a test that hangs ends its own.
 unit: export OMP_NUM_THREADS := 1
 unit: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" \
+		-o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 
 # The built wheel with its base dependencies alone must run the demo.
 wheel: $(VENV)/dev.stamp

@@ -21,11 +21,11 @@ from twohands.training import train
 from twohands.training.log import read_log
 
 tiny = PRESETS["tiny"]
-config = replace(tiny, train=replace(tiny.train, steps=24, batch_size=4, workers=0))
+config = replace(tiny, train=replace(tiny.train, steps=24, batch_size=3, workers=0))
 
 with TemporaryDirectory() as folder:
     rendered = SyntheticHands(seed=1)
-    frames = Shards(write_shards(rendered, 6, Path(folder) / "frames", rendered.content))
+    frames = Shards(write_shards(rendered, 3, Path(folder) / "frames", rendered.content))
     items = TrainingSet(frames, config.network.image_size, config.augment, config.train.seed)
     checkpoint = train(config, items, Path(folder) / "run")
     losses = [record["loss"] for record in read_log(Path(folder) / "run") if record.get("kind") == "train"]

@@ -52,12 +52,12 @@ def build(config: NetworkConfig, image_channels: tuple[int, ...]) -> Fusion:
 FUSIONS["attention"] = build
 
 tiny = PRESETS["tiny"]
-recipe = replace(tiny.train, steps=12, batch_size=4, workers=0)
+recipe = replace(tiny.train, steps=6, batch_size=3, workers=0)
 config = replace(tiny, network=replace(tiny.network, fusion="attention"), train=recipe)
 
 with TemporaryDirectory() as folder:
     rendered = SyntheticHands(seed=1)
-    frames = Shards(write_shards(rendered, 6, Path(folder) / "frames", rendered.content))
+    frames = Shards(write_shards(rendered, 3, Path(folder) / "frames", rendered.content))
     checkpoint = train(config, TrainingSet.of(frames, config), Path(folder) / "run")
     export_network(*load_checkpoint(checkpoint), Path(folder) / "onnx")
 

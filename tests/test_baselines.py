@@ -177,14 +177,15 @@ def test_a_baseline_learns_one_batch(name):
     batch = batch_of(config)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=2e-3)
     errors, losses = [], []
-    for _ in range(40):
+    for step in range(30):
         optimizer.zero_grad()
         loss = objective.train()(batch, 0)[0].mean()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-        with torch.no_grad():
-            errors.append(float(al_mpjpe(objective.predict(batch).hands, batch.sample.hands).mean()))
+        if step in (0, 27, 28, 29):
+            with torch.no_grad():
+                errors.append(float(al_mpjpe(objective.predict(batch).hands, batch.sample.hands).mean()))
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
     assert np.mean(errors[-3:]) < 0.7 * errors[0]
 

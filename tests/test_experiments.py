@@ -22,6 +22,8 @@ from twohands.hands import free_hand
 from twohands.networks import build_network
 from twohands.shards import write_shards
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_row_is_a_network(name):

@@ -13,7 +13,7 @@ from twohands.findings import Finding
 from twohands.fitting import EnergyConfig, FitConfig, HandFitter, located_hands
 from twohands.fitting.articulation import HandState, RightHand
 from twohands.fitting.energy import Cloud, Energy, VisibleSurface
-from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence, gather
+from twohands.fitting.evidence import BASES, PALM_POINTS, HandEvidence, gather
 from twohands.fitting.solver import HandSolver, SolvedHand, color_weights
 from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import axis_angle_from_matrix, matrix_from_axis_angle
@@ -78,7 +78,7 @@ def evidence_of(hand: RightHand, state: HandState) -> HandEvidence:
     """Return the evidence of a perfect camera and hand network: landmarks and every point of the surface."""
     rig = hand.rig(state)
     landmarks, vertices = hand.points(rig, hand.landmark_rows), hand.points(rig, hand.surface)
-    depth = np.concatenate([landmarks, PALM_POINTS @ landmarks[list(PALM)]])[:, 2] - EnergyConfig().joint_depth
+    depth = np.concatenate([landmarks, PALM_POINTS @ landmarks[BASES]])[:, 2] - EnergyConfig().joint_depth
     return HandEvidence(
         camera=Camera(np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1.0]]), 640, 480),
         plane=landmarks[:, :2] / landmarks[:, 2:],

@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "twohands"
 FLOORS = [
     {"geometry", "ops", "files", "config", "choices", "findings"},
-    {"values", "spellings"},
+    {"values", "spellings", "light_config"},
     {"intrinsics", "claims"},
     {"arrays"},
     {"types"},

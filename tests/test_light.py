@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from twohands.config import RegionConfig
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands import free_hand
 from twohands.hands.skeleton import ROOT
+from twohands.light_config import RegionConfig
 from twohands.locate.region_reader import SHIPPED_LIGHT, RegionReader
 from twohands.networks.region_checkpoint import load_region_network, save_region_network
 from twohands.networks.region_export import open_region_network

@@ -83,7 +83,7 @@ def locator(sample: Sample, extra: np.ndarray | None = None) -> LightLocator:
         places.append(extra[9])
     points = np.stack(places)
     pixels = sample.frame.camera.map(np.float64).project(points)
-    result.spots = lambda frame: Spots(pixels, points[:, 2], np.zeros(len(points)), np.ones(len(points)))  # type: ignore[assignment]
+    result.spots = lambda frame, known: Spots(pixels, points[:, 2], np.zeros(len(points)), np.ones(len(points)))  # type: ignore[assignment]
     return result
 
 

@@ -205,7 +205,7 @@ def test_a_network_trains_and_is_measured_on_it(copy, tmp_path, capsys):
     assert 0 < figures["al_mpjpe"] < figures["mpvpe"] < 10
 
 
-def test_the_tables_run_on_it(copy, tmp_path, monkeypatch):
+def test_the_tables_run_on_it(copy, tmp_path, monkeypatch, few_steps):
     """The networks' hand model is MANO, the model of the data set's meshes."""
     source = f"h2o={copy[0]}"
     monkeypatch.setitem(PRESETS, "paper-small", PRESETS["tiny"])

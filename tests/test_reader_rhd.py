@@ -235,7 +235,7 @@ def test_it_can_be_trained_on(copy):
     assert batch.masks.any(axis=(1, 2, 3)).all()
 
 
-def test_table2_runs_on_it(copy, tmp_path, monkeypatch):
+def test_table2_runs_on_it(copy, tmp_path, monkeypatch, few_steps):
     source = f"rhd={copy}"
     monkeypatch.setitem(PRESETS, "paper-small", PRESETS["tiny"])
     monkeypatch.setattr(RHD, "__len__", lambda self: 3)  # only these frames of the copy have pictures

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from fakes import PosedHands
-from twohands.config import PRESETS, RegionConfig
+from twohands.config import PRESETS
 from twohands.geometry.record import TensorRecord
+from twohands.light_config import RegionConfig
 from twohands.locate.landmarks import MAP_SHAPES
 from twohands.networks.region_checkpoint import load_region_network
 from twohands.region import DEPTH_SIZE

@@ -254,38 +254,41 @@ def test_a_run_that_ends_in_a_validation_continues_with_it(tmp_path):
 
 PROGRAM = """
 import sys
-from test_training import Slow, config_of, items_of, train
+from test_training import Waiting, config_of, items_of, train
 if __name__ == "__main__":
-    train(config_of(**eval(sys.argv[2])), Slow(items_of()), sys.argv[1], progress=False)
+    train(config_of(**eval(sys.argv[2])), Waiting(items_of(), int(sys.argv[3])), sys.argv[1], progress=False)
 """
 
 
-class Slow:
-    """Items that take a while, so that a run of few steps is still at work when it is killed."""
+class Waiting:
+    """Items that come no more after a number of reads, so that a run is still at work when it is killed."""
 
-    def __init__(self, items):
-        self.items = items
+    def __init__(self, items, reads):
+        self.items, self.reads = items, reads
 
     def __len__(self):
         return len(self.items)
 
     def __getitem__(self, draw):
-        time.sleep(0.1)
+        self.reads -= 1
+        if self.reads < 0:
+            time.sleep(600)
         return self.items[draw]
 
 
-def started(folder, launcher=(), **changes):
-    """Start a process that trains in `folder`."""
+def started(folder, launcher=(), reads=1000, **changes):
+    """Start a process that trains in `folder`, and waits after a number of reads."""
     program = folder.parent / "program.py"
     program.write_text(PROGRAM)
     environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command = [sys.executable, *launcher, str(program), str(folder), repr(changes)]
+    command = [sys.executable, *launcher, str(program), str(folder), repr(changes), str(reads)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_a_run_survives_kill_9(tmp_path):
-    process = started(tmp_path / "run", steps=8, save_steps=1)
-    while not (tmp_path / "run" / STATE).exists() and process.poll() is None:
+    process = started(tmp_path / "run", reads=4 * 4 + 1, steps=8, save_steps=1)  # it waits in the fifth step
+    until = time.monotonic() + 240
+    while not (tmp_path / "run" / STATE).exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)

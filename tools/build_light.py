@@ -20,7 +20,7 @@ from pathlib import Path
 
 import tyro
 
-from twohands.config import LightConfig
+from twohands.light_config import LightConfig
 from twohands.locate.region_reader import SHIPPED_LIGHT
 from twohands.networks.region_checkpoint import load_region_network
 from twohands.networks.region_export import export_region_network

@@ -34,9 +34,10 @@ import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from twohands.config import PRESETS, AugmentConfig, ExperimentConfig, RegionConfig
+from twohands.config import PRESETS, AugmentConfig, ExperimentConfig
 from twohands.data.dataset import TrainingItem, TrainingSet
 from twohands.evaluation.metrics import al_mpjpe
+from twohands.light_config import RegionConfig
 from twohands.networks.region_checkpoint import is_region_checkpoint, load_region_network
 from twohands.networks.timing import Spread, seconds_of
 from twohands.synth.engine import SyntheticHands

@@ -13,7 +13,7 @@ from typing import Any, Protocol, get_args
 import numpy as np
 
 from twohands.checks.examiner import Examiner
-from twohands.checks.frame import check_frame, check_hand_size
+from twohands.checks.frame import check_frame, check_hand_size, joint_pixels
 from twohands.choices import DEFAULT_METHOD, HandModelName, Method, Person
 from twohands.fitting import FitConfig, HandFitter, located_hands
 from twohands.fitting.observation import observe
@@ -167,9 +167,7 @@ class NetworkPredictor(Predictor):
                 centers = _moved(centers, frame.camera, square.camera)
         hands = replace(self.network(square, masks, centers, watch), findings=frame.findings)
         if not self.trusted:
-            found = hands.is_present
-            pixels = np.where(found[:, None, None], frame.camera.project(hands.joints), np.nan)
-            check_hand_size(pixels, frame.depth, frame.camera)
+            check_hand_size(joint_pixels(frame.camera, hands), frame.depth, frame.camera)
         if self.fit is not None:
             return replace(self.fit(frame, located_hands(hands, frame.camera), watch), findings=frame.findings)
         with watch("measure"):

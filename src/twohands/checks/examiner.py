@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from twohands.checks.colour import check_channel_order
-from twohands.checks.frame import check_order
+from twohands.checks.frame import check_order, joint_pixels
 from twohands.checks.intrinsics import check_camera
 from twohands.checks.registration import CODE, check_registration
 from twohands.findings import Finding
@@ -51,14 +49,8 @@ class Examiner:
         if hands.present_sides and CODE not in {finding.code for finding in found}:
             found += check_registration(frame, hands)
         if hands.present_sides and hands.doubtful[hands.present_sides].all():
-            found += check_order(_landmarks(frame, hands), frame.depth)
+            found += check_order(joint_pixels(frame.camera, hands), frame.depth)
         return found + check_channel_order(frame, hands, self.reconstruct)
-
-
-def _landmarks(frame: RGBDFrame, hands: TwoHands) -> np.ndarray:
-    """Return where the joints are in the image (2, 21, 2), NaN for an absent hand."""
-    pixels = frame.camera.project(np.asarray(hands.joints, np.float64))
-    return np.where(np.asarray(hands.is_present)[:, None, None], pixels, np.nan)
 
 
 def check(frame: RGBDFrame) -> tuple[Finding, ...]:

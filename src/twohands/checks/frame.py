@@ -16,7 +16,7 @@ from twohands.files import DEFAULT_INTEGER_UNIT, STRETCHED_TOP
 from twohands.findings import Finding
 from twohands.geometry.camera import Camera
 from twohands.hands.skeleton import BONES, PALM
-from twohands.types import SIDE_NAMES, RGBDFrame
+from twohands.types import SIDE_NAMES, RGBDFrame, TwoHands
 
 SCENE_DEPTH = (0.08, 10.0)
 """Range of the median of a whole depth image, metres, for any depth camera that sees hands."""
@@ -115,6 +115,12 @@ def check_frame(frame: RGBDFrame) -> None:
         furthest = float(valid.max()) if median > high else 0.0
         problem = f"depth is too {'far' if median > high else 'near'} (median {median:.3g} m)"
         raise DepthScaleError(problem, USUAL_DEPTH / median, low / median, high / median, 1, "check its unit", furthest)
+
+
+def joint_pixels(camera: Camera, hands: TwoHands) -> np.ndarray:
+    """Return where the joints are in the image (2, 21, 2), NaN for an absent hand."""
+    pixels = camera.project(np.asarray(hands.joints, np.float64))
+    return np.where(np.asarray(hands.is_present)[:, None, None], pixels, np.nan)
 
 
 def check_hand_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 import tyro
 
 from twohands.cli.common import FINE, check_folder
-from twohands.config import PRESETS, ExperimentConfig, LightConfig
+from twohands.config import PRESETS, ExperimentConfig
+from twohands.light_config import LightConfig
 
 Preset = Annotated[
     tyro.extras.subcommand_type_from_defaults({"light": LightConfig(), **PRESETS}, prefix_names=False),  # type: ignore[valid-type]

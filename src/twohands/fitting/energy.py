@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twohands.fitting.articulation import ANGLES, NUM_DOFS, SHAPE, Rig, RightHand
-from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence
+from twohands.fitting.evidence import BASES, PALM_POINTS, HandEvidence
 from twohands.hands.skeleton import BONES
 
 PARENT, CHILD = np.array(BONES).T
@@ -213,9 +213,9 @@ class Energy:
         """Return sum rho((z_i - d_i - joint_depth)^2) / landmark_depth^2 with depths z_i of joints and palm points and
         readings d_i there; rho is narrower if the reading is in front. Adds to `matrix`, `vector`.
         """
-        config, palm = self.config, list(PALM)
-        points = np.concatenate([points, PALM_POINTS[6:] @ points[palm]])
-        between = np.tensordot(PALM_POINTS[6:], jacobian[palm, 2], axes=1)
+        config = self.config
+        points = np.concatenate([points, PALM_POINTS[6:] @ points[BASES]])
+        between = np.tensordot(PALM_POINTS[6:], jacobian[BASES, 2], axes=1)
         behind = points[:, 2] - self._depths - config.joint_depth
         seen = np.isfinite(behind)
         scale = np.where(behind[seen] > 0, config.landmark_depth_occluder, config.landmark_depth_outlier)

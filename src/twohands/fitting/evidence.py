@@ -14,9 +14,10 @@ from twohands.types import LEFT, LocatedHands, RGBDFrame, TwoHands
 
 WINDOW_MARGIN = 0.35
 """Margin of the window around the landmarks, as a fraction of their extent."""
-PALM = (0, 1, 5, 9, 13, 17)
+BASES = [0, 1, 5, 9, 13, 17]
+"""The wrist and the first joint of each finger, as an index: the palm's joints and the thumb's first one."""
 PALM_POINTS = np.concatenate([np.eye(6), *(a * np.eye(6)[[0, 0, 0, 0]] + (1 - a) * np.eye(6)[2:] for a in (0.25, 0.5))])
-"""(14, 6) weights of the landmarks PALM: these landmarks themselves, then points between the wrist and the knuckles."""
+"""(14, 6) weights of the landmarks BASES: these themselves, then points between the wrist and the knuckles."""
 CANDIDATES = 1800
 """Approximate number of depth pixels of the window that are used."""
 
@@ -72,7 +73,7 @@ def gather(
         plane=plane,
         relative=relative @ _toward(plane.mean(axis=0)).T,
         landmark_depth=_depth_around(depth, landmarks),
-        palm_depth=_depth_around(depth, PALM_POINTS @ landmarks[list(PALM)]),
+        palm_depth=_depth_around(depth, PALM_POINTS @ landmarks[BASES]),
         points=points.astype(np.float64),
         colors=rgb[:, rows, columns].T,
         joints=joints * [-1, 1, 1] if joints is not None and side == LEFT else joints,

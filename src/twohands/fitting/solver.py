@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from twohands.fitting.articulation import ANGLES, ROTATION, SHAPE, TRANSLATION, HandState, Rig, RightHand
 from twohands.fitting.energy import Cloud, Energy, EnergyConfig, Equations, VisibleSurface
-from twohands.fitting.evidence import PALM, PALM_POINTS, HandEvidence
+from twohands.fitting.evidence import BASES, PALM_POINTS, HandEvidence
 from twohands.geometry.transforms import procrustes
 from twohands.geometry.zbuffer import hidden_vertices
 
@@ -95,13 +95,13 @@ class HandSolver:
         config, hand = self.config, self.hand
         state = HandState(np.eye(3), np.zeros(3), hand.pose_mean, np.zeros(hand.num_shape))
         if evidence.joints is not None:
-            rest = hand.points(hand.rig(state), hand.joint_rows[list(PALM)])
-            _, rotation, shift = procrustes(rest, evidence.joints[list(PALM)], scale=False)
+            rest = hand.points(hand.rig(state), hand.joint_rows[BASES])
+            _, rotation, shift = procrustes(rest, evidence.joints[BASES], scale=False)
             return [replace(state, rotation=rotation, translation=shift)]
-        palm = PALM_POINTS @ hand.points(hand.rig(state), hand.landmark_rows[list(PALM)])
-        _, rotation, _ = procrustes(palm, PALM_POINTS @ evidence.relative[list(PALM)])
+        palm = PALM_POINTS @ hand.points(hand.rig(state), hand.landmark_rows[BASES])
+        _, rotation, _ = procrustes(palm, PALM_POINTS @ evidence.relative[BASES])
         turned = palm @ rotation.T
-        plane = PALM_POINTS @ evidence.plane[list(PALM)]
+        plane = PALM_POINTS @ evidence.plane[BASES]
         rays = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
         readings = evidence.palm_depth + config.energy.joint_depth
         starts = []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from twohands.choices import Person
+from twohands.geometry.camera import Camera
 from twohands.geometry.transforms import shortest_turn
 from twohands.hands.skeleton import KNUCKLES, PALM, ROOT, WRIST
 from twohands.locate.locator import HandLocator
@@ -37,7 +38,7 @@ SURROUNDED = 0.45
 """Weight of the log-odds by a hand's surroundings. Fitted to 392 hands of validation frames, as the one below was:
 with it 0.8 % of them have the wrong side, without it 1.8 %."""
 NEAR = 0.07
-"""Distance from a known hand within which spots belong to it, metres."""
+"""Distance from a known hand within which palms belong to it, metres."""
 SAME = 0.045
 """Largest mean distance of the joints of two readings of one hand, metres."""
 SAME_PALM = 0.03
@@ -66,6 +67,10 @@ class Look:
     def region(self, frame: RGBDFrame) -> Region:
         """Return the region for a right hand."""
         return region_at(frame.camera.map(np.float64), self.pixel, self.angle, self.depth, mirrored=False)
+
+    def place(self, frame: RGBDFrame) -> np.ndarray:
+        """Return the place (3,) in the camera frame, metres."""
+        return np.asarray(frame.camera.map(np.float64).unproject(self.pixel[None], np.array([self.depth])))[0]
 
 
 class LightLocator:
@@ -102,7 +107,9 @@ class LightLocator:
         palms = self.palms.find_palms(frame.rgb, upright_square(0, 0, width, height))
         looks = [look for look in (_look_at_palm(frame, palm) for palm in palms) if self._is_new(frame, look, hands)]
         hands = settled(hands + self.seen(frame, looks))
-        if len(hands.present) < 2:
+        before = -1
+        while before < len(hands.present) < 2:  # a hand that is found at a spot may be beside the other one
+            before = len(hands.present)
             hands = settled(hands + self.seen(frame, self._spots(frame, hands), hands))
         again, around = self._judged(frame, hands)
         odds = (side_odds(hands) + side_odds(again)) / 2 + around
@@ -124,7 +131,8 @@ class LightLocator:
         or two hands are of one side, all are shown as hands of the other side too, and both readings count.
         """
         around_them = SURROUNDED * self.sides(frame, _joints(hands))
-        before, looks = side_odds(hands) + around_them, [_look_at_hand(frame, joints) for joints in _joints(hands)]
+        before = side_odds(hands) + around_them
+        looks = [look_at_hand(frame.camera, joints) for joints in _joints(hands)]
         around = views(frame, [look.region(frame) for look in looks])
         again = self._read(frame, around, before > 0)
         odds = side_odds(again)
@@ -159,17 +167,15 @@ class LightLocator:
 
     def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
         """Return the likeliest spots that do not belong to a known hand."""
-        spots = self.spots(frame)
-        looks = [
-            Look(pixel, float(angle), float(depth))
-            for pixel, angle, depth in zip(spots.pixels, spots.angle, spots.depth, strict=True)
-        ]
-        return [look for look in looks if self._is_new(frame, look, hands)][:SPOT_LOOKS]
+        known = [look_at_hand(frame.camera, joints).place(frame) for joints in _joints(hands)]
+        spots = self.spots(frame, known=np.reshape(known, (-1, 3)))
+        looks = zip(spots.pixels, spots.angle, spots.depth, strict=True)
+        return [Look(pixel, float(angle), float(depth)) for pixel, angle, depth in looks][:SPOT_LOOKS]
 
     def _is_new(self, frame: RGBDFrame, look: Look, hands: Candidates) -> bool:
         """Return whether a place is away from all known hands."""
-        point = np.asarray(frame.camera.map(np.float64).unproject(look.pixel[None], np.array([look.depth])))[0]
-        return all(np.linalg.norm(joints - point, axis=-1).min() > NEAR for joints in _joints(hands))
+        place = look.place(frame)
+        return all(np.linalg.norm(joints - place, axis=-1).min() > NEAR for joints in _joints(hands))
 
 
 def settled(hands: Candidates) -> Candidates:
@@ -240,9 +246,9 @@ def _look_at_palm(frame: RGBDFrame, palm: np.ndarray) -> Look:
     return Look(np.array([u, v]), float(angle), float(np.median(readings)) if len(readings) > 8 else usual)
 
 
-def _look_at_hand(frame: RGBDFrame, joints: np.ndarray) -> Look:
+def look_at_hand(camera: Camera, joints: np.ndarray) -> Look:
     """Return where to look for a hand with joints (21, 3)."""
-    u, v, _, angle = region_of_landmarks(frame.camera.project(joints)[None])[0]
+    u, v, _, angle = region_of_landmarks(camera.project(joints)[None])[0]
     return Look(np.array([u, v]), float(angle), float(joints[PALM, 2].mean()) - SKIN)
 
 

@@ -31,6 +31,8 @@ LIKELY = 0.2
 """Smallest probability of a cell that counts."""
 APART = 0.07
 """Smallest distance of two spots, metres."""
+OWN = 0.04
+"""Distance from the middle of a known hand within which the middle that a cell tells is this hand's, metres."""
 SAME_DEPTH = 0.12
 """Largest difference in depth of the cells of one spot, metres."""
 MOST_CELLS = 600
@@ -112,20 +114,36 @@ class SpotFinder:
     def __init__(self) -> None:
         self.judge = Perceptron("spots")
 
-    def __call__(self, frame: RGBDFrame, places: int = 4) -> Spots:
-        """Return up to `places` places, each with up to MOST_HEADINGS directions."""
+    def __call__(self, frame: RGBDFrame, places: int = 4, known: np.ndarray | None = None) -> Spots:
+        """Return up to `places` places, each with up to MOST_HEADINGS directions.
+
+        known (N, 3): middles of known hands, metres; the cells of these hands do not count, so that a hand beside them
+        is found.
+        """
         cells = cells_of(frame)
         values = self.judge(cells.features())
         likely = 1 / (1 + np.exp(-values[:, 0]))
+        if known is not None:
+            middle = frame.camera.unproject(middles(cells, values, frame), cells.depth)
+            away = np.linalg.norm(np.asarray(middle)[:, None] - known, axis=-1)
+            likely = np.where((away > OWN).all(axis=1), likely, 0)
         best = np.argsort(-likely)[:MOST_CELLS]
         best = best[likely[best] > LIKELY]
         return merged(cells.map(lambda array: array[best]), values[best], likely[best], frame, places)
 
 
+def middles(cells: Cells, values: np.ndarray, frame: RGBDFrame) -> np.ndarray:
+    """Return the pixels (N, 2) of the middles of the hands that cells with network outputs (N, 11) tell."""
+    return cells.pixels + values[:, 1:3] * OFFSET * _pixels_per_metre(cells, frame)[:, None]
+
+
+def _pixels_per_metre(cells: Cells, frame: RGBDFrame) -> np.ndarray:
+    return float(np.mean(np.asarray(frame.camera.focal))) / cells.depth
+
+
 def merged(cells: Cells, values: np.ndarray, likely: np.ndarray, frame: RGBDFrame, places: int) -> Spots:
     """Return the spots on which likely cells (N,) with network outputs (N, 11) agree."""
-    pixels_per_metre = float(np.mean(np.asarray(frame.camera.focal))) / cells.depth
-    middle = cells.pixels + values[:, 1:3] * OFFSET * pixels_per_metre[:, None]
+    pixels_per_metre, middle = _pixels_per_metre(cells, frame), middles(cells, values, frame)
     away = np.linalg.norm(middle[:, None] - middle, axis=-1) / pixels_per_metre[:, None]
     same = (away < APART / 2) & (np.abs(cells.depth[:, None] - cells.depth) < SAME_DEPTH)
     area = (cells.size / pixels_per_metre) ** 2

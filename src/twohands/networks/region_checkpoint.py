@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from twohands.config import RegionConfig
 from twohands.files import write_atomically
+from twohands.light_config import RegionConfig
 from twohands.networks.region_network import RegionNetwork
 
 FORMAT_VERSION = 1

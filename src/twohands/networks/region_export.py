@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from twohands.config import RegionConfig
+from twohands.light_config import RegionConfig
 from twohands.networks.export import take_weights, write_graph
 from twohands.networks.region_checkpoint import METHOD, load_region_network
 from twohands.networks.region_network import MAP_CHANNELS, RegionInput, RegionNetwork

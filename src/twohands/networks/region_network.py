@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twohands.config import RegionConfig
 from twohands.geometry.record import TensorRecord
 from twohands.hands.skeleton import NUM_JOINTS
+from twohands.light_config import RegionConfig
 from twohands.networks.fusion import Concatenation, FeatureTransform, Join
 from twohands.ops.image import lookup
 from twohands.ops.rotations import matrix_from_6d

@@ -22,8 +22,9 @@ from twohands.geometry.registration import PointMap, Registration
 from twohands.intrinsics import read_intrinsics
 from twohands.sources import realsense_files as realsense
 from twohands.sources.pairs import Pairs, Stamped
-from twohands.sources.ros_files import Message, open_container
+from twohands.sources.ros_files import open_container
 from twohands.sources.ros_images import colour_of, depth_of, is_grey
+from twohands.sources.ros_messages import Message
 from twohands.sources.ros_topics import choose_topics
 from twohands.sources.source import Entry
 from twohands.types import RGBDFrame

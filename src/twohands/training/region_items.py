@@ -15,9 +15,9 @@ from numpy.random import Generator
 
 from twohands.geometry.record import Array, TensorRecord
 from twohands.hands.free import free_hand_arrays
-from twohands.hands.skeleton import FINGERTIPS, NUM_JOINTS, PALM, ROOT
+from twohands.hands.skeleton import FINGERTIPS, NUM_JOINTS, ROOT
 from twohands.locate.landmarks import MAP_SHAPES, LandmarkReader, Landmarks
-from twohands.locate.regions import region_of_landmarks
+from twohands.locate.light import look_at_hand
 from twohands.locate.spots import SpotFinder
 from twohands.region import DEPTH_SIZE, Region, colour_picture, depth_picture, region_at
 from twohands.shards import Shards
@@ -132,14 +132,12 @@ class RegionViews:
 
     def _around(self, sample: Sample, side: int, mirrored: bool, rng: Generator) -> Region:
         d, camera = self.disturbance, sample.frame.camera
-        joints = np.asarray(sample.hands.joints[side], np.float64)
-        u, v, _, angle = region_of_landmarks(camera.project(joints)[None])[0]
+        look = look_at_hand(camera, np.asarray(sample.hands.joints[side], np.float64))
         far = rng.random() < d.far
         metres = rng.normal(0, d.far_place if far else d.place, 2).clip(-0.06, 0.06)
-        depth = float(joints[PALM, 2].mean()) - 0.012
-        pixel = np.array([u, v]) + metres * np.asarray(camera.focal, np.float64) / depth
-        depth += float(rng.normal(0, d.far_depth if far else d.depth))
-        angle += float(rng.normal(0, d.far_angle if far else d.angle))
+        pixel = look.pixel + metres * np.asarray(camera.focal, np.float64) / look.depth
+        depth = look.depth + float(rng.normal(0, d.far_depth if far else d.depth))
+        angle = look.angle + float(rng.normal(0, d.far_angle if far else d.angle))
         return region_at(camera.map(np.float64), pixel, angle, max(depth, 0.15), mirrored)
 
     def _elsewhere(self, sample: Sample, mirrored: bool, rng: Generator) -> Region:

@@ -21,8 +21,8 @@ from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from twohands.claims import claim
-from twohands.config import LightConfig, RegionConfig
 from twohands.files import write_atomically
+from twohands.light_config import LightConfig, RegionConfig
 from twohands.networks.region_checkpoint import save_region_network
 from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork

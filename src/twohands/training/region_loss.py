@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twohands.config import RegionConfig
 from twohands.hands.free import free_hand
 from twohands.hands.model import HandModel, skin
 from twohands.hands.skeleton import JOINTS_FROM_ARTICULATED, ROOT
+from twohands.light_config import RegionConfig
 from twohands.networks.region_network import RegionInput, RegionNetwork, RegionOutput
 from twohands.region import Region
 from twohands.training.region_items import CLEAR, MESH_LEVEL, RegionItem
