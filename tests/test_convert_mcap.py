@@ -101,7 +101,7 @@ def test_what_cannot_be_written_leaves_no_file(tmp_path, capsys):
         K=cameras,
     )
     assert convert(tmp_path / "c.npz", out, "--fps", 30) == 2
-    assert "but a file can hold only one" in capsys.readouterr().err
+    assert "the camera changes within the recording, but a file can hold only one" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz", "c.npz"]
     assert convert(path, out, "--fps", 30) == 0
     content = out.read_bytes()

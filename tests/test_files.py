@@ -361,7 +361,7 @@ def test_half_floats_are_metres():
 
 
 def test_depth_turned_against_colour():
-    with pytest.raises(ValueError, match="depth is 48x64 but colour is 64x48, rotated by 90 degrees; rotate one"):
+    with pytest.raises(ValueError, match="depth is 48x64 but colour is 64x48, rotated by 90 degrees; rotate one, with"):
         RGBDFrame.from_arrays(np.zeros((48, 64, 3), np.uint8), np.full((64, 48), 500, np.uint16), [60, 60, 31.5, 23.5])
 
 

@@ -1,6 +1,7 @@
 """The locator of method `light` with a stand-in of the region network, and the spot finder on rendered frames."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,7 +84,9 @@ def locator(sample: Sample, extra: np.ndarray | None = None) -> LightLocator:
         places.append(extra[9])
     points = np.stack(places)
     pixels = sample.frame.camera.map(np.float64).project(points)
-    result.spots = lambda frame, known: Spots(pixels, points[:, 2], np.zeros(len(points)), np.ones(len(points)))  # type: ignore[assignment]
+    spots = Spots(pixels, points[:, 2], np.zeros(len(points)), np.ones(len(points)))
+    cells = SimpleNamespace(spots=lambda known: spots)
+    result.spots = SimpleNamespace(judged=lambda frame: cells)  # type: ignore[assignment]
     return result
 
 

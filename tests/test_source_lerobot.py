@@ -55,7 +55,10 @@ def test_cameras_are_asked_for(tmp_path):
     for cameras, sentence in (
         ({"front": camera}, "names front, which is not a feature of the data set"),
         ({COLOUR: camera, DEPTH: camera}, f"the cameras {COLOUR}, {DEPTH}; choose one with --color-topic"),
-        ({COLOUR: {**camera, "depth_key": "x"}}, "is 'x', which is not a feature of the data set; its depth streams"),
+        (
+            {COLOUR: {**camera, "depth_key": "x"}},
+            f"is 'x', which is not a feature of the data set; its depth streams are {DEPTH}",
+        ),
         ([1], "is not JSON with a camera for each colour stream"),
     ):
         (root / "cameras.json").write_text(json.dumps(cameras))

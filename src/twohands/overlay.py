@@ -111,8 +111,8 @@ def draw_side_view(
     shown = np.concatenate(surfaces)
     if len(shown):
         low, high = shown.min(axis=0), shown.max(axis=0)
-        near = (frame.depth >= low[2] - SIDE_MARGIN) & (frame.depth <= high[2] + SIDE_MARGIN)
-        points, pixels = lift(frame.depth * near, frame.camera)
+        beside = (frame.depth >= low[2] - SIDE_MARGIN) & (frame.depth <= high[2] + SIDE_MARGIN)
+        points, pixels = lift(frame.depth * beside, frame.camera)
     else:  # the middle of the scene
         points, pixels = lift(frame.depth, frame.camera)
         if not len(points):

@@ -87,7 +87,7 @@ class Account:
     def usual_findings(self) -> list[Finding]:
         """Return the findings that hold for the recording, see `Tally.usual`.
 
-        The frames examined are the examined ones, or all that could be used if none was examined.
+        They are counted over the examined frames, or over all that could be used if none was examined.
         """
         return (self.examined if self.examined.total else self.usable).usual()
 

@@ -63,7 +63,7 @@ def opened(recording: Path, reading: SourceOptions, name: object = None) -> Sour
         if unit is None:
             raise
         raise ValueError(f"{error}; with --depth-unit {unit:g} the hands in it have a plausible size") from None
-    print(f"{name or recording}: {source.about.removeprefix(f'{recording.name}: ')}")  # the name is said once
+    print(f"{name or recording}: {source.about}")
     return source
 
 

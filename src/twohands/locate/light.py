@@ -107,10 +107,8 @@ class LightLocator:
         palms = self.palms.find_palms(frame.rgb, upright_square(0, 0, width, height))
         looks = [look for look in (_look_at_palm(frame, palm) for palm in palms) if self._is_new(frame, look, hands)]
         hands = settled(hands + self.seen(frame, looks))
-        before = -1
-        while before < len(hands.present) < 2:  # a hand that is found at a spot may be beside the other one
-            before = len(hands.present)
-            hands = settled(hands + self.seen(frame, self._spots(frame, hands), hands))
+        if len(hands.present) < 2:
+            hands = self._with_spots(frame, hands)
         again, around = self._judged(frame, hands)
         odds = (side_odds(hands) + side_odds(again)) / 2 + around
         return _settled_if_possible(frame, replace(again, odds=odds, alone=odds_alone(hands)))
@@ -165,12 +163,17 @@ class LightLocator:
         odds = readings.right - AS_SHOWN
         return _candidates(frame, readings, np.where(right, odds, -odds))
 
-    def _spots(self, frame: RGBDFrame, hands: Candidates) -> list[Look]:
-        """Return the likeliest spots that do not belong to a known hand."""
-        known = [look_at_hand(frame.camera, joints).place(frame) for joints in _joints(hands)]
-        spots = self.spots(frame, known=np.reshape(known, (-1, 3)))
-        looks = zip(spots.pixels, spots.angle, spots.depth, strict=True)
-        return [Look(pixel, float(angle), float(depth)) for pixel, angle, depth in looks][:SPOT_LOOKS]
+    def _with_spots(self, frame: RGBDFrame, hands: Candidates) -> Candidates:
+        """Return fewer than two known hands and those at spots; a hand at a spot may have the other one beside it."""
+        cells, before = self.spots.judged(frame), -1
+        while before < len(hands.present) < 2:
+            before = len(hands.present)
+            known = [look_at_hand(frame.camera, joints).place(frame) for joints in _joints(hands)]
+            spots = cells.spots(known=np.reshape(known, (-1, 3)))
+            places = zip(spots.pixels, spots.angle, spots.depth, strict=True)
+            looks = [Look(pixel, float(angle), float(depth)) for pixel, angle, depth in places][:SPOT_LOOKS]
+            hands = settled(hands + self.seen(frame, looks, hands))
+        return hands
 
     def _is_new(self, frame: RGBDFrame, look: Look, hands: Candidates) -> bool:
         """Return whether a place is away from all known hands."""

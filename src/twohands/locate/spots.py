@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from twohands.geometry.camera import Camera
 from twohands.geometry.record import TensorRecord
 from twohands.locate.perceptron import Perceptron
 from twohands.types import RGBDFrame
@@ -33,6 +34,8 @@ APART = 0.07
 """Smallest distance of two spots, metres."""
 OWN = 0.04
 """Distance from the middle of a known hand within which the middle that a cell tells is this hand's, metres."""
+NO_HANDS = np.zeros((0, 3))
+"""Middles of no hands."""
 SAME_DEPTH = 0.12
 """Largest difference in depth of the cells of one spot, metres."""
 MOST_CELLS = 600
@@ -108,42 +111,59 @@ def cells_of(frame: RGBDFrame, chosen: np.ndarray | None = None) -> Cells:
     return Cells(size, pixels, own.astype(np.float32), colours[row, column].astype(np.float32), around)
 
 
+@dataclass(frozen=True)
+class JudgedCells:
+    """The cells of a frame, and what the network tells of each."""
+
+    cells: Cells
+    values: np.ndarray  # (N, 11) outputs of the network
+    camera: Camera  # of the frame
+
+    def spots(self, places: int = 4, known: np.ndarray = NO_HANDS) -> Spots:
+        """Return up to `places` places, each with up to MOST_HEADINGS directions.
+
+        known (N, 3): middles of known hands, metres; the cells of these hands do not count, so that a hand beside them
+        is found.
+        """
+        likely = 1 / (1 + np.exp(-self.values[:, 0]))
+        middle = np.asarray(self.camera.unproject(middles(self), self.cells.depth))
+        away = np.linalg.norm(middle[:, None] - known, axis=-1)
+        likely = np.where((away > OWN).all(axis=1), likely, 0)
+        best = np.argsort(-likely)[:MOST_CELLS]
+        best = best[likely[best] > LIKELY]
+        chosen = JudgedCells(self.cells.map(lambda array: array[best]), self.values[best], self.camera)
+        return merged(chosen, likely[best], places)
+
+
 class SpotFinder:
     """Function from a frame to its Spots."""
 
     def __init__(self) -> None:
         self.judge = Perceptron("spots")
 
-    def __call__(self, frame: RGBDFrame, places: int = 4, known: np.ndarray | None = None) -> Spots:
-        """Return up to `places` places, each with up to MOST_HEADINGS directions.
+    def __call__(self, frame: RGBDFrame, places: int = 4) -> Spots:
+        """Return the spots of a frame, see `JudgedCells.spots`."""
+        return self.judged(frame).spots(places)
 
-        known (N, 3): middles of known hands, metres; the cells of these hands do not count, so that a hand beside them
-        is found.
-        """
+    def judged(self, frame: RGBDFrame) -> JudgedCells:
+        """Return the cells of a frame with what the network tells of them, from which spots are drawn."""
         cells = cells_of(frame)
-        values = self.judge(cells.features())
-        likely = 1 / (1 + np.exp(-values[:, 0]))
-        if known is not None:
-            middle = frame.camera.unproject(middles(cells, values, frame), cells.depth)
-            away = np.linalg.norm(np.asarray(middle)[:, None] - known, axis=-1)
-            likely = np.where((away > OWN).all(axis=1), likely, 0)
-        best = np.argsort(-likely)[:MOST_CELLS]
-        best = best[likely[best] > LIKELY]
-        return merged(cells.map(lambda array: array[best]), values[best], likely[best], frame, places)
+        return JudgedCells(cells, self.judge(cells.features()), frame.camera)
 
 
-def middles(cells: Cells, values: np.ndarray, frame: RGBDFrame) -> np.ndarray:
-    """Return the pixels (N, 2) of the middles of the hands that cells with network outputs (N, 11) tell."""
-    return cells.pixels + values[:, 1:3] * OFFSET * _pixels_per_metre(cells, frame)[:, None]
+def middles(judged: JudgedCells) -> np.ndarray:
+    """Return the pixels (N, 2) of the middles of the hands that cells tell."""
+    return judged.cells.pixels + judged.values[:, 1:3] * OFFSET * _pixels_per_metre(judged)[:, None]
 
 
-def _pixels_per_metre(cells: Cells, frame: RGBDFrame) -> np.ndarray:
-    return float(np.mean(np.asarray(frame.camera.focal))) / cells.depth
+def _pixels_per_metre(judged: JudgedCells) -> np.ndarray:
+    return float(np.mean(np.asarray(judged.camera.focal))) / judged.cells.depth
 
 
-def merged(cells: Cells, values: np.ndarray, likely: np.ndarray, frame: RGBDFrame, places: int) -> Spots:
-    """Return the spots on which likely cells (N,) with network outputs (N, 11) agree."""
-    pixels_per_metre, middle = _pixels_per_metre(cells, frame), middles(cells, values, frame)
+def merged(judged: JudgedCells, likely: np.ndarray, places: int) -> Spots:
+    """Return the spots on which cells with probabilities `likely` (N,) agree."""
+    cells, values = judged.cells, judged.values
+    pixels_per_metre, middle = _pixels_per_metre(judged), middles(judged)
     away = np.linalg.norm(middle[:, None] - middle, axis=-1) / pixels_per_metre[:, None]
     same = (away < APART / 2) & (np.abs(cells.depth[:, None] - cells.depth) < SAME_DEPTH)
     area = (cells.size / pixels_per_metre) ** 2

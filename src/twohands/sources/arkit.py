@@ -59,7 +59,7 @@ class ARKitScan:
     @property
     def about(self) -> str:
         """Number of images."""
-        return f"{self._path.name}: scan of ARKit, {self.length} images with intrinsics of each, LiDAR depth"
+        return f"scan of ARKit, {self.length} images with intrinsics of each, LiDAR depth"
 
     @property
     def length(self) -> int:

@@ -98,7 +98,7 @@ class ArrayFrames:
     def about(self) -> str:
         """Number of files or frames."""
         what = f"{self._length} frames" if self._is_one else f"{len(self._files)} files"
-        return f"{self._path.name}: dictionaries of arrays, {what}"
+        return f"dictionaries of arrays, {what}"
 
     @property
     def length(self) -> int | None:

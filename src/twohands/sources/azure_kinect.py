@@ -122,7 +122,7 @@ class AzureKinect:
         """Sizes of the images and their rate."""
         colour, depth = self._colour.camera, self._depth.camera
         return (
-            f"{self._path.name}: Azure Kinect, colour {colour.width}x{colour.height} (MJPEG), depth {depth.width}x"
+            f"Azure Kinect, colour {colour.width}x{colour.height} (MJPEG), depth {depth.width}x"
             f"{depth.height} in millimetres, {float(self._rate):g} images a second, calibration inside"
         )
 

@@ -53,7 +53,7 @@ class BopScene:
     @property
     def about(self) -> str:
         """Number of images."""
-        return f"{self._path.name}: BOP scene, {self.length} images, intrinsics and depth scale of each"
+        return f"BOP scene, {self.length} images, intrinsics and depth scale of each"
 
     @property
     def length(self) -> int:

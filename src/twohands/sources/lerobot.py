@@ -65,7 +65,7 @@ class LeRobotEpisode:
     def about(self) -> str:
         """Number of the episode, streams, rate and number of images."""
         return (
-            f"{self._path.name}: LeRobot data set, episode {self._facts['episode_index']} of {self._count}, colour "
+            f"LeRobot data set, episode {self._facts['episode_index']} of {self._count}, colour "
             f"{self.colour_key}, depth {self.depth_key}, {self.length} images, {self._info['fps']:g} a second"
         )
 

@@ -66,7 +66,7 @@ class Record3D:
     def about(self) -> str:
         """Application, number of frames, and sizes."""
         width, height = self._size or (0, 0)
-        return f"{self._path.name}: Record3D, {self.length} frames, colour {width}x{height}, LiDAR depth in metres"
+        return f"Record3D, {self.length} frames, colour {width}x{height}, LiDAR depth in metres"
 
     @property
     def length(self) -> int:

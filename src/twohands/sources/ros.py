@@ -95,7 +95,7 @@ class RosRecording:
         kind = "RealSense recording" if self._is_realsense else "ROS recording"
         how = "registered to colour" if self._registration is None else "moved into the colour camera here"
         return (
-            f"{self._path.name}: {kind}, colour {self._topics.colour} ({counts[0]} images, {sizes[0]}), depth "
+            f"{kind}, colour {self._topics.colour} ({counts[0]} images, {sizes[0]}), depth "
             f"{self._topics.depth} ({counts[1]} images, {sizes[1]}), {how}"
         )
 

@@ -59,9 +59,7 @@ class StrayScanner:
     def about(self) -> str:
         """Sizes and number of images."""
         width, height = self._size
-        return (
-            f"{self._path.name}: Stray Scanner, video {width}x{height}, {len(self._depth)} depth images in millimetres"
-        )
+        return f"Stray Scanner, video {width}x{height}, {len(self._depth)} depth images in millimetres"
 
     @property
     def length(self) -> int | None:
