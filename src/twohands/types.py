@@ -120,6 +120,11 @@ class Presence:
         return np.flatnonzero(np.asarray(self.present) >= PRESENT).tolist()
 
 
+SURE_ONE_SIDE = 2.0
+"""Log-odds of each of two hands of one side, read without each other, above which predicted joints are believed to be
+of one side; so is one of 152 pairs of one person of validation frames."""
+
+
 @dataclass(frozen=True)
 class OneSide:
     """The suspicion that both located hands are of one side, and so of two people."""
@@ -130,6 +135,11 @@ class OneSide:
     )  # (2,) log-odds, from the colour image, that each of the located hands is another person's of this side
     kept: int  # the located hand that is kept if they are
     finding: Finding  # what is reported then
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether hands whose joints are known are believed to be of one side without a look at their fits."""
+        return bool(np.min(self.odds) > SURE_ONE_SIDE)
 
 
 @dataclass(frozen=True)

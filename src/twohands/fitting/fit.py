@@ -32,9 +32,6 @@ UNDECIDED = 1.1
 """Log-odds of the sides, from image and depth together, below which they are said to be undecided: 3 to 1."""
 ONE_SIDE, LARGEST_ONE_GAIN = -0.5, 100.0
 """Smallest log-odds of each of two hands of one side, and the largest difference of energies that is used for one."""
-SURE_ONE_SIDE = 2.0
-"""Log-odds of each of two hands of one side, read without each other, above which predicted joints are believed to be
-of one side; so is one of 152 pairs of one person of validation frames."""
 EXPLAINED_DEPTH = 120.0
 """Largest energy of the depth points of each of two hands of one side."""
 
@@ -80,7 +77,7 @@ class HandFitter:
         suspicion, is_one_side = located.one_side, False
         if located.joints is not None:
             # joints that were read as those of one side say nothing when they are fitted as those of the other
-            is_one_side = suspicion is not None and float(np.min(suspicion.odds)) > SURE_ONE_SIDE
+            is_one_side = suspicion is not None and suspicion.is_sure
             if hands and not is_one_side and IMAGE_WEIGHT * odds < UNDECIDED:
                 findings = (*findings, _undecided(list(hands), IMAGE_WEIGHT * odds))
         elif hands and odds < SURE_SIDE:

@@ -165,13 +165,15 @@ def _one_side(
         return None
     side = RIGHT if signs[0] > 0 else LEFT
     kept = min((LEFT, RIGHT), key=lambda place: _rank(hands, places, person, {place: pair[place]}))
-    mean = (odds[index] + reread(hands[index])) / 2 * signs - FACING_ODDS * (facing(hands[index]) - FACING)
+    mean = (odds[index] + reread(hands[index])) / 2 * signs
+    # poses of hands suggest two people at most as much as the readings do
+    both = mean - np.maximum(FACING_ODDS * (facing(hands[index]) - FACING), -np.maximum(mean, 0))
     name = SIDE_NAMES[side]
     sentence = (
         f"two {name} hands were seen, so there are two people; the {name} hand of {_described(person)} is returned; "
         "another person can be chosen (--person)"
     )
-    return OneSide(side, mean, kept, Finding("two_hands_of_one_side", "warning", sentence, _counts(odds[index])))
+    return OneSide(side, both, kept, Finding("two_hands_of_one_side", "warning", sentence, _counts(odds[index])))
 
 
 def _finding(odds: np.ndarray, people: int, chosen: Hands, person: Person) -> tuple[Finding, ...]:

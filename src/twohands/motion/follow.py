@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from twohands.locate.sides import Candidates, side_odds
+from twohands.locate.sides import Candidates, odds_alone, side_odds
 from twohands.types import RIGHT, LocatedHands, RGBDFrame
 
 BEAT = 10
@@ -115,7 +115,7 @@ class Follower:
         for seen in self.lost:
             known = seen.hands if known is None else known + seen.hands
         step = 0.0 if self.last is None else self.seconds - self.last.seconds
-        hands = replace(hands, odds=_remembered(hands, known, max(step * RATE, FEWEST)))
+        hands = _remembering(hands, known, max(step * RATE, FEWEST))
         located = self.locator.choose(frame, hands)
         self._remember(Seen(_chosen(hands, located), self.seconds))
         return located
@@ -158,19 +158,21 @@ def _moved(hands: Candidates, before: Candidates, ratio: float) -> Candidates:
     return replace(hands, pixels=pixels, region=region, joints=joints)
 
 
-def _remembered(hands: Candidates, known: Candidates | None, steps: float) -> np.ndarray:
-    """Return the log-odds (N,) of a right hand: those of this frame and of the frames before, `steps` frames at RATE
+def _remembering(hands: Candidates, known: Candidates | None, steps: float) -> Candidates:
+    """Return hands with the log-odds of a right hand of this frame and of the frames before, `steps` frames at RATE
     after the last one.
     """
-    odds = np.asarray(side_odds(hands), float).copy()
-    if known is None or known.odds is None:
-        return odds
-    candidates = (_away(hands, known) < SAME_HAND).sum(axis=1)
-    for hand, other in enumerate(_same(hands, known)):
-        if other is not None:
-            memory = (MEMORY if candidates[hand] == 1 else NEAR_MEMORY) ** steps
-            odds[hand] = min(WEIGHT * steps, 1.0) * odds[hand] + memory * known.odds[other]
-    return np.clip(odds, -MOST_ODDS, MOST_ODDS)
+    odds, alone = np.array(side_odds(hands), float), np.array(odds_alone(hands), float)
+    if known is not None and known.odds is not None:
+        candidates = (_away(hands, known) < SAME_HAND).sum(axis=1)
+        for hand, other in enumerate(_same(hands, known)):
+            if other is not None:
+                memory = (MEMORY if candidates[hand] == 1 else NEAR_MEMORY) ** steps
+                weight = min(WEIGHT * steps, 1.0)
+                odds[hand] = weight * odds[hand] + memory * known.odds[other]
+                alone[hand] = weight * alone[hand] + memory * odds_alone(known)[other]
+    odds, alone = (np.clip(both, -MOST_ODDS, MOST_ODDS) for both in (odds, alone))
+    return replace(hands, odds=odds, alone=None if hands.alone is None else alone)
 
 
 def _away(hands: Candidates, others: Candidates) -> np.ndarray:
@@ -197,11 +199,14 @@ def _same(hands: Candidates, others: Candidates) -> list[int | None]:
 def _chosen(hands: Candidates, located: LocatedHands) -> Candidates:
     """Return the candidates that were chosen, with the sign of their log-odds that of their side.
 
-    A pair shares what speaks for its sides, since one hand is left and the other right.
+    A pair shares what speaks for its sides, since one hand is left and the other right, and so does what its hands
+    seem to be without each other, unless they are surely of one side.
     """
     sides = located.present_sides
     away = [np.abs(hands.pixels - np.asarray(located.pixels[side])).max(axis=(1, 2)) for side in sides]
     chosen = hands[[int(distance.argmin()) for distance in away]]
     signs = np.array([1.0 if side == RIGHT else -1.0 for side in sides])
     shared = float(signs @ side_odds(chosen)) / max(len(signs), 1)
-    return replace(chosen, odds=signs * max(shared, 0.1))
+    odds = signs * max(shared, 0.1)
+    is_pair = located.one_side is None or not located.one_side.is_sure
+    return replace(chosen, odds=odds, alone=odds if is_pair and chosen.alone is not None else chosen.alone)
