@@ -7,6 +7,7 @@ import pytest
 
 from twohands.geometry.camera import Camera
 from twohands.hands import free_hand
+from twohands.locate.people import choose_hands
 from twohands.locate.sides import Candidates
 from twohands.motion import Follower, Steady, steady
 from twohands.motion.kalman import Filtered, begun, corrected, predicted, smoothed
@@ -306,6 +307,44 @@ def test_a_hand_that_was_lost_for_a_moment_keeps_its_side():
     other = Follower(Scripted(script))
     other.recall(memory)
     np.testing.assert_array_equal(other.memory(), memory)
+
+
+class OfOneSide(Scripted):
+    """The same, with what the hands seem to be without each other, and the real choice of hands."""
+
+    def __init__(self, alone: list[tuple[float, float]]):
+        super().__init__([(-1.0, 1.0)] * len(alone))
+        self.alone = alone
+
+    def _hands(self):
+        hands = super()._hands()
+        return replace(hands, alone=np.array(self.alone[self.frame], float))
+
+    def choose(self, frame, hands):
+        self.frame += 1
+        places = np.array([[-0.2, 0, 0.6], [0.2, 0, 0.6]])
+        return choose_hands(hands, places)
+
+
+def of_one_side(alone: list[tuple[float, float]]) -> list[bool]:
+    """Return for each frame whether its two hands are believed to be of one side."""
+    follower, believed = Follower(OfOneSide(alone)), []
+    for number in range(len(alone)):
+        follower.at(number / 30)
+        suspicion = follower(FRAME).one_side
+        believed.append(suspicion is not None and suspicion.is_sure)
+    return believed
+
+
+def test_a_pair_stays_a_pair_while_one_of_its_hands_looks_like_the_other():
+    assert of_one_side([(3.0, 4.0)]) == [True]
+    assert not any(of_one_side([(-3.0, 3.0)] * 15 + [(3.0, 4.0)] * 15))
+
+
+def test_hands_of_two_people_stay_of_one_side_until_more_frames_say_otherwise():
+    believed = of_one_side([(4.0, 4.0)] * 10 + [(-4.0, 4.0)] * 2 + [(4.0, 4.0)] * 10 + [(-6.0, 6.0)] * 20)
+    assert all(believed[:22])
+    assert not any(believed[-10:])
 
 
 def test_the_frame_is_searched_only_when_a_hand_is_lost_or_at_a_slow_beat():
