@@ -26,9 +26,10 @@ from measure_recording_checks import MARGIN, OnePerson, moving
 from planted_recordings import FAULTS, RATE, Base, Recording
 from planted_recordings import MARGIN as LITTLE
 from twohands.cli.reading import with_progress
-from twohands.doctor.examination import METHOD, Diagnosis, examine
+from twohands.doctor.examination import Diagnosis, examine
+from twohands.doctor.hands import CarefulPredictor
 from twohands.files import write_atomically
-from twohands.predictor import Predictor, load
+from twohands.predictor import Predictor
 from twohands.shards import Shards, write_shards
 from twohands.sources.opening import open_source
 from twohands.synth.config import FULL, SENSOR_FAMILIES, SynthConfig
@@ -210,7 +211,7 @@ def main(
     """Examine the recordings, with `clean` sequences of each depth camera without a fault, and print the table."""
     (out / "rows").mkdir(parents=True, exist_ok=True)
     wanted = list(cases(clean, real is not None))
-    work = examined(Frames(out, real, seed, split), wanted, load(METHOD))
+    work = examined(Frames(out, real, seed, split), wanted, CarefulPredictor())
     done = list(with_progress(work, len(wanted), "recordings"))
     table = table_of(json.loads((out / "rows" / f"{case.name}.json").read_text()) for case in done)
     (out / "table.md").write_text(table)

@@ -138,7 +138,7 @@ class OneSide:
 
     @property
     def is_sure(self) -> bool:
-        """Whether hands whose joints are known are believed to be of one side without a look at their fits."""
+        """True when hands whose joints are known are believed to be of one side without a look at their fits."""
         return bool(np.min(self.odds) > SURE_ONE_SIDE)
 
 

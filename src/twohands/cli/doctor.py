@@ -36,17 +36,17 @@ def doctor(
         json: JSON file to write, with the table and the findings.
         page: PNG file to write, with depth edges on colour, the hands found, a histogram of depth, and the table.
     """
-    from twohands.doctor.examination import METHOD, Examination
+    from twohands.doctor.examination import Examination
+    from twohands.doctor.hands import CarefulPredictor
     from twohands.doctor.page import write_page
     from twohands.files import write_atomically
-    from twohands.predictor import load
 
     for path in (json, page):
         if path is not None:
             check_folder(path.parent)
     check_live(recording, reading, Path(), "doctor")
     source = opened(recording, reading)
-    examination = Examination(source, load(METHOD))
+    examination = Examination(source, CarefulPredictor())
     for _ in with_progress(examination.work(), None):
         pass
     diagnosis = examination.diagnosis()

@@ -54,11 +54,10 @@ def opened(recording: Path, reading: SourceOptions, name: object = None) -> Sour
     try:
         source = open_source(recording, reading)
     except DepthUnitError as error:
-        from twohands.doctor.examination import METHOD
         from twohands.doctor.unit import guessed_unit
         from twohands.predictor import TwoHandPredictor, load
 
-        predictor = load(METHOD)
+        predictor = load("landmarks")
         unit = guessed_unit(recording, reading, predictor.locate) if isinstance(predictor, TwoHandPredictor) else None
         if unit is None:
             raise

@@ -22,18 +22,16 @@ from twohands.checks.recording import FEW, check_hand_sizes
 from twohands.checks.registration import CODE as NOT_REGISTERED
 from twohands.checks.registration import MIRROR_BACK
 from twohands.checks.usual import USUAL, usual
-from twohands.choices import Method
+from twohands.doctor.hands import CarefulPredictor
 from twohands.doctor.look import Example, Look, example_of
 from twohands.doctor.table import Check, table_of
 from twohands.findings import Finding
-from twohands.predictor import Predictor, load
+from twohands.predictor import Predictor
 from twohands.sources.opening import open_source
 from twohands.sources.options import SourceOptions
 from twohands.sources.source import Entry, Source
 from twohands.types import RGBDFrame, TwoHands, no_hands
 
-METHOD: Method = "landmarks"
-"""Method that finds the hands: by the colour image alone, since the depth is what is in doubt."""
 LOOKED_AT = 60
 """Largest number of frames whose hands are looked at, spread evenly."""
 STRETCHES, STRETCH = 4, 40
@@ -209,7 +207,7 @@ def examine(
     FileNotFoundError with the fix when the recording cannot be used at all.
     """
     source = open_source(recording, options) if isinstance(recording, str | Path) else recording
-    examination = Examination(source, predictor or load(METHOD))
+    examination = Examination(source, predictor or CarefulPredictor())
     for _ in examination.work():
         pass
     return examination.diagnosis()
