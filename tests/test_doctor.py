@@ -18,9 +18,10 @@ import twohands
 from fakes import fake_predictor, make_frame, write_frame
 from recordings import plain
 from twohands import cli
+from twohands.checks.around_hand import check_order, stands_out
 from twohands.checks.examiner import Examiner
 from twohands.checks.frame import check_frame, check_hand_size
-from twohands.checks.hands_seen import check_seen, seen_hands, stands_out
+from twohands.checks.hands_seen import check_seen, seen_hands
 from twohands.checks.registration import MIRROR_BACK
 from twohands.doctor.examination import Diagnosis, examine, spread, stretches
 from twohands.doctor.look import Look
@@ -295,14 +296,18 @@ def in_a_plane(sample: Sample) -> RGBDFrame:
     return replace(sample.frame, depth=depth)
 
 
+def standing_out(frame: RGBDFrame, joints: np.ndarray) -> bool:
+    return stands_out(frame.camera.project(joints), np.asarray(frame.depth), float(np.median(joints[:, 2])))
+
+
 def test_shadows_and_pictures_of_hands_are_no_hands(samples):
     """They tell neither their size, nor their distance, nor holes."""
     sample = samples[0]
     frame = in_a_plane(sample)
-    assert all(stands_out(sample.frame.depth, joints, frame.camera) for joints in sample.hands.joints)
-    assert not any(stands_out(frame.depth, joints, frame.camera) for joints in sample.hands.joints)
+    assert all(standing_out(sample.frame, joints) for joints in sample.hands.joints)
+    assert not any(standing_out(frame, joints) for joints in sample.hands.joints)
     half = np.where(np.arange(frame.camera.width) % 40 < 20, frame.depth, np.float32(0))  # of the readings
-    assert not any(stands_out(half, joints, frame.camera) for joints in sample.hands.joints)
+    assert not any(standing_out(replace(frame, depth=half), joints) for joints in sample.hands.joints)
     look = Look(free_hand())
     assert look.see(frame, Knowing((frame, sample)).reconstruct(frame)) == []
     assert np.isnan(look.sizes).all()
@@ -319,7 +324,19 @@ def test_a_hand_without_readings_is_in_front_of_what_is_around(samples, around, 
         on[row.min() : row.max() + 1, column.min() : column.max() + 1] = True
         depth = np.where(on, 0, around * np.median(joints[:, 2])).astype(np.float32)
         depth[row[0] - 3 : row[0] + 4, column[0] - 3 : column[0] + 4] = joints[0, 2]  # of something else at its wrist
-        assert stands_out(depth, joints, sample.frame.camera) == expected, side
+        assert standing_out(replace(sample.frame, depth=depth), joints) == expected, side
+
+
+def test_a_shadow_beside_an_arm_is_not_behind_its_surroundings(samples):
+    """What hides a part of the wall with the shadow is nearer, as is what surrounds a hand in inverted depth."""
+    sample = samples[0]
+    frame, pixels = in_a_plane(sample), sample.frame.camera.project(np.asarray(sample.hands.joints[:1]))
+    depth = frame.depth.copy()
+    left, bottom = int(pixels[..., 0].min()) - 2, int(pixels[..., 1].max()) + 2
+    depth[:, :left] = depth[bottom:] = 0.5
+    assert check_order(pixels, depth) == []
+    inverted = np.where(sample.frame.depth > 0, 0.4 / np.maximum(sample.frame.depth, 0.1), 0).astype(np.float32)
+    assert [finding.code for finding in check_order(pixels, inverted)] == ["depth_inverted"]
 
 
 def test_holes_are_those_of_the_palm(samples):

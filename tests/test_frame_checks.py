@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fakes import CAMERA, HEIGHT, WIDTH, make_frame, make_hands
-from twohands.checks.frame import advising_unit, check_frame, check_hand_size, check_order, palm_size
+from twohands.checks.around_hand import check_order
+from twohands.checks.frame import advising_unit, check_frame, check_hand_size, palm_size
 from twohands.hands.skeleton import BONES
 
 HANDS = make_hands()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from twohands.checks.around_hand import check_order
 from twohands.checks.colour import check_channel_order
-from twohands.checks.frame import check_order, joint_pixels
+from twohands.checks.frame import joint_pixels
 from twohands.checks.intrinsics import check_camera
 from twohands.checks.registration import CODE, check_registration
 from twohands.findings import Finding

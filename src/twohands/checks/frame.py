@@ -11,11 +11,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from twohands.checks.around_hand import check_order, palm_depth
 from twohands.checks.intrinsics import check_camera
 from twohands.files import DEFAULT_INTEGER_UNIT, STRETCHED_TOP
-from twohands.findings import Finding
 from twohands.geometry.camera import Camera
-from twohands.hands.skeleton import BONES, PALM
 from twohands.types import SIDE_NAMES, RGBDFrame, TwoHands
 
 SCENE_DEPTH = (0.08, 10.0)
@@ -35,10 +34,6 @@ WRONG_SIZE = 2.5
 """Size ratio to an average hand beyond which a hand is impossible; adult hands differ by a factor of 1.4."""
 ENOUGH_READINGS = 160
 """Smallest number of readings at the 400 places on the palm; with fewer a hole may show the background."""
-ENOUGH_ON_BONES = 60
-"""Smallest number of readings at the 160 places on the bones of a hand."""
-STEP, BEHIND = 0.04, 0.15
-"""Relative step of depth, and smallest fraction of a hand's surroundings that are nearer by it, of inverted depth."""
 RIGHT_SIZE = 1.7
 """A depth unit is advised when it brings the hand within this factor of an average one."""
 
@@ -159,73 +154,6 @@ def palm_size(pixels: np.ndarray, depth: np.ndarray, camera: Camera) -> float | 
     scale = max(breadth / KNUCKLE_BREADTH, length / PALM_LENGTH)
     near, far = np.percentile(readings, (15, 85))
     return float(near * scale if near * scale > 1 else min(far * scale, 1.0))
-
-
-def check_order(pixels: np.ndarray, depth: np.ndarray) -> list[Finding]:
-    """Return the finding `depth_inverted` if all hands are farther than what is around them.
-
-    pixels (2, 21, 2) image landmarks, NaN for an absent hand; depth (H, W) metres.
-    """
-    hands = [_surroundings(hand, depth) for hand in pixels if np.isfinite(hand).all()]
-    known = [fractions for fractions in hands if fractions is not None]
-    if not known or any(nearer < BEHIND or nearer < 2 * farther for nearer, farther in known):
-        return []
-    nearer, farther = (float(fraction) for fraction in np.mean(known, axis=0))
-    sentence = (
-        f"the hands lie behind what is around them ({nearer:.0%} of it is nearer, {farther:.0%} farther), as if large "
-        "values were near: disparity, inverse or inverted depth; give distances from the camera (of a stereo camera "
-        "focal length x baseline / disparity)"
-    )
-    values = {"nearer": round(nearer, 4), "farther": round(farther, 4)}
-    return [Finding("depth_inverted", "warning", sentence, values)]
-
-
-def _surroundings(pixels: np.ndarray, depth: np.ndarray) -> tuple[float, float] | None:
-    """Return the fractions of the readings around a hand (21, 2) that are nearer than it, and farther, by STEP.
-
-    None without enough readings on its bones.
-    """
-    hand = _depth_at(bone_places(pixels), depth)
-    hand = hand[hand > 0]
-    if len(hand) < ENOUGH_ON_BONES:
-        return None
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
-    margin = (high - low).max() / 4
-    left, top = np.clip(low - margin, 0, None).astype(int).tolist()
-    right, bottom = np.clip(high + margin + 1, 0, None).astype(int).tolist()
-    around = depth[top:bottom, left:right]
-    around = around[around > 0]
-    near, far = np.percentile(hand, (15, 85))
-    return float(np.mean(around < near * (1 - STEP))), float(np.mean(around > far * (1 + STEP)))
-
-
-def bone_places(pixels: np.ndarray) -> np.ndarray:
-    """Return places (160, 2) in the image on the bones of a hand with landmarks (21, 2), eight on each."""
-    parents, joints = (pixels[list(ends)] for ends in zip(*BONES, strict=True))
-    along = np.linspace(0, 1, 8)[:, None, None]
-    return ((1 - along) * parents + along * joints).reshape(-1, 2)
-
-
-def palm_depth(pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Return the depth (n,) in metres at places on the palm inside the image, 0 without a reading.
-
-    pixels (21, 2): landmarks of one hand. The places are a grid of 20 x 20 from the wrist to the knuckles, without the
-    contour, where depth cameras lose readings on every hand.
-    """
-    corners = pixels[PALM]
-    fractions = np.linspace(0.1, 0.9, 20)
-    origin, rest = corners[0], corners[1:]
-    across = np.stack(
-        [np.interp(np.linspace(0, len(rest) - 1, 20), np.arange(len(rest)), rest[:, k]) for k in (0, 1)], 1
-    )
-    return _depth_at((origin + fractions[:, None, None] * (across - origin)).reshape(-1, 2), depth)
-
-
-def _depth_at(places: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Return the depth (n,) in metres at those of the places (N, 2) that are inside the image, 0 without a reading."""
-    pixels = np.rint(places).astype(np.int64)
-    inside = ((pixels >= 0) & (pixels < [depth.shape[1], depth.shape[0]])).all(axis=1)
-    return depth[pixels[inside, 1], pixels[inside, 0]]
 
 
 def _other_units(depth_unit: float | None) -> tuple[np.ndarray, np.ndarray]:

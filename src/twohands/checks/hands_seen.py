@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_dilation, uniform_filter1d
+from scipy.ndimage import uniform_filter1d
 
-from twohands.checks.frame import bone_places, palm_depth
+from twohands.checks.around_hand import palm_depth
 from twohands.findings import Finding
-from twohands.geometry.camera import Camera
 from twohands.types import RGBDFrame, TwoHands
 
 HOLES = 0.4
@@ -25,16 +24,6 @@ DARK, SATURATED = 0.1, 0.3
 which no hand is found, 95 % of the pixels are as dark, or this fraction is white."""
 BLURRED = 0.6
 """Smallest blur, see `blur_of`, of a blurred hand."""
-FLAT, ON_PLANE = 0.3, 0.015
-"""Smallest fraction of the surroundings of a shadow or a picture of a hand that lies on its plane, and the relative
-distance up to which a reading does. On rendered validation frames at most 0.18 of a hand's surroundings do."""
-READ, NEARER = 0.2, 0.8
-"""Fraction of the places on a hand with a reading below which it is one without, and distance of the surroundings of
-such a hand, over its own, up to which it would be behind them. Rendered validation frames have at least 0.24 on hands.
-"""
-_SAME_SURFACE = 0.15  # logarithm of the largest depth over the median of readings of one surface
-_GRID = 40  # places along a hand that is as many pixels long or longer
-_AROUND, _BESIDE = 0.4, 0.12  # margin of its box, and what still belongs to it, in its size
 _END = 0.985  # of a channel, from which it is saturated
 _ACROSS = 160  # pixels along the box of a larger hand when its blur is measured
 _WINDOW = 9  # pixels of the filter that measures it
@@ -82,51 +71,6 @@ def seen_hands(frame: RGBDFrame, hands: TwoHands, sides: Sequence[int], odd: np.
             )
         )
     return found
-
-
-def stands_out(depth: np.ndarray, joints: np.ndarray, camera: Camera) -> bool:
-    """Return whether a hand is something that stands out: False for a shadow or a picture of one.
-
-    depth (H, W) metres; joints (21, 3) metres, camera frame. Those lie in a surface which goes on around them. The
-    plane through the readings on the hand is linear in 1 / z; most of a hand's surroundings are not on it. Without
-    readings the place may be in the shadow of the depth camera's light: then what is around it is nearer than the hand.
-    """
-    pixels = camera.project(joints)
-    window, places = _around(depth, pixels)
-    on = np.zeros(window.shape, bool)
-    on[places[:, 1], places[:, 0]] = True
-    size = float(np.ptp(places, axis=0).max()) if len(places) else 0.0
-    around = np.logical_not(binary_dilation(on, iterations=max(1, round(_BESIDE * size))))
-    own, readings = on & (window > 0), window[around & (window > 0)]
-    if own.sum() < max(READ * on.sum(), _FEWEST / 2) or around.sum() < _FEWEST:
-        return not len(readings) or float(np.median(readings)) > NEARER * float(np.median(joints[:, 2]))
-    own &= np.abs(np.log(np.where(own, window, 1.0) / np.median(window[own]))) < _SAME_SURFACE
-    row, column = np.mgrid[: window.shape[0], : window.shape[1]]
-    plane = _plane(column[own], row[own], 1 / window[own])
-    expected = plane[0] * column + plane[1] * row + plane[2]
-    return float(np.mean(((window > 0) & (np.abs(window * expected - 1) < ON_PLANE))[around])) < FLAT
-
-
-def _around(depth: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return depth (h, w) around landmarks (21, 2), at most 2 _GRID places a hand, and places (n, 2) on its bones."""
-    limits, (low, high) = np.array(depth.shape[::-1]), (pixels.min(axis=0), pixels.max(axis=0))
-    size = float((high - low).max())
-    step = max(1, int(size / _GRID))
-    left, top = np.clip(np.floor(low - _AROUND * size), 0, limits - 1).astype(int).tolist()
-    right, bottom = np.clip(np.ceil(high + _AROUND * size), 1, limits).astype(int).tolist()
-    window = depth[top:bottom:step, left:right:step]
-    places = np.rint((bone_places(pixels) - [left, top]) / step).astype(int)
-    return window, places[((places >= 0) & (places < window.shape[::-1])).all(axis=1)]
-
-
-def _plane(column: np.ndarray, row: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the coefficients (3,) of column, row and 1 that give most of the positive values (n,), to 0.3 %."""
-    known, weights = np.column_stack([column, row, np.ones(len(row))]), np.ones(len(row))
-    plane = np.zeros(3)
-    for _ in range(5):
-        plane = np.linalg.lstsq(known * weights[:, None], values * weights, rcond=None)[0]
-        weights = 1 / np.sqrt(np.maximum(np.abs(known @ plane / values - 1), 0.003))
-    return plane
 
 
 def _holes(depth: np.ndarray) -> float:

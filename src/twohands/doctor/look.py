@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from twohands.checks.around_hand import stands_out
 from twohands.checks.colour import skin_redness
 from twohands.checks.edges import depth_edges
-from twohands.checks.hands_seen import SeenHand, hand_pixels, seen_hands, stands_out
+from twohands.checks.hands_seen import SeenHand, hand_pixels, seen_hands
 from twohands.checks.recording import ODD, hand_sizes, sized
 from twohands.checks.timing import DepthTiming
 from twohands.findings import Finding
@@ -83,7 +84,7 @@ class Look:
             column, row = hand_pixels(frame, hands, side).T
             self._count(1, depth[row, column])
         joints, odd = np.asarray(hands.joints, np.float64), np.zeros(2, bool)
-        apart = np.array([side for side in hands.present_sides if stands_out(depth, joints[side], frame.camera)], int)
+        apart = np.array([side for side in hands.present_sides if _stands_out(frame, joints[side])], int)
         if hands.quality is not None:
             rest = np.asarray(self.model(self.model.neutral()).joints)[RIGHT]
             sizes = np.full(2, np.nan)
@@ -98,6 +99,10 @@ class Look:
     def _count(self, row: int, depth: np.ndarray) -> None:
         bins = np.minimum(depth[depth > 0] / BIN, BINS - 1).astype(np.int64)
         self.depth_counts[row] += np.bincount(bins, minlength=BINS)
+
+
+def _stands_out(frame: RGBDFrame, joints: np.ndarray) -> bool:
+    return stands_out(frame.camera.project(joints), np.asarray(frame.depth), float(np.median(joints[:, 2])))
 
 
 def example_of(name: str, frame: RGBDFrame, hands: TwoHands, faces: np.ndarray, warnings: int) -> Example:
