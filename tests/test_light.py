@@ -16,7 +16,7 @@ from twohands.locate.region_reader import SHIPPED_LIGHT, RegionReader
 from twohands.networks.region_checkpoint import load_region_network, save_region_network
 from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork, RegionOutput
-from twohands.predictor import open_network
+from twohands.predictor import load
 from twohands.region import Region, region_at, views
 from twohands.shards.writing import write_shards
 from twohands.synth.config import FULL
@@ -258,10 +258,11 @@ def test_a_checkpoint_of_another_method_is_refused(tmp_path):
         load_region_network(tmp_path)
 
 
-def test_a_checkpoint_of_light_is_to_be_exported_first(tmp_path):
+@pytest.mark.parametrize("method", [None, "light", "pdfnet"])
+def test_a_checkpoint_of_light_is_to_be_exported_first(tmp_path, method):
     save_region_network(RegionNetwork(SMALL, 10), tmp_path)
     with pytest.raises(ValueError, match=r"twohands export .* --out GRAPH"):
-        open_network(tmp_path)
+        load(method, network=tmp_path)
 
 
 @pytest.fixture(scope="module")

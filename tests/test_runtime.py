@@ -301,4 +301,4 @@ def test_missing_and_foreign_networks_are_reported(tmp_path, exported):
     with pytest.raises(ValueError, match="method 'magic' is unknown; known are light, landmarks, pdfnet"):
         twohands.load("magic")
     with pytest.raises(ValueError, match="holds a network of method 'pdfnet'"):
-        twohands.load("landmarks", tmp_path)
+        twohands.load("landmarks", exported[1])

@@ -230,7 +230,9 @@ def _predictor(
         raise ValueError(f"person {person!r} is unknown; known are {', '.join(get_args(Person))}")
     if network is not None and not Path(network).is_dir():
         raise _no_network(network)
-    of_network = None if network is None else "light" if (Path(network) / REGION_GRAPH).is_file() else "pdfnet"
+    of_region = network is not None and (Path(network) / REGION_GRAPH).is_file()
+    opened = None if network is None or of_region else open_network(network)
+    of_network = "light" if of_region else None if opened is None else "pdfnet"
     if method is not None and of_network not in (None, method):
         raise ValueError(
             f"{network} holds a network of method {of_network!r}; leave out the method, or give another network"
@@ -249,7 +251,7 @@ def _predictor(
         return TwoHandPredictor(model, GuidedLocator(person or "nearest"), fitter)
     if person is not None:
         raise ValueError("method 'pdfnet' finds the hands of one person only; leave out person, or use another method")
-    opened = OnnxNetwork(SHIPPED) if network is None else open_network(network)
+    opened = opened or OnnxNetwork(SHIPPED)
     if not fit and hand_model not in (None, opened.hand_model):
         raise ValueError(
             f"this network predicts the hand model {opened.hand_model!r}, and only the fit can turn its hands into "
