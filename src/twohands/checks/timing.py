@@ -31,10 +31,11 @@ LAGS = 6
 """Largest lag that is tried, frames; a best lag at this end is not clear."""
 STRETCH, SHORTEST = 60, 20
 """Number of frames whose motion is compared at once, and the smallest number."""
-CORRELATION, CLEAR, OFF = 0.12, 0.75, 0.75
+CORRELATION, CLEAR, OFF, SURPLUS = 0.12, 0.75, 0.75, 0.4
 """A lag is clear if the correlation of the two motions there is CORRELATION, and elsewhere (but beside it) at most
-CLEAR of that. Depth is late or early from a lag of OFF frames, between those of whole frames. A lag is known to about
-1 / (correlation sqrt(frames)) frames; one that is off by less than this is not clear."""
+CLEAR of that. Depth is late or early from a lag of OFF frames, between those of whole frames, at which the correlation
+exceeds that without a lag by SURPLUS / sqrt(frames): 56 rendered validation sequences of 22 frames whose depth is
+neither late nor early have at most 0.38."""
 USUAL = 0.2
 """Smallest fraction of the stretches with a clear lag that are late, or early, for a finding."""
 
@@ -142,7 +143,8 @@ def clear_lag(colour: np.ndarray, depth: np.ndarray) -> float | None:
         return None
     before, peak, after = lags[best - 1 : best + 2]
     lag = best - LAGS + 0.5 * float((before - after) / (before - 2 * peak + after))  # vertex of the parabola
-    return None if OFF <= abs(lag) < 1 / (float(peak) * np.sqrt(len(colour))) else lag
+    is_sure = (peak - lags[LAGS]) * np.sqrt(len(colour)) >= SURPLUS
+    return lag if is_sure or abs(lag) < OFF else None
 
 
 def correlations(colour: np.ndarray, depth: np.ndarray) -> np.ndarray:
