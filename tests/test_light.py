@@ -11,22 +11,22 @@ import torch
 from twohands.geometry.transforms import matrix_from_axis_angle
 from twohands.hands import free_hand
 from twohands.hands.skeleton import ROOT
-from twohands.light_config import RegionConfig
+from twohands.light_config import LightConfig, RegionConfig
 from twohands.locate.region_reader import SHIPPED_LIGHT, RegionReader
 from twohands.networks.region_checkpoint import load_region_network, save_region_network
 from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork, RegionOutput
 from twohands.predictor import load
 from twohands.region import Region, region_at, views
-from twohands.shards.writing import write_shards
+from twohands.shards import Shards, write_shards
 from twohands.synth.config import FULL
 from twohands.synth.engine import SyntheticHands
 from twohands.training.region_items import ECHO_STEPS, ECHOES, Disturbance, RegionSet, echoed
-from twohands.training.region_loop import CALM, Stage, collate, run_stage
+from twohands.training.region_loop import CALM, Stage, collate, run_stage, train_light
 from twohands.training.region_loss import RegionObjective, mesh, region_input
 from twohands.types import LEFT, RIGHT
 
-SMALL = RegionConfig(widths=(8, 8, 16, 16), tokens=16)
+SMALL = RegionConfig(widths=(16, 8, 16, 16), tokens=16)
 SWITCHES = [
     {},
     {"colour": False},
@@ -256,6 +256,19 @@ def test_a_checkpoint_of_another_method_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(text.replace('"light"', '"pdfnet"'))
     with pytest.raises(ValueError, match="no network of method 'light'"):
         load_region_network(tmp_path)
+
+
+def test_frames_that_cannot_be_trained_on_are_refused_before_anything_is_written(shards, tmp_path):
+    class OfMano:
+        def __getitem__(self, index: int):
+            return replace(Shards(shards)[index], joint_definition="mano")
+
+    write_shards(OfMano(), 2, tmp_path / "mano", {"split": "train", "seed": 0}, progress=False)
+    (tmp_path / "empty").mkdir()
+    for name, reason in (("mano", "lacks meshes of the free hand"), ("empty", "has no shards")):
+        with pytest.raises(ValueError, match=reason):
+            train_light(LightConfig(), [tmp_path / name], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("method", [None, "light", "pdfnet"])

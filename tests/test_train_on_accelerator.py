@@ -38,7 +38,7 @@ script = sys.modules["train_on_accelerator"] = importlib.util.module_from_spec(S
 SPEC.loader.exec_module(script)
 
 TINY = PRESETS["tiny"]
-SMALL = RegionConfig(widths=(8, 8, 16, 16), tokens=16)
+SMALL = RegionConfig(widths=(16, 8, 16, 16), tokens=16)
 LARGEST = 16_000_000
 """Bytes of a file that can be brought back from such a machine."""
 

@@ -22,15 +22,16 @@ class RegionConfig(Config):
     cross_hand: bool = True
     """Attention to the joints of the person's other hand."""
     widths: tuple[int, int, int, int] = (32, 48, 96, 160)
-    """Channels at strides 2, 4, 8 and 16 of the depth picture."""
+    """Channels at strides 2, 4, 8 and 16 of the depth picture. At stride 2 there are at least 16, since with fewer oneDNN
+    3.12, which PyTorch uses, ends the process on processors with AVX-512."""
     tokens: int = 128
     """Channels of a joint's token."""
 
     def __post_init__(self) -> None:
         if self.join not in ("transform", "concat"):
             raise ValueError(f"join is 'transform' or 'concat'; got {self.join!r}")
-        if min(*self.widths, self.tokens) < 4 or self.refinements < 0:
-            raise ValueError("widths and tokens must be at least 4, refinements at least 0")
+        if self.widths[0] < 16 or min(*self.widths, self.tokens) < 4 or self.refinements < 0:
+            raise ValueError("the first of widths must be at least 16, others and tokens 4, and refinements 0")
 
 
 @dataclass(frozen=True)

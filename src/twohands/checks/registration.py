@@ -31,6 +31,7 @@ _SAME, _OTHER = 2.3, 3.3  # cells: largest shift of registered depth, and smalle
 _BLUR = 2.0  # cells by which contours of registered depth are eroded or fattened
 _SURE = 4.8  # agreement from which edges can be said to agree, beyond chance among all shifts
 _MARGIN = 0.25  # of a hand's extent, around its joints
+_USUAL_TRUST, _CONFIDENCES = 2.0, (0.005, 0.995)  # log-odds of a usual hand, and range of confidences
 MIRROR_BACK = "mirror one of the two back: programs for selfies and video calls mirror colour and leave depth as it is"
 """Remedy of depth and colour that are mirrored against each other."""
 _HOW = (
@@ -114,12 +115,12 @@ def whole_values(frame: RGBDFrame) -> np.ndarray | None:
 
 
 def hand_values(frame: RGBDFrame, hands: TwoHands) -> np.ndarray | None:
-    """Return four values (4,) of the hands' surroundings and the whole image, None with too few edges of depth.
-
-    Where the hands' surroundings have too few, the whole image stands for them.
+    """Return five values (5,) of the hands, their surroundings and the image, None with too few edges of depth.
 
     The agreements around the hands and in the whole image, at the place of depth; how much better their sum is there
-    than at other shifts; and how much better the whole image's is there than at other scales or mirrored.
+    than at other shifts; how much better the whole image's is there than at other scales or mirrored; and the log-odds
+    that the best hand is right, since hands found in colour do not fit depth that is elsewhere. Where the hands'
+    surroundings have too few edges, the whole image stands for them.
     """
     rgb, depth, size = cells_of(frame)
     agreement, edges = Agreement(rgb, blur=_BLUR), depth_edges(depth)
@@ -130,7 +131,16 @@ def hand_values(frame: RGBDFrame, hands: TwoHands) -> np.ndarray | None:
     around = whole if around is None else around
     there, elsewhere = _there_and_elsewhere(around + whole)
     own, other = _own_and_other_scales(frame)
-    return np.array([_there_and_elsewhere(around)[0], _there_and_elsewhere(whole)[0], there - elsewhere, own - other])
+    around_hands, in_image = _there_and_elsewhere(around)[0], _there_and_elsewhere(whole)[0]
+    return np.array([around_hands, in_image, there - elsewhere, own - other, _trust(hands)])
+
+
+def _trust(hands: TwoHands) -> float:
+    """Return the log-odds that the best hand is right, those of a usual hand where its confidence is not known."""
+    if hands.quality is None or hands.quality.confidence is None:
+        return _USUAL_TRUST
+    best = float(np.clip(np.max(np.asarray(hands.quality.confidence)[hands.present_sides]), *_CONFIDENCES))
+    return float(np.log(best / (1 - best)))
 
 
 def displacement(frame: RGBDFrame, hands: TwoHands | None = None) -> Displacement:

@@ -260,10 +260,21 @@ class RegionSet(RegionViews):
         for folder in self.folders:
             for found in sorted([folder, *folder.glob("*")]):
                 if found not in self.shards and (found / INDEX).exists() and found.suffix != UNFINISHED:
-                    self.shards[found] = Shards(found)
+                    self.shards[found] = _checked(Shards(found))
         if not self.shards:
             raise ValueError(f"{', '.join(map(str, self.folders))} has no shards; render them with `twohands synth`")
         self.bounds = np.cumsum([len(shards) for shards in self.shards.values()])
+
+
+def _checked(shards: Shards) -> Shards:
+    """Return shards of frames with all that is learned from. Raise ValueError for others."""
+    first = shards[0]
+    if first.hand_model != "free" or first.masks is None or first.visible_fraction is None:
+        raise ValueError(
+            f"{shards.folder} lacks meshes of the free hand, masks or visible fractions of the hands, from which "
+            "preset 'light' learns; render frames with `twohands synth`"
+        )
+    return shards
 
 
 def echoed(first: int, count: int, steps: int, batch: int) -> list[int]:

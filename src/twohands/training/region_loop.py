@@ -65,9 +65,11 @@ def train_light(
     """Train the region network in a run folder, or resume there, and return the checkpoint `best`.
 
     The folders hold shards, or folders of shards to which a renderer may add. Raise ValueError when `out` holds another
-    run. After `minutes` the run stops, to be continued by the same call. A new run takes the weights of `start`, a
-    checkpoint or an exported graph.
+    run, or a folder no frames that can be trained on. After `minutes` the run stops, to be continued by the same call.
+    A new run takes the weights of `start`, a checkpoint or an exported graph.
     """
+    for frames in [folders] if validation is None else [folders, [Path(validation)]]:
+        RegionSet(frames, config.seed)
     origin = {} if start is None else {"start": str(start)}
     claim(
         out / CONFIG,
