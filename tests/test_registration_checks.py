@@ -181,6 +181,22 @@ def test_a_blue_thing_taken_for_a_hand_does_not_hide_that_blue_is_first(frame, h
     assert finding.values["more_hands_exchanged"] == 1
 
 
+def test_a_blue_thing_before_a_hand_does_not_make_its_skin_blue(frame, hands):
+    rgb, depth = frame.rgb.copy(), np.array(frame.depth)
+    fingers = np.asarray(hands.joints)[:, [3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 18, 19, 20]].reshape(-1, 3)
+    for column, row in np.rint(frame.camera.project(fingers.astype(np.float64))).astype(int):
+        rgb[:, row - 8 : row + 9, column - 8 : column + 9] = np.array([0.1, 0.3, 0.8])[:, None, None]
+        depth[row - 8 : row + 9, column - 8 : column + 9] = fingers[:, 2].min() - 0.05
+    assert (skin_redness(replace(frame, rgb=rgb), hands) < -0.5).all()  # painted fingers
+    assert (skin_redness(replace(frame, rgb=rgb, depth=depth), hands) > 0.1).all()
+
+
+def test_hands_that_wrong_intrinsics_hide_are_no_sign_of_blue_first(frame, hands):
+    camera = replace(frame.camera, K=np.asarray(frame.camera.K) * np.array([[0.5], [0.5], [1]]))
+    exchanged = replace(frame, rgb=np.ascontiguousarray(frame.rgb[::-1]), camera=camera)
+    assert check_channel_order(exchanged, no_hands(), lambda _: hands) == []
+
+
 def test_a_hand_that_is_not_found_is_no_sign_of_blue_first(frame, hands):
     one = replace(hands, present=np.array([1, 0], np.float32))
     assert check_channel_order(frame, one, lambda _: hands) == []

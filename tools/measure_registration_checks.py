@@ -27,7 +27,7 @@ from twohands.synth.config import SynthConfig
 from twohands.synth.engine import SyntheticHands
 from twohands.types import RGBDFrame
 
-BUDGETS = {"whole": 0.003, "hands": 0.01}
+BUDGETS = {"whole": 0.003, "hands": 0.02}
 """Fractions of registered frames on which each fitted rule may raise an alarm."""
 
 

@@ -22,7 +22,7 @@ class RegionConfig(Config):
     cross_hand: bool = True
     """Attention to the joints of the person's other hand."""
     widths: tuple[int, int, int, int] = (32, 48, 96, 160)
-    """Channels at strides 2, 4, 8 and 16 of the depth picture. At stride 2 there are at least 16, since with fewer oneDNN
+    """Channels at strides 2, 4, 8 and 16 of the depth picture. At stride 2 there are at least 16: with fewer, oneDNN
     3.12, which PyTorch uses, ends the process on processors with AVX-512."""
     tokens: int = 128
     """Channels of a joint's token."""

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from twohands.checks.intrinsics import check_camera
 from twohands.findings import Finding
 from twohands.types import RGBDFrame, TwoHands
 
 RED = 0.05
 """Smallest |log(red / blue)| of skin that tells the order of the channels. Under blue light it is near 0."""
 _DARK = 0.03  # added to colours in [0, 1] before the logarithm
-_ENOUGH = 5  # joints inside the image from which a hand's colour is known
+_ENOUGH = 5  # uncovered joints inside the image from which a hand's colour is known
+_BEFORE = 0.025  # metres by which what hides a joint is measured before it; skin is about 0.012 before
 
 
 def check_channel_order(
@@ -22,13 +24,13 @@ def check_channel_order(
     """Return the finding `blue_first` if the skin of the hands is blue.
 
     Where fewer than two hands are found, they are also searched by `reconstruct` in the frame with red and blue
-    exchanged. More hands there are a finding if all have red skin.
+    exchanged, unless the intrinsics are implausible. More hands there are a finding if all have red skin.
     """
     redness = skin_redness(frame, hands)
     if len(redness) and redness.max() < -RED:
         measured = f"the skin of the hands is blue (blue is {np.exp(-redness.max()):.2g} times red)"
         return [_blue_first(measured, float(redness.max()), 0)]
-    if len(hands.present_sides) == 2:
+    if len(hands.present_sides) == 2 or check_camera(frame.camera):
         return []
     exchanged = replace(frame, rgb=np.ascontiguousarray(frame.rgb[::-1]))
     try:
@@ -44,14 +46,18 @@ def check_channel_order(
 
 
 def skin_redness(frame: RGBDFrame, hands: TwoHands) -> np.ndarray:
-    """Return log(red / blue) (N,) at the joints of every present hand with enough joints in the image, as medians."""
+    """Return log(red / blue) (N,) of present hands, medians over the joints that nothing hides, if there are enough."""
     limits = np.array([frame.camera.width, frame.camera.height])
     values = []
     for side in hands.present_sides:
-        pixels = np.rint(frame.camera.project(np.asarray(hands.joints[side], np.float64)))
-        column, row = pixels[((pixels >= 0) & (pixels < limits)).all(axis=1)].astype(np.int64).T
-        if len(column) >= _ENOUGH:
-            red, _, blue = frame.rgb[:, row, column] + _DARK
+        joints = np.asarray(hands.joints[side], np.float64)
+        pixels = np.rint(frame.camera.project(joints))
+        inside = ((pixels >= 0) & (pixels < limits)).all(axis=1)
+        column, row = pixels[inside].astype(np.int64).T
+        depth = np.asarray(frame.depth)[row, column]
+        seen = (depth == 0) | (depth > joints[inside, 2] - _BEFORE)
+        if seen.sum() >= _ENOUGH:
+            red, _, blue = frame.rgb[:, row[seen], column[seen]] + _DARK
             values.append(float(np.median(np.log(red / blue))))
     return np.array(values)
 

@@ -2,7 +2,8 @@
 
 The depth edges of registered frames agree with the colour edges better without a shift than with any other, and as
 well as sharp edges can. Two linear rules compare both with what is usual: one for the whole image, one for the
-surroundings of the hands as well. `tools/measure_registration_checks.py` fits the rules and measures them.
+surroundings of the hands as well, and for how well the hands fit the depth. `tools/measure_registration_checks.py` fits
+the rules and measures them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from twohands.geometry.camera import Camera
 from twohands.types import RGBDFrame, TwoHands
 
 CODE = "depth_not_registered"
-WHOLE_RULE = (-0.397, -1.584, -0.914, -3.5)
+WHOLE_RULE = (-0.118, -1.503, -1.043, -4.979)
 """Weights of the values of `whole_values` and a constant; the sum is positive for depth that is not registered."""
-HANDS_RULE = (-0.201, -0.357, -1.113, -0.883, -0.2)
+HANDS_RULE = (0.174, 0.131, -1.26, -1.271, -0.322, -4.342)
 """Weights of the values of `hand_values` and a constant."""
 SCALES = (0.6, 0.66, 0.72, 0.79, 0.86, 0.93, 1.0, 1.08, 1.17, 1.27, 1.38, 1.5, 1.62)
 """Sizes of depth over colour that are compared."""
