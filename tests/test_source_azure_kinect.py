@@ -13,6 +13,7 @@ from scipy.spatial import ConvexHull
 
 from containers import COLOUR_LENS, DEPTH_LENS, NFOV, jpeg, kinect_calibration, scene, write_kinect
 from twohands.sources.azure_kinect import COLOUR_WINDOWS, DEPTH_WINDOWS, AzureKinect, is_azure_kinect, read_calibration
+from twohands.sources.opening import open_source
 
 SIZE = (1280, 720)
 FX, FY, CX, CY = 0.478 * 1280, 0.6374 * 960, 0.4998 * 1280 - 0.5, 0.5066 * 960 - 120 - 0.5
@@ -288,3 +289,10 @@ def test_real_recording():
         contrast = np.abs(np.diff(colour[row, column - 12 : column + 12]))
         jumps.append(contrast.argmax() - 11)
     assert abs(np.median(jumps)) <= 3
+
+
+def test_the_recording_in_a_folder_is_named(tmp_path):
+    write_kinect(tmp_path / "a.mkv", [(0, GREY)], [(0, scene(320, 288)[1])], kinect_calibration())
+    (tmp_path / "calibration.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"no folder rgb/.*; or give .*a\.mkv in it, which is a recording$"):
+        open_source(tmp_path)

@@ -113,7 +113,20 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
         raise ValueError(f"{path} {what}" if what else f"{path} is not a recording of a known kind; known are {KNOWN}")
     reader = _READERS[kind]
     _refuse_others(options, reader.takes, path)
-    return Adjusted(reader.read(path, options), options.fps, options.mirrored)
+    try:
+        source = reader.read(path, options)
+    except ValueError as error:
+        inside = _recordings_in(path) if kind == "folder" and type(error) is ValueError else []
+        if not inside:
+            raise
+        raise ValueError(f"{error}; or give {inside[0]} in it, which is a recording") from None
+    return Adjusted(source, options.fps, options.mirrored)
+
+
+def _recordings_in(folder: Path) -> list[Path]:
+    """Return what a folder holds that is a recording by itself, not images or arrays."""
+    readers = [reader for kind, reader in _READERS.items() if kind not in ("folder", "arrays")]
+    return [path for path in sorted(folder.iterdir()) if any(reader.recognises(path) for reader in readers)]
 
 
 def _refuse_others(options: SourceOptions, takes: tuple[str, ...], path: Path) -> None:
