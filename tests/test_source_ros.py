@@ -640,6 +640,19 @@ def test_recordings_of_one_time_in_a_folder_are_no_parts(tmp_path):
         RosRecording(tmp_path)
 
 
+def test_recordings_of_other_times_in_a_folder_are_not_read_as_one(tmp_path):
+    for take in range(2):
+        recorder = Recorder(ros1=True)
+        ns = START + take * 60_000_000_000
+        recorder.info(INFO, ns)
+        recorder.image(COLOUR, ns, colour_image(take), "rgb8")
+        recorder.image(DEPTH, ns, depth_image(take), "16UC1")
+        recorder.write(tmp_path / f"take_{take}.bag")
+    sentence = r"several recordings: take_1\.bag begins 60 s after the end of take_0\.bag; give one .*/\*\.bag'$"
+    with pytest.raises(ValueError, match=sentence):
+        RosRecording(tmp_path)
+
+
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     bag, mcap = plain(1, ros1=True).write(tmp_path / "a.bag"), plain(1).write(tmp_path / "a.mcap")
     for module, path in (("rosbags.highlevel", bag), ("mcap.reader", mcap)):

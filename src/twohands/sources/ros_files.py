@@ -30,6 +30,8 @@ SURPLUS = 4
 """Bytes that RealSense SDKs before 2.58 write after every image message."""
 SHARED = 0.5
 """Smallest part of its time that a file shares with the one before, if they are not parts of one recording."""
+PAUSE = 10_000_000_000
+"""Longest pause between two parts of one recording, nanoseconds; recorders begin the next file at once."""
 
 
 class Container(Protocol):
@@ -70,11 +72,12 @@ def open_container(path: Path) -> Container:
         packed = next(path.glob("*.zstd"), None)
         fix = f"unpack them first (zstd -d {packed.name})" if packed else "give the folder that ros2 bag record wrote"
         raise ValueError(f"{path} has no .mcap, .db3 or .bag files; {fix}")
-    is_closed = (path / "metadata.yaml").exists() and not any(is_unfinished(part) for part in parts)
+    is_one = (path / "metadata.yaml").exists()
+    is_closed = is_one and not any(is_unfinished(part) for part in parts)
     if is_closed and _kind(parts[0]) == SQLITE:  # it says how messages are compressed
         with suppress(ValueError):
             return _Rosbags(path)
-    return _open_file(parts[0]) if len(parts) == 1 else _Chain({part: _open_file(part) for part in parts})
+    return _open_file(parts[0]) if len(parts) == 1 else _Chain({part: _open_file(part) for part in parts}, is_one)
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -194,8 +197,12 @@ class _Cut:
 class _Chain:
     """Files of one recording that was split, one after the other."""
 
-    def __init__(self, parts: dict[Path, Container]):
-        """Take the parts by their files; raise ValueError if they are of the same time, and so no parts of one."""
+    def __init__(self, parts: dict[Path, Container], is_one: bool):
+        """Take the parts by their files.
+
+        Raise ValueError if they are of the same time, or, unless it is known that they are one recording, if there is a
+        long pause between them.
+        """
         self._parts = list(parts.values())
         for (first, before), (second, after) in pairwise(parts.items()):
             shared = min(before.span[1], after.span[1]) - max(before.span[0], after.span[0])
@@ -203,6 +210,12 @@ class _Chain:
                 raise ValueError(
                     f"{first.name} and {second.name} in {first.parent} are of the same time, so they are no parts of "
                     "one recording; give one of the files"
+                )
+            if not is_one and after.span[0] - before.span[1] > PAUSE:
+                pause = (after.span[0] - before.span[1]) / 1e9
+                raise ValueError(
+                    f"{first.parent} holds several recordings: {second.name} begins {pause:.0f} s after the end of "
+                    f"{first.name}; give one of the files, or all to: twohands run '{first.parent}/*{first.suffix}'"
                 )
         self.topics = {topic: kind for part in reversed(self._parts) for topic, kind in part.topics.items()}
         self.counts = dict(sum((Counter(part.counts) for part in self._parts), Counter()))
