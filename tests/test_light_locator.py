@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from twohands.hands.skeleton import NUM_JOINTS
-from twohands.locate.light import LightLocator, beliefs, possible
+from twohands.hands.skeleton import NUM_JOINTS, PALM
+from twohands.locate.light import LightLocator, beliefs, no_candidates, possible, settled
 from twohands.locate.region_reader import Readings
+from twohands.locate.sides import Candidates
 from twohands.locate.spots import SpotFinder, Spots, cells_of, headings
 from twohands.region import Region
 from twohands.synth.config import FULL
@@ -236,3 +237,23 @@ def test_two_hands_of_one_side_are_told_by_readings_that_see_no_other_hand(sampl
     clear = [suspicion for suspicion in told if suspicion is not None]  # others are too near each other to tell
     assert clear
     assert all(suspicion.side == RIGHT and suspicion.odds.min() > 2 for suspicion in clear)
+
+
+def readings(*joints: np.ndarray) -> Candidates:
+    """Candidates (N,) with joints (21, 3), all sure of themselves."""
+    count = len(joints)
+    empty = no_candidates()
+    many = {name: np.zeros((count, *values.shape[1:])) for name, values in vars(empty).items()}
+    many |= {"present": np.linspace(0.99, 0.98, count), "joints": np.stack(joints), "sigma": many["sigma"] + 0.005}
+    return replace(empty, **many)
+
+
+@pytest.mark.parametrize(("between", "count"), [(0.066, 1), (0.09, 2)])
+def test_hands_that_lie_in_each_other_are_two_if_their_palms_are_apart(between, count):
+    """The fingers of each reach over the palm of the other one, and what is nearest to any joint is the other hand."""
+    rng = np.random.default_rng(0)
+    along = np.linspace(0, between, NUM_JOINTS)
+    along[PALM] = 0.0
+    hand = np.column_stack([along, np.zeros((NUM_JOINTS, 2))]) + rng.normal(0, 0.01, (NUM_JOINTS, 3)) + [0, 0, 0.5]
+    other = hand * [-1, 1, 1] + [between, 0, 0]
+    assert len(settled(readings(hand, other)).present) == count
