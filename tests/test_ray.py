@@ -110,9 +110,11 @@ def test_ten_kills_at_random_moments(cluster, executor):
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
         assert process.poll() is None, "the run ended before ten processes had died"
-        parent = psutil.Process(process.pid)
-        workers = [child for child in parent.children(recursive=True) if is_worker(child)]
-        victim = parent if rng.random() < 0.5 or not workers else rng.choice(workers)
+        victim = parent = psutil.Process(process.pid)
+        if rng.random() < 0.5:
+            while not (workers := [child for child in parent.children(recursive=True) if is_worker(child)]):
+                time.sleep(0.01)  # until they have started, or started again
+            victim = rng.choice(workers)
         kinds.append("parent" if victim is parent else "worker")
         victim.kill()
         if victim is parent:
