@@ -20,7 +20,7 @@ from twohands.types import RGBDFrame, TwoHands
 CODE = "depth_not_registered"
 WHOLE_RULE = (-0.118, -1.503, -1.043, -4.979)
 """Weights of the values of `whole_values` and a constant; the sum is positive for depth that is not registered."""
-HANDS_RULE = (0.174, 0.131, -1.26, -1.271, -0.322, -4.342)
+HANDS_RULE = (0.194, 0.12, -1.264, -1.25, -0.537, -3.83)
 """Weights of the values of `hand_values` and a constant."""
 SCALES = (0.6, 0.66, 0.72, 0.79, 0.86, 0.93, 1.0, 1.08, 1.17, 1.27, 1.38, 1.5, 1.62)
 """Sizes of depth over colour that are compared."""
@@ -32,7 +32,8 @@ _SAME, _OTHER = 2.3, 3.3  # cells: largest shift of registered depth, and smalle
 _BLUR = 2.0  # cells by which contours of registered depth are eroded or fattened
 _SURE = 4.8  # agreement from which edges can be said to agree, beyond chance among all shifts
 _MARGIN = 0.25  # of a hand's extent, around its joints
-_USUAL_TRUST, _CONFIDENCES = 2.0, (0.005, 0.995)  # log-odds of a usual hand, and range of confidences
+_USUAL_TRUST = 2.0  # log-odds that a usual hand is right
+_CONFIDENCES = (0.5, 0.995)  # range of confidences: a doubtful hand may have other reasons
 MIRROR_BACK = "mirror one of the two back: programs for selfies and video calls mirror colour and leave depth as it is"
 """Remedy of depth and colour that are mirrored against each other."""
 _HOW = (
