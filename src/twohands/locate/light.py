@@ -265,13 +265,18 @@ def possible(frame: RGBDFrame, joints: np.ndarray) -> bool:
 
 
 def _look_at_palm(frame: RGBDFrame, palm: np.ndarray) -> Look:
-    """Return where to look for the hand of a palm's region (4,), at the measured depth if that can be the hand's."""
+    """Return where to look for the hand of a palm's region (4,), at the measured depth if that can be the hand's.
+
+    A palm that looks small may be far away or turned; it is not farther than what is measured there, which would hide it.
+    """
     u, v, side, angle = palm
     usual = float(np.mean(np.asarray(frame.camera.focal))) * PALM_SIDE / side
     half = max(2, int(0.12 * side))
     column, row = int(np.rint(u)), int(np.rint(v))
     window = frame.depth[max(row - half, 0) : row + half + 1, max(column - half, 0) : column + half + 1]
-    readings = window[(window > HAND_SCALES[0] * usual) & (window < HAND_SCALES[1] * usual)]
+    readings = window[(window > 0) & (window < HAND_SCALES[1] * usual)]
+    of_size = readings[readings > HAND_SCALES[0] * usual]
+    readings = of_size if len(of_size) > 8 else readings
     return Look(np.array([u, v]), float(angle), float(np.median(readings)) if len(readings) > 8 else usual)
 
 
