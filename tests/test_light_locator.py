@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from twohands.hands.skeleton import NUM_JOINTS, PALM
-from twohands.locate.light import LightLocator, beliefs, no_candidates, possible, settled
+from twohands.locate.light import (
+    PALM_SIDE,
+    LightLocator,
+    beliefs,
+    look_at_palm,
+    no_candidates,
+    possible,
+    settled,
+)
 from twohands.locate.region_reader import Readings
 from twohands.locate.sides import Candidates
 from twohands.locate.spots import SpotFinder, Spots, cells_of, headings
@@ -237,6 +245,18 @@ def test_two_hands_of_one_side_are_told_by_readings_that_see_no_other_hand(sampl
     clear = [suspicion for suspicion in told if suspicion is not None]  # others are too near each other to tell
     assert clear
     assert all(suspicion.side == RIGHT and suspicion.odds.min() > 2 for suspicion in clear)
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [(0.8, 0.8), (0.4, 0.4), (0.0, 1.0), (2.5, 1.0)],  # as usual; turned; no readings; what is behind it, through holes
+)
+def test_a_palm_is_not_farther_than_what_is_measured_at_its_place(samples, measured, expected):
+    frame = samples[0].frame
+    side = PALM_SIDE * float(np.mean(np.asarray(frame.camera.focal)))  # the size of a palm at 1 m
+    frame = replace(frame, depth=np.full_like(frame.depth, measured))
+    look = look_at_palm(frame, np.array([frame.camera.width / 2, frame.camera.height / 2, side, 0.0]))
+    assert look.depth == pytest.approx(expected)
 
 
 def readings(*joints: np.ndarray) -> Candidates:

@@ -110,7 +110,7 @@ class LightLocator:
         width, height = frame.camera.width, frame.camera.height
         hands = no_candidates() if known is None else known
         palms = self.palms.find_palms(frame.rgb, upright_square(0, 0, width, height))
-        looks = [look for look in (_look_at_palm(frame, palm) for palm in palms) if self._is_new(frame, look, hands)]
+        looks = [look for look in (look_at_palm(frame, palm) for palm in palms) if self._is_new(frame, look, hands)]
         hands = settled(hands + self.seen(frame, looks))
         if len(hands.present) < 2:
             hands = self._with_spots(frame, hands)
@@ -264,10 +264,10 @@ def possible(frame: RGBDFrame, joints: np.ndarray) -> bool:
     return len(behind) < 8 or float(np.median(behind)) < SEE_THROUGH
 
 
-def _look_at_palm(frame: RGBDFrame, palm: np.ndarray) -> Look:
+def look_at_palm(frame: RGBDFrame, palm: np.ndarray) -> Look:
     """Return where to look for the hand of a palm's region (4,), at the measured depth if that can be the hand's.
 
-    A palm that looks small may be far away or turned; it is not farther than what is measured there, which would hide it.
+    A palm that looks small may be far away or turned; it is not farther than what is measured there and would hide it.
     """
     u, v, side, angle = palm
     usual = float(np.mean(np.asarray(frame.camera.focal))) * PALM_SIDE / side
