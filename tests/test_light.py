@@ -21,9 +21,10 @@ from twohands.region import Region, region_at, views
 from twohands.shards import Shards, write_shards
 from twohands.synth.config import FULL
 from twohands.synth.engine import SyntheticHands
-from twohands.training.region_items import ECHO_STEPS, ECHOES, Disturbance, RegionSet, echoed
+from twohands.training.region_items import Disturbance
 from twohands.training.region_loop import CALM, Stage, collate, run_stage, train_light
 from twohands.training.region_loss import RegionObjective, mesh, region_input
+from twohands.training.region_set import ECHO_STEPS, ECHOES, RegionSet, echoed
 from twohands.types import LEFT, RIGHT
 
 SMALL = RegionConfig(widths=(16, 8, 16, 16), tokens=16)

@@ -20,8 +20,8 @@ from twohands.claims import claim
 from twohands.cli.reading import with_progress
 from twohands.files import write_atomically
 from twohands.light_config import RegionConfig
-from twohands.training.region_items import RegionSet, echoed
 from twohands.training.region_loop import Learner, collate, held_out_batches, learning_rate, validate
+from twohands.training.region_set import RegionSet, echoed
 
 VARIANTS = {
     "whole network": RegionConfig(),

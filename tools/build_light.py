@@ -28,8 +28,8 @@ from twohands.shards import write_shards
 from twohands.synth.config import CONFIGS
 from twohands.synth.engine import SyntheticHands
 from twohands.synth.splits import validation_frames
-from twohands.training.region_items import UNFINISHED
 from twohands.training.region_loop import train_light
+from twohands.training.region_set import UNFINISHED
 
 FIRST_SEED, FRAMES = 101, 150
 """Seed of the first folder of training frames, and frames in a folder."""

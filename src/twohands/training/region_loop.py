@@ -28,8 +28,9 @@ from twohands.networks.region_export import open_region_network
 from twohands.networks.region_network import RegionNetwork
 from twohands.region import Region
 from twohands.training.loop import stop_asked
-from twohands.training.region_items import Disturbance, RegionItem, RegionSet, echoed
+from twohands.training.region_items import Disturbance, RegionItem
 from twohands.training.region_loss import RegionObjective, region_input
+from twohands.training.region_set import RegionSet, echoed
 
 CONFIG, STATE, LOG, BEST = "config.json", "last.pt", "log.jsonl", "best"
 PREFIX = "stage-"
